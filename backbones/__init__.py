@@ -1,0 +1,8 @@
+"""Photos to embeddings, and the store they are written in."""
+
+from backbones.align import align
+from backbones.embeddings import Embeddings, as_embeddings
+from backbones.formats import read_embeddings
+from backbones.store import Manifest, Seen, Store, write_store
+
+__all__ = ["Embeddings", "Manifest", "Seen", "Store", "align", "as_embeddings", "read_embeddings", "write_store"]

@@ -1,0 +1,41 @@
+"""`.npz` and `.npy` files."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from cv.errors import FinblendError
+
+_BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile)
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read every array of an `.npz`; files that hold pickled objects are refused."""
+    arrays: dict[str, np.ndarray] = {}
+    key = None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for key in file.files:
+                arrays[key] = file[key]
+    except _BROKEN as error:
+        raise FinblendError(_reason(path, key, error)) from None
+    return arrays
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Map an `.npy` into memory; files that hold pickled objects are refused."""
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except _BROKEN as error:
+        raise FinblendError(_reason(path, None, error)) from None
+    return array
+
+
+def _reason(path: Path, key: str | None, error: Exception) -> str:
+    where = f"{path}: {key}" if key else f"{path}"
+    if "allow_pickle" in str(error) or "Object arrays" in str(error):
+        return f"{where}: holds pickled Python objects, which finblend never loads; save names with dtype 'U' instead"
+    return f"{where}: cannot be read as {path.suffix[1:]} ({str(error).splitlines()[0] if str(error) else type(error).__name__})"

@@ -1,0 +1,115 @@
+"""Tables from wherever people have them: CSV, Parquet, polars, pandas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import polars as pl
+
+from cv.errors import FinblendError, shown
+
+# a path, a polars frame or a pandas frame; pandas is never imported here, only accepted
+TableLike: TypeAlias = Any
+
+
+def read_table(source: TableLike, what: str = "table") -> tuple[pl.DataFrame, str]:
+    """Read a table and say where it came from.
+
+    Parameters
+    ----------
+    source : path, polars.DataFrame or pandas.DataFrame
+        A `.csv` (every column is read as text) or `.parquet` file, or a frame.
+    what : str
+        What to call a frame that has no file name in error lines.
+
+    Returns
+    -------
+    table : polars.DataFrame
+    name : str
+        The file's path, or `what` for a frame.
+
+    Raises
+    ------
+    FinblendError
+        If the file is missing, unreadable, empty or of an unknown kind.
+    """
+    if isinstance(source, pl.DataFrame):
+        return source, what
+    if isinstance(source, (str, Path)):
+        return _read_file(Path(source)), str(source)
+    if type(source).__module__.split(".")[0] == "pandas":
+        return pl.from_pandas(source), what
+    raise FinblendError(f"{what}: expected a path, a polars or a pandas frame, got {type(source).__name__}")
+
+
+def _read_file(path: Path) -> pl.DataFrame:
+    if not path.is_file():
+        raise FinblendError(f"{path}: no such file")
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".csv":
+            return pl.read_csv(path, infer_schema=False)
+        if suffix in {".parquet", ".pq"}:
+            return pl.read_parquet(path)
+    except pl.exceptions.NoDataError:
+        raise FinblendError(f"{path}: is empty") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FinblendError(f"{path}: cannot be read as {suffix[1:]} ({reason})") from None
+    raise FinblendError(f"{path}: unknown kind of table '{suffix}'; use .csv or .parquet")
+
+
+def pick_column(table: pl.DataFrame, accepted: tuple[str, ...], name: str) -> str:
+    """Return the first of the accepted column names that the table has, or refuse."""
+    for column in accepted:
+        if column in table.columns:
+            return column
+    raise FinblendError(f"{name}: needs a column {' or '.join(accepted)}; it has {shown(table.columns, 12)}")
+
+
+def text_column(table: pl.DataFrame, column: str, name: str) -> pl.Series:
+    """Return a column as non-empty text; the first empty row is named in the refusal."""
+    values = table[column].cast(pl.String)
+    bad = (values.is_null() | (values.str.strip_chars() == "")).arg_true()
+    if len(bad):
+        raise FinblendError(f"{name}: row {bad[0] + 1}: {column} is empty")
+    return values
+
+
+def column_of_file(spec: str, table: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Read the column that `FILE:COLUMN` (or `COLUMN`, of the table itself) points at.
+
+    Parameters
+    ----------
+    spec : str
+        `FILE:COLUMN` for a table with an image column, or the name of a column of `table`.
+    table : polars.DataFrame
+        The catalogue's own table, with a column `image`.
+    name : str
+        Where `table` came from, for error lines.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns `image` and `value`, both text, one row an image.
+    """
+    path, colon, column = spec.rpartition(":")
+    if not colon:
+        if spec not in table.columns:
+            raise FinblendError(f"{name}: has no column '{spec}' (give FILE:COLUMN for a column of another file)")
+        return table.select("image", value=pl.col(spec).cast(pl.String))
+    other, other_name = read_table(path)
+    if column not in other.columns:
+        raise FinblendError(f"{other_name}: has no column '{column}'; it has {shown(other.columns, 12)}")
+    images = text_column(other, pick_column(other, ("image", "image_id", "path"), other_name), other_name)
+    refuse_repeats(images, other_name)
+    return pl.DataFrame({"image": images, "value": other[column].cast(pl.String)})
+
+
+def refuse_repeats(images: pl.Series, name: str) -> None:
+    """Refuse a list of images in which one stands twice."""
+    repeated = (~images.is_first_distinct()).arg_true()
+    if len(repeated):
+        row = repeated[0]
+        raise FinblendError(f"{name}: row {row + 1}: image {images[row]} stands twice; every image stands once")

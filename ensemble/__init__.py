@@ -1,0 +1,56 @@
+"""The front door: one project folder from registered embeddings to a checked submission.
+
+>>> import ensemble
+>>> ensemble.Blend({"b7": 0.6, "convnext": 0.4}).rule
+'A'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cv.errors import FinblendError
+    from ensemble.blend import Blend
+    from ensemble.evaluation import evaluate, models
+    from ensemble.project import Project, init
+    from ensemble.registry import register
+    from ensemble.submission import check, submit
+    from ensemble.tuning import tune
+    from ensemble.vectors import export
+
+# imported on first use: `finblend --help` and `import ensemble` answer at once
+_HOMES = {
+    "Blend": "ensemble.blend",
+    "FinblendError": "cv.errors",
+    "Project": "ensemble.project",
+    "check": "ensemble.submission",
+    "evaluate": "ensemble.evaluation",
+    "export": "ensemble.vectors",
+    "init": "ensemble.project",
+    "models": "ensemble.evaluation",
+    "register": "ensemble.registry",
+    "submit": "ensemble.submission",
+    "tune": "ensemble.tuning",
+}
+
+__all__ = [
+    "Blend",
+    "FinblendError",
+    "Project",
+    "check",
+    "evaluate",
+    "export",
+    "init",
+    "models",
+    "register",
+    "submit",
+    "tune",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'ensemble' has no attribute {name!r}")

@@ -1,0 +1,100 @@
+"""The blend: all that passes from tuning to submitting, in a small JSON file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from cv.errors import FinblendError
+from cv.files import read_json, write_json
+from postproc.decision import Decision
+from postproc.whitening import KINDS
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A recipe from evidence to answers.
+
+    Attributes
+    ----------
+    weights : dict of str to float
+        Source weights alpha >= 0, summing to 1; the factor on a concatenated block is sqrt(alpha).
+    whitening : dict of str to {"none", "total", "within"}
+        How each source's space is whitened; "none" where a source is not named.
+    top_photos : int
+        An individual's score is the mean of its best `top_photos` photos.
+    species_penalty : float
+        Taken off individuals of unlikely species, >= 0.
+    rule : {"A", "B"}
+    threshold : float
+        For `new_individual`, in out-of-fold scores.
+    new_share : float or None
+        Share of answers with `new_individual` in first place in the mix it was tuned for, in [0, 1]; carries the
+        threshold over to scores on another scale.
+    mix : dict
+        The mix of photos it was tuned for.
+    measured : dict
+        Scores, and how they were measured.
+    contents : dict of str to list of str
+        Hashes of the embeddings it was tuned on.
+    format : int
+    """
+
+    weights: dict[str, float]
+    whitening: dict[str, str] = field(default_factory=dict)
+    top_photos: int = 1
+    species_penalty: float = 0.0
+    rule: str = "A"
+    threshold: float = 0.0
+    new_share: float | None = None
+    mix: dict[str, Any] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
+    contents: dict[str, list[str]] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        total = sum(self.weights.values())
+        if not self.weights or min(self.weights.values()) < 0 or not math.isclose(total, 1.0, abs_tol=1e-6):
+            raise FinblendError(f"weights >= 0 summing to 1 must hold, but got weights={self.weights}")
+        if not isinstance(self.top_photos, int) or self.top_photos < 1:
+            raise FinblendError(f"top_photos >= 1 must hold, but got top_photos={self.top_photos}")
+        if not 0 <= self.species_penalty < math.inf:
+            raise FinblendError(f"species_penalty >= 0 must hold, but got species_penalty={self.species_penalty}")
+        if self.new_share is not None and not 0 <= self.new_share <= 1:
+            raise FinblendError(f"0 <= new_share <= 1 must hold, but got new_share={self.new_share}")
+        if self.format != FORMAT:
+            raise FinblendError(f"blend format {self.format}, this finblend reads {FORMAT}")
+        wrong = sorted(set(self.whitening.values()) - set(KINDS))
+        if wrong:
+            raise FinblendError(f"whitening must be one of {', '.join(KINDS)}, but got {wrong[0]!r}")
+        Decision(self.rule, self.threshold)
+
+    @property
+    def decision(self) -> Decision:
+        """Rule and threshold."""
+        return Decision(self.rule, self.threshold)
+
+    def save(self, path: Path) -> None:
+        """Write the recipe, atomically."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> Blend:
+        """Read a recipe; unknown keys and wrong values are refused."""
+        value = read_json(path)
+        if not isinstance(value, Mapping):
+            raise FinblendError(f"{path}: is not a blend")
+        unknown = sorted(value.keys() - {f.name for f in fields(cls)})
+        if unknown:
+            raise FinblendError(f"{path}: unknown key '{unknown[0]}'")
+        try:
+            return cls(**value)
+        except (TypeError, AttributeError) as error:
+            raise FinblendError(f"{path}: is not a blend ({error})") from None
+        except FinblendError as error:
+            raise FinblendError(f"{path}: {error}") from None

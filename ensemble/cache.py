@@ -1,0 +1,46 @@
+"""Arrays kept under a hash of what they were computed from; the folder is safe to delete at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cv.files import folder_written_beside
+
+# raise when a computation changes, so that older results are not taken for its own
+ALGORITHM = 1
+
+
+def cached(
+    folder: Path, name: str, made_from: Any, compute: Callable[[], Mapping[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Return arrays from the cache, memory-mapped, or compute and keep them.
+
+    Parameters
+    ----------
+    folder : Path
+        The project's cache.
+    name : str
+        What this is; an older entry of the same name is dropped when a new one is written.
+    made_from : JSON value
+        Everything the result depends on.
+    compute : callable
+        Makes the arrays.
+    """
+    key = hashlib.sha256(json.dumps([ALGORITHM, made_from], sort_keys=True).encode()).hexdigest()[:24]
+    entry = folder / f"{name}-{key}"
+    if not entry.is_dir():
+        arrays = compute()
+        with folder_written_beside(entry) as temporary:
+            for array_name, array in arrays.items():
+                np.save(temporary / f"{array_name}.npy", array)
+        for old in folder.glob(f"{name}-{'?' * len(key)}"):
+            if old != entry:
+                shutil.rmtree(old, ignore_errors=True)
+    return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(entry.glob("*.npy"))}

@@ -1,0 +1,190 @@
+"""Out-of-fold scores: of each model alone, and of the blend overall, per known and new, per species."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cv.errors import FinblendError
+from cv.mix import Mix
+from ensemble.blend import Blend
+from ensemble.exam import Exam
+from ensemble.prediction import ranking_of
+from ensemble.project import Project
+from ensemble.questions import Progress
+from ensemble.sources import usable_sources
+from ensemble.tuning import HOW, raw_share_warning, set_exam
+from postproc import NEW
+
+DRAWS = 1000
+
+
+def models(
+    folder: str | Path,
+    *,
+    new_share: float | None = None,
+    gallery_exponent: float | None = Mix.gallery_exponent,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score each registered model alone.
+
+    Parameters
+    ----------
+    folder : str or Path
+    new_share, gallery_exponent : float, optional
+        The mix, see `cv.Mix`.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict
+        `models`: one dict a model with `model, stores, views, map5, known, whitening, usable, reason`; `mix`,
+        `measured`, `warnings`. `map5` is out-of-fold with its own best threshold; `known` ignores strangers.
+    """
+    project = Project.open(folder)
+    usable, refused = usable_sources(project)
+    rows: list[dict[str, Any]] = []
+    warnings: list[str] = []
+    if usable:
+        desk = set_exam(project, Mix(new_share, gallery_exponent), list(usable), progress)
+        if new_share is None:
+            warnings.append(raw_share_warning(desk.exam))
+        for name in usable:
+            blend = Blend({name: 1.0}, dict(desk.whitening))
+            ranking = ranking_of(desk.exam.questions, blend)
+            decision, map5 = desk.exam.best_decision(ranking)
+            found = _summary(desk.exam, desk.exam.precisions(ranking, decision))
+            rows.append({"model": name, "map5": map5, "known": found["known"], "whitening": desk.whitening[name]})
+    rows += [{"model": name, "map5": None, "known": None, "whitening": None} for name in refused]
+    stores = project.stores()
+    for row in rows:
+        own = stores[row["model"]]
+        row |= {
+            "stores": list(own),
+            "views": next(iter(own.values())).manifest.views,
+            "usable": row["model"] in usable,
+            "reason": refused.get(row["model"]),
+        }
+    return {
+        "models": rows,
+        "mix": Mix(new_share, gallery_exponent).as_dict(),
+        "measured": "out-of-fold, each model alone with its own best threshold (in-sample), weighted to the stated mix",
+        "warnings": warnings,
+    }
+
+
+def evaluate(
+    folder: str | Path,
+    *,
+    new_share: float | None = None,
+    gallery_exponent: float | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score the tuned blend out-of-fold.
+
+    Parameters
+    ----------
+    folder : str or Path
+    new_share, gallery_exponent : float, optional
+        Another mix than the one the blend was tuned for; the threshold stays the blend's.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict
+        `map5` in the mix with `interval` (95 %, bootstrap over individuals), `known`, `new`, `new_first`, `species`
+        (one dict each), `raw` (plain mean over photos), `mix`, `measured`.
+    """
+    project = Project.open(folder)
+    blend = tuned_blend(project)
+    stated = Mix(**blend.mix)
+    mix = Mix(
+        stated.new_share if new_share is None else new_share,
+        stated.gallery_exponent if gallery_exponent is None else gallery_exponent,
+    )
+    desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening)
+    ranking = ranking_of(desk.exam.questions, blend)
+    precision = desk.exam.precisions(ranking, blend.decision)
+    plain = precision[: len(desk.exam.questions.images)]
+    return {
+        **_summary(desk.exam, precision),
+        "interval": _interval(desk.exam, project.catalogue.labels, precision),
+        "new_first": desk.exam.share_of_new(ranking, blend.decision),
+        "raw": {"map5": float(plain.mean()), "how": "plain mean over the out-of-fold photos, no weights"},
+        "species": _per_species(desk.exam, project.catalogue.species, precision),
+        "mix": mix.as_dict(),
+        "photos": len(plain),
+        "strangers": int((desk.exam.questions.truth == NEW).sum()),
+        "played_strangers": len(desk.exam.hidden),
+        "measured": HOW,
+    }
+
+
+def tuned_blend(project: Project) -> Blend:
+    """The project's blend; refused if there is none, or its models' embeddings have changed since."""
+    if not project.blend_path.is_file():
+        raise FinblendError(f"{project.folder}: has no blend yet; use 'finblend tune {project.folder}'")
+    blend = Blend.load(project.blend_path)
+    usable, refused = usable_sources(project)
+    for name in blend.weights:
+        if name not in usable:
+            raise FinblendError(refused.get(name, f"{project.blend_path}: {name} is not registered any more; tune again"))
+        if blend.contents and blend.contents.get(name) != usable[name].out_of_fold_contents():
+            raise FinblendError(f"{project.blend_path}: {name} was registered again after tuning; run 'finblend tune' again")
+    return blend
+
+
+def _summary(exam: Exam, precision: np.ndarray) -> dict[str, Any]:
+    new = exam.truth == NEW
+    return {
+        "map5": float(exam.weights @ precision),
+        "known": _mean(precision, exam.weights, ~new),
+        "new": _mean(precision, exam.weights, new),
+        "new_share": float(exam.weights[new].sum()),
+    }
+
+
+def _mean(precision: np.ndarray, weights: np.ndarray, chosen: np.ndarray) -> float | None:
+    total = weights[chosen].sum()
+    return float(weights[chosen] @ precision[chosen] / total) if total > 0 else None
+
+
+def _per_species(exam: Exam, names: list[str], precision: np.ndarray) -> list[dict[str, Any]]:
+    species = np.append(exam.questions.species, exam.questions.species[exam.hidden])
+    new, n = exam.truth == NEW, len(exam.questions.images)
+    rows = []
+    for s, name in enumerate(names):
+        own = species == s
+        if own.any():
+            rows.append(
+                {
+                    "species": name,
+                    "photos": int(own[:n].sum()),
+                    "strangers": int((own & new)[:n].sum()),
+                    "map5": _mean(precision, exam.weights, own),
+                    "known": _mean(precision, exam.weights, own & ~new),
+                    "new": _mean(precision, exam.weights, own & new),
+                    "share": float(exam.weights[own].sum()),
+                }
+            )
+    return rows
+
+
+def _interval(exam: Exam, labels: np.ndarray, precision: np.ndarray, seed: int = 0) -> list[float]:
+    """95 % bootstrap interval over individuals, the share of strangers held: photos of one animal are not independent."""
+    owner = np.append(labels, labels[exam.hidden])
+    new = exam.truth == NEW
+    rng = np.random.default_rng(seed)
+    n = int(labels.max()) + 1
+    draws = rng.multinomial(n, np.full(n, 1.0 / n), size=DRAWS)
+    total = np.zeros(DRAWS)
+    for kind in (new, ~new):
+        share = exam.weights[kind].sum()
+        if share > 0:
+            weight = np.bincount(owner[kind], weights=exam.weights[kind], minlength=n)
+            gained = np.bincount(owner[kind], weights=(exam.weights * precision)[kind], minlength=n)
+            drawn = draws @ weight
+            total += share * np.divide(draws @ gained, drawn, out=np.zeros(DRAWS), where=drawn > 0)
+    return [float(v) for v in np.quantile(total, [0.025, 0.975])]

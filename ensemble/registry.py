@@ -1,0 +1,175 @@
+"""Register a model's embeddings: read, match by image name, check, write the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from backbones.align import align, contradicting_labels
+from backbones.embeddings import Embeddings, as_embeddings
+from backbones.formats import read_embeddings
+from backbones.store import Seen, Store, write_store
+from cv.errors import FinblendError
+from cv.files import sha256_of
+from ensemble.project import MODEL_NAME, Project, finblend_version
+
+
+def register(
+    folder: str | Path,
+    model: str,
+    *,
+    train: Any,
+    test: Any,
+    fold: int | None = None,
+    frozen: bool = False,
+    full: bool = False,
+    train_names: str | Path | None = None,
+    test_names: str | Path | None = None,
+    view: str | None = None,
+    labels: str | Path | None = None,
+    weights: str | Path | None = None,
+    transform: str | None = None,
+    replace: bool = False,
+) -> dict[str, Any]:
+    """Register the embeddings that one network made of every train and test photo.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The project.
+    model : str
+        Its name: letters, digits, `.`, `_`, `-`.
+    train, test : path, (images, array), (images, {view: array}), polars or pandas frame, or Embeddings
+        As a path: `FILE`, `FILE:KEY` or a pattern of `.npy` shards.
+    fold, frozen, full : int, bool, bool
+        Exactly one: what the network had seen: every label but this fold's; no label of this catalogue; every label.
+    train_names, test_names : path, optional
+        `FILE` or `FILE:KEY` with the image name of each row, for files that hold none.
+    view : str, optional
+        Name of the view, where there is one; "orig" by default.
+    labels : path, optional
+        The order of classes that `pred_idx` counts in; kept beside the store.
+    weights : path, optional
+        The network's weights; their hash is kept, so that one network is not registered as having seen two things.
+    transform : str, optional
+        How photos were shown to the network; kept as it is.
+    replace : bool
+        Replace a store that is there.
+
+    Returns
+    -------
+    dict
+        `model, seen, views, train_images, test_images, warnings`.
+
+    Raises
+    ------
+    FinblendError
+        If anything does not fit; the project stays as it was.
+    """
+    project = Project.open(folder)
+    seen = _seen(project, fold, frozen, full)
+    if not MODEL_NAME.fullmatch(model):
+        raise FinblendError(f"model name '{model}': letters, digits, '.', '_' and '-' only, a letter or digit first")
+    stores = project.stores()
+    own = stores.get(model, {})
+    if str(seen) in own and not replace:
+        raise FinblendError(f"{model} is already registered as {seen}; use --replace to register it again")
+    others = sorted(name for name in own if (name == "frozen") != (seen.kind == "frozen"))
+    if others:
+        raise FinblendError(f"{model} is registered as {others[0]}: one network is either frozen or trained on this catalogue")
+    same_file = isinstance(train, (str, Path)) and str(train) == str(test)
+    splits, warnings = {}, []
+    for split, given, names in (("train", train, train_names), ("test", test, test_names)):
+        embeddings = _read(given, split, names)
+        photos = project.catalogue.train if split == "train" else project.catalogue.test
+        # one file given for both splits holds both; otherwise a photo of the other split is a mistake
+        rest = frozenset(project.catalogue.frame["image"]) if same_file else _unlabelled(project)
+        aligned = align(embeddings.named(view) if view else embeddings, photos, split, rest - set(photos["image"]))
+        if split == "train" and aligned.labels is not None:
+            wrong = contradicting_labels(aligned.labels, photos["individual_id"].to_list())
+            if wrong:
+                warnings.append(
+                    f"{embeddings.source}: its labels contradict the catalogue's individuals on {wrong} photos; "
+                    "were its rows numbered in another table?"
+                )
+        splits[split] = aligned
+    _refuse_other_width(model, splits["train"], own, seen)
+    facts: dict[str, Any] = {
+        "weights_sha256": sha256_of(Path(weights)) if weights else None,
+        "transform": transform,
+        "sources": {split: str(given) for split, given in (("train", train), ("test", test)) if isinstance(given, (str, Path))},
+        "made_by": finblend_version(),
+    }
+    class_order = Path(labels).read_bytes() if labels and Path(labels).is_file() else None
+    if labels and class_order is None:
+        raise FinblendError(f"{labels}: no such file")
+    store = write_store(
+        project.store_folder(model, seen),
+        model,
+        seen,
+        splits,
+        facts,
+        attachments={f"classes{Path(labels).suffix}": class_order} if labels and class_order is not None else {},
+        accept=lambda manifest: _refuse_doubles(manifest.content_sha256, facts["weights_sha256"], model, seen, stores),
+    )
+    manifest = store.manifest
+    return {
+        "model": model,
+        "seen": str(seen),
+        "views": manifest.views,
+        "train_images": manifest.photos["train"],
+        "test_images": manifest.photos["test"],
+        "predictions": manifest.predictions,
+        "warnings": warnings,
+    }
+
+
+def _seen(project: Project, fold: int | None, frozen: bool, full: bool) -> Seen:
+    if (fold is not None) + frozen + full != 1:
+        raise FinblendError("say what the network had seen: exactly one of --frozen, --fold K and --full")
+    if fold is not None and fold not in project.catalogue.fold_ids:
+        raise FinblendError(f"--fold {fold}: the project's folds are {', '.join(map(str, project.catalogue.fold_ids))}")
+    return Seen("fold", fold) if fold is not None else Seen("frozen" if frozen else "full")
+
+
+def _read(given: Any, split: str, names: str | Path | None) -> Embeddings:
+    if isinstance(given, (str, Path)):
+        return read_embeddings(given, split, names)
+    if names is not None:
+        raise FinblendError(f"--{split}-names goes with a file; give arrays as (images, array)")
+    return as_embeddings(given, split)
+
+
+def _unlabelled(project: Project) -> frozenset[str]:
+    frame = project.catalogue.frame
+    return frozenset(frame.filter(frame["split"] == "unlabelled")["image"])
+
+
+def _refuse_other_width(model: str, train: Embeddings, own: dict[str, Store], seen: Seen) -> None:
+    """A model's folds are made by one architecture: its views and widths agree."""
+    views = {view: array.shape[1] for view, array in train.views.items()}
+    for name, store in own.items():
+        if name != str(seen) and store.manifest.views != views:
+            raise FinblendError(
+                f"{train.source}: views and widths {views} differ from {model} {name} with {store.manifest.views}"
+            )
+
+
+def _refuse_doubles(
+    content: str, weights: str | None, model: str, seen: Seen, stores: dict[str, dict[str, Store]]
+) -> None:
+    """One network has seen one thing: its embeddings or weights cannot stand under two flags."""
+    for other, kinds in stores.items():
+        for kind, store in kinds.items():
+            if (other, kind) == (model, str(seen)):
+                continue
+            manifest = store.manifest
+            same = "weights" if weights and manifest.weights_sha256 == weights else "embeddings"
+            if same == "embeddings" and manifest.content_sha256 != content:
+                continue
+            if kind != str(seen):
+                raise FinblendError(
+                    f"{model}: the same {same} are registered as {other} {kind}; one network cannot have seen two things"
+                )
+            if same == "embeddings":
+                raise FinblendError(f"{model}: the same embeddings are registered as {other} {kind}; once is enough")

@@ -1,0 +1,332 @@
+"""Exact cosine nearest neighbours in bounded memory.
+
+A similarity *is* the float64 dot product in a fixed order, divided by the float64 norms and rounded to float32, so the
+answer depends on neither block size nor thread count nor the BLAS at hand. A float32 matrix product screens: whatever
+comes within its rounding error of the k-th best is computed exactly, so nothing that belongs in is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numba
+import numpy as np
+
+from cv.errors import FinblendError
+
+Progress: TypeAlias = Callable[[int], None]
+Views: TypeAlias = tuple[np.ndarray, ...]
+
+MEMORY_MB = 512
+NOBODY = -1
+SHORTEST, LONGEST = 1e-18, 1e18
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where one source compares queries with gallery photos.
+
+    The similarity of query view v and a gallery photo is the best over gallery views of the mean over parts of the
+    cosine. Parts are the spaces of a model's fold networks, which never mix; a single network has one part.
+
+    Attributes
+    ----------
+    query, gallery : tuple of tuples of (n, d) float32 arrays
+        `query[part][view]`, `gallery[part][view]`; widths may differ between parts, not within one.
+    """
+
+    query: tuple[Views, ...]
+    gallery: tuple[Views, ...]
+
+    def __post_init__(self) -> None:
+        if not self.query or len(self.query) != len(self.gallery):
+            raise FinblendError(f"a space needs as many query as gallery parts, got {len(self.query)} and {len(self.gallery)}")
+        for side in (self.query, self.gallery):
+            if len({len(a) for part in side for a in part}) != 1 or len({len(part) for part in side}) != 1:
+                raise FinblendError("all parts and views of a space must have the same photos")
+        for query, gallery in zip(self.query, self.gallery, strict=True):
+            if len({a.shape[1] for a in query + gallery}) != 1:
+                raise FinblendError(f"widths differ within a space: {sorted({a.shape[1] for a in query + gallery})}")
+
+    @property
+    def n_query(self) -> int:
+        """Number of queries."""
+        return len(self.query[0][0])
+
+    @property
+    def n_gallery(self) -> int:
+        """Number of gallery photos."""
+        return len(self.gallery[0][0])
+
+    @property
+    def n_views(self) -> int:
+        """Number of query views."""
+        return len(self.query[0])
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest gallery photos of each query.
+
+    Attributes
+    ----------
+    index : (n, k) int32 array
+        Gallery rows, most similar first, ties in gallery order; -1 where there are fewer than k.
+    similarity : (n, k) float32 array
+        Cosines in [-1, 1]; -inf where there is no neighbour.
+    """
+
+    index: np.ndarray
+    similarity: np.ndarray
+
+
+def norms(array: np.ndarray) -> np.ndarray:
+    """(n,) float64 Euclidean norms of the rows, in the fixed order of all exact products.
+
+    Raises
+    ------
+    FinblendError
+        If a row has no direction, or is so short or long that float32 products could under- or overflow.
+    """
+    out = np.asarray(_norms(array))
+    bad = np.flatnonzero(~((out > SHORTEST) & (out < LONGEST)))
+    if len(bad):
+        raise FinblendError(f"embedding {bad[0]}: {SHORTEST} < norm < {LONGEST} must hold, but got norm={out[bad[0]]}")
+    return out
+
+
+def top_k(
+    space: Space,
+    k: int,
+    *,
+    view: int = 0,
+    query_rows: np.ndarray | None = None,
+    query_group: np.ndarray | None = None,
+    gallery_group: np.ndarray | None = None,
+    memory_mb: int = MEMORY_MB,
+    progress: Progress | None = None,
+) -> Neighbours:
+    """Find the k most similar gallery photos of each query, exactly.
+
+    Parameters
+    ----------
+    space : Space
+    k : int
+        At least 1; may exceed the gallery.
+    view : int
+        Which query view.
+    query_rows : (n,) int array, optional
+        Which queries; all by default.
+    query_group, gallery_group : int arrays, optional
+        A gallery photo of the query's own group is passed over: with folds as groups, a photo meets only the other
+        folds. `query_group` is indexed like `space.query`.
+    memory_mb : int
+        Bound on the working memory beside the embeddings themselves, in MiB.
+    progress : callable, optional
+        Called with the number of queries done after each block.
+
+    Returns
+    -------
+    Neighbours
+
+    Examples
+    --------
+    >>> a = np.array([[1, 0], [0, 1], [1, 1]], dtype=np.float32)
+    >>> top_k(Space(((a[:1],),), ((a,),)), 2).index
+    array([[0, 2]], dtype=int32)
+    """
+    if k < 1:
+        raise FinblendError(f"k >= 1 must hold, but got k={k}")
+    rows = np.arange(space.n_query) if query_rows is None else np.asarray(query_rows)
+    if query_group is None or gallery_group is None:
+        query_group, gallery_group = np.zeros(space.n_query, np.int32), np.ones(space.n_gallery, np.int32)
+    index = np.full((len(rows), k), NOBODY, dtype=np.int32)
+    similarity = np.full((len(rows), k), -np.inf, dtype=np.float32)
+    gallery_norms = [[norms(a) for a in part] for part in space.gallery]
+    inverse = [[(1.0 / n).astype(np.float32) for n in part] for part in gallery_norms]
+    width = max(part[0].shape[1] for part in space.query)
+    # screened values are sums of `width` rounded products of unit vectors (Higham 2002, eq. 3.5), plus a few roundings
+    slack = np.float32(1.01 * (width + len(space.query) + 12) * 2.0**-24)
+    # 12 bytes a cell for the products and 28 a survivor, whose number ties can drive up to all cells
+    step = max(1, min(len(rows), int(memory_mb * 2**20 / (space.n_gallery * 40 + width * 16 + 1))))
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        parts = [np.ascontiguousarray(part[view][block], dtype=np.float32) for part in space.query]
+        query_norms = [norms(part) for part in parts]
+        screen = _screen(parts, query_norms, space.gallery, inverse)
+        counts, cut = _count_survivors(screen, query_group[block], gallery_group, k, slack)
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        pair_query, pair_gallery = _survivors(screen, query_group[block], gallery_group, cut, ends)
+        exact = _exact(parts, query_norms, space.gallery, gallery_norms, pair_query, pair_gallery)
+        _keep_best(exact, pair_gallery, ends, k, index[start : start + step], similarity[start : start + step])
+        if progress is not None:
+            progress(len(block))
+    return Neighbours(index, similarity)
+
+
+def pair_similarities(
+    space: Space, view: int, query_rows: np.ndarray, pair_query: np.ndarray, pair_gallery: np.ndarray
+) -> np.ndarray:
+    """Compute exact similarities of given pairs.
+
+    Parameters
+    ----------
+    space : Space
+    view : int
+        Which query view.
+    query_rows : (n,) int array
+        Rows of `space.query` that `pair_query` counts in.
+    pair_query, pair_gallery : (p,) int arrays
+        Positions in `query_rows`, and gallery rows.
+
+    Returns
+    -------
+    (p,) float32 array
+    """
+    parts = [np.ascontiguousarray(part[view][query_rows], dtype=np.float32) for part in space.query]
+    gallery_norms = [[norms(a) for a in part] for part in space.gallery]
+    return _exact(parts, [norms(p) for p in parts], space.gallery, gallery_norms, pair_query, pair_gallery)
+
+
+def _screen(
+    parts: list[np.ndarray], query_norms: list[np.ndarray], gallery: tuple[Views, ...], inverse: list[list[np.ndarray]]
+) -> np.ndarray:
+    """(queries, gallery) float32 similarities, right to within the slack."""
+    best = np.empty((0, 0), dtype=np.float32)
+    units = [(part / n[:, None]).astype(np.float32) for part, n in zip(parts, query_norms, strict=True)]
+    for v in range(len(gallery[0])):
+        total = units[0] @ gallery[0][v].T
+        total *= inverse[0][v]
+        for part in range(1, len(gallery)):
+            product = units[part] @ gallery[part][v].T
+            product *= inverse[part][v]
+            total += product
+        if len(gallery) > 1:
+            total *= np.float32(1.0 / len(gallery))
+        best = total if v == 0 else np.maximum(best, total, out=best)
+    return best
+
+
+def _exact(
+    parts: list[np.ndarray],
+    query_norms: list[np.ndarray],
+    gallery: tuple[Views, ...],
+    gallery_norms: list[list[np.ndarray]],
+    pair_query: np.ndarray,
+    pair_gallery: np.ndarray,
+) -> np.ndarray:
+    best = np.full(len(pair_query), -np.inf)
+    for v in range(len(gallery[0])):
+        total = np.zeros(len(pair_query))
+        for part, views, q_norm, g_norm in zip(parts, gallery, query_norms, gallery_norms, strict=True):
+            _add_cosines(part, views[v], q_norm, g_norm[v], pair_query, pair_gallery, total)
+        best = np.maximum(best, total)
+    return (best / len(gallery)).astype(np.float32)
+
+
+@numba.njit(cache=True, inline="always")
+def _dot(a: np.ndarray, b: np.ndarray) -> float:
+    # eight running sums in a fixed order: one order for every machine, and one that compilers turn into vectors
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    whole = a.shape[0] - a.shape[0] % 8
+    for i in range(0, whole, 8):
+        s0 += np.float64(a[i]) * np.float64(b[i])
+        s1 += np.float64(a[i + 1]) * np.float64(b[i + 1])
+        s2 += np.float64(a[i + 2]) * np.float64(b[i + 2])
+        s3 += np.float64(a[i + 3]) * np.float64(b[i + 3])
+        s4 += np.float64(a[i + 4]) * np.float64(b[i + 4])
+        s5 += np.float64(a[i + 5]) * np.float64(b[i + 5])
+        s6 += np.float64(a[i + 6]) * np.float64(b[i + 6])
+        s7 += np.float64(a[i + 7]) * np.float64(b[i + 7])
+    for i in range(whole, a.shape[0]):
+        s0 += np.float64(a[i]) * np.float64(b[i])
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+
+
+@numba.njit(cache=True, parallel=True)
+def _norms(array: np.ndarray) -> np.ndarray:
+    out = np.empty(array.shape[0])
+    for i in numba.prange(array.shape[0]):
+        out[i] = np.sqrt(_dot(array[i], array[i]))
+    return out
+
+
+@numba.njit(cache=True, parallel=True)
+def _add_cosines(
+    query: np.ndarray,
+    gallery: np.ndarray,
+    query_norm: np.ndarray,
+    gallery_norm: np.ndarray,
+    pair_query: np.ndarray,
+    pair_gallery: np.ndarray,
+    total: np.ndarray,
+) -> None:
+    for p in numba.prange(pair_query.shape[0]):
+        q, g = pair_query[p], pair_gallery[p]
+        total[p] += _dot(query[q], gallery[g]) / (query_norm[q] * gallery_norm[g])
+
+
+@numba.njit(cache=True, parallel=True)
+def _count_survivors(
+    screen: np.ndarray, query_group: np.ndarray, gallery_group: np.ndarray, k: int, slack: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count, for each query, the photos that may be among its k best, and give the value they must reach."""
+    n, m = screen.shape
+    counts = np.zeros(n, dtype=np.int64)
+    cut = np.empty(n, dtype=np.float32)
+    for i in numba.prange(n):
+        heap = np.full(k, -np.inf, dtype=np.float32)
+        for j in range(m):
+            value = screen[i, j]
+            if value > heap[0] and gallery_group[j] != query_group[i]:
+                # replace the smallest of the k best and sink it to its place
+                at = 0
+                while True:
+                    child = 2 * at + 1
+                    if child >= k:
+                        break
+                    if child + 1 < k and heap[child + 1] < heap[child]:
+                        child += 1
+                    if heap[child] >= value:
+                        break
+                    heap[at] = heap[child]
+                    at = child
+                heap[at] = value
+        cut[i] = heap[0] - np.float32(2.0) * slack
+        found = 0
+        for j in range(m):
+            if screen[i, j] >= cut[i] and gallery_group[j] != query_group[i]:
+                found += 1
+        counts[i] = found
+    return counts, cut
+
+
+@numba.njit(cache=True, parallel=True)
+def _survivors(
+    screen: np.ndarray, query_group: np.ndarray, gallery_group: np.ndarray, cut: np.ndarray, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    pair_query = np.empty(ends[-1], dtype=np.int32)
+    pair_gallery = np.empty(ends[-1], dtype=np.int32)
+    for i in numba.prange(screen.shape[0]):
+        at = ends[i]
+        for j in range(screen.shape[1]):
+            if screen[i, j] >= cut[i] and gallery_group[j] != query_group[i]:
+                pair_query[at] = i
+                pair_gallery[at] = j
+                at += 1
+    return pair_query, pair_gallery
+
+
+@numba.njit(cache=True, parallel=True)
+def _keep_best(
+    exact: np.ndarray, pair_gallery: np.ndarray, ends: np.ndarray, k: int, index: np.ndarray, similarity: np.ndarray
+) -> None:
+    for i in numba.prange(index.shape[0]):
+        start, stop = ends[i], ends[i + 1]
+        # pairs stand in gallery order, and a stable sort keeps it among equals
+        order = np.argsort(-exact[start:stop], kind="mergesort")
+        for place in range(min(k, stop - start)):
+            index[i, place] = pair_gallery[start + order[place]]
+            similarity[i, place] = exact[start + order[place]]

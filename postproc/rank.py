@@ -1,0 +1,205 @@
+"""From evidence and weights to the five best individuals of every query, in one fused pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from cv.errors import FinblendError
+from cv.metrics import MAX_NAMES
+from postproc.evidence import Evidence
+from postproc.knn import NOBODY
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The best individuals of each query.
+
+    Attributes
+    ----------
+    individual : (n, m) int32 array
+        Best first; -1 where there are fewer candidates.
+    score : (n, m) float32 array
+        -inf where there is nobody.
+    photo : (n, m) int32 array
+        The gallery photo most like the query, in the blend.
+    """
+
+    individual: np.ndarray
+    score: np.ndarray
+    photo: np.ndarray
+
+    def first(self, depth: int = MAX_NAMES) -> Ranking:
+        """The best `depth` of each query."""
+        return Ranking(self.individual[:, :depth], self.score[:, :depth], self.photo[:, :depth])
+
+    def hiding(self, individuals: np.ndarray) -> Ranking:
+        """Take one individual out of each query's ranking, as if the gallery had never known it.
+
+        Parameters
+        ----------
+        individuals : (n,) int array
+
+        Returns
+        -------
+        Ranking
+            One place shorter; exact, because a list of m - 1 needs no more than m names.
+        """
+        hit = self.individual == individuals[:, None]
+        at = np.where(hit.any(axis=1), hit.argmax(axis=1), self.individual.shape[1] - 1)
+        columns = np.arange(self.individual.shape[1] - 1)
+        source = columns + (columns >= at[:, None])
+        return Ranking(*(np.take_along_axis(a, source, axis=1) for a in (self.individual, self.score, self.photo)))
+
+
+def rank(
+    evidence: Evidence,
+    weights: np.ndarray,
+    *,
+    top_photos: int = 1,
+    species_penalty: float = 0.0,
+    doubt: np.ndarray | None = None,
+    species_of_individual: np.ndarray | None = None,
+) -> Ranking:
+    """Score every candidate individual and keep the best six: five to answer with, one more for `Ranking.hiding`.
+
+    A photo's score is the weighted sum over sources. An individual's, per query view, is the mean of its best
+    `top_photos` photos (of all, if it has fewer); then the mean over query views, less the species penalty times the
+    doubt in its species. A photo outside the candidates has an unknown score, not 0: where one is needed to fill the
+    mean, the most it can be is taken, the blended K-th similarity (or the least of those known, if that is lower).
+    Individuals without a candidate photo are not ranked. Ties go to the smaller label.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    weights : (sources,) float array >= 0, summing to 1
+    top_photos : int >= 1
+    species_penalty : float >= 0
+    doubt : (n, n_species) float32 array, optional
+        From `species_doubt`; needed for a penalty.
+    species_of_individual : (n_individuals,) int32 array, optional
+        Needed for a penalty.
+
+    Returns
+    -------
+    Ranking
+    """
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (len(evidence.sources),) or not (weights >= 0).all() or not np.isclose(weights.sum(), 1.0):
+        raise FinblendError(f"weights >= 0 summing to 1, one a source, must hold, but got weights={weights.tolist()}")
+    if top_photos < 1:
+        raise FinblendError(f"top_photos >= 1 must hold, but got top_photos={top_photos}")
+    if not species_penalty >= 0:
+        raise FinblendError(f"species_penalty >= 0 must hold, but got species_penalty={species_penalty}")
+    if species_penalty > 0 and (doubt is None or species_of_individual is None):
+        raise FinblendError("a species penalty needs the doubt per species and the species of each individual")
+    if doubt is None or species_of_individual is None:
+        doubt, species_of_individual = np.zeros((evidence.n_queries, 1), np.float32), np.zeros(0, np.int32)
+        species_penalty = 0.0
+    n = evidence.n_queries
+    individual = np.full((n, MAX_NAMES + 1), NOBODY, dtype=np.int32)
+    score = np.full((n, MAX_NAMES + 1), -np.inf, dtype=np.float32)
+    photo = np.full((n, MAX_NAMES + 1), NOBODY, dtype=np.int32)
+    _rank(
+        _column_weights(evidence, weights),
+        evidence.group_start,
+        evidence.individual,
+        evidence.gallery_photos,
+        evidence.photo_start,
+        evidence.photo,
+        evidence.similarity,
+        evidence.horizon,
+        top_photos,
+        np.float64(species_penalty),
+        doubt,
+        species_of_individual,
+        individual,
+        score,
+        photo,
+    )
+    return Ranking(individual, score, photo)
+
+
+def _column_weights(evidence: Evidence, weights: np.ndarray) -> np.ndarray:
+    """(views, columns): what each column of similarities weighs in each query view."""
+    out = np.zeros((evidence.channels.shape[1], evidence.similarity.shape[1]))
+    for s, weight in enumerate(weights):
+        for v in range(out.shape[0]):
+            out[v, evidence.channels[s, v]] += weight
+    return out
+
+
+@numba.njit(cache=True, parallel=True)
+def _rank(
+    column_weights: np.ndarray,
+    group_start: np.ndarray,
+    individual: np.ndarray,
+    gallery_photos: np.ndarray,
+    photo_start: np.ndarray,
+    photo: np.ndarray,
+    similarity: np.ndarray,
+    horizon: np.ndarray,
+    top_photos: int,
+    penalty: float,
+    doubt: np.ndarray,
+    species_of_individual: np.ndarray,
+    out_individual: np.ndarray,
+    out_score: np.ndarray,
+    out_photo: np.ndarray,
+) -> None:
+    n_views, n_columns = column_weights.shape
+    depth = out_individual.shape[1]
+    for q in numba.prange(len(group_start) - 1):
+        best = np.empty(top_photos)
+        for g in range(group_start[q], group_start[q + 1]):
+            wanted = min(top_photos, gallery_photos[g])
+            total = 0.0
+            nearest, nearest_score = -1, -np.inf
+            for v in range(n_views):
+                found = 0
+                for p in range(photo_start[g], photo_start[g + 1]):
+                    s = 0.0
+                    for c in range(n_columns):
+                        if column_weights[v, c] != 0.0:
+                            s += column_weights[v, c] * similarity[p, c]
+                    if s > nearest_score:
+                        nearest, nearest_score = photo[p], s
+                    # insert into the short sorted list of the best
+                    at = found
+                    if found == wanted:
+                        if s <= best[found - 1]:
+                            continue
+                        at = found - 1
+                    else:
+                        found += 1
+                    while at > 0 and best[at - 1] < s:
+                        best[at] = best[at - 1]
+                        at -= 1
+                    best[at] = s
+                part = 0.0
+                for i in range(found):
+                    part += best[i]
+                if found < wanted:
+                    most = 0.0
+                    for c in range(n_columns):
+                        if column_weights[v, c] != 0.0:
+                            most += column_weights[v, c] * horizon[q, c]
+                    part += (wanted - found) * min(most, best[found - 1])
+                total += part / wanted
+            total /= n_views
+            who = individual[g]
+            if penalty > 0.0:
+                total -= penalty * doubt[q, species_of_individual[who]]
+            value = np.float32(total)
+            if value > out_score[q, depth - 1]:
+                at = depth - 1
+                while at > 0 and out_score[q, at - 1] < value:
+                    out_score[q, at] = out_score[q, at - 1]
+                    out_individual[q, at] = out_individual[q, at - 1]
+                    out_photo[q, at] = out_photo[q, at - 1]
+                    at -= 1
+                out_score[q, at] = value
+                out_individual[q, at] = who
+                out_photo[q, at] = nearest
