@@ -30,12 +30,13 @@ class Blend:
         An individual's score is the mean of its best `top_photos` photos.
     species_penalty : float
         Taken off individuals of unlikely species, >= 0.
+    background : float
+        How much of the query's background is taken off its scores before the decision, >= 0.
     rule : {"A", "B"}
     threshold : float
-        For `new_individual`, in out-of-fold scores.
+        For `new_individual`, in scores against the background.
     new_share : float or None
-        Share of answers with `new_individual` in first place in the mix it was tuned for, in [0, 1]; carries the
-        threshold over to scores on another scale.
+        Share of answers with `new_individual` in first place in the mix it was tuned for, in [0, 1].
     mix : dict
         The mix of photos it was tuned for.
     measured : dict
@@ -49,6 +50,7 @@ class Blend:
     whitening: dict[str, str] = field(default_factory=dict)
     top_photos: int = 1
     species_penalty: float = 0.0
+    background: float = 0.0
     rule: str = "A"
     threshold: float = 0.0
     new_share: float | None = None
@@ -65,6 +67,8 @@ class Blend:
             raise FinblendError(f"top_photos >= 1 must hold, but got top_photos={self.top_photos}")
         if not 0 <= self.species_penalty < math.inf:
             raise FinblendError(f"species_penalty >= 0 must hold, but got species_penalty={self.species_penalty}")
+        if not 0 <= self.background < math.inf:
+            raise FinblendError(f"background >= 0 must hold, but got background={self.background}")
         if self.new_share is not None and not 0 <= self.new_share <= 1:
             raise FinblendError(f"0 <= new_share <= 1 must hold, but got new_share={self.new_share}")
         if self.format != FORMAT:

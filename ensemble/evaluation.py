@@ -10,7 +10,7 @@ import numpy as np
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
-from ensemble.exam import Exam
+from ensemble.exam import Exam, decided
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
 from ensemble.questions import Progress
@@ -52,10 +52,8 @@ def models(
         if new_share is None:
             warnings.append(raw_share_warning(desk.exam))
         for name in usable:
-            blend = Blend({name: 1.0}, dict(desk.whitening))
-            ranking = ranking_of(desk.exam.questions, blend)
-            decision, map5 = desk.exam.best_decision(ranking)
-            found = _summary(desk.exam, desk.exam.precisions(ranking, decision))
+            blend, map5 = decided(desk.exam, Blend({name: 1.0}, dict(desk.whitening), background=1.0))
+            found = _summary(desk.exam, desk.exam.precisions(ranking_of(desk.exam.questions, blend), blend))
             rows.append({"model": name, "map5": map5, "known": found["known"], "whitening": desk.whitening[name]})
     rows += [{"model": name, "map5": None, "known": None, "whitening": None} for name in refused]
     stores = project.stores()
@@ -79,7 +77,7 @@ def evaluate(
     folder: str | Path,
     *,
     new_share: float | None = None,
-    gallery_exponent: float | None = None,
+    gallery_exponent: float | str | None = "blend",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score the tuned blend out-of-fold.
@@ -87,8 +85,10 @@ def evaluate(
     Parameters
     ----------
     folder : str or Path
-    new_share, gallery_exponent : float, optional
-        Another mix than the one the blend was tuned for; the threshold stays the blend's.
+    new_share : float, optional
+        Another share of strangers than the blend was tuned for; its threshold stays as it is.
+    gallery_exponent : float, None or "blend"
+        Another gallery mix, see `cv.Mix`.
     progress : callable, optional
 
     Returns
@@ -102,16 +102,16 @@ def evaluate(
     stated = Mix(**blend.mix)
     mix = Mix(
         stated.new_share if new_share is None else new_share,
-        stated.gallery_exponent if gallery_exponent is None else gallery_exponent,
+        stated.gallery_exponent if isinstance(gallery_exponent, str) else gallery_exponent,
     )
     desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening)
     ranking = ranking_of(desk.exam.questions, blend)
-    precision = desk.exam.precisions(ranking, blend.decision)
+    precision = desk.exam.precisions(ranking, blend)
     plain = precision[: len(desk.exam.questions.images)]
     return {
         **_summary(desk.exam, precision),
         "interval": _interval(desk.exam, project.catalogue.labels, precision),
-        "new_first": desk.exam.share_of_new(ranking, blend.decision),
+        "new_first": desk.exam.share_of_new(ranking, blend),
         "raw": {"map5": float(plain.mean()), "how": "plain mean over the out-of-fold photos, no weights"},
         "species": _per_species(desk.exam, project.catalogue.species, precision),
         "mix": mix.as_dict(),

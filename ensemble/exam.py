@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cv.errors import FinblendError
 from cv.metrics import average_precisions
 from cv.mix import Catalogued, Mix, Photos, mix_weights
+from ensemble.blend import Blend
+from ensemble.prediction import ranking_of
 from ensemble.questions import Questions
 from postproc import NEW, Decision, Ranking, decide, sweep
+from postproc.decision import RULES
+from postproc.rank import DEPTH
 
 # Strangers that a species' single-photo individuals simulate are few and may be of other species than test's; known
 # photos whose individual is hidden make up for this many photos of each species.
@@ -46,26 +50,31 @@ class Exam:
         assert own is not None  # noqa: S101 - checked by `sit`
         return np.append(own, np.full(len(self.hidden), NEW, dtype=np.int32))
 
-    def ranking(self, ranking: Ranking) -> Ranking:
-        """(n + m) rankings of five, from those of the questions."""
+    def ranking(self, ranking: Ranking, background: float) -> Ranking:
+        """(n + m) rankings of five against their background, from those of the questions."""
         truth = self.questions.truth
         assert truth is not None  # noqa: S101
         rows = Ranking(*(a[self.hidden] for a in (ranking.individual, ranking.score, ranking.photo)))
-        parts = (ranking.first(), rows.hiding(truth[self.hidden]))
-        return Ranking(*(np.concatenate([getattr(p, a) for p in parts]) for a in ("individual", "score", "photo")))
+        parts = (ranking.first(DEPTH - 1), rows.hiding(truth[self.hidden]))
+        both = Ranking(*(np.concatenate([getattr(p, a) for p in parts]) for a in ("individual", "score", "photo")))
+        return both.against_background(background)
 
-    def best_decision(self, ranking: Ranking, rules: tuple[str, ...] = ("A", "B")) -> tuple[Decision, float]:
+    def best_decision(self, ranking: Ranking, background: float) -> tuple[Decision, float]:
         """The rule and threshold with the highest MAP@5, exactly; in-sample by construction."""
-        sat = self.ranking(ranking)
-        return max((sweep(sat, self.truth, self.weights, rule) for rule in rules), key=lambda found: found[1])
+        sat = self.ranking(ranking, background)
+        return max((sweep(sat, self.truth, self.weights, rule) for rule in RULES), key=lambda found: found[1])
 
-    def precisions(self, ranking: Ranking, decision: Decision) -> np.ndarray:
+    def answers(self, ranking: Ranking, blend: Blend) -> np.ndarray:
+        """(n + m, 5) labels, as `predict` gives them."""
+        return decide(self.ranking(ranking, blend.background), blend.decision)
+
+    def precisions(self, ranking: Ranking, blend: Blend) -> np.ndarray:
         """(n + m,) average precision of each answer."""
-        return average_precisions(decide(self.ranking(ranking), decision), self.truth)
+        return average_precisions(self.answers(ranking, blend), self.truth)
 
-    def share_of_new(self, ranking: Ranking, decision: Decision) -> float:
+    def share_of_new(self, ranking: Ranking, blend: Blend) -> float:
         """Weighted share of answers with somebody new in first place."""
-        return float(self.weights @ (decide(self.ranking(ranking), decision)[:, 0] == NEW))
+        return float(self.weights @ (self.answers(ranking, blend)[:, 0] == NEW))
 
 
 def sit(questions: Questions, mix: Mix, test_species: np.ndarray | None = None) -> Exam:
@@ -96,3 +105,10 @@ def sit(questions: Questions, mix: Mix, test_species: np.ndarray | None = None) 
     )
     catalogue = Catalogued(questions.catalogue_photos, questions.species_of_individual, test_species)
     return Exam(questions, hidden, mix_weights(photos, catalogue, mix), mix)
+
+
+def decided(exam: Exam, blend: Blend) -> tuple[Blend, float]:
+    """Give a blend its best rule and threshold on the exam, and the score they reach there."""
+    ranking = ranking_of(exam.questions, blend)
+    decision, map5 = exam.best_decision(ranking, blend.background)
+    return replace(blend, rule=decision.rule, threshold=decision.threshold), map5

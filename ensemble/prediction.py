@@ -8,7 +8,7 @@ import numpy as np
 
 from ensemble.blend import Blend
 from ensemble.questions import Questions
-from postproc import Decision, Ranking, decide, rank
+from postproc import Ranking, decide, rank
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def ranking_of(questions: Questions, blend: Blend) -> Ranking:
     )
 
 
-def predict(questions: Questions, blend: Blend, decision: Decision | None = None) -> Prediction:
+def predict(questions: Questions, blend: Blend) -> Prediction:
     """Name every photo.
 
     Parameters
@@ -47,8 +47,6 @@ def predict(questions: Questions, blend: Blend, decision: Decision | None = None
     questions : Questions
         With evidence for every source that has weight.
     blend : Blend
-    decision : Decision, optional
-        Replaces the blend's own threshold.
     """
     ranking = ranking_of(questions, blend)
-    return Prediction(ranking, decide(ranking, decision or blend.decision))
+    return Prediction(ranking, decide(ranking.against_background(blend.background), blend.decision))

@@ -7,7 +7,7 @@ import json
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
-from ensemble.exam import Exam, sit
+from ensemble.exam import Exam, decided, sit
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
 from ensemble.questions import NEAREST, Progress, out_of_fold_questions, test_questions
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SAMPLERS = ("tpe", "cmaes", "random")
 MAX_TOP_PHOTOS = 3
+MAX_BACKGROUND = 1.5
 HOW = (
     "in-sample: tuned and scored on the same out-of-fold photos, weighted to the stated mix; "
     "no network saw the label of a photo it scored"
@@ -70,8 +71,8 @@ def tune(
 ) -> dict[str, Any]:
     """Tune the blend and write it into the project.
 
-    Each trial draws source weights (w squared, normalised), the number of photos per individual and the species
-    penalty; rule and threshold are then solved exactly. Equal weights, every single model and the last blend are tried
+    Each trial draws source weights (w squared, normalised), the number of photos per individual, the species penalty
+    and how much of the query's background is taken off; rule and threshold are then solved exactly. Equal weights, every single model and the last blend are tried
     first, so the result is never below them. The study lives in the project: with the same sources, folds and mix it
     goes on where it stopped.
 
@@ -95,7 +96,7 @@ def tune(
     Returns
     -------
     dict
-        `map5, threshold, rule, weights, whitening, top_photos, species_penalty, trials, new_trials, seconds,
+        `map5, threshold, rule, weights, whitening, top_photos, species_penalty, background, trials, new_trials, seconds,
         equal_weights, single_models, mix, measured, interrupted, warnings`.
     """
     started = time.monotonic()
@@ -138,6 +139,7 @@ def tune(
         "whitening": blend.whitening,
         "top_photos": blend.top_photos,
         "species_penalty": blend.species_penalty,
+        "background": blend.background,
         "trials": len(done),
         "new_trials": len(done) - before,
         "seconds": time.monotonic() - started,
@@ -165,10 +167,9 @@ def _run_trial(study: optuna.Study, desk: Desk, params: Mapping[str, float] | No
         study.enqueue_trial(dict(params))
     trial = study.ask()
     try:
-        blend = _draw(trial, desk)
-        decision, map5 = desk.exam.best_decision(ranking_of(desk.exam.questions, blend))
-        trial.set_user_attr("rule", decision.rule)
-        trial.set_user_attr("threshold", decision.threshold)
+        blend, map5 = decided(desk.exam, _draw(trial, desk))
+        trial.set_user_attr("rule", blend.rule)
+        trial.set_user_attr("threshold", blend.threshold)
         study.tell(trial, map5)
     except BaseException:
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -180,7 +181,8 @@ def _draw(trial: optuna.trial.BaseTrial, desk: Desk) -> Blend:
     top_photos = trial.suggest_int("top_photos", 1, MAX_TOP_PHOTOS)
     # the third power gives small penalties room without a special case for none
     root = trial.suggest_float("species_penalty_root", 0.0, 1.0)
-    return Blend(_normalised(factors), dict(desk.whitening), top_photos, root**3)
+    background = trial.suggest_float("background", 0.0, MAX_BACKGROUND)
+    return Blend(_normalised(factors), dict(desk.whitening), top_photos, root**3, background)
 
 
 def _normalised(factors: Mapping[str, float]) -> dict[str, float]:
@@ -192,22 +194,27 @@ def _normalised(factors: Mapping[str, float]) -> dict[str, float]:
     return {name: square / total for name, square in squares.items()}
 
 
-def _params(chosen: list[str], names: list[str], top_photos: int = 1, penalty: float = 0.0) -> dict[str, float]:
+def _params(chosen: list[str], names: list[str], penalty: float = 0.0, background: float = 1.0) -> dict[str, float]:
     factors = {f"factor:{name}": float(name in chosen) for name in names}
-    return {**factors, "top_photos": top_photos, "species_penalty_root": penalty ** (1 / 3)}
+    return {**factors, "top_photos": 1, "species_penalty_root": penalty ** (1 / 3), "background": background}
 
 
 def _starting_points(names: list[str], previous: Blend | None) -> Iterator[dict[str, float]]:
     yield _params(names, names)
     yield _params(names, names, penalty=0.216)
+    yield _params(names, names, background=0.0)
     for name in names:
         yield _params([name], names)
     if previous is not None and set(previous.weights) & set(names):
         top = max(previous.weights.get(name, 0.0) for name in names)
         if top > 0:
             factors = {f"factor:{name}": (previous.weights.get(name, 0.0) / top) ** 0.5 for name in names}
-            photos, penalty = min(previous.top_photos, MAX_TOP_PHOTOS), min(previous.species_penalty, 1.0)
-            yield {**factors, "top_photos": photos, "species_penalty_root": penalty ** (1 / 3)}
+            yield {
+                **factors,
+                "top_photos": min(previous.top_photos, MAX_TOP_PHOTOS),
+                "species_penalty_root": min(previous.species_penalty, 1.0) ** (1 / 3),
+                "background": min(previous.background, MAX_BACKGROUND),
+            }
 
 
 def _proposals(
@@ -230,7 +237,8 @@ def _cmaes(study: optuna.Study, trials: int, seed: int) -> Iterator[dict[str, fl
         raise FinblendError("--sampler cmaes needs the package cmaes: pip install 'finblend[cmaes]'") from None
     best = study.best_trial.params
     names = list(best)
-    scale = np.array([MAX_TOP_PHOTOS if name == "top_photos" else 1.0 for name in names])
+    widest = {"top_photos": MAX_TOP_PHOTOS, "background": MAX_BACKGROUND}
+    scale = np.array([widest.get(name, 1.0) for name in names])
     low = np.array([1.0 if name == "top_photos" else 0.0 for name in names])
     bounds = np.stack([low / scale, np.ones(len(names))], axis=1)
     mean = np.clip(np.array([best[name] for name in names]) / scale, bounds[:, 0], bounds[:, 1])
@@ -287,8 +295,7 @@ def _score_of(study: optuna.Study, desk: Desk, params: Mapping[str, float]) -> f
     for trial in _complete(study):
         if trial.params == params and trial.value is not None:
             return trial.value
-    blend = _draw(_fixed(params), desk)
-    return desk.exam.best_decision(ranking_of(desk.exam.questions, blend))[1]
+    return decided(desk.exam, _draw(_fixed(params), desk))[1]
 
 
 def _fixed(params: Mapping[str, float]) -> optuna.trial.BaseTrial:
@@ -298,17 +305,10 @@ def _fixed(params: Mapping[str, float]) -> optuna.trial.BaseTrial:
 
 
 def _blend_of(best: optuna.trial.FrozenTrial, desk: Desk, mix: Mix, trials: int) -> tuple[Blend, float]:
-    drawn = _draw(_fixed(best.params), desk)
-    ranking = ranking_of(desk.exam.questions, drawn)
-    decision, map5 = desk.exam.best_decision(ranking)
-    blend = Blend(
-        weights=drawn.weights,
-        whitening=dict(desk.whitening),
-        top_photos=drawn.top_photos,
-        species_penalty=drawn.species_penalty,
-        rule=decision.rule,
-        threshold=decision.threshold,
-        new_share=desk.exam.share_of_new(ranking, decision),
+    drawn, map5 = decided(desk.exam, _draw(_fixed(best.params), desk))
+    blend = replace(
+        drawn,
+        new_share=desk.exam.share_of_new(ranking_of(desk.exam.questions, drawn), drawn),
         mix=mix.as_dict(),
         measured={"map5": map5, "how": HOW, "trials": trials},
         contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},

@@ -46,6 +46,7 @@ def decide(ranking: Ranking, decision: Decision) -> np.ndarray:
     Parameters
     ----------
     ranking : Ranking
+        Of five places, or fewer.
     decision : Decision
 
     Returns
@@ -59,7 +60,7 @@ def decide(ranking: Ranking, decision: Decision) -> np.ndarray:
     >>> decide(ranking, Decision("A", 0.5)), decide(ranking, Decision("B", 0.3))
     (array([[ 7, -2,  3, -1, -1]], dtype=int32), array([[ 7,  3, -2, -1, -1]], dtype=int32))
     """
-    ranking = ranking.first()
+    ranking = ranking.first(MAX_NAMES)
     # in float64, or numpy would round the threshold to the scores' float32
     score = ranking.score.astype(np.float64)
     if decision.rule == "A":
@@ -98,7 +99,7 @@ def sweep(ranking: Ranking, truth: np.ndarray, weights: np.ndarray, rule: str) -
     map5 : float
         Its score on these very photos.
     """
-    ranking = ranking.first()
+    ranking = ranking.first(MAX_NAMES)
     start = average_precisions(decide(ranking, Decision(rule, -np.inf)), truth)
     value, change = _events(ranking, truth, weights, rule)
     if not len(value):

@@ -12,6 +12,9 @@ from cv.metrics import MAX_NAMES
 from postproc.evidence import Evidence
 from postproc.knn import NOBODY
 
+# five to answer with, one more to tell the background from, one more for an individual that is hidden
+DEPTH = MAX_NAMES + 2
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -31,7 +34,7 @@ class Ranking:
     score: np.ndarray
     photo: np.ndarray
 
-    def first(self, depth: int = MAX_NAMES) -> Ranking:
+    def first(self, depth: int) -> Ranking:
         """The best `depth` of each query."""
         return Ranking(self.individual[:, :depth], self.score[:, :depth], self.photo[:, :depth])
 
@@ -46,12 +49,46 @@ class Ranking:
         -------
         Ranking
             One place shorter; exact, because a list of m - 1 needs no more than m names.
+
+        Examples
+        --------
+        >>> ranking = Ranking(np.array([[7, 3, 5]]), np.array([[0.9, 0.8, 0.7]]), np.array([[0, 1, 2]]))
+        >>> ranking.hiding(np.array([3])).individual
+        array([[7, 5]])
         """
         hit = self.individual == individuals[:, None]
         at = np.where(hit.any(axis=1), hit.argmax(axis=1), self.individual.shape[1] - 1)
         columns = np.arange(self.individual.shape[1] - 1)
         source = columns + (columns >= at[:, None])
         return Ranking(*(np.take_along_axis(a, source, axis=1) for a in (self.individual, self.score, self.photo)))
+
+    def against_background(self, factor: float) -> Ranking:
+        """Take `factor` times the query's background off its scores, and keep the best five.
+
+        The background is the mean score of the runners-up, places 2 to 6: what this photo scores with animals it does
+        not show. A blurred photo scores low with everybody, its own individual included, and would pass for somebody
+        new; what stands out from its own background does not. (Cohort normalisation of speaker verification: Auckenthaler,
+        Carey and Lloyd-Thomas 2000.) The order of names does not change.
+
+        Parameters
+        ----------
+        factor : float >= 0
+
+        Returns
+        -------
+        Ranking
+
+        Examples
+        --------
+        >>> ranking = Ranking(np.array([[7, 3]]), np.array([[0.75, 0.5]]), np.array([[0, 1]]))
+        >>> ranking.against_background(1.0).score
+        array([[0.25, 0.  ]])
+        """
+        runners_up = self.score[:, 1 : MAX_NAMES + 1].astype(np.float64)
+        there = np.isfinite(runners_up)
+        mean = np.where(there, runners_up, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        best = self.first(MAX_NAMES)
+        return Ranking(best.individual, best.score - factor * mean[:, None], best.photo)
 
 
 def rank(
@@ -63,7 +100,7 @@ def rank(
     doubt: np.ndarray | None = None,
     species_of_individual: np.ndarray | None = None,
 ) -> Ranking:
-    """Score every candidate individual and keep the best six: five to answer with, one more for `Ranking.hiding`.
+    """Score every candidate individual and keep the best seven.
 
     A photo's score is the weighted sum over sources. An individual's, per query view, is the mean of its best
     `top_photos` photos (of all, if it has fewer); then the mean over query views, less the species penalty times the
@@ -99,9 +136,9 @@ def rank(
         doubt, species_of_individual = np.zeros((evidence.n_queries, 1), np.float32), np.zeros(0, np.int32)
         species_penalty = 0.0
     n = evidence.n_queries
-    individual = np.full((n, MAX_NAMES + 1), NOBODY, dtype=np.int32)
-    score = np.full((n, MAX_NAMES + 1), -np.inf, dtype=np.float32)
-    photo = np.full((n, MAX_NAMES + 1), NOBODY, dtype=np.int32)
+    individual = np.full((n, DEPTH), NOBODY, dtype=np.int32)
+    score = np.full((n, DEPTH), -np.inf, dtype=np.float32)
+    photo = np.full((n, DEPTH), NOBODY, dtype=np.int32)
     _rank(
         _column_weights(evidence, weights),
         evidence.group_start,

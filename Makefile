@@ -1,0 +1,38 @@
+# Two commands do everything: `make demo` and `make test`; each sets up .venv first if it is not there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: venv demo test check bench clean
+
+venv: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "finblend needs Python 3.11 or newer; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cmaes,pandas,dev]'
+	touch $(READY)
+
+demo: venv
+	rm -rf build/demo
+	mkdir -p build
+	$(BIN)/finblend demo build/demo
+
+# from another folder, so that the installed packages are tested and not whatever lies beside
+test: venv
+	mkdir -p build/elsewhere
+	cd build/elsewhere && FINBLEND_DATA="$${FINBLEND_DATA:-$(CURDIR)/../shared/data}" \
+		$(BIN)/python -m pytest -q -p no:cacheprovider $(CURDIR)/tests $(ARGS)
+
+check: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: venv
+	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+clean:
+	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .hypothesis

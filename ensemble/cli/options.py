@@ -1,0 +1,34 @@
+"""Arguments and options that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ProjectFolder = Annotated[Path, typer.Argument(metavar="P", help="The project folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+NewShare = Annotated[
+    float | None,
+    typer.Option(metavar="S", help="Share of strangers expected among the test photos, 0 <= S < 1."),
+]
+GalleryMix = Annotated[
+    str,
+    typer.Option(
+        metavar="E|raw",
+        help="Known test photos come in proportion to (gallery photos of their individual)^E; 'raw': as out-of-fold.",
+    ),
+]
+
+
+def gallery_exponent(text: str) -> float | None:
+    """Parse --gallery-mix."""
+    if text == "raw":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        from cv.errors import FinblendError
+
+        raise FinblendError(f"--gallery-mix must be a number or 'raw', but got '{text}'") from None

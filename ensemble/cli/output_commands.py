@@ -1,0 +1,90 @@
+"""submit, export, check, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble.cli.app import app
+from ensemble.cli.options import AsJson, ProjectFolder
+from ensemble.cli.terminal import print_json, progress_bars
+
+
+@app.command()
+def submit(
+    folder: ProjectFolder,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The submission to write.")],
+    use: Annotated[str, typer.Option(metavar="folds|full|both", help="Which stores of trained models name test photos.")] = "folds",
+    json: AsJson = False,
+) -> None:
+    """Name every test photo by the tuned blend and write the checked submission.
+
+    Example: finblend submit P -o submission.csv
+    """
+    from ensemble.submission import submit as write
+
+    with progress_bars() as progress:
+        report = write(folder, output, use=use, progress=progress)
+    if json:
+        print_json(report)
+    else:
+        print(f"{output}: {report['rows']} photos; new_individual comes first in {100 * report['new_first']:.1f} %")
+
+
+@app.command()
+def export(
+    folder: ProjectFolder,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The folder to make.")],
+    json: AsJson = False,
+) -> None:
+    """Write the blend as vectors: a dot product is the blended similarity.
+
+    Example: finblend export P -o vectors
+    """
+    from ensemble.vectors import export as write
+
+    report = write(folder, output)
+    if json:
+        print_json(report)
+    else:
+        print(f"{output}: {', '.join(report['files'])}, {report['width']} wide")
+
+
+@app.command()
+def check(
+    submission: Annotated[Path, typer.Argument(metavar="FILE", help="The submission.")],
+    sample: Annotated[Path, typer.Option(metavar="FILE", help="The sample submission.")],
+    json: AsJson = False,
+) -> None:
+    """Check a submission against every rule of the format; rows are counted from 1 below the header.
+
+    Example: finblend check submission.csv --sample sample_submission.csv
+    """
+    from ensemble.submission import check as look
+
+    report = look(submission, sample=sample)
+    if json:
+        print_json(report)
+    else:
+        print(f"{submission}: {report['rows']} rows, all rules kept; new_individual comes first in {100 * report['new_first']:.1f} %")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it; must not exist.")] = Path("finblend-demo"),
+    individuals: Annotated[int, typer.Option(metavar="N", help="Known individuals in the catalogue.")] = 600,
+    trials: Annotated[int, typer.Option(metavar="N", help="Of the tuning.")] = 60,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the drawn world.")] = 0,
+    json: AsJson = False,
+) -> None:
+    """Draw a catalogue with three models per fold, run the whole path, and score it on answers held back.
+
+    Example: finblend demo my-demo
+    """
+    from ensemble.demonstration import demonstrate
+
+    report = demonstrate(folder, individuals=individuals, trials=trials, seed=seed, say=None if json else print)
+    if json:
+        print_json(report)
