@@ -68,7 +68,9 @@ def _images_of_rows(embeddings: Embeddings, photos: pl.DataFrame, split: str) ->
     """Names of photos that are given by their row in the catalogue's own table."""
     rows = np.asarray(embeddings.rows)
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
-        raise FinblendError(f"{embeddings.source}: original_index must be whole numbers, got {rows.dtype}{list(rows.shape)}")
+        raise FinblendError(
+            f"{embeddings.source}: original_index must be whole numbers, got {rows.dtype}{list(rows.shape)}"
+        )
     image_of = dict(photos.select("row", "image").iter_rows())
     for position, row in enumerate(rows.tolist()):
         if row not in image_of:

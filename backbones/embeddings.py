@@ -97,7 +97,9 @@ def embeddings_from_frame(table: pl.DataFrame, source: str, column: str | None =
     if len(lists) == 1:
         return Embeddings({DEFAULT_VIEW: _from_lists(rest[lists[0]], source)}, images, source=source)
     if len(lists) > 1:
-        raise FinblendError(f"{source}: has several embedding columns ({', '.join(lists)}); choose one with FILE:COLUMN")
+        raise FinblendError(
+            f"{source}: has several embedding columns ({', '.join(lists)}); choose one with FILE:COLUMN"
+        )
     if rest.width == 1 and rest.dtypes[0] == pl.String:
         return Embeddings({DEFAULT_VIEW: _from_text(rest.to_series(), source)}, images, source=source)
     return Embeddings({DEFAULT_VIEW: _from_columns(rest, source)}, images, source=source)
@@ -110,7 +112,9 @@ def _from_lists(column: pl.Series, source: str) -> np.ndarray:
     bad = (widths.is_null() | (widths != widths[0])).arg_true()
     if widths[0] is None or len(bad):
         row = bad[0] if len(bad) else 0
-        raise FinblendError(f"{source}: row {row + 1}: {widths[row]} numbers in {column.name}, the first row has {widths[0]}")
+        raise FinblendError(
+            f"{source}: row {row + 1}: {widths[row]} numbers in {column.name}, the first row has {widths[0]}"
+        )
     flat = column.explode()
     if not flat.dtype.is_float():
         raise FinblendError(f"{source}: embeddings must be floating point, got {flat.dtype}")
@@ -127,7 +131,9 @@ def _from_text(column: pl.Series, source: str) -> np.ndarray:
         except ValueError as error:
             raise FinblendError(f"{source}: row {row + 1}: {column.name} is no list of numbers ({error})") from None
         if len(vectors[row]) != len(vectors[0]):
-            raise FinblendError(f"{source}: row {row + 1}: {len(vectors[row])} numbers, the first row has {len(vectors[0])}")
+            raise FinblendError(
+                f"{source}: row {row + 1}: {len(vectors[row])} numbers, the first row has {len(vectors[0])}"
+            )
     return np.stack(vectors)
 
 
@@ -145,9 +151,12 @@ def _from_columns(table: pl.DataFrame, source: str) -> np.ndarray:
             raise FinblendError(f"{source}: row {row + 1}: {name} is '{table[name][row]}', which is no number")
     array = numbers.to_numpy()
     # a text file does not say its type; whole numbers throughout are quantised codes or labels, not embeddings
-    if all(kind == pl.String for kind in table.dtypes) and not table.select(pl.any_horizontal(pl.all().str.contains(r"[.eE]").any()))[0, 0]:
-        if np.isfinite(array).all():
-            raise FinblendError(f"{source}: embeddings must be floating point, got whole numbers only")
+    text = table.select(pl.col(pl.String))
+    whole = (
+        text.width == table.width and not text.select(pl.any_horizontal(pl.all().str.contains(r"[.eE]").any())).item()
+    )
+    if whole and np.isfinite(array).all():
+        raise FinblendError(f"{source}: embeddings must be floating point, got whole numbers only")
     return array
 
 

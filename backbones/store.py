@@ -46,7 +46,9 @@ class Seen:
         if self.kind not in {"frozen", "fold", "full"}:
             raise FinblendError(f"seen must be frozen, fold or full, but got {self.kind!r}")
         if (self.kind == "fold") != (self.fold is not None):
-            raise FinblendError(f"a fold number goes with kind fold and no other, but got {self.kind!r}, fold={self.fold}")
+            raise FinblendError(
+                f"a fold number goes with kind fold and no other, but got {self.kind!r}, fold={self.fold}"
+            )
 
     def __str__(self) -> str:
         return self.kind if self.fold is None else f"fold-{self.fold}"
@@ -110,7 +112,11 @@ class Manifest:
             raise FinblendError(f"{path}: is not a store's manifest")
         unknown = sorted(value.keys() - {f.name for f in fields(cls)})
         if unknown or value.get("format") != FORMAT:
-            what = f"unknown key '{unknown[0]}'" if unknown else f"format {value.get('format')}, this finblend reads {FORMAT}"
+            what = (
+                f"unknown key '{unknown[0]}'"
+                if unknown
+                else f"format {value.get('format')}, this finblend reads {FORMAT}"
+            )
             raise FinblendError(f"{path}: {what}")
         try:
             return cls(**value)
@@ -147,7 +153,9 @@ class Store:
             try:
                 tables[split] = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
             except (OSError, pa.ArrowException) as error:
-                raise FinblendError(f"{path}: cannot be read ({error}); register the model again with --replace") from None
+                raise FinblendError(
+                    f"{path}: cannot be read ({error}); register the model again with --replace"
+                ) from None
         return tables
 
     def embedding(self, split: str, view: str) -> np.ndarray:
@@ -156,24 +164,26 @@ class Store:
         if column.num_chunks != 1:
             raise FinblendError(f"{self.folder}: {split} is stored in {column.num_chunks} pieces; register it again")
         values = column.chunk(0).flatten().to_numpy(zero_copy_only=True)
-        return values.reshape(column.length(), -1)
+        return np.asarray(values).reshape(column.length(), -1)
 
     def images(self, split: str) -> list[str]:
         """The image name of each row."""
-        return self._tables[split].column("image").to_pylist()
+        return list(self._tables[split].column("image").to_pylist())
 
     def prediction(self, split: str, name: str) -> np.ndarray:
         """What the model predicted beside its embeddings, (n,) or (n, m)."""
         column = self._tables[split].column(f"pred:{name}").chunk(0)
         if pa.types.is_fixed_size_list(column.type):
-            return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
-        return column.to_numpy(zero_copy_only=False)
+            return np.asarray(column.flatten()).reshape(len(column), -1)
+        return np.asarray(column)
 
     def verify(self, images: Mapping[str, Sequence[str]]) -> None:
         """Refuse a store whose rows are not these photos in this order."""
         for split, names in images.items():
             if self.manifest.images_sha256.get(split) != hash_of_names(names):
-                raise FinblendError(f"{self.folder}: its {split} rows are not the catalogue's; register it again with --replace")
+                raise FinblendError(
+                    f"{self.folder}: its {split} rows are not the catalogue's; register it again with --replace"
+                )
 
 
 def write_store(

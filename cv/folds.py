@@ -60,8 +60,8 @@ def make_folds(train: pl.DataFrame, n_folds: int, seed: int = 0) -> np.ndarray:
     --------
     One animal with three photos is spread; one with a single photo is somebody new in its fold.
 
-    >>> photos = pl.DataFrame({"image": list("abcd"), "individual_id": ["i", "i", "i", "j"],
-    ...                        "species": ["s"] * 4, "encounter": [None] * 4}, schema_overrides={"encounter": pl.String})
+    >>> photos = pl.DataFrame({"image": list("abcd"), "individual_id": ["i", "i", "i", "j"], "species": ["s"] * 4})
+    >>> photos = photos.with_columns(encounter=pl.lit(None, dtype=pl.String))
     >>> folds = make_folds(photos, 3)
     >>> sorted(folds[:3].tolist())
     [0, 1, 2]
@@ -163,7 +163,7 @@ def gallery_photos(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
     n_folds = int(fold_index.max()) + 1
     total = np.bincount(labels)[labels]
     cell = labels.astype(np.int64) * n_folds + fold_index
-    return total - np.bincount(cell)[cell]
+    return np.asarray(total - np.bincount(cell)[cell])
 
 
 def describe_folds(train: pl.DataFrame, labels: np.ndarray, folds: np.ndarray) -> FoldReport:

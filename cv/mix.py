@@ -155,12 +155,12 @@ def mix_weights(photos: Photos, catalogue: Catalogued, mix: Mix) -> np.ndarray:
         weights = weights * _factors(weights, classes, target)[classes]
         if np.abs(weights - before).max() < 1e-12:
             break
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 def _factors(weights: np.ndarray, classes: np.ndarray, target: np.ndarray) -> np.ndarray:
     have = np.bincount(classes, weights=weights, minlength=len(target))
-    return np.divide(target, have, out=np.zeros_like(have), where=have > 0)
+    return np.asarray(np.divide(target, have, out=np.zeros_like(have), where=have > 0))
 
 
 def _gallery_classes(photos: Photos, catalogue: Catalogued, exponent: float) -> tuple[np.ndarray, np.ndarray]:
@@ -172,7 +172,12 @@ def _gallery_classes(photos: Photos, catalogue: Catalogued, exponent: float) -> 
     if catalogue.test_species is not None:
         # an individual is met as often as its species is, whatever its number of individuals
         of_species = np.bincount(catalogue.species, weights=rate, minlength=len(catalogue.test_species))
-        rate = rate * np.divide(catalogue.test_species, of_species, out=np.zeros_like(of_species), where=of_species > 0)[catalogue.species]
+        rate = (
+            rate
+            * np.divide(catalogue.test_species, of_species, out=np.zeros_like(of_species), where=of_species > 0)[
+                catalogue.species
+            ]
+        )
     wanted = np.bincount(np.searchsorted(edges, catalogue.photos, side="right") - 1, weights=rate, minlength=len(edges))
     joined = _join_thin(np.bincount(classes, weights=photos.count[known], minlength=len(edges)), wanted / wanted.sum())
     share = np.bincount(joined, weights=wanted / wanted.sum(), minlength=len(edges))

@@ -38,7 +38,9 @@ class Repair:
     photos: int
 
 
-def repair_species(species: pl.Series, repairs: Mapping[str, str] = HAPPYWHALE_REPAIRS) -> tuple[pl.Series, list[Repair]]:
+def repair_species(
+    species: pl.Series, repairs: Mapping[str, str] = HAPPYWHALE_REPAIRS
+) -> tuple[pl.Series, list[Repair]]:
     """Replace species names by a map and report each replacement.
 
     Parameters

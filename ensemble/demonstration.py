@@ -89,13 +89,19 @@ def draw_world(individuals: int, seed: int) -> World:
     test_latent, test_noise = photos(test_who)
     test = pl.DataFrame({"image": [f"test{i:06d}.jpg" for i in range(n_test)], "answer": names[test_who]})
     return World(
-        train.with_columns(fold=pl.Series(folds)), test, train_latent, test_latent, look[train_who], train_noise, test_noise
+        train.with_columns(fold=pl.Series(folds)),
+        test,
+        train_latent,
+        test_latent,
+        look[train_who],
+        train_noise,
+        test_noise,
     )
 
 
 def draw_embeddings(world: World, model: int, fold: int, seed: int) -> dict[str, np.ndarray]:
     """Draw what one fold's network of one model makes of every photo, in the named layout of `.npz` files."""
-    name, width, own_noise = MODELS[model]
+    _, width, own_noise = MODELS[model]
     rng = np.random.default_rng([seed, model, fold])
     mixing = rng.standard_normal((LATENT, width)) / np.sqrt(LATENT)
     # photos that the network was trained on lie closer to their individual than those it never saw
@@ -105,7 +111,7 @@ def draw_embeddings(world: World, model: int, fold: int, seed: int) -> dict[str,
 
     def embed(shown: np.ndarray, blur: np.ndarray) -> np.ndarray:
         activity = np.tanh((shown + own_noise * blur * rng.standard_normal(shown.shape)) @ mixing)
-        return (activity + 0.2 * rng.standard_normal(activity.shape)).astype(np.float32)
+        return np.asarray(activity + 0.2 * rng.standard_normal(activity.shape), dtype=np.float32)
 
     return {
         "train_image": world.train["image"].to_numpy().astype("U"),
@@ -128,7 +134,12 @@ def write_world(folder: Path, world: World, seed: int) -> None:
 
 
 def demonstrate(
-    folder: str | Path, *, individuals: int = 600, trials: int = 60, seed: int = 0, say: Callable[[str], None] | None = print
+    folder: str | Path,
+    *,
+    individuals: int = 600,
+    trials: int = 60,
+    seed: int = 0,
+    say: Callable[[str], None] | None = print,
 ) -> dict[str, Any]:
     """Run the whole path as a user would: init, register, models, tune, submit, check; then score the answers.
 
@@ -156,9 +167,15 @@ def demonstrate(
     data, project, submission = folder / "data", folder / "project", folder / "submission.csv"
     world = draw_world(individuals, seed)
     write_world(data, world, seed)
-    tell(f"1. drew a world into {data}: {world.train.height} train and {world.test.height} test photos, 3 models x 5 folds")
+    tell(
+        f"1. drew a world into {data}: {world.train.height} train and {world.test.height} test photos, "
+        f"{len(MODELS)} models x {FOLDS} folds"
+    )
     made = init(project, train=data / "train.csv", test=data / "sample_submission.csv", folds=f"{data}/folds.csv:fold")
-    tell(f"2. init: {made['individuals']} individuals, {made['species']} species; {100 * made['new_share']:.0f} % of train photos are strangers in their fold")
+    tell(
+        f"2. init: {made['individuals']} individuals, {made['species']} species; "
+        f"{100 * made['new_share']:.0f} % of train photos are strangers in their fold"
+    )
     for name, _, _ in MODELS:
         for fold in range(FOLDS):
             path = data / f"{name}-fold{fold}.npz"
@@ -181,7 +198,10 @@ def demonstrate(
     check(submission, sample=data / "sample_submission.csv")
     tell(f"6. submit and check: {submission} keeps every rule")
     blend = _score(submission, world)
-    tell(f"7. on the answers held back: blend {blend:.4f}, best single model ({best}) {single:.4f}, gain {blend - single:+.4f}")
+    tell(
+        f"7. on the answers held back: blend {blend:.4f}, best single model ({best}) {single:.4f}, "
+        f"gain {blend - single:+.4f}"
+    )
     return {
         "blend": blend,
         "best_single": single,

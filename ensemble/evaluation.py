@@ -10,12 +10,12 @@ import numpy as np
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
+from ensemble.desk import HOW, raw_share_warning, set_exam
 from ensemble.exam import Exam, decided
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
 from ensemble.questions import Progress
 from ensemble.sources import usable_sources
-from ensemble.tuning import HOW, raw_share_warning, set_exam
 from postproc import NEW
 
 DRAWS = 1000
@@ -116,7 +116,7 @@ def evaluate(
         "species": _per_species(desk.exam, project.catalogue.species, precision),
         "mix": mix.as_dict(),
         "photos": len(plain),
-        "strangers": int((desk.exam.questions.truth == NEW).sum()),
+        "strangers": int(np.count_nonzero(desk.exam.truth[: len(plain)] == NEW)),
         "played_strangers": len(desk.exam.hidden),
         "measured": HOW,
     }
@@ -130,9 +130,13 @@ def tuned_blend(project: Project) -> Blend:
     usable, refused = usable_sources(project)
     for name in blend.weights:
         if name not in usable:
-            raise FinblendError(refused.get(name, f"{project.blend_path}: {name} is not registered any more; tune again"))
+            raise FinblendError(
+                refused.get(name, f"{project.blend_path}: {name} is not registered any more; tune again")
+            )
         if blend.contents and blend.contents.get(name) != usable[name].out_of_fold_contents():
-            raise FinblendError(f"{project.blend_path}: {name} was registered again after tuning; run 'finblend tune' again")
+            raise FinblendError(
+                f"{project.blend_path}: {name} was registered again after tuning; run 'finblend tune' again"
+            )
     return blend
 
 
@@ -173,7 +177,7 @@ def _per_species(exam: Exam, names: list[str], precision: np.ndarray) -> list[di
 
 
 def _interval(exam: Exam, labels: np.ndarray, precision: np.ndarray, seed: int = 0) -> list[float]:
-    """95 % bootstrap interval over individuals, the share of strangers held: photos of one animal are not independent."""
+    """Draw whole individuals, the share of strangers held: photos of one animal are not independent. 95 %."""
     owner = np.append(labels, labels[exam.hidden])
     new = exam.truth == NEW
     rng = np.random.default_rng(seed)

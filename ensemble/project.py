@@ -49,7 +49,9 @@ class Project:
         """
         project = cls(Path(folder))
         if not project.settings_path.is_file():
-            raise FinblendError(f"{folder}: is not a finblend project; make one with 'finblend init {folder} --train ...'")
+            raise FinblendError(
+                f"{folder}: is not a finblend project; make one with 'finblend init {folder} --train ...'"
+            )
         if project.settings.get("format") != FORMAT:
             raise FinblendError(
                 f"{project.settings_path}: format {project.settings.get('format')}, this finblend reads {FORMAT}"
@@ -155,7 +157,12 @@ def init(
     catalogue, found = read_catalogue(train, test, encounters=encounters, repairs=_repairs(species_map))
     assigned = _assign_folds(catalogue, folds, seed)
     frame = catalogue.frame.with_columns(
-        fold=pl.concat([pl.Series(assigned, dtype=pl.Int32), pl.Series([None] * (catalogue.frame.height - len(assigned)), dtype=pl.Int32)])
+        fold=pl.concat(
+            [
+                pl.Series(assigned, dtype=pl.Int32),
+                pl.Series([None] * (catalogue.frame.height - len(assigned)), dtype=pl.Int32),
+            ]
+        )
     )
     if test_species is not None:
         frame = _with_test_species(frame, test_species, _repairs(species_map))
@@ -226,7 +233,8 @@ def _with_test_species(frame: pl.DataFrame, spec: str, repairs: Mapping[str, str
     strange = given.join(test, on="image", how="semi").filter(~pl.col("value").is_in(list(known)))
     if strange.height:
         raise FinblendError(
-            f"{spec}: image {strange['image'][0]}: species '{strange['value'][0]}' is not among train's ({shown(sorted(known))})"
+            f"{spec}: image {strange['image'][0]}: species '{strange['value'][0]}' "
+            f"is not among train's ({shown(sorted(known))})"
         )
     if given.join(test, on="image", how="semi").is_empty():
         raise FinblendError(f"{spec}: names no test photo (columns {' or '.join(IMAGE_COLUMNS)} are compared)")

@@ -68,7 +68,7 @@ class Questions:
     can_hide: bool
 
 
-def out_of_fold_questions(
+def questions_out_of_fold(
     project: Project, sources: Mapping[str, Source], whitening: Mapping[str, str], progress: Progress | None = None
 ) -> Questions:
     """Every train photo as a query against the other folds, in a space whose network never saw its label.
@@ -103,14 +103,14 @@ def out_of_fold_questions(
     )
 
 
-def test_questions(
+def questions_for_test(
     project: Project,
     sources: Mapping[str, Source],
     whitening: Mapping[str, str],
     use: str = "folds",
     progress: Progress | None = None,
 ) -> Questions:
-    """Every test photo as a query against all train photos; parameters as `out_of_fold_questions`."""
+    """Every test photo as a query against all train photos; parameters as `questions_out_of_fold`."""
     catalogue = project.catalogue
     contents = {name: [s.manifest.content_sha256 for s in source.test_stores(use)] for name, source in sources.items()}
     spaces = {name: source.test(use) for name, source in sources.items()}
@@ -143,21 +143,27 @@ def _evidence(
 ) -> tuple[Evidence, np.ndarray]:
     """Evidence and species votes of one part, from the cache or computed."""
     catalogue = project.catalogue
-    made_from = {name: [project.photos_hash, NEAREST, part.contents[name], whitening.get(name, "none")] for name in sources}
+    made_from = {
+        name: [project.photos_hash, NEAREST, part.contents[name], whitening.get(name, "none")] for name in sources
+    }
     views = {name: source.views for name, source in sources.items()}
 
     def compute() -> dict[str, np.ndarray]:
         with tempfile.TemporaryDirectory(dir=project.cache) as folder:
             spaces, nearest = {}, {}
-            rows = np.flatnonzero(catalogue.folds != part.fold) if part.fold is not None else np.arange(len(catalogue.labels))
-            for name, space in part.spaces.items():
+            rows = (
+                np.flatnonzero(catalogue.folds != part.fold)
+                if part.fold is not None
+                else np.arange(len(catalogue.labels))
+            )
+            for name, raw in part.spaces.items():
+                space = raw
                 kind = whitening.get(name, "none")
                 if kind != "none":
-                    fitted = fit(space, kind, catalogue.labels, rows)
-                    space = whitened(space, fitted, Path(folder), name)
+                    space = whitened(raw, fit(raw, kind, catalogue.labels, rows), Path(folder), name)
                 spaces[name] = space
 
-                def search(space: Space = space, name: str = name) -> dict[str, np.ndarray]:
+                def search(space: Space = space) -> dict[str, np.ndarray]:
                     return _search(space, part, catalogue.folds, _step(progress, f"search {part.name}", len(sources)))
 
                 entry = cached(project.cache, f"nearest-{part.name}-{name}", made_from[name], search)

@@ -76,7 +76,9 @@ def register(
         raise FinblendError(f"{model} is already registered as {seen}; use --replace to register it again")
     others = sorted(name for name in own if (name == "frozen") != (seen.kind == "frozen"))
     if others:
-        raise FinblendError(f"{model} is registered as {others[0]}: one network is either frozen or trained on this catalogue")
+        raise FinblendError(
+            f"{model} is registered as {others[0]}: one network is either frozen or trained on this catalogue"
+        )
     same_file = isinstance(train, (str, Path)) and str(train) == str(test)
     splits, warnings = {}, []
     for split, given, names in (("train", train, train_names), ("test", test, test_names)):
@@ -97,7 +99,9 @@ def register(
     facts: dict[str, Any] = {
         "weights_sha256": sha256_of(Path(weights)) if weights else None,
         "transform": transform,
-        "sources": {split: str(given) for split, given in (("train", train), ("test", test)) if isinstance(given, (str, Path))},
+        "sources": {
+            split: str(given) for split, given in (("train", train), ("test", test)) if isinstance(given, (str, Path))
+        },
         "made_by": finblend_version(),
     }
     class_order = Path(labels).read_bytes() if labels and Path(labels).is_file() else None
@@ -169,7 +173,8 @@ def _refuse_doubles(
                 continue
             if kind != str(seen):
                 raise FinblendError(
-                    f"{model}: the same {same} are registered as {other} {kind}; one network cannot have seen two things"
+                    f"{model}: the same {same} are registered as {other} {kind}; "
+                    "one network cannot have seen two things"
                 )
             if same == "embeddings":
                 raise FinblendError(f"{model}: the same embeddings are registered as {other} {kind}; once is enough")

@@ -79,11 +79,14 @@ def usable_sources(project: Project) -> tuple[dict[str, Source], dict[str, str]]
     wanted = project.catalogue.fold_ids
     for name, stores in project.stores().items():
         folds = {store.seen.fold: store for store in stores.values() if store.seen.fold is not None}
-        source = Source(name, stores.get("frozen"), {f: s for f, s in folds.items() if f is not None}, stores.get("full"))
+        source = Source(
+            name, stores.get("frozen"), {f: s for f, s in folds.items() if f is not None}, stores.get("full")
+        )
         missing = [fold for fold in wanted if fold not in source.folds]
         if source.frozen is None and not source.folds:
             refused[name] = (
-                f"{name}: has only a --full store, which has seen every label and can score none; register its folds too"
+                f"{name}: has only a --full store, which has seen every label and can score none; "
+                "register its folds too"
             )
         elif source.frozen is None and missing:
             refused[name] = f"{name}: fold {', '.join(map(str, missing))} is not registered; a model needs every fold"
@@ -114,9 +117,13 @@ def require_sources(project: Project, names: list[str] | None = None) -> dict[st
             raise FinblendError(reason)
     unknown = [name for name in names or [] if name not in usable]
     if unknown:
-        raise FinblendError(f"{unknown[0]}: is not registered in {project.folder}; it has {', '.join(usable) or 'no models'}")
+        raise FinblendError(
+            f"{unknown[0]}: is not registered in {project.folder}; it has {', '.join(usable) or 'no models'}"
+        )
     if not usable:
-        raise FinblendError(f"{project.folder}: no model is registered; use 'finblend register {project.folder} NAME ...'")
+        raise FinblendError(
+            f"{project.folder}: no model is registered; use 'finblend register {project.folder} NAME ...'"
+        )
     return usable if names is None else {name: usable[name] for name in names}
 
 

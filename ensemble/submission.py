@@ -18,7 +18,7 @@ from cv.tables import pick_column, read_table, text_column
 from ensemble.evaluation import tuned_blend
 from ensemble.prediction import predict
 from ensemble.project import Project
-from ensemble.questions import Progress, test_questions
+from ensemble.questions import Progress, questions_for_test
 from ensemble.sources import USES, require_sources
 from postproc import NEW, NOBODY
 
@@ -54,7 +54,9 @@ def submit(
     sources = require_sources(project, [name for name, weight in blend.weights.items() if weight > 0])
     if use != "folds" and not any(source.full for source in sources.values()):
         raise FinblendError(f"--use {use}: no model of the blend has a --full store")
-    questions = test_questions(project, require_sources(project, list(blend.weights)), blend.whitening, use, progress)
+    questions = questions_for_test(
+        project, require_sources(project, list(blend.weights)), blend.whitening, use, progress
+    )
     labels = predict(questions, blend).labels
     names = project.catalogue.individuals
     rows = [

@@ -48,11 +48,12 @@ def export(folder: str | Path, output: str | Path) -> dict[str, Any]:
         raise FinblendError(f"{output}: the folder {output.parent} does not exist")
     sources = require_sources(project, [name for name, weight in blend.weights.items() if weight > 0])
     views = _views(sources)
-    spaces = sorted({fold for source in sources.values() for fold in source.folds})
+    folds = sorted({fold for source in sources.values() for fold in source.folds})
+    spaces: list[int | None] = [*folds] or [None]
     files: list[str] = []
     width = 0
     with folder_written_beside(output) as temporary:
-        for fold in spaces or [None]:
+        for fold in spaces:
             arrays: dict[str, np.ndarray] = {}
             with tempfile.TemporaryDirectory(dir=temporary) as scratch:
                 mapped = {
@@ -75,7 +76,9 @@ def export(folder: str | Path, output: str | Path) -> dict[str, Any]:
 def _views(sources: dict[str, Source]) -> list[str]:
     several = {tuple(source.views) for source in sources.values() if len(source.views) > 1}
     if len(several) > 1:
-        raise FinblendError(f"sources have different sets of views ({' and '.join(map(str, several))}); vectors need one")
+        raise FinblendError(
+            f"sources have different sets of views ({' and '.join(map(str, several))}); vectors need one"
+        )
     return list(next(iter(several))) if several else ["only"]
 
 

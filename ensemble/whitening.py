@@ -75,6 +75,7 @@ def choose_whitening(
     """
     chosen = {}
     for name, source in sources.items():
+
         def compare(source: Source = source, name: str = name) -> dict[str, np.ndarray]:
             return {"precision": _compare(project, name, source)}
 
@@ -93,9 +94,9 @@ def _choice(precision: np.ndarray) -> str:
         return best
     for k, kind in enumerate(KINDS):
         gain = precision[k] - precision[0]
-        if k and not np.isnan(gain).any() and gain.mean() > CLEAR * gain.std() / np.sqrt(len(gain)):
-            if gain.mean() > (precision[KINDS.index(best)] - precision[0]).mean():
-                best = kind
+        clear = not np.isnan(gain).any() and gain.mean() > CLEAR * gain.std() / np.sqrt(len(gain))
+        if clear and precision[k].mean() > precision[KINDS.index(best)].mean():
+            best = kind
     return best
 
 
@@ -141,7 +142,5 @@ def _solo(
         top_k(space, _NEAREST, view=v, query_rows=queries, query_group=folds, gallery_group=folds)
         for v in range(space.n_views)
     ]
-    evidence = build_evidence(
-        {name: space}, {name: source.views}, {name: near}, Gallery(labels, folds), queries, fold
-    )
+    evidence = build_evidence({name: space}, {name: source.views}, {name: near}, Gallery(labels, folds), queries, fold)
     return average_precisions(rank(evidence, np.ones(1)).individual, labels[queries])

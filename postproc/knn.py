@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numba
 import numpy as np
 
 from cv.errors import FinblendError
+from postproc.knn_kernels import add_cosines, count_survivors, keep_best, row_norms, survivors
 
 Progress: TypeAlias = Callable[[int], None]
 Views: TypeAlias = tuple[np.ndarray, ...]
@@ -42,7 +42,9 @@ class Space:
 
     def __post_init__(self) -> None:
         if not self.query or len(self.query) != len(self.gallery):
-            raise FinblendError(f"a space needs as many query as gallery parts, got {len(self.query)} and {len(self.gallery)}")
+            raise FinblendError(
+                f"a space needs as many query as gallery parts, got {len(self.query)} and {len(self.gallery)}"
+            )
         for side in (self.query, self.gallery):
             if len({len(a) for part in side for a in part}) != 1 or len({len(part) for part in side}) != 1:
                 raise FinblendError("all parts and views of a space must have the same photos")
@@ -90,7 +92,7 @@ def norms(array: np.ndarray) -> np.ndarray:
     FinblendError
         If a row has no direction, or is so short or long that float32 products could under- or overflow.
     """
-    out = np.asarray(_norms(array))
+    out = np.asarray(row_norms(array))
     bad = np.flatnonzero(~((out > SHORTEST) & (out < LONGEST)))
     if len(bad):
         raise FinblendError(f"embedding {bad[0]}: {SHORTEST} < norm < {LONGEST} must hold, but got norm={out[bad[0]]}")
@@ -148,7 +150,7 @@ def top_k(
     inverse = [[(1.0 / n).astype(np.float32) for n in part] for part in gallery_norms]
     width = max(part[0].shape[1] for part in space.query)
     # screened values are sums of `width` rounded products of unit vectors (Higham 2002, eq. 3.5), plus a few roundings
-    slack = np.float32(1.01 * (width + len(space.query) + 12) * 2.0**-24)
+    slack = float(1.01 * (width + len(space.query) + 12) * 2.0**-24)
     # 12 bytes a cell for the products and 28 a survivor, whose number ties can drive up to all cells
     step = max(1, min(len(rows), int(memory_mb * 2**20 / (space.n_gallery * 40 + width * 16 + 1))))
     for start in range(0, len(rows), step):
@@ -156,11 +158,11 @@ def top_k(
         parts = [np.ascontiguousarray(part[view][block], dtype=np.float32) for part in space.query]
         query_norms = [norms(part) for part in parts]
         screen = _screen(parts, query_norms, space.gallery, inverse)
-        counts, cut = _count_survivors(screen, query_group[block], gallery_group, k, slack)
+        counts, cut = count_survivors(screen, query_group[block], gallery_group, k, slack)
         ends = np.concatenate([[0], np.cumsum(counts)])
-        pair_query, pair_gallery = _survivors(screen, query_group[block], gallery_group, cut, ends)
+        pair_query, pair_gallery = survivors(screen, query_group[block], gallery_group, cut, ends)
         exact = _exact(parts, query_norms, space.gallery, gallery_norms, pair_query, pair_gallery)
-        _keep_best(exact, pair_gallery, ends, k, index[start : start + step], similarity[start : start + step])
+        keep_best(exact, pair_gallery, ends, k, index[start : start + step], similarity[start : start + step])
         if progress is not None:
             progress(len(block))
     return Neighbours(index, similarity)
@@ -221,112 +223,6 @@ def _exact(
     for v in range(len(gallery[0])):
         total = np.zeros(len(pair_query))
         for part, views, q_norm, g_norm in zip(parts, gallery, query_norms, gallery_norms, strict=True):
-            _add_cosines(part, views[v], q_norm, g_norm[v], pair_query, pair_gallery, total)
+            add_cosines(part, views[v], q_norm, g_norm[v], pair_query, pair_gallery, total)
         best = np.maximum(best, total)
     return (best / len(gallery)).astype(np.float32)
-
-
-@numba.njit(cache=True, inline="always")
-def _dot(a: np.ndarray, b: np.ndarray) -> float:
-    # eight running sums in a fixed order: one order for every machine, and one that compilers turn into vectors
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    whole = a.shape[0] - a.shape[0] % 8
-    for i in range(0, whole, 8):
-        s0 += np.float64(a[i]) * np.float64(b[i])
-        s1 += np.float64(a[i + 1]) * np.float64(b[i + 1])
-        s2 += np.float64(a[i + 2]) * np.float64(b[i + 2])
-        s3 += np.float64(a[i + 3]) * np.float64(b[i + 3])
-        s4 += np.float64(a[i + 4]) * np.float64(b[i + 4])
-        s5 += np.float64(a[i + 5]) * np.float64(b[i + 5])
-        s6 += np.float64(a[i + 6]) * np.float64(b[i + 6])
-        s7 += np.float64(a[i + 7]) * np.float64(b[i + 7])
-    for i in range(whole, a.shape[0]):
-        s0 += np.float64(a[i]) * np.float64(b[i])
-    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
-
-
-@numba.njit(cache=True, parallel=True)
-def _norms(array: np.ndarray) -> np.ndarray:
-    out = np.empty(array.shape[0])
-    for i in numba.prange(array.shape[0]):
-        out[i] = np.sqrt(_dot(array[i], array[i]))
-    return out
-
-
-@numba.njit(cache=True, parallel=True)
-def _add_cosines(
-    query: np.ndarray,
-    gallery: np.ndarray,
-    query_norm: np.ndarray,
-    gallery_norm: np.ndarray,
-    pair_query: np.ndarray,
-    pair_gallery: np.ndarray,
-    total: np.ndarray,
-) -> None:
-    for p in numba.prange(pair_query.shape[0]):
-        q, g = pair_query[p], pair_gallery[p]
-        total[p] += _dot(query[q], gallery[g]) / (query_norm[q] * gallery_norm[g])
-
-
-@numba.njit(cache=True, parallel=True)
-def _count_survivors(
-    screen: np.ndarray, query_group: np.ndarray, gallery_group: np.ndarray, k: int, slack: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Count, for each query, the photos that may be among its k best, and give the value they must reach."""
-    n, m = screen.shape
-    counts = np.zeros(n, dtype=np.int64)
-    cut = np.empty(n, dtype=np.float32)
-    for i in numba.prange(n):
-        heap = np.full(k, -np.inf, dtype=np.float32)
-        for j in range(m):
-            value = screen[i, j]
-            if value > heap[0] and gallery_group[j] != query_group[i]:
-                # replace the smallest of the k best and sink it to its place
-                at = 0
-                while True:
-                    child = 2 * at + 1
-                    if child >= k:
-                        break
-                    if child + 1 < k and heap[child + 1] < heap[child]:
-                        child += 1
-                    if heap[child] >= value:
-                        break
-                    heap[at] = heap[child]
-                    at = child
-                heap[at] = value
-        cut[i] = heap[0] - np.float32(2.0) * slack
-        found = 0
-        for j in range(m):
-            if screen[i, j] >= cut[i] and gallery_group[j] != query_group[i]:
-                found += 1
-        counts[i] = found
-    return counts, cut
-
-
-@numba.njit(cache=True, parallel=True)
-def _survivors(
-    screen: np.ndarray, query_group: np.ndarray, gallery_group: np.ndarray, cut: np.ndarray, ends: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    pair_query = np.empty(ends[-1], dtype=np.int32)
-    pair_gallery = np.empty(ends[-1], dtype=np.int32)
-    for i in numba.prange(screen.shape[0]):
-        at = ends[i]
-        for j in range(screen.shape[1]):
-            if screen[i, j] >= cut[i] and gallery_group[j] != query_group[i]:
-                pair_query[at] = i
-                pair_gallery[at] = j
-                at += 1
-    return pair_query, pair_gallery
-
-
-@numba.njit(cache=True, parallel=True)
-def _keep_best(
-    exact: np.ndarray, pair_gallery: np.ndarray, ends: np.ndarray, k: int, index: np.ndarray, similarity: np.ndarray
-) -> None:
-    for i in numba.prange(index.shape[0]):
-        start, stop = ends[i], ends[i + 1]
-        # pairs stand in gallery order, and a stable sort keeps it among equals
-        order = np.argsort(-exact[start:stop], kind="mergesort")
-        for place in range(min(k, stop - start)):
-            index[i, place] = pair_gallery[start + order[place]]
-            similarity[i, place] = exact[start + order[place]]

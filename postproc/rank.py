@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from cv.errors import FinblendError
 from cv.metrics import MAX_NAMES
 from postproc.evidence import Evidence
 from postproc.knn import NOBODY
+from postproc.rank_kernels import rank_groups
 
 # five to answer with, one more to tell the background from, one more for an individual that is hidden
 DEPTH = MAX_NAMES + 2
@@ -67,8 +67,9 @@ class Ranking:
 
         The background is the mean score of the runners-up, places 2 to 6: what this photo scores with animals it does
         not show. A blurred photo scores low with everybody, its own individual included, and would pass for somebody
-        new; what stands out from its own background does not. (Cohort normalisation of speaker verification: Auckenthaler,
-        Carey and Lloyd-Thomas 2000.) The order of names does not change.
+        new; what stands out from its own background does not. (Test normalisation: Auckenthaler, Carey
+        and Lloyd-Thomas 2000, "Score normalization for text-independent speaker verification systems".) The order of
+        names does not change.
 
         Parameters
         ----------
@@ -139,7 +140,7 @@ def rank(
     individual = np.full((n, DEPTH), NOBODY, dtype=np.int32)
     score = np.full((n, DEPTH), -np.inf, dtype=np.float32)
     photo = np.full((n, DEPTH), NOBODY, dtype=np.int32)
-    _rank(
+    rank_groups(
         _column_weights(evidence, weights),
         evidence.group_start,
         evidence.individual,
@@ -166,77 +167,3 @@ def _column_weights(evidence: Evidence, weights: np.ndarray) -> np.ndarray:
         for v in range(out.shape[0]):
             out[v, evidence.channels[s, v]] += weight
     return out
-
-
-@numba.njit(cache=True, parallel=True)
-def _rank(
-    column_weights: np.ndarray,
-    group_start: np.ndarray,
-    individual: np.ndarray,
-    gallery_photos: np.ndarray,
-    photo_start: np.ndarray,
-    photo: np.ndarray,
-    similarity: np.ndarray,
-    horizon: np.ndarray,
-    top_photos: int,
-    penalty: float,
-    doubt: np.ndarray,
-    species_of_individual: np.ndarray,
-    out_individual: np.ndarray,
-    out_score: np.ndarray,
-    out_photo: np.ndarray,
-) -> None:
-    n_views, n_columns = column_weights.shape
-    depth = out_individual.shape[1]
-    for q in numba.prange(len(group_start) - 1):
-        best = np.empty(top_photos)
-        for g in range(group_start[q], group_start[q + 1]):
-            wanted = min(top_photos, gallery_photos[g])
-            total = 0.0
-            nearest, nearest_score = -1, -np.inf
-            for v in range(n_views):
-                found = 0
-                for p in range(photo_start[g], photo_start[g + 1]):
-                    s = 0.0
-                    for c in range(n_columns):
-                        if column_weights[v, c] != 0.0:
-                            s += column_weights[v, c] * similarity[p, c]
-                    if s > nearest_score:
-                        nearest, nearest_score = photo[p], s
-                    # insert into the short sorted list of the best
-                    at = found
-                    if found == wanted:
-                        if s <= best[found - 1]:
-                            continue
-                        at = found - 1
-                    else:
-                        found += 1
-                    while at > 0 and best[at - 1] < s:
-                        best[at] = best[at - 1]
-                        at -= 1
-                    best[at] = s
-                part = 0.0
-                for i in range(found):
-                    part += best[i]
-                if found < wanted:
-                    most = 0.0
-                    for c in range(n_columns):
-                        if column_weights[v, c] != 0.0:
-                            most += column_weights[v, c] * horizon[q, c]
-                    part += (wanted - found) * min(most, best[found - 1])
-                total += part / wanted
-            total /= n_views
-            who = individual[g]
-            if penalty > 0.0:
-                total -= penalty * doubt[q, species_of_individual[who]]
-            value = np.float32(total)
-            if value > out_score[q, depth - 1]:
-                at = depth - 1
-                while at > 0 and out_score[q, at - 1] < value:
-                    out_score[q, at] = out_score[q, at - 1]
-                    out_individual[q, at] = out_individual[q, at - 1]
-                    out_photo[q, at] = out_photo[q, at - 1]
-                    at -= 1
-                out_score[q, at] = value
-                out_individual[q, at] = who
-                out_photo[q, at] = nearest

@@ -44,7 +44,7 @@ def vote_species(nearest: Sequence[Neighbours], gallery_species: np.ndarray, n_s
             there = np.flatnonzero(index != NOBODY)
             votes[there, gallery_species[index[there]]] += 1.0 / (place + 1)
     total = votes.sum(axis=1, keepdims=True)
-    return np.divide(votes, total, out=votes, where=total > 0).astype(np.float32)
+    return np.asarray(np.divide(votes, total, out=votes, where=total > 0), dtype=np.float32)
 
 
 def species_doubt(shares: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ def species_doubt(shares: np.ndarray) -> np.ndarray:
     (n, n_species) float32 array in [0, 1]
     """
     top = shares.max(axis=1, keepdims=True)
-    return (1.0 - np.divide(shares, top, out=np.ones_like(shares), where=top > 0)).astype(np.float32)
+    return np.asarray(1.0 - np.divide(shares, top, out=np.ones_like(shares), where=top > 0), dtype=np.float32)
 
 
 def given_species(species: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -40,7 +40,9 @@ def embeddings_from_arrays(arrays: Mapping[str, np.ndarray], source: str, key: s
             raise FinblendError(f"{source}: has no key '{key}'; it holds {listing(arrays)}")
         views = {DEFAULT_VIEW: arrays[key]}
     else:
-        table = [name for name, a in arrays.items() if a.ndim == 2 and a.dtype.kind in "fiu" and name not in PREDICTIONS]
+        table = [
+            name for name, a in arrays.items() if a.ndim == 2 and a.dtype.kind in "fiu" and name not in PREDICTIONS
+        ]
         views = {DEFAULT_VIEW: arrays[_only(table, split, source, arrays, f"--{split} {source}:KEY", "embeddings")]}
     n = len(next(iter(views.values())))
     names = [name for name, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "US"]
@@ -86,9 +88,7 @@ def _of_split(names: list[str], split: str) -> list[str]:
     return own or [name for name in names if other not in name.lower()]
 
 
-def _only(
-    names: list[str], split: str, source: str, arrays: Mapping[str, np.ndarray], flag: str, what: str
-) -> str:
+def _only(names: list[str], split: str, source: str, arrays: Mapping[str, np.ndarray], flag: str, what: str) -> str:
     left: Callable[[], list[str]] = lambda: _of_split(names, split)  # noqa: E731
     found = names if len(names) == 1 else left()
     if len(found) == 1:

@@ -38,4 +38,5 @@ def _reason(path: Path, key: str | None, error: Exception) -> str:
     where = f"{path}: {key}" if key else f"{path}"
     if "allow_pickle" in str(error) or "Object arrays" in str(error):
         return f"{where}: holds pickled Python objects, which finblend never loads; save names with dtype 'U' instead"
-    return f"{where}: cannot be read as {path.suffix[1:]} ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"{where}: cannot be read as {path.suffix[1:]} ({reason})"

@@ -9,10 +9,10 @@ from cv.errors import FinblendError
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `finblend`; return 0, or 1 with one clear line on standard error."""
-    from ensemble.cli.app import app
-
     import click
     from typer.main import get_command
+
+    from ensemble.cli.app import app
 
     try:
         result = get_command(app).main(args=arguments, prog_name="finblend", standalone_mode=False)
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse("interrupted; nothing is half-written")
     except BrokenPipeError:
         # the reader of a pipe has gone; do not let Python complain about it at exit
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 1
 
 

@@ -27,12 +27,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
 
 # the modules register their commands on import, in the order that --help lists them
-from ensemble.cli import catalogue_commands as _1  # noqa: E402, F401
 from ensemble.cli import blend_commands as _2  # noqa: E402, F401
+from ensemble.cli import catalogue_commands as _1  # noqa: E402, F401
 from ensemble.cli import output_commands as _3  # noqa: E402, F401

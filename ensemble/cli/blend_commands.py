@@ -20,7 +20,9 @@ def tune(
     sampler: Annotated[str, typer.Option(metavar="tpe|cmaes|random", help="Who proposes trials.")] = "tpe",
     seed: Annotated[int, typer.Option(metavar="N", help="Of the sampler.")] = 0,
     timeout: Annotated[float | None, typer.Option(metavar="S", help="Stop drawing trials after S seconds.")] = None,
-    model: Annotated[list[str] | None, typer.Option(metavar="MODEL", help="Blend only these models (repeat it); default: all.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL", help="Blend only these models (repeat it); default: all.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Tune the blend on out-of-fold MAP@5: weights, photos per individual, species penalty, background, threshold.
@@ -31,8 +33,15 @@ def tune(
 
     with progress_bars() as progress:
         report = run(
-            folder, trials=trials, new_share=new_share, gallery_exponent=gallery_exponent(gallery_mix),
-            sampler=sampler, seed=seed, timeout=timeout, models=model or None, progress=progress,
+            folder,
+            trials=trials,
+            new_share=new_share,
+            gallery_exponent=gallery_exponent(gallery_mix),
+            sampler=sampler,
+            seed=seed,
+            timeout=timeout,
+            models=model or None,
+            progress=progress,
         )
     warn(report["warnings"])
     if report["interrupted"]:
@@ -48,7 +57,8 @@ def tune(
     print(
         f"MAP@5 {report['map5']:.4f} (equal weights {report['equal_weights']:.4f}, "
         f"best single model {max(report['single_models'].values()):.4f})\n"
-        f"rule {report['rule']}, threshold {report['threshold']:.4f} against {report['background']:.2f} of the background, "
+        f"rule {report['rule']}, threshold {report['threshold']:.4f} "
+        f"against {report['background']:.2f} of the background, "
         f"best {report['top_photos']} photo(s) per individual, species penalty {report['species_penalty']:.3f}\n"
         f"somebody new comes first in {100 * report['new_first']:.1f} % of the answers\n"
         f"{report['trials']} trials ({report['new_trials']} new) in {report['seconds']:.1f} s\n"
@@ -60,7 +70,9 @@ def tune(
 def evaluate(
     folder: ProjectFolder,
     new_share: NewShare = None,
-    gallery_mix: Annotated[str | None, typer.Option(metavar="E|raw", help="Another gallery mix than the blend's.")] = None,
+    gallery_mix: Annotated[
+        str | None, typer.Option(metavar="E|raw", help="Another gallery mix than the blend's.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Score the tuned blend out-of-fold: overall, known and new, per species.
@@ -85,7 +97,8 @@ def evaluate(
     for who, key in (("known individuals", "known"), ("strangers", "new")):
         print(f"  {who}: {'-' if report[key] is None else format(report[key], '.4f')}")
     print(
-        f"  share of strangers {report['new_share']:.3f}; somebody new comes first in {100 * report['new_first']:.1f} %\n"
+        f"  share of strangers {report['new_share']:.3f}; "
+        f"somebody new comes first in {100 * report['new_first']:.1f} %\n"
         f"raw MAP@5 {report['raw']['map5']:.4f} ({report['raw']['how']})\n"
         f"{report['measured']}"
     )

@@ -15,12 +15,33 @@ from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
 @app.command()
 def init(
     folder: ProjectFolder,
-    train: Annotated[Path, typer.Option(metavar="FILE", help="Labelled photos: image,species,individual_id or image_id,identity,... (.csv, .parquet).")],
-    test: Annotated[Path | None, typer.Option(metavar="FILE", help="Photos to name; by default the train rows with identity 'unknown'.")] = None,
+    train: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Labelled photos: image,species,individual_id or image_id,identity,... (.csv, .parquet).",
+        ),
+    ],
+    test: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Photos to name; by default the train rows with identity 'unknown'."),
+    ] = None,
     folds: Annotated[str, typer.Option(metavar="N|FILE:COLUMN", help="How many folds, or the folds you have.")] = "5",
-    encounters: Annotated[str | None, typer.Option(metavar="FILE:COLUMN|COLUMN", help="Photos of one sighting share a value; they never straddle folds.")] = None,
-    test_species: Annotated[str | None, typer.Option(metavar="FILE:COLUMN", help="Species of test photos, where known.")] = None,
-    species_map: Annotated[str | None, typer.Option(metavar="FILE|none", help="Species repairs: JSON {raw: right} or CSV raw,repaired; default: Happywhale's.")] = None,
+    encounters: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE:COLUMN|COLUMN", help="Photos of one sighting share a value; they never straddle folds."
+        ),
+    ] = None,
+    test_species: Annotated[
+        str | None, typer.Option(metavar="FILE:COLUMN", help="Species of test photos, where known.")
+    ] = None,
+    species_map: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|none", help="Species repairs: JSON {raw: right} or CSV raw,repaired; default: Happywhale's."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the folds.")] = 0,
     json: AsJson = False,
 ) -> None:
@@ -31,8 +52,14 @@ def init(
     from ensemble.project import init as make
 
     report = make(
-        folder, train=train, test=test, folds=folds, encounters=encounters, test_species=test_species,
-        species_map=species_map, seed=seed,
+        folder,
+        train=train,
+        test=test,
+        folds=folds,
+        encounters=encounters,
+        test_species=test_species,
+        species_map=species_map,
+        seed=seed,
     )
     if json:
         print_json(report)
@@ -71,17 +98,35 @@ def _init_warnings(report: dict[str, Any]) -> list[str]:
 def register(
     folder: ProjectFolder,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")],
-    train: Annotated[str, typer.Option(metavar="FILE[:KEY]", help="Embeddings of the train photos: .npz, .npy (or 'shards_*.npy'), .parquet, .csv, .safetensors.")],
-    test: Annotated[str, typer.Option(metavar="FILE[:KEY]", help="Embeddings of the test photos; may be the same file.")],
+    train: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE[:KEY]",
+            help="Embeddings of the train photos: .npz, .npy (or 'shards_*.npy'), .parquet, .csv, .safetensors.",
+        ),
+    ],
+    test: Annotated[
+        str, typer.Option(metavar="FILE[:KEY]", help="Embeddings of the test photos; may be the same file.")
+    ],
     frozen: Annotated[bool, typer.Option("--frozen", help="The network has seen no label of this catalogue.")] = False,
-    fold: Annotated[int | None, typer.Option(metavar="K", help="The network has seen every label but fold K's.")] = None,
+    fold: Annotated[
+        int | None, typer.Option(metavar="K", help="The network has seen every label but fold K's.")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="The network has seen every label.")] = False,
-    train_names: Annotated[str | None, typer.Option(metavar="FILE[:KEY]", help="Image name of each train row, where the file has none.")] = None,
+    train_names: Annotated[
+        str | None, typer.Option(metavar="FILE[:KEY]", help="Image name of each train row, where the file has none.")
+    ] = None,
     test_names: Annotated[str | None, typer.Option(metavar="FILE[:KEY]", help="Image name of each test row.")] = None,
     view: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the view (default orig).")] = None,
-    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="The order of classes that pred_idx counts in; kept.")] = None,
-    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="The network's weights; their hash is kept.")] = None,
-    transform: Annotated[str | None, typer.Option(metavar="TEXT", help="How photos were shown to the network; kept.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The order of classes that pred_idx counts in; kept.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The network's weights; their hash is kept.")
+    ] = None,
+    transform: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="How photos were shown to the network; kept.")
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace what is registered.")] = False,
     json: AsJson = False,
 ) -> None:
@@ -92,15 +137,30 @@ def register(
     from ensemble.registry import register as add
 
     report = add(
-        folder, model, train=train, test=test, frozen=frozen, fold=fold, full=full, train_names=train_names,
-        test_names=test_names, view=view, labels=labels, weights=weights, transform=transform, replace=replace,
+        folder,
+        model,
+        train=train,
+        test=test,
+        frozen=frozen,
+        fold=fold,
+        full=full,
+        train_names=train_names,
+        test_names=test_names,
+        view=view,
+        labels=labels,
+        weights=weights,
+        transform=transform,
+        replace=replace,
     )
     warn(report["warnings"])
     if json:
         print_json(report)
         return
     views = ", ".join(f"{name} ({width} wide)" for name, width in report["views"].items())
-    print(f"{model} {report['seen']}: {report['train_images']} train and {report['test_images']} test photos, views {views}")
+    print(
+        f"{model} {report['seen']}: {report['train_images']} train and {report['test_images']} test photos, "
+        f"views {views}"
+    )
 
 
 @app.command()

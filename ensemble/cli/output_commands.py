@@ -16,7 +16,9 @@ from ensemble.cli.terminal import print_json, progress_bars
 def submit(
     folder: ProjectFolder,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The submission to write.")],
-    use: Annotated[str, typer.Option(metavar="folds|full|both", help="Which stores of trained models name test photos.")] = "folds",
+    use: Annotated[
+        str, typer.Option(metavar="folds|full|both", help="Which stores of trained models name test photos.")
+    ] = "folds",
     json: AsJson = False,
 ) -> None:
     """Name every test photo by the tuned blend and write the checked submission.
@@ -68,12 +70,17 @@ def check(
     if json:
         print_json(report)
     else:
-        print(f"{submission}: {report['rows']} rows, all rules kept; new_individual comes first in {100 * report['new_first']:.1f} %")
+        print(
+            f"{submission}: {report['rows']} rows, all rules kept; "
+            f"new_individual comes first in {100 * report['new_first']:.1f} %"
+        )
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it; must not exist.")] = Path("finblend-demo"),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it; must not exist.")] = Path(
+        "finblend-demo"
+    ),
     individuals: Annotated[int, typer.Option(metavar="N", help="Known individuals in the catalogue.")] = 600,
     trials: Annotated[int, typer.Option(metavar="N", help="Of the tuning.")] = 60,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the drawn world.")] = 0,

@@ -15,8 +15,8 @@ Progress = Callable[[str, int, int], None]
 def progress_bars() -> Iterator[Progress]:
     """Bars on standard error, one a kind of work; silent when it is no terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars
-    from rich.progress import TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -1,0 +1,52 @@
+"""What tuning and evaluating share: the sources, their whitening, and the exam in the stated mix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cv.mix import Mix
+from ensemble.exam import Exam, sit
+from ensemble.project import Project
+from ensemble.questions import Progress, questions_for_test, questions_out_of_fold
+from ensemble.sources import Source, require_sources
+from ensemble.whitening import choose_whitening
+
+HOW = (
+    "in-sample: tuned and scored on the same out-of-fold photos, weighted to the stated mix; "
+    "no network saw the label of a photo it scored"
+)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What tuning and evaluating need: the sources, their whitening, the exam."""
+
+    sources: Mapping[str, Source]
+    whitening: Mapping[str, str]
+    exam: Exam
+
+
+def set_exam(
+    project: Project,
+    mix: Mix,
+    names: list[str] | None = None,
+    progress: Progress | None = None,
+    whitening: Mapping[str, str] | None = None,
+) -> Desk:
+    """Compute the evidence and set the exam in the stated mix."""
+    sources = require_sources(project, names)
+    kinds = choose_whitening(project, sources, progress) if whitening is None else whitening
+    questions = questions_out_of_fold(project, sources, kinds, progress)
+    test = questions_for_test(project, sources, kinds, progress=progress)
+    species = np.bincount(test.species, minlength=test.doubt.shape[1]) / len(test.species)
+    return Desk(sources, kinds, sit(questions, mix, species if mix.gallery_exponent is not None else None))
+
+
+def raw_share_warning(exam: Exam) -> str:
+    """What to say when no share of strangers was given."""
+    have = exam.questions.gallery_photos
+    share = float((have == 0).mean()) if have is not None else 0.0
+    return f"no --new-share was given: the raw out-of-fold share of strangers, {share:.3f}, is assumed for test too"

@@ -1,0 +1,177 @@
+"""The search: what a trial is, who proposes it, and the journal that lets a study go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cv.errors import FinblendError
+from cv.mix import Mix
+from ensemble.blend import Blend
+from ensemble.desk import Desk
+from ensemble.exam import decided
+from ensemble.project import Project
+from ensemble.questions import NEAREST
+
+if TYPE_CHECKING:
+    import optuna
+
+SAMPLERS = ("tpe", "cmaes", "random")
+MAX_TOP_PHOTOS = 3
+MAX_BACKGROUND = 1.5
+
+
+def run_trial(study: optuna.Study, desk: Desk, params: Mapping[str, float] | None) -> None:
+    """Run one trial: the given point, or one that the study's sampler proposes for None."""
+    import optuna
+
+    if params is not None:
+        study.enqueue_trial(dict(params))
+    trial = study.ask()
+    try:
+        blend, map5 = decided(desk.exam, draw(trial, desk))
+        trial.set_user_attr("rule", blend.rule)
+        trial.set_user_attr("threshold", blend.threshold)
+        study.tell(trial, map5)
+    except BaseException:
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        raise
+
+
+def draw(trial: optuna.trial.BaseTrial, desk: Desk) -> Blend:
+    """Turn a trial's parameters into a blend, its decision still open."""
+    factors = {name: trial.suggest_float(f"factor:{name}", 0.0, 1.0) for name in desk.sources}
+    top_photos = trial.suggest_int("top_photos", 1, MAX_TOP_PHOTOS)
+    # the third power gives small penalties room without a special case for none
+    root = trial.suggest_float("species_penalty_root", 0.0, 1.0)
+    background = trial.suggest_float("background", 0.0, MAX_BACKGROUND)
+    return Blend(_normalised(factors), dict(desk.whitening), top_photos, root**3, background)
+
+
+def _normalised(factors: Mapping[str, float]) -> dict[str, float]:
+    """Return alpha = w^2 / sum w^2, equal where all are 0."""
+    squares = {name: factor * factor for name, factor in factors.items()}
+    total = sum(squares.values())
+    if total < 1e-12:
+        return {name: 1.0 / len(squares) for name in squares}
+    return {name: square / total for name, square in squares.items()}
+
+
+def point(chosen: list[str], names: list[str], penalty: float = 0.0, background: float = 1.0) -> dict[str, float]:
+    """Parameters of a trial that gives the chosen models equal weights."""
+    factors = {f"factor:{name}": float(name in chosen) for name in names}
+    return {**factors, "top_photos": 1, "species_penalty_root": penalty ** (1 / 3), "background": background}
+
+
+def starting_points(names: list[str], previous: Blend | None) -> Iterator[dict[str, float]]:
+    """What every study tries first: equal weights, each model alone, the last blend."""
+    yield point(names, names)
+    yield point(names, names, penalty=0.216)
+    yield point(names, names, background=0.0)
+    for name in names:
+        yield point([name], names)
+    if previous is not None and set(previous.weights) & set(names):
+        top = max(previous.weights.get(name, 0.0) for name in names)
+        if top > 0:
+            factors = {f"factor:{name}": (previous.weights.get(name, 0.0) / top) ** 0.5 for name in names}
+            yield {
+                **factors,
+                "top_photos": min(previous.top_photos, MAX_TOP_PHOTOS),
+                "species_penalty_root": min(previous.species_penalty, 1.0) ** (1 / 3),
+                "background": min(previous.background, MAX_BACKGROUND),
+            }
+
+
+def proposals(
+    study: optuna.Study, starts: list[dict[str, float]], trials: int, sampler: str, seed: int
+) -> Iterator[dict[str, float] | None]:
+    """What to try next; None leaves it to the study's own sampler."""
+    yield from starts
+    left = trials - len(starts)
+    if sampler != "cmaes":
+        yield from [None] * left
+        return
+    yield from _cmaes(study, left, seed)
+
+
+def _cmaes(study: optuna.Study, trials: int, seed: int) -> Iterator[dict[str, float]]:
+    """CMA-ES around the best trial so far. Optuna's own sampler restores its state by unpickling, so it is not used."""
+    try:
+        from cmaes import CMA
+    except ImportError:
+        raise FinblendError("--sampler cmaes needs the package cmaes: pip install 'finblend[cmaes]'") from None
+    best = study.best_trial.params
+    names = list(best)
+    widest = {"top_photos": MAX_TOP_PHOTOS, "background": MAX_BACKGROUND}
+    scale = np.array([widest.get(name, 1.0) for name in names])
+    low = np.array([1.0 if name == "top_photos" else 0.0 for name in names])
+    bounds = np.stack([low / scale, np.ones(len(names))], axis=1)
+    mean = np.clip(np.array([best[name] for name in names]) / scale, bounds[:, 0], bounds[:, 1])
+    optimiser = CMA(mean=mean, sigma=0.2, bounds=bounds, seed=seed + len(study.trials))
+    told: list[tuple[np.ndarray, float]] = []
+    for _ in range(trials):
+        point = optimiser.ask()
+        params = dict(zip(names, (point * scale).tolist(), strict=True))
+        params["top_photos"] = round(params["top_photos"])
+        yield params
+        told.append((point, -float(study.trials[-1].value or 0.0)))
+        if len(told) == optimiser.population_size:
+            optimiser.tell(told)
+            told = []
+
+
+def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) -> optuna.Study:
+    """Open the study of these sources, folds and mix; start it if there is none."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    made_from = [
+        project.photos_hash,
+        [[name, s.out_of_fold_contents(), desk.whitening[name]] for name, s in sorted(desk.sources.items())],
+        mix.as_dict(),
+        NEAREST,
+        hashlib.sha256(desk.exam.weights.round(12).tobytes()).hexdigest(),
+    ]
+    name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
+    path = str(project.study_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+        study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+        # another seed on going on, or the same points would be drawn again
+        drawn = seed + len(study.trials)
+        study.sampler = (
+            optuna.samplers.TPESampler(seed=drawn, multivariate=True)
+            if sampler == "tpe"
+            else optuna.samplers.RandomSampler(seed=drawn)
+        )
+    return study
+
+
+def complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """All finished trials."""
+    import optuna
+
+    return study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
+
+
+def score_of(study: optuna.Study, desk: Desk, params: Mapping[str, float]) -> float:
+    """The score of a starting point, from the study."""
+    for trial in complete(study):
+        if trial.params == params and trial.value is not None:
+            return trial.value
+    return decided(desk.exam, draw(fixed(params), desk))[1]
+
+
+def fixed(params: Mapping[str, float]) -> optuna.trial.BaseTrial:
+    """A trial with given parameters, outside any study."""
+    import optuna
+
+    return optuna.trial.FixedTrial(dict(params))
