@@ -35,12 +35,10 @@ class Blend:
     rule : {"A", "B"}
     threshold : float
         For `new_individual`, in scores against the background.
-    new_share : float or None
-        Share of answers with `new_individual` in first place in the mix it was tuned for, in [0, 1].
     mix : dict
         The mix of photos it was tuned for.
     measured : dict
-        Scores, and how they were measured.
+        Scores and the share of answers with somebody new in first place, and how they were measured.
     contents : dict of str to list of str
         Hashes of the embeddings it was tuned on.
     format : int
@@ -53,7 +51,6 @@ class Blend:
     background: float = 0.0
     rule: str = "A"
     threshold: float = 0.0
-    new_share: float | None = None
     mix: dict[str, Any] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
     contents: dict[str, list[str]] = field(default_factory=dict)
@@ -69,8 +66,6 @@ class Blend:
             raise FinblendError(f"species_penalty >= 0 must hold, but got species_penalty={self.species_penalty}")
         if not 0 <= self.background < math.inf:
             raise FinblendError(f"background >= 0 must hold, but got background={self.background}")
-        if self.new_share is not None and not 0 <= self.new_share <= 1:
-            raise FinblendError(f"0 <= new_share <= 1 must hold, but got new_share={self.new_share}")
         if self.format != FORMAT:
             raise FinblendError(f"blend format {self.format}, this finblend reads {FORMAT}")
         wrong = sorted(set(self.whitening.values()) - set(KINDS))

@@ -121,7 +121,7 @@ def tune(
         "equal_weights": score_of(study, desk, point(list(desk.sources), list(desk.sources))),
         "single_models": singles,
         "mix": mix.as_dict(),
-        "new_first": blend.new_share,
+        "new_first": blend.measured["new_first"],
         "measured": HOW,
         "interrupted": interrupted,
         "warnings": [raw_share_warning(desk.exam)] if new_share is None else [],
@@ -130,11 +130,11 @@ def tune(
 
 def _blend_of(best: optuna.trial.FrozenTrial, desk: Desk, mix: Mix, trials: int) -> tuple[Blend, float]:
     drawn, map5 = decided(desk.exam, draw(fixed(best.params), desk))
+    new_first = desk.exam.share_of_new(ranking_of(desk.exam.questions, drawn), drawn)
     blend = replace(
         drawn,
-        new_share=desk.exam.share_of_new(ranking_of(desk.exam.questions, drawn), drawn),
         mix=mix.as_dict(),
-        measured={"map5": map5, "how": HOW, "trials": trials},
+        measured={"map5": map5, "new_first": new_first, "how": HOW, "trials": trials},
         contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},
     )
     return blend, map5
