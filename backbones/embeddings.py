@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from cv.catalogue import IMAGE_COLUMNS
-from cv.errors import FinblendError
+from cv.errors import FinblendError, shown
 from cv.tables import pick_column, text_column
 
 DEFAULT_VIEW = "orig"
@@ -54,6 +55,8 @@ class Embeddings:
             if n is not None and len(array) != n:
                 raise FinblendError(f"{where}: has {len(array)} rows, the first view has {n}")
             n = len(array)
+        if self.rows is not None and self.rows.ndim != 1:
+            raise FinblendError(f"{self.source}: original_index must be a list of rows, got shape {self.rows.shape}")
         names = len(self.images) if self.images is not None else len(self.rows) if self.rows is not None else None
         if names is not None and names != n:
             raise FinblendError(f"{self.source}: {n} embeddings but {names} image names; there must be one a row")
@@ -87,6 +90,8 @@ def embeddings_from_frame(table: pl.DataFrame, source: str, column: str | None =
         If there is no image column, or the embedding cannot be found without doubt.
     """
     image_column = pick_column(table, IMAGE_COLUMNS, source)
+    if table.is_empty():
+        raise FinblendError(f"{source}: has no rows")
     images = text_column(table, image_column, source).to_list()
     rest = table.drop(image_column)
     if column is not None:
@@ -109,9 +114,9 @@ def _from_lists(column: pl.Series, source: str) -> np.ndarray:
     if isinstance(column.dtype, pl.Array):
         column = column.arr.to_list()
     widths = column.list.len()
-    bad = (widths.is_null() | (widths != widths[0])).arg_true()
-    if widths[0] is None or len(bad):
-        row = bad[0] if len(bad) else 0
+    bad = (widths.is_null() | (widths != (widths[0] or 0))).arg_true()
+    if len(bad):
+        row = bad[0]
         raise FinblendError(
             f"{source}: row {row + 1}: {widths[row]} numbers in {column.name}, the first row has {widths[0]}"
         )
@@ -125,6 +130,8 @@ def _from_lists(column: pl.Series, source: str) -> np.ndarray:
 
 def _from_text(column: pl.Series, source: str) -> np.ndarray:
     vectors = []
+    if not column.str.contains(r"[.eE]|nan|inf").any():
+        raise FinblendError(f"{source}: embeddings must be floating point, got whole numbers only")
     for row, text in enumerate(column.to_list()):
         try:
             vectors.append(np.array((text or "").strip("[]() \n").replace(",", " ").split(), dtype=np.float64))
@@ -143,6 +150,13 @@ def _from_columns(table: pl.DataFrame, source: str) -> np.ndarray:
     integers = [name for name, kind in table.schema.items() if kind.is_integer()]
     if len(integers) == table.width:
         raise FinblendError(f"{source}: embeddings must be floating point, got {table.dtypes[0]}")
+    # a class number among the numbers of an embedding would swamp every cosine, silently
+    series = Counter(name.rstrip("0123456789") for name in table.columns if name[-1:].isdecimal())
+    prefix, members = series.most_common(1)[0] if series else ("", 0)
+    strange = [name for name in table.columns if not (name[-1:].isdecimal() and name.rstrip("0123456789") == prefix)]
+    strange = strange if members > 1 else integers
+    if strange:
+        raise FinblendError(f"{source}: {shown(strange)}: not one of the numbered embedding columns; leave it out")
     numbers = table.select(pl.all().cast(pl.Float64, strict=False))
     for name in table.columns:
         bad = numbers[name].is_null().arg_true()

@@ -57,6 +57,8 @@ class Seen:
     def parse(cls, text: str) -> Seen:
         """The reverse of `str`."""
         kind, _, fold = text.partition("-")
+        if fold and not fold.isdecimal():
+            raise FinblendError(f"a fold is a whole number >= 0, but got {text!r}")
         return cls(kind, int(fold) if fold else None)
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from cv.errors import FinblendError
 from cv.files import written_beside
 from cv.species import HAPPYWHALE_REPAIRS, Repair, repair_species
-from cv.tables import TableLike, column_of_file, pick_column, read_table, refuse_repeats, text_column
+from cv.tables import TableLike, as_text, column_of_file, pick_column, read_table, refuse_repeats, text_column
 
 NEW_INDIVIDUAL = "new_individual"
 NO_SPECIES = "unspecified"
@@ -142,7 +142,7 @@ def read_catalogue(
         image=images, individual_id=_identities(table[identity_column], name)
     )
     table, repaired, raw_species = _with_species(table, repairs)
-    table = _with_encounters(table, encounters, name).with_row_index("row")
+    table = _with_encounters(table, encounters, name).drop("row", "split", strict=False).with_row_index("row")
     known = table["individual_id"].is_not_null()
     rest = "unlabelled" if test is not None else "test"
     table = table.with_columns(split=pl.when(known).then(pl.lit("train")).otherwise(pl.lit(rest)))
@@ -151,6 +151,8 @@ def read_catalogue(
         raise FinblendError(f"{name}: no photo has a known individual")
     labelled, renamed = _without_spaces(labelled, name)
     queries = others if test is None else _read_test(test, labelled["image"], repairs)
+    if test is not None:
+        queries, others = _told_twice(queries, others)
     if queries.is_empty():
         raise FinblendError(f"{name}: there are no test photos; give --test, or rows with the identity 'unknown'")
     parts = [labelled, queries] if test is None else [labelled, queries, others]
@@ -171,10 +173,10 @@ def read_catalogue(
 
 def _identities(values: pl.Series, name: str) -> pl.Series:
     """Names as text, null where the animal is unknown."""
-    text = values.cast(pl.String).str.strip_chars()
-    taken = (text == NEW_INDIVIDUAL).arg_true()
+    text = as_text(values).str.strip_chars()
+    taken = (text.str.replace_all(r"\s+", "_") == NEW_INDIVIDUAL).arg_true()
     if len(taken):
-        raise FinblendError(f"{name}: row {taken[0] + 1}: an individual cannot be called {NEW_INDIVIDUAL}")
+        raise FinblendError(f"{name}: row {taken[0] + 1}: an individual cannot be called {text[taken[0]]}")
     return text.set((text == "") | (text == UNKNOWN_IDENTITY), None)
 
 
@@ -214,6 +216,13 @@ def _without_spaces(table: pl.DataFrame, name: str) -> tuple[pl.DataFrame, int]:
     return table.with_columns(pl.col("individual_id").replace(mapping), individual_name="individual_id"), len(renamed)
 
 
+def _told_twice(queries: pl.DataFrame, others: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Test photos that the train table lists too, as unknown: one row a photo, with what both tables say."""
+    more = others.drop("individual_id", "row", "split", *(c for c in queries.columns if c != "image"), strict=False)
+    joined = queries.join(more, on="image", how="left", maintain_order="left")
+    return joined, others.join(queries, on="image", how="anti", maintain_order="left")
+
+
 def _read_test(test: TableLike, train_images: pl.Series, repairs: Mapping[str, str]) -> pl.DataFrame:
     table, name = read_table(test, "test")
     image_column = pick_column(table, IMAGE_COLUMNS, name)
@@ -232,4 +241,14 @@ def _read_test(test: TableLike, train_images: pl.Series, repairs: Mapping[str, s
 def _typed(table: pl.DataFrame) -> pl.DataFrame:
     wanted = {"image": pl.String, "individual_id": pl.String, "species": pl.String, "encounter": pl.String}
     missing = [pl.lit(None, dtype=kind).alias(column) for column, kind in wanted.items() if column not in table.columns]
-    return table.drop("fold", strict=False).with_columns(*missing, pl.col("row").cast(pl.Int64))
+    # lists and structs of other tables (boxes) are kept as text: the two tables may write them differently
+    nested = [column for column, kind in table.schema.items() if kind.is_nested()]
+    plain = [
+        pl.Series(column, [None if v is None else str(_plain(v)) for v in table[column]], pl.String)
+        for column in nested
+    ]
+    return table.drop("fold", strict=False).with_columns(*missing, *plain, pl.col("row").cast(pl.Int64))
+
+
+def _plain(value: object) -> object:
+    return value.to_list() if isinstance(value, pl.Series) else value

@@ -12,6 +12,8 @@ import polars as pl
 
 from cv.errors import FinblendError, shown
 
+MAX_FOLD = 9999
+
 
 @dataclass(frozen=True)
 class FoldReport:
@@ -135,8 +137,8 @@ def folds_from_values(images: Iterable[str], values: pl.DataFrame, source: str) 
     for i, image in enumerate(images):
         text = str(given[image]).strip()
         whole = text[:-2] if text.endswith(".0") else text
-        if not whole.isdecimal():
-            raise FinblendError(f"{source}: image {image}: fold '{text}' is not a whole number >= 0")
+        if not whole.isdecimal() or int(whole) > MAX_FOLD:
+            raise FinblendError(f"{source}: image {image}: fold '{text}' is not a whole number from 0 to {MAX_FOLD}")
         folds[i] = int(whole)
     if len(np.unique(folds)) < 2:
         raise FinblendError(f"{source}: all photos are in fold {folds[0]}; there must be at least 2 folds")

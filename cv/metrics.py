@@ -83,5 +83,9 @@ def map5(predicted: Sequence[Sequence[str]], truth: Sequence[str], weights: Sequ
     """
     if len(predicted) != len(truth) or not len(truth):
         raise FinblendError(f"map5: needs one list a truth and at least one, got {len(predicted)} and {len(truth)}")
+    if weights is not None:
+        given = np.asarray(weights, dtype=np.float64)
+        if given.shape != (len(truth),) or not (given >= 0).all() or not 0 < given.sum() < np.inf:
+            raise FinblendError("map5: weights >= 0, one a photo and not all 0, must hold")
     scores = [average_precision(names, answer) for names, answer in zip(predicted, truth, strict=True)]
     return float(np.average(scores, weights=weights))

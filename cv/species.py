@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from cv.errors import FinblendError
-from cv.tables import read_table
+from cv.tables import read_table, text_column
 
 # Happywhale's typing errors and doubled names: 30 raw species become 26.
 HAPPYWHALE_REPAIRS: Mapping[str, str] = {
@@ -62,11 +62,12 @@ def repair_species(
     >>> fixed.to_list(), report
     (['killer_whale', 'beluga'], [Repair(raw='kiler_whale', repaired='killer_whale', photos=1)])
     """
-    chained = sorted(set(repairs) & {new for old, new in repairs.items() if old != new})
+    repairs = {old: new for old, new in repairs.items() if old != new}
+    chained = sorted(set(repairs) & set(repairs.values()))
     if chained:
         raise FinblendError(f"species map: '{chained[0]}' is both repaired and a result; a repair is one step")
     counts = dict(species.drop_nulls().value_counts().iter_rows())
-    report = [Repair(raw, repairs[raw], counts[raw]) for raw in sorted(counts) if repairs.get(raw, raw) != raw]
+    report = [Repair(raw, repairs[raw], counts[raw]) for raw in sorted(counts) if raw in repairs]
     return species.replace(dict(repairs)), report
 
 
@@ -90,4 +91,5 @@ def read_species_map(path: str | Path) -> dict[str, str]:
     table, name = read_table(path)
     if table.columns != ["raw", "repaired"]:
         raise FinblendError(f"{name}: a species map has the columns raw,repaired; it has {','.join(table.columns)}")
-    return dict(table.iter_rows())
+    raw, repaired = text_column(table, "raw", name), text_column(table, "repaired", name)
+    return dict(zip(raw, repaired, strict=True))

@@ -68,9 +68,24 @@ def pick_column(table: pl.DataFrame, accepted: tuple[str, ...], name: str) -> st
     raise FinblendError(f"{name}: needs a column {' or '.join(accepted)}; it has {shown(table.columns, 12)}")
 
 
+def as_text(values: pl.Series) -> pl.Series:
+    """Values as text; whole numbers that a gap has turned into floats (pandas does that) are whole numbers again.
+
+    Examples
+    --------
+    >>> as_text(pl.Series([1.0, None])).to_list()
+    ['1', None]
+    """
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
+        if (values.drop_nulls() == values.drop_nulls().round()).all():
+            values = values.cast(pl.Int64)
+    return values.cast(pl.String)
+
+
 def text_column(table: pl.DataFrame, column: str, name: str) -> pl.Series:
     """Return a column as non-empty text; the first empty row is named in the refusal."""
-    values = table[column].cast(pl.String)
+    values = as_text(table[column])
     bad = (values.is_null() | (values.str.strip_chars() == "")).arg_true()
     if len(bad):
         raise FinblendError(f"{name}: row {bad[0] + 1}: {column} is empty")
@@ -98,13 +113,13 @@ def column_of_file(spec: str, table: pl.DataFrame, name: str) -> pl.DataFrame:
     if not colon:
         if spec not in table.columns:
             raise FinblendError(f"{name}: has no column '{spec}' (give FILE:COLUMN for a column of another file)")
-        return table.select("image", value=pl.col(spec).cast(pl.String))
+        return table.select("image", value=as_text(table[spec]))
     other, other_name = read_table(path)
     if column not in other.columns:
         raise FinblendError(f"{other_name}: has no column '{column}'; it has {shown(other.columns, 12)}")
     images = text_column(other, pick_column(other, ("image", "image_id", "path"), other_name), other_name)
     refuse_repeats(images, other_name)
-    return pl.DataFrame({"image": images, "value": other[column].cast(pl.String)})
+    return pl.DataFrame({"image": images, "value": as_text(other[column])})
 
 
 def refuse_repeats(images: pl.Series, name: str) -> None:

@@ -13,6 +13,7 @@ from cv.folds import gallery_photos
 from ensemble.cache import cached
 from ensemble.project import Project
 from ensemble.sources import Source, fold_rows
+from ensemble.species_scores import with_registered
 from ensemble.whitening import fit, whitened
 from postproc import (
     NEW,
@@ -89,7 +90,9 @@ def questions_out_of_fold(
         spaces = {name: source.out_of_fold(fold) for name, source in sources.items()}
         contents = {name: source.out_of_fold_contents() for name, source in sources.items()}
         part = _Part(f"fold{fold}", spaces, contents, own, fold, len(rows))
-        evidence, votes[own] = _evidence(project, sources, whitening, part, progress)
+        evidence, voted = _evidence(project, sources, whitening, part, progress)
+        stores = {name: [source.out_of_fold_store(fold)] for name, source in sources.items()}
+        votes[own] = with_registered(voted, stores, "train", own, catalogue)
         parts.append(evidence)
     have = gallery_photos(catalogue.labels, catalogue.folds)
     return _questions(
@@ -116,6 +119,8 @@ def questions_for_test(
     spaces = {name: source.test(use) for name, source in sources.items()}
     part = _Part("test", spaces, contents, np.arange(catalogue.test.height), None, 1)
     evidence, votes = _evidence(project, sources, whitening, part, progress)
+    stores = {name: source.test_stores(use) for name, source in sources.items()}
+    votes = with_registered(votes, stores, "test", part.rows, catalogue)
     index = {name: i for i, name in enumerate(catalogue.species)}
     votes = given_species(np.array([index.get(s, -1) for s in catalogue.test["species"]], dtype=np.int32), votes)
     images = catalogue.test["image"].to_list()

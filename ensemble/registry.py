@@ -12,6 +12,8 @@ from backbones.store import Seen, Store, write_store
 from cv.errors import FinblendError
 from cv.files import sha256_of
 from ensemble.project import MODEL_NAME, Project, finblend_version
+from ensemble.species_scores import NAME as SPECIES
+from ensemble.species_scores import why_unusable
 
 
 def register(
@@ -94,6 +96,10 @@ def register(
                     f"{embeddings.source}: its labels contradict the catalogue's individuals on {wrong} photos; "
                     "were its rows numbered in another table?"
                 )
+        if split == "train" and SPECIES in aligned.predictions:
+            reason = why_unusable(aligned.predictions[SPECIES], project.catalogue)
+            if reason:
+                warnings.append(f"{embeddings.source}: {SPECIES} {reason}: kept, but not used")
         splits[split] = aligned
     _refuse_other_width(model, splits["train"], own, seen)
     facts: dict[str, Any] = {

@@ -37,9 +37,13 @@ class Source:
         """View names, in order."""
         return (self.frozen or next(iter(self.folds.values()))).views
 
+    def out_of_fold_store(self, fold: int) -> Store:
+        """The store whose network never saw this fold's labels."""
+        return self.frozen or self.folds[fold]
+
     def out_of_fold(self, fold: int) -> Space:
         """The one space in which this fold's photos may be scored: their labels were never seen there."""
-        store = self.frozen or self.folds[fold]
+        store = self.out_of_fold_store(fold)
         train = tuple(store.embedding("train", view) for view in self.views)
         return Space((train,), (train,))
 

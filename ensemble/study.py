@@ -137,7 +137,7 @@ def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) 
         [[name, s.out_of_fold_contents(), desk.whitening[name]] for name, s in sorted(desk.sources.items())],
         mix.as_dict(),
         NEAREST,
-        hashlib.sha256(desk.exam.weights.round(12).tobytes()).hexdigest(),
+        hashlib.sha256(desk.exam.weights.round(12).tobytes() + desk.exam.questions.doubt.tobytes()).hexdigest(),
     ]
     name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
     path = str(project.study_path)

@@ -56,7 +56,8 @@ def decide(ranking: Ranking, decision: Decision) -> np.ndarray:
 
     Examples
     --------
-    >>> ranking = Ranking(np.array([[7, 3, -1, -1, -1]]), np.array([[0.6, 0.4, -np.inf, -np.inf, -np.inf]]), None)
+    >>> names, photos = np.array([[7, 3, -1, -1, -1]]), np.array([[0, 1, -1, -1, -1]])
+    >>> ranking = Ranking(names, np.array([[0.6, 0.4, -np.inf, -np.inf, -np.inf]]), photos)
     >>> decide(ranking, Decision("A", 0.5)), decide(ranking, Decision("B", 0.3))
     (array([[ 7, -2,  3, -1, -1]], dtype=int32), array([[ 7,  3, -2, -1, -1]], dtype=int32))
     """
@@ -139,6 +140,7 @@ def _events(ranking: Ranking, truth: np.ndarray, weights: np.ndarray, rule: str)
         gain[:, 0] = 0.5 * (new & there[:, 0]) - 0.5 * hit[:, 0]
     else:
         # NEW moves up one place past each name whose score it passes, and that name moves down one
+        step = step[: ranking.score.shape[1]]
         gain = np.where(new[:, None], np.where(there, step, 0.0), np.where(hit, -step, 0.0))
     changes = gain != 0.0
     return ranking.score[changes].astype(np.float64), (gain * weights[:, None])[changes]

@@ -5,32 +5,38 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+LANES = 32
+_CHUNK = 512
+
 
 @numba.njit(cache=True, inline="always")
-def _dot(a: np.ndarray, b: np.ndarray) -> float:
-    # eight running sums in a fixed order: one order for every machine, and one that compilers turn into vectors
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    whole = a.shape[0] - a.shape[0] % 8
-    for i in range(0, whole, 8):
-        s0 += np.float64(a[i]) * np.float64(b[i])
-        s1 += np.float64(a[i + 1]) * np.float64(b[i + 1])
-        s2 += np.float64(a[i + 2]) * np.float64(b[i + 2])
-        s3 += np.float64(a[i + 3]) * np.float64(b[i + 3])
-        s4 += np.float64(a[i + 4]) * np.float64(b[i + 4])
-        s5 += np.float64(a[i + 5]) * np.float64(b[i + 5])
-        s6 += np.float64(a[i + 6]) * np.float64(b[i + 6])
-        s7 += np.float64(a[i + 7]) * np.float64(b[i + 7])
+def _dot(a: np.ndarray, b: np.ndarray, lanes: np.ndarray) -> float:
+    """Float64 dot product: 32 running sums, then their sum by halves. One order, which compilers turn into vectors."""
+    for j in range(LANES):
+        lanes[j] = 0.0
+    whole = a.shape[0] - a.shape[0] % LANES
+    for i in range(0, whole, LANES):
+        for j in range(LANES):
+            lanes[j] += np.float64(a[i + j]) * np.float64(b[i + j])
     for i in range(whole, a.shape[0]):
-        s0 += np.float64(a[i]) * np.float64(b[i])
-    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+        lanes[i - whole] += np.float64(a[i]) * np.float64(b[i])
+    half = LANES // 2
+    while half >= 1:
+        for j in range(half):
+            lanes[j] += lanes[j + half]
+        half //= 2
+    return float(lanes[0])
 
 
 @numba.njit(cache=True, parallel=True)
 def row_norms(array: np.ndarray) -> np.ndarray:
     """Euclidean norm of each row, float64."""
-    out = np.empty(array.shape[0])
-    for i in numba.prange(array.shape[0]):
-        out[i] = np.sqrt(_dot(array[i], array[i]))
+    n = array.shape[0]
+    out = np.empty(n)
+    for chunk in numba.prange((n + _CHUNK - 1) // _CHUNK):
+        lanes = np.empty(LANES)
+        for i in range(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)):
+            out[i] = np.sqrt(_dot(array[i], array[i], lanes))
     return out
 
 
@@ -45,9 +51,12 @@ def add_cosines(
     total: np.ndarray,
 ) -> None:
     """Add the cosine of each (query, gallery) pair to `total`."""
-    for p in numba.prange(pair_query.shape[0]):
-        q, g = pair_query[p], pair_gallery[p]
-        total[p] += _dot(query[q], gallery[g]) / (query_norm[q] * gallery_norm[g])
+    n = pair_query.shape[0]
+    for chunk in numba.prange((n + _CHUNK - 1) // _CHUNK):
+        lanes = np.empty(LANES)
+        for p in range(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)):
+            q, g = pair_query[p], pair_gallery[p]
+            total[p] += _dot(query[q], gallery[g], lanes) / (query_norm[q] * gallery_norm[g])
 
 
 @numba.njit(cache=True, parallel=True)

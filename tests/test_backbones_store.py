@@ -54,8 +54,8 @@ def test_round_trip(train: np.ndarray, test: np.ndarray, names: list[str]) -> No
     splits = {split: Embeddings({"orig": arrays[split]}, images[split]) for split in images}
     with tempfile.TemporaryDirectory() as folder:
         store = write_store(Path(folder) / "m" / "frozen", "m", Seen("frozen"), splits)
-        for split in images:
-            assert store.images(split) == images[split]
+        for split, given_names in images.items():
+            assert store.images(split) == given_names
             # bit for bit: minus zero stays minus zero
             assert store.embedding(split, "orig").tobytes() == arrays[split].tobytes()
         store.verify(images)

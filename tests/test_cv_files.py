@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ from cv.files import folder_written_beside, read_json, sha256_of, write_json, wr
 def names(folder: Path) -> list[str]:
     """What lies in a folder, hidden files too."""
     return sorted(path.name for path in folder.iterdir())
+
+
+def fail_halfway(writing: AbstractContextManager[Path], error: type[BaseException]) -> None:
+    """Write half of a file, or one file of a folder, and fail."""
+    with writing as temporary:
+        (temporary / "half" if temporary.is_dir() else temporary).write_text("half")
+        raise error
 
 
 def test_a_file_appears_under_its_name_with_an_ordinary_files_permissions(tmp_path: Path) -> None:
@@ -33,23 +41,21 @@ def test_a_file_appears_under_its_name_with_an_ordinary_files_permissions(tmp_pa
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: type[BaseException]) -> None:
     (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(error), written_beside(tmp_path / "a.txt") as temporary:
-        temporary.write_text("half")
-        raise error
+    with pytest.raises(error):
+        fail_halfway(written_beside(tmp_path / "a.txt"), error)
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
 def test_an_exception_leaves_nothing_where_there_was_no_file(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), written_beside(tmp_path / "a.txt") as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        fail_halfway(written_beside(tmp_path / "a.txt"), RuntimeError)
     assert names(tmp_path) == []
 
 
 def test_a_missing_folder_and_a_folder_in_the_way_are_refused_by_name(tmp_path: Path) -> None:
     with (
-        pytest.raises(FinblendError, match="absent/a.txt: cannot be written"),
+        pytest.raises(FinblendError, match=r"absent/a\.txt: cannot be written"),
         written_beside(tmp_path / "absent/a.txt"),
     ):
         pass
@@ -75,9 +81,8 @@ def test_a_failure_inside_keeps_the_old_folder_and_leaves_nothing_else(tmp_path:
     place = tmp_path / "store"
     place.mkdir()
     (place / "one").write_text("1")
-    with pytest.raises(RuntimeError), folder_written_beside(place) as temporary:
-        (temporary / "two").write_text("2")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        fail_halfway(folder_written_beside(place), RuntimeError)
     assert names(tmp_path) == ["store"]
     assert names(place) == ["one"]
 

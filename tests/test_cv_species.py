@@ -13,13 +13,38 @@ from hypothesis import strategies as st
 from cv import HAPPYWHALE_REPAIRS, FinblendError, repair_species
 from cv.species import Repair, read_species_map
 
-RAW_SPECIES = """
-beluga blue_whale bottlenose_dolphin bottlenose_dolpin brydes_whale commersons_dolphin common_dolphin
-cuviers_beaked_whale dusky_dolphin false_killer_whale fin_whale frasiers_dolphin globis gray_whale humpback_whale
-kiler_whale killer_whale long_finned_pilot_whale melon_headed_whale minke_whale pantropic_spotted_dolphin pilot_whale
-pygmy_killer_whale rough_toothed_dolphin sei_whale short_finned_pilot_whale southern_right_whale spinner_dolphin
-spotted_dolphin white_sided_dolphin
-""".split()
+RAW_SPECIES = [
+    "beluga",
+    "blue_whale",
+    "bottlenose_dolphin",
+    "bottlenose_dolpin",
+    "brydes_whale",
+    "commersons_dolphin",
+    "common_dolphin",
+    "cuviers_beaked_whale",
+    "dusky_dolphin",
+    "false_killer_whale",
+    "fin_whale",
+    "frasiers_dolphin",
+    "globis",
+    "gray_whale",
+    "humpback_whale",
+    "kiler_whale",
+    "killer_whale",
+    "long_finned_pilot_whale",
+    "melon_headed_whale",
+    "minke_whale",
+    "pantropic_spotted_dolphin",
+    "pilot_whale",
+    "pygmy_killer_whale",
+    "rough_toothed_dolphin",
+    "sei_whale",
+    "short_finned_pilot_whale",
+    "southern_right_whale",
+    "spinner_dolphin",
+    "spotted_dolphin",
+    "white_sided_dolphin",
+]
 
 
 def test_happywhales_30_names_become_26_and_the_right_ones() -> None:
@@ -57,8 +82,8 @@ def test_the_report_counts_photos_and_is_sorted_by_raw_name() -> None:
 
 
 def test_names_that_do_not_occur_and_names_mapped_to_themselves_are_not_reported() -> None:
-    repaired, report = repair_species(pl.Series(["lion"]), {"lion": "lion", "tiger": "lion"})
-    assert repaired.to_list() == ["lion"]
+    repaired, report = repair_species(pl.Series(["lion", "puma"]), {"lion": "lion", "tiger": "big_cat"})
+    assert repaired.to_list() == ["lion", "puma"]
     assert report == []
 
 
@@ -80,6 +105,13 @@ def test_an_empty_map_repairs_nothing_and_missing_species_stay_missing() -> None
 def test_a_chained_map_is_refused_and_the_name_in_the_middle_told() -> None:
     with pytest.raises(FinblendError, match="'pilot_whale' is both repaired and a result"):
         repair_species(pl.Series(["globis"]), {"globis": "pilot_whale", "pilot_whale": "short_finned_pilot_whale"})
+
+
+def test_a_map_may_list_right_names_as_themselves_beside_the_wrong_ones() -> None:
+    # nothing is chained here: "lion" is only ever a result
+    repaired, report = repair_species(pl.Series(["lion", "loin"]), {"lion": "lion", "loin": "lion"})
+    assert repaired.to_list() == ["lion", "lion"]
+    assert report == [Repair("loin", "lion", 1)]
 
 
 @given(

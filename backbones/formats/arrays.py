@@ -13,9 +13,12 @@ from cv.errors import FinblendError
 FIRST_PLACE_VIEWS = {"embed_features1": DEFAULT_VIEW, "embed_features2": "hflip"}
 PREDICTIONS = ("pred_species", "pred_idx", "pred_logit")
 SPLITS = ("train", "test")
+_NOTHING = np.zeros(())
 
 
-def embeddings_from_arrays(arrays: Mapping[str, np.ndarray], source: str, key: str | None, split: str) -> Embeddings:
+def embeddings_from_arrays(
+    arrays: Mapping[str, np.ndarray], source: str, key: str | None, split: str, *, with_names: bool = True
+) -> Embeddings:
     """Build embeddings from named arrays.
 
     Parameters
@@ -26,6 +29,8 @@ def embeddings_from_arrays(arrays: Mapping[str, np.ndarray], source: str, key: s
     key : str or None
         The embedding's key; by default the only two-dimensional array, or the only one with `split` in its key.
     split : {"train", "test"}
+    with_names : bool
+        Whether to look for image names; not where they come from another place.
 
     Raises
     ------
@@ -38,23 +43,28 @@ def embeddings_from_arrays(arrays: Mapping[str, np.ndarray], source: str, key: s
     elif key is not None:
         if key not in arrays:
             raise FinblendError(f"{source}: has no key '{key}'; it holds {listing(arrays)}")
+        if arrays[key].ndim != 2:
+            raise FinblendError(f"{source}: {key} is no table (photos, width); it holds {listing(arrays)}")
         views = {DEFAULT_VIEW: arrays[key]}
     else:
         table = [
             name for name, a in arrays.items() if a.ndim == 2 and a.dtype.kind in "fiu" and name not in PREDICTIONS
         ]
         views = {DEFAULT_VIEW: arrays[_only(table, split, source, arrays, f"--{split} {source}:KEY", "embeddings")]}
-    n = len(next(iter(views.values())))
+    first = next(iter(views.values()))
+    n = len(first) if first.ndim else 0
     names = [name for name, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "US"]
     matching = _of_split(names, split) if len(names) > 1 else names
     images: list[str] | None = None
     rows: np.ndarray | None = None
+    if not with_names:
+        matching = []
     if matching:
         chosen = _only(matching, split, source, arrays, f"--{split}-names {source}:KEY", "image names")
         images = text_list(arrays[chosen])
     elif "original_index" in arrays:
         rows = arrays["original_index"]
-    predictions = {name: arrays[name] for name in PREDICTIONS if name in arrays and len(arrays[name]) == n}
+    predictions = {name: arrays[name] for name in PREDICTIONS if arrays.get(name, _NOTHING).shape[:1] == (n,)}
     labels = arrays.get("label")
     if labels is not None and (labels.ndim != 1 or len(labels) != n or labels.dtype.kind not in "iu"):
         labels = None
@@ -66,6 +76,8 @@ def pick_array(arrays: Mapping[str, np.ndarray], source: str, key: str | None, s
     if key is not None:
         if key not in arrays:
             raise FinblendError(f"{source}: has no key '{key}'; it holds {listing(arrays)}")
+        if arrays[key].ndim != 1 or arrays[key].dtype.kind not in "US":
+            raise FinblendError(f"{source}: {key} is no list of text; it holds {listing(arrays)}")
         return arrays[key]
     names = [name for name, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "US"]
     return arrays[_only(names, split, source, arrays, f"--{split}-names {source}:KEY", "image names")]

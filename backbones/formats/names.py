@@ -37,7 +37,7 @@ def read_names(path: Path, key: str | None, split: str) -> list[str]:
             raise FinblendError(f"{path}: image names must be a list of text, got {names.dtype}{list(names.shape)}")
         return text_list(names)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FinblendError(f"{path}: cannot be read as text ({error})") from None
     if suffix == ".json":

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from cv.errors import FinblendError
 
-_BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile)
+# what numpy and zipfile raise on damaged, encrypted or foreign archives
+_BROKEN = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    OverflowError,
+    RuntimeError,  # NotImplementedError among them
+    SyntaxError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -17,7 +31,10 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     key = None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("it is one array; an .npy under another name")
+        with loaded as file:
             for key in file.files:
                 arrays[key] = file[key]
     except _BROKEN as error:
@@ -28,7 +45,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 def read_npy(path: Path) -> np.ndarray:
     """Map an `.npy` into memory; files that hold pickled objects are refused."""
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it is an archive; an .npz under another name")
     except _BROKEN as error:
         raise FinblendError(_reason(path, None, error)) from None
     return array

@@ -44,9 +44,11 @@ def read_embeddings(spec: str | Path, split: str, names: str | Path | None = Non
     if suffix == ".npy":
         embeddings = Embeddings({DEFAULT_VIEW: _joined(paths)}, source=source)
     elif suffix == ".npz":
-        embeddings = embeddings_from_arrays(read_npz(paths[0]), str(paths[0]), key, split)
+        embeddings = embeddings_from_arrays(read_npz(paths[0]), str(paths[0]), key, split, with_names=names is None)
     elif suffix == ".safetensors":
-        embeddings = embeddings_from_arrays(read_safetensors(paths[0]), str(paths[0]), key, split)
+        embeddings = embeddings_from_arrays(
+            read_safetensors(paths[0]), str(paths[0]), key, split, with_names=names is None
+        )
     elif suffix in {".csv", ".parquet", ".pq"}:
         table, source = read_table(paths[0])
         embeddings = embeddings_from_frame(table, source, key)

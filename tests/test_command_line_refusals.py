@@ -1,0 +1,217 @@
+"""Wrong input on the command line: exit code 1, one line beginning with `finblend:`, no traceback, nothing written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Small
+
+from ensemble import Blend, init, register, tune
+from ensemble.cli import main
+
+FINBLEND = Path(sys.executable).with_name("finblend")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data, a tuned project P of one frozen and one per-fold model, and a right submission."""
+    folder = tmp_path_factory.mktemp("refusals")
+    small = Small(folder)
+    init(folder / "P", train=small.train_csv, test=small.sample_csv)
+    for seed, flags in enumerate([{"frozen": True}, *({"fold": fold} for fold in range(5))]):
+        path = small.write_npz(f"m{seed}.npz", *small.noisy(seed + 1, 1.0))
+        register(folder / "P", "frozen" if seed == 0 else "trained", **flags, train=path, test=path)
+    small.write_npz("next.npz", *small.noisy(20))
+    tune(folder / "P", trials=0, new_share=0.15)
+    return folder
+
+
+@pytest.fixture
+def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(template, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file and its bytes, but for the cache, which may grow at any time."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and "cache" not in path.parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def refusal(folder: Path, line: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must be refused; its line on standard error."""
+    before = tree(folder)
+    assert main(line.split()) == 1
+    found = capsys.readouterr()
+    lines = [text for text in found.err.splitlines() if not text.startswith("finblend: warning: ")]
+    assert len(lines) == 1, found.err
+    assert lines[0].startswith("finblend: ")
+    assert found.out == ""
+    assert tree(folder) == before
+    return lines[0]
+
+
+NEXT = "--train next.npz --test next.npz"
+WRONG = {
+    "init P --train train.csv --test sample_submission.csv": "P: already exists and is not empty",
+    "init train.csv --train train.csv --test sample_submission.csv": "train.csv: already exists",
+    "init Q --train gone.csv --test sample_submission.csv": "gone.csv: no such file",
+    "init Q --train train.csv --test gone.csv": "gone.csv: no such file",
+    "init Q --train train.csv --test train.csv": "is a train photo too",
+    "init Q --train train.csv": "no test photos",
+    "init Q --train m0.npz --test sample_submission.csv": "unknown kind of table '.npz'",
+    "init Q --train sample_submission.csv --test train.csv": "individual_id",
+    "init Q --train train.csv --test sample_submission.csv --folds 1": "n_folds=1",
+    "init Q --train train.csv --test sample_submission.csv --folds -3": "n_folds=-3",
+    "init Q --train train.csv --test sample_submission.csv --folds train.csv:fold": "no column 'fold'",
+    "init Q --train train.csv --test sample_submission.csv --folds train.csv:species": "not a whole number",
+    "init Q --train train.csv --test sample_submission.csv --folds gone.csv:fold": "gone.csv: no such file",
+    "init Q --train train.csv --test sample_submission.csv --folds some": "no column 'some'",
+    "init Q --train train.csv --test sample_submission.csv --encounters train.csv:sighting": "'sighting'",
+    "init Q --train train.csv --test sample_submission.csv --seed many": "--seed",
+    f"register P m {NEXT}": "exactly one of --frozen, --fold K and --full",
+    f"register P m --fold 5 {NEXT}": "the project's folds are 0, 1, 2, 3, 4",
+    f"register P m --fold one {NEXT}": "--fold",
+    f"register P frozen --frozen {NEXT}": "use --replace",
+    f"register Q m --frozen {NEXT}": "Q: is not a finblend project",
+    "register P m --frozen --train gone.npz --test next.npz": "gone.npz: no such file",
+    "register P m --frozen --train next.npz:vectors --test next.npz": "no key 'vectors'",
+    "register P m --frozen --train next.npz --test train.csv": "train.csv: row 1: ",
+    f"register P m --frozen --train-names gone.txt {NEXT}": "gone.txt: no such file",
+    f"register P m/n --frozen {NEXT}": "m/n",
+    "register P m --frozen --train next.npz": "--test",
+    "models": "P",
+    "models Q": "Q: is not a finblend project",
+    "models P --new-share 1.5": "new_share=1.5",
+    "models P --new-share half": "--new-share",
+    "models P --gallery-mix much": "--gallery-mix must be a number or 'raw', but got 'much'",
+    "tune P --trials x": "--trials",
+    "tune P --trials -1": "trials=-1",
+    "tune P --sampler grid": "tpe, cmaes, random, but got grid",
+    "tune P --new-share -0.2": "new_share=-0.2",
+    "tune P --new-share nan": "new_share=nan",
+    "tune P --timeout 0": "timeout=0",
+    "tune P --trials 3 --model gone": "gone: is not registered",
+    "tune P --trials 3 --bogus": "--bogus",
+    "tune P P2 --trials 3": "P2",
+    "evaluate Q": "Q: is not a finblend project",
+    "evaluate P --new-share 2": "new_share=2.0",
+    "submit P": "output",
+    "submit P -o no/where/out.csv": "the folder no/where does not exist",
+    "submit P -o P": "P: cannot be written",
+    "submit P -o out.csv --use some": "--use must be one of folds, full, both, but got some",
+    "submit P -o out.csv --use full": "no model of the blend has a --full store",
+    "export P -o P": "P: already exists",
+    "export P -o no/where": "the folder no does not exist",
+    "check gone.csv --sample sample_submission.csv": "gone.csv: cannot be read",
+    "check sample_submission.csv --sample gone.csv": "gone.csv: no such file",
+    "check sample_submission.csv": "--sample",
+    "demo P": "P: already exists",
+    "demo d --individuals 3": "individuals=3",
+    "demo d --individuals 60 --trials -1": "trials=-1",
+    "demo d --individuals 60 --seed -1": "seed",
+    "demo d --individuals many": "--individuals",
+    "tuna P": "tuna",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_wrong_input_is_told_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str], line: str) -> None:
+    assert WRONG[line] in refusal(folder, line, capsys)
+
+
+@pytest.mark.parametrize("line", ["tuna P", "tune", "tune P --trials x", "tune P --bogus", "models Q", "register P m"])
+def test_the_console_script_exits_with_one_and_no_traceback(folder: Path, line: str) -> None:
+    found = subprocess.run([FINBLEND, *line.split()], capture_output=True, text=True, check=False, cwd=folder)
+    assert "Traceback" not in found.stderr
+    assert found.returncode == 1
+    assert found.stderr.startswith("finblend: ")
+    assert found.stderr.count("\n") == 1
+
+
+def text(content: str) -> Callable[[Path], object]:
+    return lambda path: path.write_text(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def changed(**values: object) -> Callable[[Path], object]:
+    return lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+STORE = "P/stores/frozen/frozen"
+DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
+    ("P/project.json", text("{"), "evaluate P"),
+    ("P/project.json", text("[]"), "models P"),
+    ("P/project.json", changed(format=99), "tune P --trials 0"),
+    ("P/catalogue.parquet", cut, "models P"),
+    ("P/catalogue.parquet", Path.unlink, "evaluate P"),
+    ("P/blend.json", text("{"), "evaluate P"),
+    ("P/blend.json", text("[]"), "submit P -o out.csv"),
+    ("P/blend.json", text('{"weights": {"frozen": 0.4}}'), "export P -o vectors"),
+    ("P/blend.json", text('{"weights": {"frozen": 1.0}, "rule": "Z"}'), "submit P -o out.csv"),
+    ("P/blend.json", text('{"weights": {"frozen": 1.0}, "treshold": 1}'), "evaluate P"),
+    ("P/blend.json", text('{"weights": {"frozen": 1.0}, "mix": {"share": 0.1}}'), "evaluate P"),
+    ("P/blend.json", text('{"weights": {"gone": 1.0}}'), "submit P -o out.csv"),
+    ("P/blend.json", Path.unlink, "submit P -o out.csv"),
+    (f"{STORE}/train.arrow", cut, "models P"),
+    (f"{STORE}/train.arrow", Path.unlink, "evaluate P"),
+    (f"{STORE}/test.arrow", text(""), "submit P -o out.csv"),
+    (f"{STORE}/test.arrow", text("garbage"), "export P -o vectors"),
+    (f"{STORE}/manifest.json", text("{"), "models P"),
+    (f"{STORE}/manifest.json", changed(seen="fold-x"), "models P"),
+    (f"{STORE}/manifest.json", changed(views=None), "models P"),
+    (f"{STORE}/manifest.json", changed(colour="blue"), "submit P -o out.csv"),
+    ("P/study.journal", text("no journal\nat all\n"), "tune P --trials 0 --new-share 0.15"),
+]
+
+
+@pytest.mark.parametrize(("damaged", "damage", "line"), DAMAGE, ids=[f"{n}-{d[0]}" for n, d in enumerate(DAMAGE)])
+def test_a_damaged_file_is_named(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    damaged: str,
+    damage: Callable[[Path], object],
+    line: str,
+) -> None:
+    shutil.rmtree(folder / "P" / "cache")
+    damage(folder / damaged)
+    told = refusal(folder, line, capsys)
+    assert Path(damaged).name in told or str(Path(damaged).parent) in told
+
+
+def test_a_flipped_bit_in_a_store_is_noticed_before_it_is_used(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The manifest keeps a hash of every file: vectors that changed on disk are not scored as if they had not."""
+    shutil.rmtree(folder / "P" / "cache")
+    path = folder / STORE / "test.arrow"
+    raw = bytearray(path.read_bytes())
+    vector = Small(folder / "again").noisy(1, 1.0)[1][5].tobytes()
+    raw[bytes(raw).index(vector) + 3] ^= 0x40
+    path.write_bytes(raw)
+    told = refusal(folder, "submit P -o out.csv", capsys)
+    assert "test.arrow" in told or STORE in told
+
+
+def test_an_old_submission_stays_when_a_new_one_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["submit", "P", "-o", "out.csv"]) == 0
+    Blend({"gone": 1.0}).save(folder / "P" / "blend.json")
+    capsys.readouterr()
+    refusal(folder, "submit P -o out.csv", capsys)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "locked").mkdir(mode=0o500)
+    assert "locked" in refusal(folder, "submit P -o locked/out.csv", capsys)

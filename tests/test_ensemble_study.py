@@ -1,0 +1,170 @@
+"""The study lives in the project: it goes on, starts anew from the old best, and survives an interrupt."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Small
+from test_ensemble_tune import trial_points
+
+import ensemble.study
+from cv import FinblendError, Mix
+from ensemble import Blend, Project, evaluate, init, models, register, tune
+from ensemble.desk import set_exam
+from ensemble.exam import decided
+
+STARTS = 5  # equal weights in three ways, each of two models alone
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    small = Small(folder / "data")
+    init(folder / "P", train=small.train_csv, test=small.sample_csv)
+    for i, noise in enumerate((2.5, 1.0)):
+        add(folder / "P", small, f"m{i}", i + 1, noise)
+    models(folder / "P", new_share=0.15)
+    return folder / "P"
+
+
+def add(project: Path, small: Small, name: str, seed: int, noise: float, **flags: bool) -> None:
+    train, test = small.noisy(seed, noise)
+    given = {"train": (small.train_images, train), "test": (small.test_images, test)}
+    register(project, name, **({"frozen": True} | flags), **given)
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Path:
+    shutil.copytree(template, tmp_path / "P")
+    return tmp_path / "P"
+
+
+def interrupting(at: int) -> Callable[..., Any]:
+    """`decided`, with Ctrl-C during its call number `at`."""
+    calls = 0
+
+    def stand_in(exam: Any, blend: Blend) -> tuple[Blend, float]:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise KeyboardInterrupt
+        return decided(exam, blend)
+
+    return stand_in
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "random"])
+def test_it_goes_on_where_it_stopped(project: Path, sampler: str) -> None:
+    if sampler == "cmaes":
+        pytest.importorskip("cmaes")
+    first = tune(project, trials=8, new_share=0.15, sampler=sampler)
+    second = tune(project, trials=4, new_share=0.15, sampler=sampler)
+    assert (first["trials"], first["new_trials"]) == (8, 8)
+    assert (second["trials"], second["new_trials"]) == (12, 4)
+    assert second["map5"] >= first["map5"]
+    points = trial_points(project)
+    assert len(points) == 12
+    drawn = [tuple(point.values()) for point in points[STARTS:]]
+    assert len(set(drawn)) == len(drawn), "going on drew the same points again"
+
+
+def test_no_more_trials_takes_the_best_so_far(project: Path) -> None:
+    first = tune(project, trials=8, new_share=0.15)
+    (project / "blend.json").unlink()
+    again = tune(project, trials=0, new_share=0.15)
+    assert (again["trials"], again["new_trials"], again["map5"]) == (8, 0, first["map5"])
+    assert again["weights"] == first["weights"]
+
+
+def test_another_mix_is_another_study(project: Path) -> None:
+    tune(project, trials=7, new_share=0.15)
+    assert tune(project, trials=0, new_share=0.3)["trials"] == STARTS + 1
+    assert tune(project, trials=0, new_share=0.15)["trials"] == 7
+
+
+def test_a_new_study_starts_from_the_old_best(project: Path, tmp_path: Path) -> None:
+    tune(project, trials=30, new_share=0.15)
+    old = Blend.load(project / "blend.json")
+    assert len({weight for weight in old.weights.values() if weight > 0}) == 2, "the old best is a point of its own"
+    add(project, Small(tmp_path / "data"), "m2", 3, 3.0)
+    report = tune(project, trials=0, new_share=0.15)
+    assert report["trials"] == STARTS + 2
+    assert set(report["weights"]) == {"m0", "m1", "m2"}
+    factors = np.array([trial_points(project)[-1][f"factor:m{i}"] for i in range(3)])
+    assert (factors**2 / (factors**2).sum()).tolist() == pytest.approx([old.weights["m0"], old.weights["m1"], 0.0])
+    desk = set_exam(Project.open(project), Mix(0.15))
+    carried = Blend(old.weights, dict(desk.whitening), old.top_photos, old.species_penalty, old.background)
+    assert report["map5"] >= decided(desk.exam, carried)[1] - 1e-9
+
+
+def test_an_old_best_with_none_of_the_models_is_passed_over(project: Path) -> None:
+    tune(project, trials=0, new_share=0.15, models=["m0"])
+    assert set(tune(project, trials=0, new_share=0.15, models=["m1"])["weights"]) == {"m1"}
+
+
+@pytest.mark.parametrize("at", [STARTS + 2, 3, 2])
+def test_an_interrupt_keeps_the_best_so_far_and_the_next_call_goes_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ensemble.study, "decided", interrupting(at))
+        report = tune(project, trials=20, new_share=0.15)
+    assert report["interrupted"] is True
+    assert report["trials"] == at - 1
+    blend = Blend.load(project / "blend.json")
+    assert blend.measured["map5"] == report["map5"]
+    after = tune(project, trials=3, new_share=0.15, sampler="random")
+    assert after["interrupted"] is False
+    assert after["trials"] >= at - 1 + 3
+    assert after["map5"] >= report["map5"]
+    # the floor is laid in full, even if the interrupt came before every single model had its turn
+    shapes = [(point["factor:m0"], point["factor:m1"]) for point in trial_points(project)]
+    assert {(1.0, 1.0), (1.0, 0.0), (0.0, 1.0)} <= set(shapes)
+    assert after["map5"] >= max(after["equal_weights"], *after["single_models"].values())
+
+
+def test_an_interrupt_before_the_first_trial_changes_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tune(project, trials=0, new_share=0.3)
+    before = (project / "blend.json").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(ensemble.study, "decided", interrupting(1))
+        with pytest.raises(FinblendError, match="nothing is changed"):
+            tune(project, trials=5, new_share=0.15)
+    assert (project / "blend.json").read_bytes() == before
+    assert tune(project, trials=0, new_share=0.15)["trials"] >= STARTS
+
+
+def test_a_blend_of_other_embeddings_is_refused_until_tuned_again(project: Path, tmp_path: Path) -> None:
+    tune(project, trials=0, new_share=0.15)
+    evaluate(project)
+    add(project, Small(tmp_path / "data"), "m0", 9, 1.0, replace=True)
+    with pytest.raises(FinblendError, match="m0 was registered again after tuning; run 'finblend tune'"):
+        evaluate(project)
+    tune(project, trials=0, new_share=0.15)
+    assert evaluate(project)["map5"] > 0
+
+
+def test_a_model_that_is_gone_is_named(project: Path) -> None:
+    tune(project, trials=0, new_share=0.15)
+    shutil.rmtree(project / "stores" / "m1")
+    with pytest.raises(FinblendError, match="m1 is not registered any more"):
+        evaluate(project)
+
+
+def test_the_journal_of_another_program_is_refused_by_name(project: Path) -> None:
+    (project / "study.journal").write_text("no journal\nat all\n")
+    with pytest.raises(FinblendError, match=r"study\.journal"):
+        tune(project, trials=0, new_share=0.15)
+
+
+def test_a_line_cut_short_by_a_crash_does_not_end_the_study(project: Path) -> None:
+    tune(project, trials=8, new_share=0.15)
+    journal = project / "study.journal"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    tune(project, trials=2, new_share=0.15)
+    assert tune(project, trials=2, new_share=0.15)["trials"] >= 11
