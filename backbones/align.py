@@ -9,12 +9,17 @@ import polars as pl
 
 from backbones.embeddings import Embeddings
 from cv.errors import FinblendError, shown
+from cv.limits import LONGEST, SHORTEST
 
 _BLOCK = 4096
 
 
 def align(
-    embeddings: Embeddings, photos: pl.DataFrame, split: str, elsewhere: frozenset[str] = frozenset()
+    embeddings: Embeddings,
+    photos: pl.DataFrame,
+    split: str,
+    elsewhere: frozenset[str] = frozenset(),
+    numbered: pl.DataFrame | None = None,
 ) -> Embeddings:
     """Reorder embeddings to the rows of `photos`, as float32.
 
@@ -26,6 +31,8 @@ def align(
     split : {"train", "test"}
     elsewhere : frozenset of str
         Images that may be present and are passed over: the rest of the catalogue, when one file serves both splits.
+    numbered : polars.DataFrame, optional
+        Columns `image` and `row` of the whole table that row numbers count in; `photos` by default.
 
     Raises
     ------
@@ -34,7 +41,7 @@ def align(
     """
     source, wanted = embeddings.source, photos["image"].to_list()
     if embeddings.images is None:
-        given = _images_of_rows(embeddings, photos, split)
+        given = _images_of_rows(embeddings, photos if numbered is None else numbered, split)
     else:
         given = embeddings.images
     place: dict[str, int] = {}
@@ -86,9 +93,11 @@ def _checked(array: np.ndarray, order: np.ndarray, images: list[str], source: st
         with np.errstate(over="ignore"):
             out[start : start + _BLOCK] = array[order[start : start + _BLOCK]]
         block = out[start : start + _BLOCK]
+        length = np.linalg.norm(block.astype(np.float64), axis=1)
         for bad, rule in (
             (~np.isfinite(block).all(axis=1), "holds NaN or infinite values"),
             (~block.any(axis=1), "is all zeros, so it has no direction"),
+            (~((length > SHORTEST) & (length < LONGEST)), f"breaks {SHORTEST} < length < {LONGEST}"),
         ):
             if bad.any():
                 position = start + int(bad.argmax())

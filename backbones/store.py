@@ -121,9 +121,19 @@ class Manifest:
             )
             raise FinblendError(f"{path}: {what}")
         try:
-            return cls(**value)
+            manifest = cls(**value)
         except TypeError as error:
             raise FinblendError(f"{path}: is incomplete ({error})") from None
+        for name in ("views", "photos", "images_sha256", "files", "sources"):
+            if not isinstance(getattr(manifest, name), dict):
+                raise FinblendError(f"{path}: {name} must be a mapping, but got {getattr(manifest, name)!r}")
+        if not isinstance(manifest.predictions, list):
+            raise FinblendError(f"{path}: predictions must be a list, but got {manifest.predictions!r}")
+        try:
+            Seen.parse(str(manifest.seen))
+        except FinblendError as error:
+            raise FinblendError(f"{path}: {error}") from None
+        return manifest
 
 
 @dataclass(frozen=True)
@@ -178,6 +188,12 @@ class Store:
         if pa.types.is_fixed_size_list(column.type):
             return np.asarray(column.flatten()).reshape(len(column), -1)
         return np.asarray(column)
+
+    def check_files(self) -> None:
+        """Refuse a store whose files are not those that were written: read once before anything is computed."""
+        for name, digest in self.manifest.files.items():
+            if sha256_of(self.folder / name) != digest:
+                raise FinblendError(f"{self.folder / name}: has changed since it was registered; use --replace")
 
     def verify(self, images: Mapping[str, Sequence[str]]) -> None:
         """Refuse a store whose rows are not these photos in this order."""

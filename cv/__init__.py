@@ -1,11 +1,38 @@
 """The catalogue, species repair, folds and metrics: labels only, no embeddings."""
 
-from cv.catalogue import NEW_INDIVIDUAL, Catalogue, read_catalogue
-from cv.errors import FinblendError
-from cv.folds import gallery_photos, make_folds
-from cv.metrics import average_precision, map5
-from cv.mix import Catalogued, Mix, Photos, mix_weights
-from cv.species import HAPPYWHALE_REPAIRS, repair_species
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cv.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from cv.catalogue import NEW_INDIVIDUAL, Catalogue, read_catalogue
+    from cv.errors import FinblendError
+    from cv.folds import gallery_photos, make_folds
+    from cv.metrics import average_precision, map5
+    from cv.mix import Catalogued, Mix, Photos, mix_weights
+    from cv.species import HAPPYWHALE_REPAIRS, repair_species
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "HAPPYWHALE_REPAIRS": "cv.species",
+        "NEW_INDIVIDUAL": "cv.catalogue",
+        "Catalogue": "cv.catalogue",
+        "Catalogued": "cv.mix",
+        "FinblendError": "cv.errors",
+        "Mix": "cv.mix",
+        "Photos": "cv.mix",
+        "average_precision": "cv.metrics",
+        "gallery_photos": "cv.folds",
+        "make_folds": "cv.folds",
+        "map5": "cv.metrics",
+        "mix_weights": "cv.mix",
+        "read_catalogue": "cv.catalogue",
+        "repair_species": "cv.species",
+    },
+)
 
 __all__ = [
     "HAPPYWHALE_REPAIRS",

@@ -45,6 +45,9 @@ class Mix:
     gallery_exponent: float | None = EXPONENT
 
     def __post_init__(self) -> None:
+        for name in ("new_share", "gallery_exponent"):
+            if not isinstance(getattr(self, name), (int, float, type(None))):
+                raise FinblendError(f"{name} must be a number, but got {name}={getattr(self, name)!r}")
         if self.new_share is not None and not 0.0 <= self.new_share < 1.0:
             raise FinblendError(f"0 <= new_share < 1 must hold, but got new_share={self.new_share}")
         if self.gallery_exponent is not None and not 0.0 <= self.gallery_exponent < np.inf:

@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cv.lazy import lazy_names
 
 if TYPE_CHECKING:
     from cv.errors import FinblendError
@@ -21,19 +22,22 @@ if TYPE_CHECKING:
     from ensemble.vectors import export
 
 # imported on first use: `finblend --help` and `import ensemble` answer at once
-_HOMES = {
-    "Blend": "ensemble.blend",
-    "FinblendError": "cv.errors",
-    "Project": "ensemble.project",
-    "check": "ensemble.submission",
-    "evaluate": "ensemble.evaluation",
-    "export": "ensemble.vectors",
-    "init": "ensemble.project",
-    "models": "ensemble.evaluation",
-    "register": "ensemble.registry",
-    "submit": "ensemble.submission",
-    "tune": "ensemble.tuning",
-}
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Blend": "ensemble.blend",
+        "FinblendError": "cv.errors",
+        "Project": "ensemble.project",
+        "check": "ensemble.submission",
+        "evaluate": "ensemble.evaluation",
+        "export": "ensemble.vectors",
+        "init": "ensemble.project",
+        "models": "ensemble.evaluation",
+        "register": "ensemble.registry",
+        "submit": "ensemble.submission",
+        "tune": "ensemble.tuning",
+    },
+)
 
 __all__ = [
     "Blend",
@@ -48,9 +52,3 @@ __all__ = [
     "submit",
     "tune",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'ensemble' has no attribute {name!r}")

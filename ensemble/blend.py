@@ -10,6 +10,7 @@ from typing import Any
 
 from cv.errors import FinblendError
 from cv.files import read_json, write_json
+from cv.mix import Mix
 from postproc.decision import Decision
 from postproc.whitening import KINDS
 
@@ -68,6 +69,13 @@ class Blend:
             raise FinblendError(f"background >= 0 must hold, but got background={self.background}")
         if self.format != FORMAT:
             raise FinblendError(f"blend format {self.format}, this finblend reads {FORMAT}")
+        if not math.isfinite(self.threshold):
+            raise FinblendError(f"threshold must be finite, but got threshold={self.threshold}")
+        if not isinstance(self.mix, Mapping) or set(self.mix) - set(Mix().as_dict()):
+            raise FinblendError(f"mix must have the keys {', '.join(Mix().as_dict())}, but got mix={self.mix}")
+        Mix(**self.mix)
+        if not isinstance(self.contents, Mapping):
+            raise FinblendError(f"contents must be a mapping of models, but got contents={self.contents}")
         wrong = sorted(set(self.whitening.values()) - set(KINDS))
         if wrong:
             raise FinblendError(f"whitening must be one of {', '.join(KINDS)}, but got {wrong[0]!r}")

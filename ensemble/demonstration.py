@@ -163,6 +163,8 @@ def demonstrate(
         raise FinblendError(f"{folder}: already exists; choose another folder or remove it")
     if individuals < 50:
         raise FinblendError(f"--individuals >= 50 must hold, but got individuals={individuals}")
+    if trials < 0 or seed < 0:
+        raise FinblendError(f"--trials and --seed >= 0 must hold, but got trials={trials} and seed={seed}")
     tell = say or (lambda line: None)
     data, project, submission = folder / "data", folder / "project", folder / "submission.csv"
     world = draw_world(individuals, seed)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from backbones.store import Store
 from cv.folds import gallery_photos
 from ensemble.cache import cached
 from ensemble.project import Project
@@ -89,9 +90,9 @@ def questions_out_of_fold(
     for fold, own in rows.items():
         spaces = {name: source.out_of_fold(fold) for name, source in sources.items()}
         contents = {name: source.out_of_fold_contents() for name, source in sources.items()}
-        part = _Part(f"fold{fold}", spaces, contents, own, fold, len(rows))
-        evidence, voted = _evidence(project, sources, whitening, part, progress)
         stores = {name: [source.out_of_fold_store(fold)] for name, source in sources.items()}
+        part = _Part(f"fold{fold}", spaces, stores, contents, own, fold)
+        evidence, voted = _evidence(project, sources, whitening, part, progress)
         votes[own] = with_registered(voted, stores, "train", own, catalogue)
         parts.append(evidence)
     have = gallery_photos(catalogue.labels, catalogue.folds)
@@ -117,9 +118,9 @@ def questions_for_test(
     catalogue = project.catalogue
     contents = {name: [s.manifest.content_sha256 for s in source.test_stores(use)] for name, source in sources.items()}
     spaces = {name: source.test(use) for name, source in sources.items()}
-    part = _Part("test", spaces, contents, np.arange(catalogue.test.height), None, 1)
-    evidence, votes = _evidence(project, sources, whitening, part, progress)
     stores = {name: source.test_stores(use) for name, source in sources.items()}
+    part = _Part("test", spaces, stores, contents, np.arange(catalogue.test.height), None)
+    evidence, votes = _evidence(project, sources, whitening, part, progress)
     votes = with_registered(votes, stores, "test", part.rows, catalogue)
     index = {name: i for i, name in enumerate(catalogue.species)}
     votes = given_species(np.array([index.get(s, -1) for s in catalogue.test["species"]], dtype=np.int32), votes)
@@ -133,10 +134,10 @@ class _Part:
 
     name: str
     spaces: Mapping[str, Space]
+    stores: Mapping[str, list[Store]]
     contents: Mapping[str, list[str]]
     rows: np.ndarray
     fold: int | None
-    n_parts: int
 
 
 def _evidence(
@@ -154,6 +155,8 @@ def _evidence(
     views = {name: source.views for name, source in sources.items()}
 
     def compute() -> dict[str, np.ndarray]:
+        for store in {store.folder: store for own in part.stores.values() for store in own}.values():
+            store.check_files()
         with tempfile.TemporaryDirectory(dir=project.cache) as folder:
             spaces, nearest = {}, {}
             rows = (

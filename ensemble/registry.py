@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from backbones.align import align, contradicting_labels
 from backbones.embeddings import Embeddings, as_embeddings
 from backbones.formats import read_embeddings
@@ -88,7 +90,8 @@ def register(
         photos = project.catalogue.train if split == "train" else project.catalogue.test
         # one file given for both splits holds both; otherwise a photo of the other split is a mistake
         rest = frozenset(project.catalogue.frame["image"]) if same_file else _unlabelled(project)
-        aligned = align(embeddings.named(view) if view else embeddings, photos, split, rest - set(photos["image"]))
+        embeddings = embeddings.named(view) if view else embeddings
+        aligned = align(embeddings, photos, split, rest - set(photos["image"]), _numbered(project, split))
         if split == "train" and aligned.labels is not None:
             wrong = contradicting_labels(aligned.labels, photos["individual_id"].to_list())
             if wrong:
@@ -148,6 +151,15 @@ def _read(given: Any, split: str, names: str | Path | None) -> Embeddings:
     if names is not None:
         raise FinblendError(f"--{split}-names goes with a file; give arrays as (images, array)")
     return as_embeddings(given, split)
+
+
+def _numbered(project: Project, split: str) -> pl.DataFrame:
+    """The photos of the table that a split came from: with no test table, train's holds both."""
+    frame = project.catalogue.frame
+    if project.settings.get("test") is None:
+        return frame
+    own = frame["split"] == "test"
+    return frame.filter(own if split == "test" else ~own)
 
 
 def _unlabelled(project: Project) -> frozenset[str]:

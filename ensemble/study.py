@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import warnings
@@ -19,11 +20,15 @@ from ensemble.project import Project
 from ensemble.questions import NEAREST
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import optuna
+    from optuna.storages.journal._file import BaseJournalFileLock
 
 SAMPLERS = ("tpe", "cmaes", "random")
 MAX_TOP_PHOTOS = 3
 MAX_BACKGROUND = 1.5
+MAX_SEED = 2**32
 
 
 def run_trial(study: optuna.Study, desk: Desk, params: Mapping[str, float] | None) -> None:
@@ -39,7 +44,9 @@ def run_trial(study: optuna.Study, desk: Desk, params: Mapping[str, float] | Non
         trial.set_user_attr("threshold", blend.threshold)
         study.tell(trial, map5)
     except BaseException:
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        # an interrupt may come while the result is being written down: then the trial is complete
+        with contextlib.suppress(ValueError):
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
         raise
 
 
@@ -112,7 +119,7 @@ def _cmaes(study: optuna.Study, trials: int, seed: int) -> Iterator[dict[str, fl
     low = np.array([1.0 if name == "top_photos" else 0.0 for name in names])
     bounds = np.stack([low / scale, np.ones(len(names))], axis=1)
     mean = np.clip(np.array([best[name] for name in names]) / scale, bounds[:, 0], bounds[:, 1])
-    optimiser = CMA(mean=mean, sigma=0.2, bounds=bounds, seed=seed + len(study.trials))
+    optimiser = CMA(mean=mean, sigma=0.2, bounds=bounds, seed=(seed + len(study.trials)) % MAX_SEED)
     told: list[tuple[np.ndarray, float]] = []
     for _ in range(trials):
         point = optimiser.ask()
@@ -143,16 +150,35 @@ def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) 
     path = str(project.study_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+        lock = JournalFileOpenLock(path)
+        _mend(project.study_path, lock)
+        try:
+            storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            raise FinblendError(f"{path}: is no study's journal ({error}); remove it to start anew") from None
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
         # another seed on going on, or the same points would be drawn again
-        drawn = seed + len(study.trials)
+        drawn = (seed + len(study.trials)) % MAX_SEED
         study.sampler = (
             optuna.samplers.TPESampler(seed=drawn, multivariate=True)
             if sampler == "tpe"
             else optuna.samplers.RandomSampler(seed=drawn)
         )
     return study
+
+
+def _mend(path: Path, lock: BaseJournalFileLock) -> None:
+    """Cut off a last line that a crash has left unfinished, or the next one would be written onto it."""
+    if not path.is_file():
+        return
+    lock.acquire()
+    try:
+        content = path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            with path.open("r+b") as file:
+                file.truncate(content.rfind(b"\n") + 1)
+    finally:
+        lock.release()
 
 
 def complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

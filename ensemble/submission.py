@@ -105,23 +105,25 @@ def check_rows(path: Path, images: Sequence[str], name: str) -> dict[str, Any]:
     """Check the file at `path`, called `name` in error lines, against the images it must name."""
     expected = set(images)
     seen: set[str] = set()
-    new_first = 0
+    new_first, row = 0, 0
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file, strict=True)
+        with path.open("rb") as file:
+            # decoded line by line, so that a byte that is no UTF-8 is found in its row
+            reader = csv.reader((line.decode("utf-8") for line in file), strict=True)
             if next(reader, None) != HEADER:
                 raise FinblendError(f"{name}: the first line must be image,predictions")
-            for row, (fields, image) in enumerate(itertools.zip_longest(reader, images), start=1):
+            for fields, image in itertools.zip_longest(reader, images):
                 if fields is None:
                     missing = [i for i in images if i not in seen]
-                    raise FinblendError(f"{name}: ends after row {row - 1}; {shown(missing)} are missing")
+                    raise FinblendError(f"{name}: ends after row {row}; {shown(missing)} are missing")
+                row += 1
                 _check_row(f"{name}: row {row}", fields, image, expected, seen)
                 seen.add(fields[0])
                 new_first += fields[1].split(" ")[0] == NEW_INDIVIDUAL
     except OSError as error:
         raise FinblendError(f"{name}: cannot be read ({error.strerror})") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise FinblendError(f"{name}: is not a CSV in UTF-8 ({error})") from None
+        raise FinblendError(f"{name}: row {row + 1}: is not CSV in UTF-8 ({error})") from None
     return {"rows": len(images), "new_first": new_first / max(len(images), 1)}
 
 

@@ -16,6 +16,7 @@ from ensemble.prediction import ranking_of
 from ensemble.project import Project
 from ensemble.questions import Progress
 from ensemble.study import (
+    MAX_SEED,
     SAMPLERS,
     complete,
     draw,
@@ -79,6 +80,8 @@ def tune(
         raise FinblendError(f"--sampler must be one of {', '.join(SAMPLERS)}, but got {sampler}")
     if trials < 0:
         raise FinblendError(f"--trials >= 0 must hold, but got trials={trials}")
+    if not 0 <= seed < MAX_SEED:
+        raise FinblendError(f"--seed: 0 <= seed < {MAX_SEED} must hold, but got seed={seed}")
     if timeout is not None and not timeout > 0:
         raise FinblendError(f"--timeout > 0 must hold, but got timeout={timeout}")
     project = Project.open(folder)
@@ -87,7 +90,9 @@ def tune(
     study = open_study(project, desk, mix, sampler, seed)
     before = len(complete(study))
     previous = Blend.load(project.blend_path) if project.blend_path.is_file() else None
-    starts = [] if before else list(starting_points(list(desk.sources), previous))
+    # an interrupted study may lack some of its starting points; the last blend counts in a new study only
+    tried = [trial.params for trial in complete(study)]
+    starts = [p for p in starting_points(list(desk.sources), None if before else previous) if p not in tried]
     deadline = None if timeout is None else time.monotonic() + timeout
     interrupted = False
     try:

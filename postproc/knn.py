@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from cv.errors import FinblendError
+from cv.limits import LONGEST, SHORTEST
 from postproc.knn_kernels import add_cosines, count_survivors, keep_best, row_norms, survivors
 
 Progress: TypeAlias = Callable[[int], None]
@@ -21,7 +22,6 @@ Views: TypeAlias = tuple[np.ndarray, ...]
 
 MEMORY_MB = 512
 NOBODY = -1
-SHORTEST, LONGEST = 1e-18, 1e18
 
 
 @dataclass(frozen=True)

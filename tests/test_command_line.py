@@ -133,17 +133,26 @@ def test_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == f"finblend {version('finblend')}\n"
 
 
-def test_json_is_alone_on_standard_output_and_warnings_on_the_other(small: Small, tmp_path: Path) -> None:
-    project, path = tmp_path / "P", small.write_npz("m.npz", *small.noisy(1))
-    done("init", project, "--train", small.train_csv, "--test", small.sample_csv)
-    report: dict[str, Any] = json.loads(
-        done("register", project, "m", "--frozen", "--train", path, "--test", path, "--json")
-    )
-    assert report["seen"] == "frozen"
-    found = finblend("tune", project, "--trials", "0", "--json")
-    assert json.loads(found.stdout)["trials"] == 4
-    assert "warning" in found.stderr
-    assert "--new-share" in found.stderr
+def test_json_is_alone_on_standard_output_and_warnings_on_the_other(
+    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project, path = str(tmp_path / "P"), str(small.write_npz("m.npz", *small.noisy(1)))
+
+    def report(*words: str) -> dict[str, Any]:
+        assert main([*words, "--json"]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    report("init", project, "--train", str(small.train_csv), "--test", str(small.sample_csv))
+    assert report("register", project, "m", "--frozen", "--train", path, "--test", path)["seen"] == "frozen"
+    assert main(["tune", project, "--trials", "0", "--json"]) == 0
+    found = capsys.readouterr()
+    assert json.loads(found.out)["trials"] == 4
+    assert "warning" in found.err
+    assert "--new-share" in found.err
+    assert report("submit", project, "-o", str(tmp_path / "out.csv"))["rows"] == 12
+    assert report("check", str(tmp_path / "out.csv"), "--sample", str(small.sample_csv))["rows"] == 12
+    assert report("export", project, "-o", str(tmp_path / "vectors"))["files"] == ["frozen.npz"]
 
 
 def test_ctrl_c_keeps_the_best_so_far_and_the_next_tune_goes_on(small: Small, tmp_path: Path) -> None:

@@ -139,3 +139,13 @@ def test_sha256_is_that_of_the_bytes_and_a_missing_file_is_refused(tmp_path: Pat
     assert sha256_of(tmp_path / "a.bin") == hashlib.sha256(content).hexdigest()
     with pytest.raises(FinblendError, match=r"absent\.bin: cannot be read"):
         sha256_of(tmp_path / "absent.bin")
+
+
+def test_a_file_where_a_folder_shall_be_is_refused_or_replaced_without_leftovers(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("somebody's file")
+    try:
+        with folder_written_beside(tmp_path / "store"):
+            pass
+    except FinblendError:
+        assert (tmp_path / "store").is_file()
+    assert names(tmp_path) == ["store"]

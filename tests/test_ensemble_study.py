@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from conftest import Small
 from test_ensemble_tune import trial_points
@@ -137,6 +138,25 @@ def test_an_interrupt_before_the_first_trial_changes_nothing(project: Path, monk
             tune(project, trials=5, new_share=0.15)
     assert (project / "blend.json").read_bytes() == before
     assert tune(project, trials=0, new_share=0.15)["trials"] >= STARTS
+
+
+def test_an_interrupt_while_a_trial_is_written_down_keeps_that_trial(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = optuna.study.Study.tell, []
+
+    def tell(study: optuna.Study, *arguments: Any, **options: Any) -> Any:
+        told = real(study, *arguments, **options)
+        calls.append(told)
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        return told
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.study.Study, "tell", tell)
+        report = tune(project, trials=20, new_share=0.15)
+    assert (report["interrupted"], report["trials"]) == (True, 7)
+    assert tune(project, trials=1, new_share=0.15)["trials"] == 8
 
 
 def test_a_blend_of_other_embeddings_is_refused_until_tuned_again(project: Path, tmp_path: Path) -> None:

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cv import FinblendError
 from postproc import Evidence, Gallery, Neighbours, Space, build_evidence, join_evidence, top_k
-from postproc.knn import pair_similarities
 
 VIEWS = {"a": ["orig", "hflip"], "b": ["orig"], "c": ["hflip", "crop", "orig"]}
 
@@ -24,12 +23,18 @@ class Scene:
         self.labels = rng.integers(0, 6, n).astype(np.int32)
         self.groups = rng.permutation(np.arange(n) % 3).astype(np.int32)
         self.k = {source: int(rng.integers(1, k + 1)) for source in VIEWS}
-        self.spaces = {}
+        self.spaces, self.cosine = {}, {}
         for source, views in VIEWS.items():
             photos: Any = tuple(rng.integers(-2, 3, (n, 4)).astype(np.float32) for _ in views)
             for view in photos:
                 view[~view.any(axis=1), 0] = 1
             self.spaces[source] = Space((photos,), (photos,))
+            # per query view, the best over gallery views; exact, because the numbers are whole
+            length = [np.sqrt((view.astype(float) ** 2).sum(axis=1)) for view in photos]
+            self.cosine[source] = [
+                np.max([a.astype(float) @ b.T / np.outer(m, n) for b, n in zip(photos, length, strict=True)], axis=0)
+                for a, m in zip(photos, length, strict=True)
+            ]
 
     def nearest(self, rows: np.ndarray, masked: bool) -> dict[str, list[Neighbours]]:
         """Neighbours of every source and view."""
@@ -46,16 +51,11 @@ class Scene:
         return build_evidence(self.spaces, VIEWS, near, gallery, rows, group)
 
 
-def exact(space: Space, view: int, q: int, g: int) -> float:
-    """One similarity of a space."""
-    return float(pair_similarities(space, view, np.array([q]), np.zeros(1, np.int32), np.array([g], np.int32))[0])
-
-
 def column_value(scene: Scene, column: tuple[str, int | None], q: int, g: int) -> float:
     """A column's similarity: that of its view, or the mean over the source's views."""
     source, view = column
     views = range(scene.spaces[source].n_views) if view is None else [view]
-    return float(np.mean([exact(scene.spaces[source], v, q, g) for v in views]))
+    return float(np.mean([scene.cosine[source][v][q, g] for v in views]))
 
 
 # orig, hflip and crop are the views in which sources are compared; "b" has one view and stands in with it
@@ -63,6 +63,7 @@ COLUMNS = [("a", 0), ("a", 1), ("a", None), ("b", 0), ("c", 2), ("c", 0), ("c", 
 CHANNELS = [[0, 1, 2], [3, 3, 3], [4, 5, 6]]
 
 
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), masked=st.booleans())
 def test_evidence_equals_a_construction_with_loops(seed: int, masked: bool) -> None:
     scene = Scene(seed)
@@ -87,13 +88,14 @@ def test_evidence_equals_a_construction_with_loops(seed: int, masked: bool) -> N
             assert got.gallery_photos[where] == sum(1 for g in allowed if scene.labels[g] == who)
             for p in photos:
                 expected = [column_value(scene, column, q, int(got.photo[p])) for column in COLUMNS]
-                assert got.similarity[p].tolist() == pytest.approx(expected, abs=2e-7)
+                assert got.similarity[p].tolist() == pytest.approx(expected, abs=1e-7)
         # nothing outside the candidates is above the horizon, in any column
         outside = [g for g in allowed if g not in candidates]
         for c, column in enumerate(COLUMNS):
             assert all(column_value(scene, column, q, g) <= got.horizon[i, c] + 2e-7 for g in outside)
 
 
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000))
 def test_the_horizon_is_the_last_neighbours_similarity_and_nowhere_when_all_are_neighbours(seed: int) -> None:
     scene = Scene(seed, n=9, k=9)
@@ -117,6 +119,7 @@ def test_a_fold_smaller_than_k_has_no_horizon() -> None:
     assert (np.diff(got.photo_start[got.group_start]) == 6).all()
 
 
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000))
 def test_joined_folds_are_the_queries_in_the_order_of_their_rows(seed: int) -> None:
     scene = Scene(seed)
@@ -126,7 +129,7 @@ def test_joined_folds_are_the_queries_in_the_order_of_their_rows(seed: int) -> N
     joined = join_evidence(parts, rows)
     assert joined.sources == ("a", "b", "c")
     assert joined.channels.tolist() == CHANNELS
-    for q in range(len(scene.labels)):
+    for q in range(0, len(scene.labels), 3):
         alone = scene.evidence(np.array([q]), int(scene.groups[q]))
         groups = slice(joined.group_start[q], joined.group_start[q + 1])
         photos = slice(joined.photo_start[groups.start], joined.photo_start[groups.stop])

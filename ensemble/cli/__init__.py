@@ -9,7 +9,7 @@ from cv.errors import FinblendError
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `finblend`; return 0, or 1 with one clear line on standard error."""
-    import click
+    import typer
     from typer.main import get_command
 
     from ensemble.cli.app import app
@@ -19,9 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
         return int(result or 0)
     except FinblendError as error:
         return _refuse(str(error))
-    except click.ClickException as error:
-        return _refuse(error.format_message())
-    except click.exceptions.Abort:
+    except _usage_errors() as error:
+        return _refused_usage(error)
+    except typer.Abort:
         return _refuse("interrupted")
     except KeyboardInterrupt:
         return _refuse("interrupted; nothing is half-written")
@@ -29,6 +29,20 @@ def main(arguments: list[str] | None = None) -> int:
         # the reader of a pipe has gone; do not let Python complain about it at exit
         sys.stdout = None
         return 1
+
+
+def _usage_errors() -> type[Exception]:
+    """The base class of wrong usage: click's, which newer typers carry inside themselves."""
+    import typer
+
+    return next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+def _refused_usage(error: Exception) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error)
+        return 0
+    return _refuse(str(getattr(error, "format_message", error.__str__)()))
 
 
 def _refuse(message: str) -> int:
