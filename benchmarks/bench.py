@@ -85,7 +85,8 @@ def _trials(sources: list[np.ndarray], labels: np.ndarray, trials: int) -> dict:
     few = draws[:2]
     theirs, expected = _timed(lambda: [_concatenated(sources, w, labels, folds, own, truth) for w in few])
     checked = [
-        float(average_precisions(decide(rank(evidence, w), s[0]), truth).mean()) for w, s in zip(few, scores, strict=False)
+        float(average_precisions(decide(rank(evidence, w), s[0]), truth).mean())
+        for w, s in zip(few, scores, strict=False)
     ]
     return {
         "evidence_seconds": built,
@@ -98,7 +99,8 @@ def _trials(sources: list[np.ndarray], labels: np.ndarray, trials: int) -> dict:
 
 def _evidence(spaces: dict, labels: np.ndarray, folds: np.ndarray, own: np.ndarray):
     near = {
-        name: [top_k(space, 128, query_rows=own, query_group=folds, gallery_group=folds)] for name, space in spaces.items()
+        name: [top_k(space, 128, query_rows=own, query_group=folds, gallery_group=folds)]
+        for name, space in spaces.items()
     }
     return build_evidence(spaces, {name: ["orig"] for name in spaces}, near, Gallery(labels, folds), own, 0)
 

@@ -50,7 +50,12 @@ def folder_written_beside(path: Path) -> Iterator[Path]:
 
     An existing folder at `path` stays untouched until the new one is complete.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_dir():
+        raise FinblendError(f"{path}: is a file, and a folder is to be written there")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FinblendError(f"{path}: cannot be written ({error.strerror})") from None
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     temporary.chmod(0o755)
     old = temporary.with_name(temporary.name + ".old")

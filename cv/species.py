@@ -92,4 +92,7 @@ def read_species_map(path: str | Path) -> dict[str, str]:
     if table.columns != ["raw", "repaired"]:
         raise FinblendError(f"{name}: a species map has the columns raw,repaired; it has {','.join(table.columns)}")
     raw, repaired = text_column(table, "raw", name), text_column(table, "repaired", name)
+    twice = (~raw.is_first_distinct()).arg_true()
+    if len(twice):
+        raise FinblendError(f"{name}: row {twice[0] + 1}: {raw[twice[0]]} stands twice; a name has one repair")
     return dict(zip(raw, repaired, strict=True))

@@ -39,8 +39,19 @@ def read_table(source: TableLike, what: str = "table") -> tuple[pl.DataFrame, st
     if isinstance(source, (str, Path)):
         return _read_file(Path(source)), str(source)
     if type(source).__module__.split(".")[0] == "pandas":
-        return pl.from_pandas(source), what
+        return _from_pandas(source, what), what
     raise FinblendError(f"{what}: expected a path, a polars or a pandas frame, got {type(source).__name__}")
+
+
+def _from_pandas(frame: Any, what: str) -> pl.DataFrame:
+    try:
+        return pl.from_pandas(frame)
+    except (ValueError, TypeError) as error:  # pyarrow's errors are among them: a column of several types
+        mixed = frame.astype({column: str for column, kind in frame.dtypes.items() if kind == object})
+        try:
+            return pl.from_pandas(mixed.where(frame.notna(), None))
+        except (ValueError, TypeError):
+            raise FinblendError(f"{what}: cannot be read as a table ({str(error).splitlines()[0]})") from None
 
 
 def _read_file(path: Path) -> pl.DataFrame:
@@ -78,9 +89,13 @@ def as_text(values: pl.Series) -> pl.Series:
     """
     if values.dtype.is_float():
         values = values.fill_nan(None)
-        if (values.drop_nulls() == values.drop_nulls().round()).all():
+        told = values.drop_nulls()
+        if told.is_finite().all() and (told.abs() < 2**53).all() and (told == told.round()).all():
             values = values.cast(pl.Int64)
-    return values.cast(pl.String)
+    try:
+        return values.cast(pl.String)
+    except pl.exceptions.PolarsError:
+        raise FinblendError(f"{values.name}: must be text or whole numbers, got {values.dtype}") from None
 
 
 def text_column(table: pl.DataFrame, column: str, name: str) -> pl.Series:

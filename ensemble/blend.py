@@ -70,7 +70,7 @@ class Blend:
         if self.format != FORMAT:
             raise FinblendError(f"blend format {self.format}, this finblend reads {FORMAT}")
         if not math.isfinite(self.threshold):
-            raise FinblendError(f"threshold must be finite, but got threshold={self.threshold}")
+            raise FinblendError(f"threshold must be a number and finite, but got threshold={self.threshold}")
         if not isinstance(self.mix, Mapping) or set(self.mix) - set(Mix().as_dict()):
             raise FinblendError(f"mix must have the keys {', '.join(Mix().as_dict())}, but got mix={self.mix}")
         Mix(**self.mix)
