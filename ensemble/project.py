@@ -222,7 +222,10 @@ def _repairs(species_map: str | Path | Mapping[str, str] | None) -> Mapping[str,
 def _assign_folds(catalogue: Catalogue, folds: int | str, seed: int) -> np.ndarray:
     text = str(folds)
     if text.lstrip("-").isdecimal():
-        return make_folds(catalogue.train, int(text), seed)
+        assigned = make_folds(catalogue.train, int(text), seed)
+        if len(np.unique(assigned)) < int(text):
+            raise FinblendError(f"--folds {text}: there are not enough encounters to fill {text} folds")
+        return assigned
     return folds_from_values(catalogue.train["image"], column_of_file(text, catalogue.train, "train"), text)
 
 

@@ -25,7 +25,7 @@ def real_data() -> Path:
 
 
 class Small:
-    """A catalogue of 60 photos of 15 individuals in two species, 12 test photos, and embeddings that tell them apart."""
+    """A catalogue of 60 photos of 14 individuals in two species, 12 test photos, and embeddings that tell apart."""
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
