@@ -146,7 +146,8 @@ def _table(results: dict) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"""# Benchmarks
 
-Written by `make bench`: {results["machine"]}; {sizes["photos"]} photos, {sizes["width"]} wide, {sizes["sources"]} sources.
+Written by `make bench`: {results["machine"]}; {sizes["photos"]} photos, {sizes["width"]} wide,
+{sizes["sources"]} sources.
 Times differ from machine to machine and from minute to minute; the ratios are measured in one run.
 
 | figure | finblend | peer | ratio |

@@ -24,9 +24,8 @@ def main(train_csv: str, answers_csv: str) -> None:
     for exponent in np.arange(0.6, 1.11, 0.1):
         wanted = _shares(photos, photos**exponent)
         divergence = float((shares * np.log(shares / wanted)).sum())
-        print(
-            f"exponent {exponent:.1f}  divergence {divergence:.4f}{'  <- default' if abs(exponent - EXPONENT) < 1e-9 else ''}"
-        )
+        mark = "  <- default" if abs(exponent - EXPONENT) < 1e-9 else ""
+        print(f"exponent {exponent:.1f}  divergence {divergence:.4f}{mark}")
 
 
 def _shares(photos: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -44,16 +44,17 @@ def read_table(source: TableLike, what: str = "table") -> tuple[pl.DataFrame, st
 
 
 def _from_pandas(frame: Any, what: str) -> pl.DataFrame:
+    table: pl.DataFrame
     try:
-        return pl.from_pandas(frame)
+        table = pl.from_pandas(frame)
     except (ValueError, TypeError) as error:  # pyarrow's errors are among them
         # a column of several types becomes text
         mixed = frame.astype({column: str for column, kind in frame.dtypes.items() if str(kind) == "object"})
         try:
-            table: pl.DataFrame = pl.from_pandas(mixed.where(frame.notna(), None))
-            return table
+            table = pl.from_pandas(mixed.where(frame.notna(), None))
         except (ValueError, TypeError):
             raise FinblendError(f"{what}: cannot be read as a table ({str(error).splitlines()[0]})") from None
+    return table
 
 
 def _read_file(path: Path) -> pl.DataFrame:
