@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from cv.errors import FinblendError
 
@@ -117,17 +118,24 @@ def fit_whitening(views: Sequence[np.ndarray], labels: np.ndarray, rows: np.ndar
 
 def _inverse_root(covariance: np.ndarray, width: int) -> np.ndarray:
     """(d, width) map that divides the widest directions by the root of their shrunk spread."""
-    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = _eigh(covariance)
     return _scaled(values[::-1][:width], vectors[:, ::-1][:, :width])
 
 
 def _inverse_root_of_few(centred: np.ndarray, width: int) -> np.ndarray:
     """The same from fewer photos than directions: their products have the same spectrum and are a smaller matrix."""
-    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64) / len(centred))
+    values, vectors = _eigh((centred @ centred.T).astype(np.float64) / len(centred))
     values, vectors = values[::-1][:width], vectors[:, ::-1][:, :width]
     directions = centred.T @ vectors
     length = np.linalg.norm(directions, axis=0)
     return _scaled(values, np.divide(directions, length, out=np.zeros_like(directions), where=length > 0))
+
+
+def _eigh(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, ascending, and vectors, on one thread: on a busy machine BLAS threads wait ten times their work."""
+    with threadpool_limits(limits=1, user_api="blas"):
+        values, vectors = np.linalg.eigh(matrix)
+    return values, vectors
 
 
 def _scaled(values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
