@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def register(
     train_names, test_names : path, optional
         `FILE` or `FILE:KEY` with the image name of each row, for files that hold none.
     view : str, optional
-        Name of the view, where there is one; "orig" by default.
+        Name of the view, where there is one; "orig" by default. A store that is there without this view gets it added.
     labels : path, optional
         The order of classes that `pred_idx` counts in; kept beside the store.
     weights : path, optional
@@ -76,8 +77,10 @@ def register(
         raise FinblendError(f"model name '{model}': letters, digits, '.', '_' and '-' only, a letter or digit first")
     stores = project.stores()
     own = stores.get(model, {})
-    if str(seen) in own and not replace:
-        raise FinblendError(f"{model} is already registered as {seen}; use --replace to register it again")
+    there = None if replace else own.get(str(seen))
+    if there is not None and (view is None or view in there.views):
+        what = f"as {seen}" if view is None else f"as {seen} with the view {view}"
+        raise FinblendError(f"{model} is already registered {what}; use --replace to register it again")
     others = sorted(name for name in own if (name == "frozen") != (seen.kind == "frozen"))
     if others:
         raise FinblendError(
@@ -103,7 +106,7 @@ def register(
             reason = why_unusable(aligned.predictions[SPECIES], project.catalogue)
             if reason:
                 warnings.append(f"{embeddings.source}: {SPECIES} {reason}: kept, but not used")
-        splits[split] = aligned
+        splits[split] = aligned if there is None else _joined(there, aligned, split)
     _refuse_other_width(model, splits["train"], own, seen)
     facts: dict[str, Any] = {
         "weights_sha256": sha256_of(Path(weights)) if weights else None,
@@ -153,6 +156,13 @@ def _read(given: Any, split: str, names: str | Path | None) -> Embeddings:
     return as_embeddings(given, split)
 
 
+def _joined(store: Store, more: Embeddings, split: str) -> Embeddings:
+    """A further view of photos that are registered already."""
+    views = {view: store.embedding(split, view) for view in store.views}
+    predictions = {name: store.prediction(split, name) for name in store.manifest.predictions}
+    return dataclasses.replace(more, views={**views, **more.views}, predictions={**predictions, **more.predictions})
+
+
 def _numbered(project: Project, split: str) -> pl.DataFrame:
     """The photos of the table that a split came from: with no test table, train's holds both."""
     frame = project.catalogue.frame
@@ -168,13 +178,14 @@ def _unlabelled(project: Project) -> frozenset[str]:
 
 
 def _refuse_other_width(model: str, train: Embeddings, own: dict[str, Store], seen: Seen) -> None:
-    """A model's folds are made by one architecture: its views and widths agree."""
-    views = {view: array.shape[1] for view, array in train.views.items()}
-    for name, store in own.items():
-        if name != str(seen) and store.manifest.views != views:
-            raise FinblendError(
-                f"{train.source}: views and widths {views} differ from {model} {name} with {store.manifest.views}"
-            )
+    """A model's folds are made by one architecture: a view has one width."""
+    for view, array in train.views.items():
+        for name, store in own.items():
+            width = store.manifest.views.get(view)
+            if name != str(seen) and width not in (None, array.shape[1]):
+                raise FinblendError(
+                    f"{train.source}: view {view} is {array.shape[1]} wide, but {model} {name} has it {width} wide"
+                )
 
 
 def _refuse_doubles(

@@ -61,6 +61,7 @@ def init(
         species_map=species_map,
         seed=seed,
     )
+    warn(_init_warnings(report))
     if json:
         print_json(report)
         return
@@ -73,7 +74,6 @@ def init(
     print(_strangers(report))
     rows = [[fold, balance["photos"], balance["strangers"]] for fold, balance in report["folds"].items()]
     print_table("Folds", ["fold", "photos", "strangers"], rows)
-    warn(_init_warnings(report))
 
 
 def _strangers(report: dict[str, Any]) -> str:
@@ -117,7 +117,10 @@ def register(
         str | None, typer.Option(metavar="FILE[:KEY]", help="Image name of each train row, where the file has none.")
     ] = None,
     test_names: Annotated[str | None, typer.Option(metavar="FILE[:KEY]", help="Image name of each test row.")] = None,
-    view: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the view (default orig).")] = None,
+    view: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the view (default orig); added if new."),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The order of classes that pred_idx counts in; kept.")
     ] = None,
