@@ -157,7 +157,10 @@ def _from_columns(table: pl.DataFrame, source: str) -> np.ndarray:
     strange = strange if members > 1 else integers
     if strange:
         raise FinblendError(f"{source}: {shown(strange)}: not one of the numbered embedding columns; leave it out")
-    numbers = table.select(pl.all().cast(pl.Float64, strict=False))
+    try:
+        numbers = table.select(pl.all().cast(pl.Float64, strict=False))
+    except pl.exceptions.PolarsError:
+        raise FinblendError(f"{source}: {shown(table.columns)}: must be numbers, got {shown(table.dtypes)}") from None
     for name in table.columns:
         bad = numbers[name].is_null().arg_true()
         if len(bad):

@@ -244,7 +244,8 @@ def write_store(
     predictions = sorted(splits["train"].predictions.keys() & splits["test"].predictions.keys())
     digest = hashlib.sha256()
     for split in SPLITS:
-        for array in splits[split].views.values():
+        for view, array in splits[split].views.items():
+            digest.update(f"{split} {view} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
     with folder_written_beside(folder) as temporary:
         files = {}

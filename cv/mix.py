@@ -171,7 +171,7 @@ def _gallery_classes(photos: Photos, catalogue: Catalogued, exponent: float) -> 
     edges = np.array(EDGES)
     known = photos.gallery_photos > 0
     classes = np.searchsorted(edges, photos.gallery_photos[known], side="right") - 1
-    rate = catalogue.photos.astype(float) ** exponent
+    rate = (catalogue.photos / catalogue.photos.max()) ** exponent
     if catalogue.test_species is not None:
         # an individual is met as often as its species is, whatever its number of individuals
         of_species = np.bincount(catalogue.species, weights=rate, minlength=len(catalogue.test_species))

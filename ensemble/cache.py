@@ -14,7 +14,8 @@ import numpy as np
 from cv.files import folder_written_beside
 
 # raise when a computation changes, so that older results are not taken for its own
-ALGORITHM = 1
+ALGORITHM = 2
+_NAMES = "arrays.txt"
 
 
 def cached(
@@ -35,12 +36,24 @@ def cached(
     """
     key = hashlib.sha256(json.dumps([ALGORITHM, made_from], sort_keys=True).encode()).hexdigest()[:24]
     entry = folder / f"{name}-{key}"
-    if not entry.is_dir():
+    found = _load(entry)
+    if found is None:
         arrays = compute()
         with folder_written_beside(entry) as temporary:
             for array_name, array in arrays.items():
                 np.save(temporary / f"{array_name}.npy", array)
+            (temporary / _NAMES).write_text("\n".join(arrays))
         for old in folder.glob(f"{name}-{'?' * len(key)}"):
             if old != entry:
                 shutil.rmtree(old, ignore_errors=True)
-    return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(entry.glob("*.npy"))}
+        found = _load(entry) or dict(arrays)
+    return found
+
+
+def _load(entry: Path) -> dict[str, np.ndarray] | None:
+    """Map an entry's arrays, or None where it is not there, incomplete or damaged."""
+    try:
+        names = (entry / _NAMES).read_text().splitlines()
+        return {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
+    except (OSError, ValueError, EOFError):
+        return None

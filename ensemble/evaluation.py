@@ -19,6 +19,8 @@ from ensemble.sources import usable_sources
 from postproc import NEW
 
 DRAWS = 1000
+# a network that has never seen a catalogue's labels hardly names its known photos this well
+SUSPICIOUS = 0.98
 
 
 def models(
@@ -54,6 +56,11 @@ def models(
         for name in usable:
             blend, map5 = decided(desk.exam, Blend({name: 1.0}, dict(desk.whitening), background=1.0))
             found = _summary(desk.exam, desk.exam.precisions(ranking_of(desk.exam.questions, blend), blend))
+            if usable[name].frozen is not None and (found["known"] or 0.0) > SUSPICIOUS:
+                warnings.append(
+                    f"{name}: known photos score {found['known']:.4f} though it is registered as --frozen: "
+                    "has this network seen the catalogue's labels?"
+                )
             rows.append({"model": name, "map5": map5, "known": found["known"], "whitening": desk.whitening[name]})
     rows += [{"model": name, "map5": None, "known": None, "whitening": None} for name in refused]
     stores = project.stores()
@@ -107,13 +114,14 @@ def evaluate(
     desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening)
     ranking = ranking_of(desk.exam.questions, blend)
     precision = desk.exam.precisions(ranking, blend)
+    own_species = project.catalogue.species_of_individual[project.catalogue.labels]
     plain = precision[: len(desk.exam.questions.images)]
     return {
         **_summary(desk.exam, precision),
         "interval": _interval(desk.exam, project.catalogue.labels, precision),
         "new_first": desk.exam.share_of_new(ranking, blend),
         "raw": {"map5": float(plain.mean()), "how": "plain mean over the out-of-fold photos, no weights"},
-        "species": _per_species(desk.exam, project.catalogue.species, precision),
+        "species": _per_species(desk.exam, project.catalogue.species, own_species, precision),
         "mix": mix.as_dict(),
         "photos": len(plain),
         "strangers": int(np.count_nonzero(desk.exam.truth[: len(plain)] == NEW)),
@@ -155,8 +163,8 @@ def _mean(precision: np.ndarray, weights: np.ndarray, chosen: np.ndarray) -> flo
     return float(weights[chosen] @ precision[chosen] / total) if total > 0 else None
 
 
-def _per_species(exam: Exam, names: list[str], precision: np.ndarray) -> list[dict[str, Any]]:
-    species = np.append(exam.questions.species, exam.questions.species[exam.hidden])
+def _per_species(exam: Exam, names: list[str], own_species: np.ndarray, precision: np.ndarray) -> list[dict[str, Any]]:
+    species = np.append(own_species, own_species[exam.hidden])
     new, n = exam.truth == NEW, len(exam.questions.images)
     rows = []
     for s, name in enumerate(names):

@@ -16,7 +16,7 @@ from cv.errors import FinblendError
 from cv.files import sha256_of
 from ensemble.project import MODEL_NAME, Project, finblend_version
 from ensemble.species_scores import NAME as SPECIES
-from ensemble.species_scores import why_unusable
+from ensemble.species_scores import species_shares, why_unusable
 
 
 def register(
@@ -102,15 +102,18 @@ def register(
                     f"{embeddings.source}: its labels contradict the catalogue's individuals on {wrong} photos; "
                     "were its rows numbered in another table?"
                 )
-        if split == "train" and SPECIES in aligned.predictions:
-            reason = why_unusable(aligned.predictions[SPECIES], project.catalogue)
+        if SPECIES in aligned.predictions:
+            told = aligned.predictions[SPECIES]
+            reason = why_unusable(told, project.catalogue) if split == "train" else None
+            if split == "test" and species_shares(told, project.catalogue.species) is None:
+                reason = "are not among the catalogue's species"
             if reason:
                 warnings.append(f"{embeddings.source}: {SPECIES} {reason}: kept, but not used")
         splits[split] = aligned if there is None else _joined(there, aligned, split)
     _refuse_other_width(model, splits["train"], own, seen)
     facts: dict[str, Any] = {
-        "weights_sha256": sha256_of(Path(weights)) if weights else None,
-        "transform": transform,
+        "weights_sha256": sha256_of(Path(weights)) if weights else there and there.manifest.weights_sha256,
+        "transform": transform or (there and there.manifest.transform),
         "sources": {
             split: str(given) for split, given in (("train", train), ("test", test)) if isinstance(given, (str, Path))
         },
@@ -125,7 +128,7 @@ def register(
         seen,
         splits,
         facts,
-        attachments={f"classes{Path(labels).suffix}": class_order} if labels and class_order is not None else {},
+        attachments=_attachments(there, labels, class_order),
         accept=lambda manifest: _refuse_doubles(manifest.content_sha256, facts["weights_sha256"], model, seen, stores),
     )
     manifest = store.manifest
@@ -145,7 +148,7 @@ def _seen(project: Project, fold: int | None, frozen: bool, full: bool) -> Seen:
         raise FinblendError("say what the network had seen: exactly one of --frozen, --fold K and --full")
     if fold is not None and fold not in project.catalogue.fold_ids:
         raise FinblendError(f"--fold {fold}: the project's folds are {', '.join(map(str, project.catalogue.fold_ids))}")
-    return Seen("fold", fold) if fold is not None else Seen("frozen" if frozen else "full")
+    return Seen("fold", int(fold)) if fold is not None else Seen("frozen" if frozen else "full")
 
 
 def _read(given: Any, split: str, names: str | Path | None) -> Embeddings:
@@ -154,6 +157,11 @@ def _read(given: Any, split: str, names: str | Path | None) -> Embeddings:
     if names is not None:
         raise FinblendError(f"--{split}-names goes with a file; give arrays as (images, array)")
     return as_embeddings(given, split)
+
+
+def _attachments(there: Store | None, labels: str | Path | None, class_order: bytes | None) -> dict[str, bytes]:
+    kept = {} if there is None else {path.name: path.read_bytes() for path in there.folder.glob("classes*")}
+    return kept | ({f"classes{Path(labels).suffix}": class_order} if labels and class_order is not None else {})
 
 
 def _joined(store: Store, more: Embeddings, split: str) -> Embeddings:
@@ -179,6 +187,9 @@ def _unlabelled(project: Project) -> frozenset[str]:
 
 def _refuse_other_width(model: str, train: Embeddings, own: dict[str, Store], seen: Seen) -> None:
     """A model's folds are made by one architecture: a view has one width."""
+    widths = {view: array.shape[1] for view, array in train.views.items()}
+    if len(set(widths.values())) > 1:
+        raise FinblendError(f"{train.source}: views have the widths {widths}; one network gives one width")
     for view, array in train.views.items():
         for name, store in own.items():
             width = store.manifest.views.get(view)

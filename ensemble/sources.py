@@ -94,7 +94,7 @@ def usable_sources(project: Project) -> tuple[dict[str, Source], dict[str, str]]
             )
         elif source.frozen is None and missing:
             refused[name] = f"{name}: fold {', '.join(map(str, missing))} is not registered; a model needs every fold"
-        elif len({tuple(store.manifest.views.items()) for store in stores.values()}) > 1:
+        elif len({tuple(sorted(store.manifest.views.items())) for store in stores.values()}) > 1:
             told = "; ".join(f"{kind}: {', '.join(store.views)}" for kind, store in stores.items())
             refused[name] = f"{name}: its stores have different views ({told}); register the missing ones with --view"
         else:

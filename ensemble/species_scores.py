@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from backbones.store import Store
+from backbones.store import SPLITS, Store
 from cv.catalogue import Catalogue
 from cv.species import HAPPYWHALE_REPAIRS
 
@@ -39,8 +39,10 @@ def species_shares(values: np.ndarray, species: Sequence[str]) -> np.ndarray | N
     if values.dtype.kind in "iu":
         index = values.astype(np.int64)
     else:
-        places = {name: i for i, name in enumerate(species)}
-        index = np.array([places.get(HAPPYWHALE_REPAIRS.get(str(v), str(v)), -1) for v in values], dtype=np.int64)
+        names = list(species)
+        places = {raw: names.index(new) for raw, new in HAPPYWHALE_REPAIRS.items() if new in names}
+        places |= {name: i for i, name in enumerate(names)}
+        index = np.array([places.get(str(v), -1) for v in values], dtype=np.int64)
     if not ((index >= 0) & (index < n)).all():
         return None
     shares = np.zeros((len(index), n), dtype=np.float32)
@@ -80,7 +82,8 @@ def with_registered(
         found = []
         for store in own:
             if NAME in store.manifest.predictions:
-                usable = why_unusable(store.prediction("train", NAME), catalogue) is None
+                both = all(species_shares(store.prediction(s, NAME), catalogue.species) is not None for s in SPLITS)
+                usable = both and why_unusable(store.prediction("train", NAME), catalogue) is None
                 shares = species_shares(store.prediction(split, NAME), catalogue.species) if usable else None
                 if shares is not None:
                     found.append(shares[rows])

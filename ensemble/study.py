@@ -31,12 +31,19 @@ MAX_BACKGROUND = 1.5
 MAX_SEED = 2**32
 
 
-def run_trial(study: optuna.Study, desk: Desk, params: Mapping[str, float] | None) -> None:
-    """Run one trial: the given point, or one that the study's sampler proposes for None."""
+def run_trial(study: optuna.Study, desk: Desk, params: Mapping[str, float] | None) -> float:
+    """Score one trial, the given point or one that the study's sampler proposes for None, and write it down."""
     import optuna
 
     if params is not None:
-        study.enqueue_trial(dict(params))
+        # added when it is done: a point left waiting in a queue would be taken for another trial's
+        blend, map5 = decided(desk.exam, draw(fixed(params), desk))
+        told = {"rule": blend.rule, "threshold": blend.threshold}
+        space = distributions(list(desk.sources))
+        study.add_trial(
+            optuna.trial.create_trial(params=dict(params), distributions=space, value=map5, user_attrs=told)
+        )
+        return map5
     trial = study.ask()
     try:
         blend, map5 = decided(desk.exam, draw(trial, desk))
@@ -48,6 +55,19 @@ def run_trial(study: optuna.Study, desk: Desk, params: Mapping[str, float] | Non
         with contextlib.suppress(ValueError):
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         raise
+    return map5
+
+
+def distributions(names: list[str]) -> dict[str, optuna.distributions.BaseDistribution]:
+    """What `draw` draws from."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    return {
+        **{f"factor:{name}": FloatDistribution(0.0, 1.0) for name in names},
+        "top_photos": IntDistribution(1, MAX_TOP_PHOTOS),
+        "species_penalty_root": FloatDistribution(0.0, 1.0),
+        "background": FloatDistribution(0.0, MAX_BACKGROUND),
+    }
 
 
 def draw(trial: optuna.trial.BaseTrial, desk: Desk) -> Blend:
@@ -95,7 +115,7 @@ def starting_points(names: list[str], previous: Blend | None) -> Iterator[dict[s
 
 
 def proposals(
-    study: optuna.Study, starts: list[dict[str, float]], trials: int, sampler: str, seed: int
+    study: optuna.Study, starts: list[dict[str, float]], trials: int, sampler: str, seed: int, scores: list[float]
 ) -> Iterator[dict[str, float] | None]:
     """What to try next; None leaves it to the study's own sampler."""
     yield from starts
@@ -103,10 +123,10 @@ def proposals(
     if sampler != "cmaes":
         yield from [None] * left
         return
-    yield from _cmaes(study, left, seed)
+    yield from _cmaes(study, left, seed, scores)
 
 
-def _cmaes(study: optuna.Study, trials: int, seed: int) -> Iterator[dict[str, float]]:
+def _cmaes(study: optuna.Study, trials: int, seed: int, scores: list[float]) -> Iterator[dict[str, float]]:
     """CMA-ES around the best trial so far. Optuna's own sampler restores its state by unpickling, so it is not used."""
     try:
         from cmaes import CMA
@@ -126,7 +146,7 @@ def _cmaes(study: optuna.Study, trials: int, seed: int) -> Iterator[dict[str, fl
         params = dict(zip(names, (point * scale).tolist(), strict=True))
         params["top_photos"] = round(params["top_photos"])
         yield params
-        told.append((point, -float(study.trials[-1].value or 0.0)))
+        told.append((point, -scores[-1]))
         if len(told) == optimiser.population_size:
             optimiser.tell(told)
             told = []
@@ -141,7 +161,7 @@ def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     made_from = [
         project.photos_hash,
-        [[name, s.out_of_fold_contents(), desk.whitening[name]] for name, s in sorted(desk.sources.items())],
+        [[n, s.views, s.out_of_fold_contents(), desk.whitening[n]] for n, s in sorted(desk.sources.items())],
         mix.as_dict(),
         NEAREST,
         hashlib.sha256(desk.exam.weights.round(12).tobytes() + desk.exam.questions.doubt.tobytes()).hexdigest(),

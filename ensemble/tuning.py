@@ -82,6 +82,8 @@ def tune(
         raise FinblendError(f"--trials >= 0 must hold, but got trials={trials}")
     if not 0 <= seed < MAX_SEED:
         raise FinblendError(f"--seed: 0 <= seed < {MAX_SEED} must hold, but got seed={seed}")
+    if models is not None and (isinstance(models, str) or not models):
+        raise FinblendError(f"models must be a list of at least one name, but got {models!r}")
     if timeout is not None and not timeout > 0:
         raise FinblendError(f"--timeout > 0 must hold, but got timeout={timeout}")
     project = Project.open(folder)
@@ -90,17 +92,19 @@ def tune(
     study = open_study(project, desk, mix, sampler, seed)
     before = len(complete(study))
     previous = Blend.load(project.blend_path) if project.blend_path.is_file() else None
-    # an interrupted study may lack some of its starting points; the last blend counts in a new study only
+    # an interrupted study may lack some of its starting points, and the last blend may be another study's
     tried = [trial.params for trial in complete(study)]
-    starts = [p for p in starting_points(list(desk.sources), None if before else previous) if p not in tried]
+    foreign = previous if previous and (not before or previous.mix != mix.as_dict()) else None
+    starts = [p for p in starting_points(list(desk.sources), foreign) if p not in tried]
     deadline = None if timeout is None else time.monotonic() + timeout
     interrupted = False
+    scores: list[float] = []
     try:
         # the starting points always run, whatever the number of trials: they are the floor
-        for n, params in enumerate(proposals(study, starts, max(trials, len(starts)), sampler, seed)):
+        for n, params in enumerate(proposals(study, starts, max(trials, len(starts)), sampler, seed, scores)):
             if deadline is not None and time.monotonic() > deadline and n >= len(starts):
                 break
-            run_trial(study, desk, params)
+            scores.append(run_trial(study, desk, params))
             if progress is not None:
                 progress("trials", 1, max(trials, len(starts)))
     except KeyboardInterrupt:

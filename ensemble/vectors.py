@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from backbones.formats.read import EXPORT_MARK
 from backbones.store import SPLITS, Store
 from cv.errors import FinblendError
 from cv.files import folder_written_beside
@@ -25,8 +26,8 @@ def export(folder: str | Path, output: str | Path) -> dict[str, Any]:
 
     With trained models each fold is a space of its own (`fold-0.npz`, ...), with frozen ones only there is one
     (`frozen.npz`). A file holds `train_image, train_embedding, test_image, test_embedding` (float32), with one
-    embedding a view where sources have several; `finblend register` reads it back. The dot product of two vectors is
-    the weighted mean of the sources' cosines.
+    embedding a view where sources have several. The dot product of two vectors is the weighted mean of the sources'
+    cosines. They are for searching: weights and whitening have seen every label, so `register` refuses them.
 
     Parameters
     ----------
@@ -62,6 +63,7 @@ def export(folder: str | Path, output: str | Path) -> dict[str, Any]:
                 }
                 for split in SPLITS:
                     photos = project.catalogue.train if split == "train" else project.catalogue.test
+                    arrays[EXPORT_MARK] = np.array(str(folder))
                     arrays[f"{split}_image"] = photos["image"].to_numpy().astype("U")
                     for view in views:
                         key = f"{split}_embedding" if len(views) == 1 else f"{split}_embedding_{view}"

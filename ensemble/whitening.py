@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from cv.errors import FinblendError
 from cv.folds import gallery_photos
 from cv.metrics import average_precisions
 from ensemble.cache import cached
@@ -16,7 +15,7 @@ from ensemble.project import Project
 from ensemble.sources import Source, fold_rows
 from postproc import Gallery, Space, build_evidence, rank, top_k
 from postproc.knn import Views
-from postproc.whitening import KINDS, Whitening, fit_whitening
+from postproc.whitening import KINDS, MIN_PAIRS, Whitening, fit_whitening
 
 # known photos that the choice is made on; more would cost time and change little
 ENOUGH = 2000
@@ -109,16 +108,15 @@ def _compare(project: Project, name: str, source: Source) -> np.ndarray:
     known = gallery_photos(labels, folds) > 0
     project.cache.mkdir(exist_ok=True)
     table = np.empty((len(KINDS), 0))
-    left = set(KINDS)
+    left = set(KINDS) if _can_fit(labels, folds) else {"none"}
     for fold, own in fold_rows(project).items():
         queries = own[known[own]][:ENOUGH]
         column = np.full((len(KINDS), len(queries)), np.nan)
         space = source.out_of_fold(fold)
         column[0] = _solo(name, source, space, labels, folds, queries, fold)
-        try:
-            both = fit(space, "within", labels, np.flatnonzero(folds != fold))
-        except FinblendError:
-            break  # too few photos of individuals with several: nothing to choose from
+        if left == {"none"}:
+            return np.concatenate([table, column], axis=1)
+        both = fit(space, "within", labels, np.flatnonzero(folds != fold))
         for k, fitted in ((1, [w.without_within() for w in both]), (2, both)):
             if KINDS[k] in left:
                 with tempfile.TemporaryDirectory(dir=project.cache) as folder:
@@ -132,6 +130,15 @@ def _compare(project: Project, name: str, source: Source) -> np.ndarray:
         if table.shape[1] >= ENOUGH or left == {"none"}:
             break
     return table
+
+
+def _can_fit(labels: np.ndarray, folds: np.ndarray) -> bool:
+    """Whether the gallery of every fold has enough photos of individuals with several."""
+    for fold in np.unique(folds):
+        counts = np.bincount(labels[folds != fold])
+        if counts[counts > 1].sum() < MIN_PAIRS:
+            return False
+    return True
 
 
 def _solo(

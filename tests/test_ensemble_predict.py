@@ -168,7 +168,11 @@ def test_a_frozen_blend_is_one_file_that_names_test_photos_as_the_blend_does(pro
     # registered as one model, the vectors give the very answers of the blend
     init(tmp_path / "Q", train=small.train_csv, test=small.sample_csv)
     path = tmp_path / "vectors" / "frozen.npz"
-    register(tmp_path / "Q", "vectors", frozen=True, train=path, test=path)
+    with pytest.raises(FinblendError, match="seen every label"):
+        register(tmp_path / "Q", "vectors", frozen=True, train=path, test=path)
+    with np.load(path) as file:
+        halves = {split: (file[f"{split}_image"], file[f"{split}_embedding"]) for split in ("train", "test")}
+    register(tmp_path / "Q", "vectors", frozen=True, **halves)
     Blend({"vectors": 1.0}, rule="B", threshold=0.2).save(tmp_path / "Q" / "blend.json")
     submit(tmp_path / "Q", tmp_path / "vectors.csv")
     assert (tmp_path / "vectors.csv").read_bytes() == (tmp_path / "blend.csv").read_bytes()

@@ -53,7 +53,8 @@ def embeddings_from_arrays(
         views = {DEFAULT_VIEW: arrays[_only(table, split, source, arrays, f"--{split} {source}:KEY", "embeddings")]}
     first = next(iter(views.values()))
     n = len(first) if first.ndim else 0
-    names = [name for name, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "US"]
+    told = {*PREDICTIONS, "label"}
+    names = [name for name, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "US" and name not in told]
     matching = _of_split(names, split) if len(names) > 1 else names
     images: list[str] | None = None
     rows: np.ndarray | None = None
@@ -64,7 +65,11 @@ def embeddings_from_arrays(
         images = text_list(arrays[chosen])
     elif "original_index" in arrays:
         rows = arrays["original_index"]
-    predictions = {name: arrays[name] for name in PREDICTIONS if arrays.get(name, _NOTHING).shape[:1] == (n,)}
+    predictions = {
+        name: arrays[name]
+        for name in PREDICTIONS
+        if arrays.get(name, _NOTHING).shape[:1] == (n,) and arrays[name].ndim <= 2
+    }
     labels = arrays.get("label")
     if labels is not None and (labels.ndim != 1 or len(labels) != n or labels.dtype.kind not in "iu"):
         labels = None
@@ -85,7 +90,10 @@ def pick_array(arrays: Mapping[str, np.ndarray], source: str, key: str | None, s
 
 def text_list(array: np.ndarray) -> list[str]:
     """Names as text, from unicode or byte strings."""
-    return [str(v) for v in (np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array).tolist()]
+    try:
+        return [str(v) for v in (np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array).tolist()]
+    except UnicodeDecodeError as error:
+        raise FinblendError(f"image names are not UTF-8 ({error})") from None
 
 
 def listing(arrays: Mapping[str, np.ndarray]) -> str:

@@ -17,6 +17,9 @@ from backbones.formats.safetensors import read_safetensors
 from cv.errors import FinblendError
 from cv.tables import read_table
 
+# stands in files that `finblend export` writes
+EXPORT_MARK = "finblend_export"
+
 
 def read_embeddings(spec: str | Path, split: str, names: str | Path | None = None) -> Embeddings:
     """Read one split's embeddings of one model.
@@ -44,7 +47,12 @@ def read_embeddings(spec: str | Path, split: str, names: str | Path | None = Non
     if suffix == ".npy":
         embeddings = Embeddings({DEFAULT_VIEW: _joined(paths)}, source=source)
     elif suffix == ".npz":
-        embeddings = embeddings_from_arrays(read_npz(paths[0]), str(paths[0]), key, split, with_names=names is None)
+        arrays = read_npz(paths[0])
+        if EXPORT_MARK in arrays:
+            raise FinblendError(
+                f"{paths[0]}: holds the vectors of a blend, which have seen every label; nothing to score"
+            )
+        embeddings = embeddings_from_arrays(arrays, str(paths[0]), key, split, with_names=names is None)
     elif suffix == ".safetensors":
         embeddings = embeddings_from_arrays(
             read_safetensors(paths[0]), str(paths[0]), key, split, with_names=names is None
@@ -54,6 +62,8 @@ def read_embeddings(spec: str | Path, split: str, names: str | Path | None = Non
         embeddings = embeddings_from_frame(table, source, key)
     else:
         raise FinblendError(f"{spec}: unknown kind '{suffix}'; use .npz, .npy, .parquet, .csv or .safetensors")
+    if names is not None and embeddings.images is not None:
+        raise FinblendError(f"{spec}: has image names of its own; leave --{split}-names out")
     if names is not None:
         name_paths, name_key = resolve(names)
         if len(name_paths) > 1:

@@ -16,7 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         result = get_command(app).main(args=arguments, prog_name="finblend", standalone_mode=False)
-        return int(result or 0)
+        # typer turns an interrupt into 130 by itself
+        return _refuse("interrupted; nothing is half-written") if result == 130 else int(result or 0)
     except FinblendError as error:
         return _refuse(str(error))
     except _usage_errors() as error:
@@ -29,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
         # the reader of a pipe has gone; do not let Python complain about it at exit
         sys.stdout = None
         return 1
+    except OSError as error:
+        return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}")
 
 
 def _usage_errors() -> type[Exception]:
@@ -46,7 +49,7 @@ def _refused_usage(error: Exception) -> int:
 
 
 def _refuse(message: str) -> int:
-    print(f"finblend: {' '.join(message.split())}", file=sys.stderr)
+    print(f"finblend: {' '.join(message.splitlines())}", file=sys.stderr)
     return 1
 
 

@@ -91,7 +91,7 @@ def evaluate(
         [row["species"], row["photos"], row["strangers"], row["map5"], row["known"], row["new"]]
         for row in sorted(report["species"], key=lambda row: -row["photos"])
     ]
-    print_table("Species, as predicted", ["species", "photos", "strangers", "MAP@5", "known", "new"], rows)
+    print_table("Species", ["species", "photos", "strangers", "MAP@5", "known", "new"], rows)
     low, high = report["interval"]
     print(f"MAP@5 {report['map5']:.4f}, 95 % interval over individuals {low:.4f} to {high:.4f}")
     for who, key in (("known individuals", "known"), ("strangers", "new")):
