@@ -15,6 +15,7 @@ from cv.errors import FinblendError, shown
 from cv.tables import pick_column, text_column
 
 DEFAULT_VIEW = "orig"
+SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from backbones.embeddings import Embeddings
+from backbones.embeddings import SPLITS, Embeddings
 from cv.errors import FinblendError
 from cv.files import folder_written_beside, read_json, sha256_of, write_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from backbones.store import SPLITS, Store
+from backbones.embeddings import SPLITS
+from backbones.store import Store
 from cv.catalogue import Catalogue
 from cv.species import HAPPYWHALE_REPAIRS
 

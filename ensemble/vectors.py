@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from backbones.embeddings import SPLITS
 from backbones.formats.read import EXPORT_MARK
-from backbones.store import SPLITS, Store
+from backbones.store import Store
 from cv.errors import FinblendError
 from cv.files import folder_written_beside
 from ensemble.evaluation import tuned_blend

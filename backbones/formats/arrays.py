@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from backbones.embeddings import DEFAULT_VIEW, Embeddings
+from backbones.embeddings import DEFAULT_VIEW, SPLITS, Embeddings
 from cv.errors import FinblendError
 
 # the layout of Happywhale's 1st place: its two feature arrays are the photo and its mirror image
 FIRST_PLACE_VIEWS = {"embed_features1": DEFAULT_VIEW, "embed_features2": "hflip"}
 PREDICTIONS = ("pred_species", "pred_idx", "pred_logit")
-SPLITS = ("train", "test")
 _NOTHING = np.zeros(())
 
 
