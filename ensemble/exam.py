@@ -35,13 +35,11 @@ class Exam:
         Questions that sit again with their individual hidden.
     weights : (n + m,) float64 array
         Summing to 1: first the questions as they are, then the hidden ones.
-    mix : Mix
     """
 
     questions: Questions
     hidden: np.ndarray
     weights: np.ndarray
-    mix: Mix
 
     @property
     def truth(self) -> np.ndarray:
@@ -104,7 +102,7 @@ def sit(questions: Questions, mix: Mix, test_species: np.ndarray | None = None) 
         count=count,
     )
     catalogue = Catalogued(questions.catalogue_photos, questions.species_of_individual, test_species)
-    return Exam(questions, hidden, mix_weights(photos, catalogue, mix), mix)
+    return Exam(questions, hidden, mix_weights(photos, catalogue, mix))
 
 
 def decided(exam: Exam, blend: Blend) -> tuple[Blend, float]:

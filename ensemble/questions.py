@@ -31,6 +31,7 @@ from postproc import (
     top_k,
     vote_species,
 )
+from postproc.evidence import channel_table
 
 # candidates per source and view: the K nearest photos
 NEAREST = 128
@@ -192,7 +193,8 @@ def _evidence(
                     Neighbours(entry[f"index{v}"], entry[f"similarity{v}"]) for v in range(len(views[name]))
                 ]
             gallery = Gallery(catalogue.labels, catalogue.folds)
-            evidence = build_evidence(spaces, views, nearest, gallery, part.rows, part.fold)
+            advance = _step(progress, f"evidence {part.name}", len(channel_table(views)[1]))
+            evidence = build_evidence(spaces, views, nearest, gallery, part.rows, part.fold, advance)
             of_photo = catalogue.species_of_individual[catalogue.labels]
             lists = [near for each in nearest.values() for near in each]
             return {**evidence.arrays(), "votes": vote_species(lists, of_photo, len(catalogue.species))}
