@@ -88,6 +88,10 @@ class Manifest:
         The files it was registered from.
     made_by : str
         finblend's version.
+    versions : dict of str to str
+        The libraries that made the embeddings, where finblend made them.
+    unreadable : dict of str to str
+        Photos that could not be read, with the reason; each stands as a random direction, which resembles nobody.
     format : int
     """
 
@@ -103,6 +107,8 @@ class Manifest:
     transform: str | None = None
     sources: dict[str, str] = field(default_factory=dict)
     made_by: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     @classmethod
@@ -123,7 +129,7 @@ class Manifest:
             manifest = cls(**value)
         except TypeError as error:
             raise FinblendError(f"{path}: is incomplete ({error})") from None
-        for name in ("views", "photos", "images_sha256", "files", "sources"):
+        for name in ("views", "photos", "images_sha256", "files", "sources", "versions", "unreadable"):
             if not isinstance(getattr(manifest, name), dict):
                 raise FinblendError(f"{path}: {name} must be a mapping, but got {getattr(manifest, name)!r}")
         if not isinstance(manifest.predictions, list):

@@ -14,10 +14,12 @@ from cv.lazy import lazy_names
 if TYPE_CHECKING:
     from cv.errors import FinblendError
     from ensemble.blend import Blend
+    from ensemble.embedding import embed
     from ensemble.evaluation import evaluate, models
     from ensemble.project import Project, init
     from ensemble.registry import register
     from ensemble.submission import check, submit
+    from ensemble.training import train
     from ensemble.tuning import tune
     from ensemble.vectors import export
 
@@ -29,12 +31,14 @@ __getattr__ = lazy_names(
         "FinblendError": "cv.errors",
         "Project": "ensemble.project",
         "check": "ensemble.submission",
+        "embed": "ensemble.embedding",
         "evaluate": "ensemble.evaluation",
         "export": "ensemble.vectors",
         "init": "ensemble.project",
         "models": "ensemble.evaluation",
         "register": "ensemble.registry",
         "submit": "ensemble.submission",
+        "train": "ensemble.training",
         "tune": "ensemble.tuning",
     },
 )
@@ -44,11 +48,13 @@ __all__ = [
     "FinblendError",
     "Project",
     "check",
+    "embed",
     "evaluate",
     "export",
     "init",
     "models",
     "register",
     "submit",
+    "train",
     "tune",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import polars as pl
 from backbones.align import align, contradicting_labels
 from backbones.embeddings import Embeddings, as_embeddings
 from backbones.formats import read_embeddings
-from backbones.store import Seen, Store, write_store
 from cv.errors import FinblendError
 from cv.files import sha256_of
-from ensemble.project import MODEL_NAME, Project, finblend_version
+from ensemble.project import Project, finblend_version
+from ensemble.shelf import place_for, put, refuse_weights_elsewhere, seen_by
 from ensemble.species_scores import NAME as SPECIES
 from ensemble.species_scores import species_shares, why_unusable
 
@@ -72,20 +71,8 @@ def register(
         If anything does not fit; the project stays as it was.
     """
     project = Project.open(folder)
-    seen = _seen(project, fold, frozen, full)
-    if not MODEL_NAME.fullmatch(model):
-        raise FinblendError(f"model name '{model}': letters, digits, '.', '_' and '-' only, a letter or digit first")
-    stores = project.stores()
-    own = stores.get(model, {})
-    there = None if replace else own.get(str(seen))
-    if there is not None and (view is None or view in there.views):
-        what = f"as {seen}" if view is None else f"as {seen} with the view {view}"
-        raise FinblendError(f"{model} is already registered {what}; use --replace to register it again")
-    others = sorted(name for name in own if (name == "frozen") != (seen.kind == "frozen"))
-    if others:
-        raise FinblendError(
-            f"{model} is registered as {others[0]}: one network is either frozen or trained on this catalogue"
-        )
+    seen = seen_by(project, fold, frozen, full)
+    there = place_for(project, model, seen, None if view is None else [view], replace=replace)
     same_file = isinstance(train, (str, Path)) and str(train) == str(test)
     splits, warnings = {}, []
     for split, given, names in (("train", train, train_names), ("test", test, test_names)):
@@ -109,8 +96,7 @@ def register(
                 reason = "are not among the catalogue's species"
             if reason:
                 warnings.append(f"{embeddings.source}: {SPECIES} {reason}: kept, but not used")
-        splits[split] = aligned if there is None else _joined(there, aligned, split)
-    _refuse_other_width(model, splits["train"], own, seen)
+        splits[split] = aligned
     facts: dict[str, Any] = {
         "weights_sha256": sha256_of(Path(weights)) if weights else there and there.manifest.weights_sha256,
         "transform": transform or (there and there.manifest.transform),
@@ -122,16 +108,9 @@ def register(
     class_order = Path(labels).read_bytes() if labels and Path(labels).is_file() else None
     if labels and class_order is None:
         raise FinblendError(f"{labels}: no such file")
-    store = write_store(
-        project.store_folder(model, seen),
-        model,
-        seen,
-        splits,
-        facts,
-        attachments=_attachments(there, labels, class_order),
-        accept=lambda manifest: _refuse_doubles(manifest.content_sha256, facts["weights_sha256"], model, seen, stores),
-    )
-    manifest = store.manifest
+    refuse_weights_elsewhere(project, facts["weights_sha256"], model, seen)
+    attachments = {} if class_order is None else {f"classes{Path(str(labels)).suffix}": class_order}
+    manifest = put(project, model, seen, splits, facts, there=there, attachments=attachments)
     return {
         "model": model,
         "seen": str(seen),
@@ -143,32 +122,12 @@ def register(
     }
 
 
-def _seen(project: Project, fold: int | None, frozen: bool, full: bool) -> Seen:
-    if (fold is not None) + frozen + full != 1:
-        raise FinblendError("say what the network had seen: exactly one of --frozen, --fold K and --full")
-    if fold is not None and fold not in project.catalogue.fold_ids:
-        raise FinblendError(f"--fold {fold}: the project's folds are {', '.join(map(str, project.catalogue.fold_ids))}")
-    return Seen("fold", int(fold)) if fold is not None else Seen("frozen" if frozen else "full")
-
-
 def _read(given: Any, split: str, names: str | Path | None) -> Embeddings:
     if isinstance(given, (str, Path)):
         return read_embeddings(given, split, names)
     if names is not None:
         raise FinblendError(f"--{split}-names goes with a file; give arrays as (images, array)")
     return as_embeddings(given, split)
-
-
-def _attachments(there: Store | None, labels: str | Path | None, class_order: bytes | None) -> dict[str, bytes]:
-    kept = {} if there is None else {path.name: path.read_bytes() for path in there.folder.glob("classes*")}
-    return kept | ({f"classes{Path(labels).suffix}": class_order} if labels and class_order is not None else {})
-
-
-def _joined(store: Store, more: Embeddings, split: str) -> Embeddings:
-    """A further view of photos that are registered already."""
-    views = {view: store.embedding(split, view) for view in store.views}
-    predictions = {name: store.prediction(split, name) for name in store.manifest.predictions}
-    return dataclasses.replace(more, views={**views, **more.views}, predictions={**predictions, **more.predictions})
 
 
 def _numbered(project: Project, split: str) -> pl.DataFrame:
@@ -183,38 +142,3 @@ def _numbered(project: Project, split: str) -> pl.DataFrame:
 def _unlabelled(project: Project) -> frozenset[str]:
     frame = project.catalogue.frame
     return frozenset(frame.filter(frame["split"] == "unlabelled")["image"])
-
-
-def _refuse_other_width(model: str, train: Embeddings, own: dict[str, Store], seen: Seen) -> None:
-    """A model's folds are made by one architecture: a view has one width."""
-    widths = {view: array.shape[1] for view, array in train.views.items()}
-    if len(set(widths.values())) > 1:
-        raise FinblendError(f"{train.source}: views have the widths {widths}; one network gives one width")
-    for view, array in train.views.items():
-        for name, store in own.items():
-            width = store.manifest.views.get(view)
-            if name != str(seen) and width not in (None, array.shape[1]):
-                raise FinblendError(
-                    f"{train.source}: view {view} is {array.shape[1]} wide, but {model} {name} has it {width} wide"
-                )
-
-
-def _refuse_doubles(
-    content: str, weights: str | None, model: str, seen: Seen, stores: dict[str, dict[str, Store]]
-) -> None:
-    """One network has seen one thing: its embeddings or weights cannot stand under two flags."""
-    for other, kinds in stores.items():
-        for kind, store in kinds.items():
-            if (other, kind) == (model, str(seen)):
-                continue
-            manifest = store.manifest
-            same = "weights" if weights and manifest.weights_sha256 == weights else "embeddings"
-            if same == "embeddings" and manifest.content_sha256 != content:
-                continue
-            if kind != str(seen):
-                raise FinblendError(
-                    f"{model}: the same {same} are registered as {other} {kind}; "
-                    "one network cannot have seen two things"
-                )
-            if same == "embeddings":
-                raise FinblendError(f"{model}: the same embeddings are registered as {other} {kind}; once is enough")

@@ -37,5 +37,6 @@ def _main(
 # the modules register their commands on import, in the order that --help lists them
 # isort: off
 from ensemble.cli import catalogue_commands as _first  # noqa: E402, F401
-from ensemble.cli import blend_commands as _second  # noqa: E402, F401
-from ensemble.cli import output_commands as _third  # noqa: E402, F401
+from ensemble.cli import network_commands as _second  # noqa: E402, F401
+from ensemble.cli import blend_commands as _third  # noqa: E402, F401
+from ensemble.cli import output_commands as _fourth  # noqa: E402, F401

@@ -81,12 +81,12 @@ def demo(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it; must not exist.")] = Path(
         "finblend-demo"
     ),
-    individuals: Annotated[int, typer.Option(metavar="N", help="Known individuals in the catalogue.")] = 600,
+    individuals: Annotated[int, typer.Option(metavar="N", help="Known individuals in the catalogue.")] = 120,
     trials: Annotated[int, typer.Option(metavar="N", help="Of the tuning.")] = 60,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the drawn world.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the painter and the tuning.")] = 0,
     json: AsJson = False,
 ) -> None:
-    """Draw a catalogue with three models per fold, run the whole path, and score it on answers held back.
+    """Paint a photo catalogue, embed it with two real networks, run the whole path, score it on answers held back.
 
     Example: finblend demo my-demo
     """

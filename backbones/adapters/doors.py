@@ -1,0 +1,62 @@
+"""Where adapters come in: entry points of installed distributions, finblend's own among them."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+
+from backbones.adapters.contract import Backbone
+from backbones.vision import INSTALL
+from cv.errors import FinblendError, shown
+
+ENTRY_POINTS = "finblend.backbones"
+
+
+def backbone_names() -> list[str]:
+    """Every name that `--backbone` knows; some take an argument after a colon.
+
+    Examples
+    --------
+    >>> {"effnet-b7-dolg", "convnext-arcface", "timm"} <= set(backbone_names())
+    True
+    """
+    return sorted({door.name for door in entry_points(group=ENTRY_POINTS)})
+
+
+def build_backbone(name: str, size: tuple[int, int] | None = None) -> Backbone:
+    """Build a network by name, its weights drawn from a fixed seed.
+
+    Parameters
+    ----------
+    name : str
+        `NAME` or `NAME:ARGUMENT`, as in `effnet-b7-dolg`, `timm:resnet50`, `onnx:file.onnx`.
+    size : (int, int), optional
+        Height and width of the input; the network's own by default.
+
+    Raises
+    ------
+    FinblendError
+        If nobody provides the name, what it needs is not installed, or the adapter breaks its contract.
+    """
+    door = _door(name.partition(":")[0])
+    try:
+        import torch
+
+        builder = door.load()
+    except ModuleNotFoundError as error:
+        raise FinblendError(f"--backbone {name}: {error}; {INSTALL}") from None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        backbone = builder(name, size)
+    if not isinstance(backbone, Backbone):
+        raise FinblendError(f"--backbone {name}: {door.value} must return a Backbone, got {type(backbone).__name__}")
+    return backbone
+
+
+def _door(family: str) -> EntryPoint:
+    doors = {door.value: door for door in entry_points(group=ENTRY_POINTS, name=family)}
+    if not doors:
+        raise FinblendError(f"--backbone {family}: no such backbone; there are {', '.join(backbone_names())}")
+    own = [door for value, door in doors.items() if value.startswith("backbones.")]
+    if len(doors) > 1 and not own:
+        raise FinblendError(f"--backbone {family}: several installed packages provide it: {shown(doors)}")
+    return own[0] if own else next(iter(doors.values()))

@@ -1,0 +1,64 @@
+"""Networks of timm: creating them, naming their sizes, reading their stages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from backbones.adapters.contract import Backbone
+from backbones.vision import load
+from cv.errors import FinblendError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def create(name: str, size: tuple[int, int] | None, **options: Any) -> nn.Module:
+    """Create a timm network without its classifier; refuse a name that timm does not know.
+
+    Networks whose positions are learned for one size (ViT, Swin) are made for the wanted one.
+    """
+    timm = load("timm")
+    if not timm.is_model(name):
+        import difflib
+
+        near = difflib.get_close_matches(name, timm.list_models(), 3)
+        raise FinblendError(f"timm has no network '{name}'" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+    if size is not None and timm.get_pretrained_cfg(name).fixed_input_size:
+        options["img_size"] = size
+    try:
+        network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    except (RuntimeError, TypeError, AssertionError, ValueError) as error:
+        raise FinblendError(f"timm cannot build '{name}' ({_first_line(error)})") from None
+    return network
+
+
+def as_backbone(network: nn.Module, timm_body: nn.Module, size: tuple[int, int] | None, body: str = "") -> Backbone:
+    """Wrap a network with the input size and normalisation of the timm network in it."""
+    facts: Any = timm_body.pretrained_cfg
+    height, width = size or facts["input_size"][1:]
+    return Backbone(network, height, width, tuple(facts["mean"]), tuple(facts["std"]), body)
+
+
+def stage_channels(network: nn.Module, stages: int, name: str) -> list[int]:
+    """Channels of the last stages, the deepest last."""
+    if not hasattr(network, "forward_intermediates") or not hasattr(network, "feature_info"):
+        raise FinblendError(f"timm's '{name}' does not show its stages; use timm:{name}")
+    return [int(stage["num_chs"]) for stage in list(network.feature_info)[-stages:]]  # type: ignore[arg-type]
+
+
+def stage_maps(network: nn.Module, photos: Tensor, stages: int) -> list[Tensor]:
+    """Feature maps (B, C, h, w) of the last stages, the deepest last."""
+    maps: list[Tensor] = network.forward_intermediates(photos, indices=stages, intermediates_only=True)  # type: ignore[operator]
+    return maps
+
+
+def argument_of(name: str, what: str) -> str:
+    """Whatever stands after the colon of a backbone's name."""
+    argument = name.partition(":")[2]
+    if not argument:
+        raise FinblendError(f"--backbone {name}: must be {name.partition(':')[0]}:{what}")
+    return argument
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

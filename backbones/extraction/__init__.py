@@ -1,0 +1,1 @@
+"""Photos through a network: views, precision, and a run that goes on where it was killed."""

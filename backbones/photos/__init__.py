@@ -1,0 +1,7 @@
+"""From image names to arrays of pixels: finding photos, reading boxes, decoding, fitting into a network's frame."""
+
+from backbones.photos.boxes import Box, jittered, reaches_outside, read_boxes
+from backbones.photos.find import Found, find_photos
+from backbones.photos.frame import Frame, Shown, fit, show
+
+__all__ = ["Box", "Found", "Frame", "Shown", "find_photos", "fit", "jittered", "reaches_outside", "read_boxes", "show"]

@@ -1,0 +1,220 @@
+"""A training run in its folder: checkpoints after every epoch, a curve, and at the end the network and its heads."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.utils.data import DataLoader
+
+from backbones.adapters.contract import Backbone
+from backbones.training.lightning_here import Callback, EMAWeightAveraging, LightningModule, ModelCheckpoint, Trainer
+from backbones.training.module import Trained
+from backbones.training.recipe import Recipe
+from backbones.training.samples import ShareSampler, TrainingPhotos
+from backbones.weights.saved import NETWORK_FILE, Origin, save_network
+from cv.errors import FinblendError
+from cv.files import written_beside
+
+HEADS_FILE = "heads.safetensors"
+CURVE_FILE = "curve.csv"
+# epoch, the network after it -> further columns of the curve
+Watch = Callable[[int, nn.Module], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run trains on.
+
+    Attributes
+    ----------
+    accelerator : {"auto", "cpu", "cuda"}
+    devices : int
+    strategy : str
+        Lightning's name of a strategy.
+    precision : {"float32", "bfloat16"}
+    workers : int
+        Decoding processes a device.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    strategy: str = "auto"
+    precision: str = "float32"
+    workers: int = 1
+
+
+class _Curve(Callback):
+    """One row of the curve after every epoch; a resumed run goes on with the rows of the epochs it keeps."""
+
+    def __init__(self, path: Path, watch: Watch | None, tell: Callable[[int, int], None]) -> None:
+        self.path, self.watch, self.tell = path, watch, tell
+        self.started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.tell(1, int(trainer.estimated_stepping_batches))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Trained)  # noqa: S101 - the only module that a run trains
+        loss = float(torch.stack(pl_module.losses).mean())
+        if not loss < float("inf"):
+            raise FinblendError(
+                f"the loss is {loss} in epoch {pl_module.current_epoch + 1}: lower --lr-body and --lr-head"
+            )
+        if not trainer.is_global_zero:
+            return
+        row = {"epoch": pl_module.current_epoch + 1, "loss": loss, "seconds": time.perf_counter() - self.started}
+        extra = self.watch(pl_module.current_epoch + 1, pl_module.network) if self.watch else {}
+        self.append({**row, **extra})
+
+    def append(self, row: dict[str, float]) -> None:
+        """Replace the row of its epoch, and drop those of later ones."""
+        rows = [kept for kept in read_curve(self.path) if kept["epoch"] < row["epoch"]] + [row]
+        names = list(dict.fromkeys(name for each in rows for name in each))
+        with written_beside(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(
+                {name: f"{value:g}" if name == "epoch" else f"{value:.6g}" for name, value in each.items()}
+                for each in rows
+            )
+
+
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """The rows of a curve; none where there is none yet."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def fit(
+    folder: Path,
+    backbone: Backbone,
+    heads: dict[str, nn.Module],
+    photos: TrainingPhotos,
+    recipe: Recipe,
+    machine: Machine,
+    origin: Origin,
+    *,
+    watch: Watch | None = None,
+    tell: Callable[[int, int], None] | None = None,
+) -> bool:
+    """Train, going on from the last finished epoch; write the network and its heads.
+
+    Parameters
+    ----------
+    folder : Path
+        Of this very run.
+    backbone : Backbone
+        Filled with the weights to start from; trained in place.
+    heads : dict of str to torch.nn.Module
+    photos : TrainingPhotos
+    recipe : Recipe
+    machine : Machine
+    origin : Origin
+        Kept in the header of the network's file.
+    watch : callable, optional
+        Measures the network after an epoch, for the curve; nothing is chosen by it.
+    tell : callable, optional
+        Gets the steps just done and all.
+
+    Returns
+    -------
+    bool
+        Whether this process is the one that goes on: with several devices the others stop here.
+    """
+    _quiet()
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    last = _last_checkpoint(checkpoints)
+    curve = _Curve(folder / CURVE_FILE, watch, tell or (lambda done, total: None))
+    if last is None and watch is not None:
+        curve.append({"epoch": 0, **watch(0, backbone.network)})
+    module = Trained(backbone, heads, recipe)
+    module.network.train()
+    module.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # the newest is complete before the one before it goes
+    keep = ModelCheckpoint(checkpoints, filename="{epoch:06d}", save_top_k=1, enable_version_counter=False)
+    callbacks: list[Callback] = [curve, keep]
+    if recipe.ema:
+        callbacks.append(EMAWeightAveraging(decay=recipe.ema))
+    trainer = Trainer(
+        accelerator={"cuda": "gpu"}.get(machine.accelerator, machine.accelerator),
+        devices=machine.devices,
+        strategy=machine.strategy,
+        precision="bf16-mixed" if machine.precision == "bfloat16" else "32-true",
+        max_epochs=recipe.epochs,
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+    )
+    sampler = ShareSampler(photos.individuals, recipe.share_power, recipe.seed, trainer.world_size)
+    if len(sampler) < 2:
+        raise FinblendError(f"there are {len(photos.files)} training photos; a batch needs 2")
+    loader = DataLoader(
+        photos,
+        batch_size=min(recipe.batch_size, len(sampler)),
+        sampler=sampler,
+        num_workers=machine.workers,
+        drop_last=True,
+        pin_memory=trainer.accelerator.__class__.__name__ == "CUDAAccelerator",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(module, loader, ckpt_path=last, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if not trainer.is_global_zero:
+        return False
+    module.cpu()
+    state = {name: tensor.detach().contiguous().clone() for name, tensor in module.heads.state_dict().items()}
+    with written_beside(folder / HEADS_FILE) as temporary:
+        save_file(state, str(temporary))
+    # last: where this file is, the run is finished
+    save_network(folder / NETWORK_FILE, module.network, origin)
+    for checkpoint in checkpoints.glob("*.ckpt"):
+        checkpoint.unlink()
+    checkpoints.rmdir()
+    return True
+
+
+def load_heads(folder: Path, heads: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """Fill heads with those of a finished run."""
+    nn.ModuleDict(heads).load_state_dict(load_file(str(folder / HEADS_FILE)))
+    return heads
+
+
+def _last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that is whole: a kill may have cut the newest short, and left the one before it."""
+    for path in sorted(folder.glob("epoch=*.ckpt"), reverse=True):
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:  # whatever torch makes of a file cut short
+            path.unlink()
+            continue
+        return path
+    return None
+
+
+def _quiet() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)

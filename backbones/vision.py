@@ -1,0 +1,56 @@
+"""Import timm and torchvision beside a CPU build of torch.
+
+A CPU build of torch with the torchvision of the package index (which carries CUDA operators) is a common mix: its
+compiled operators cannot load, and `import torchvision` stops at two operators that torch does not know. Declaring
+those two schemas, without any implementation, lets the import pass; nothing here ever calls them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from cv.errors import FinblendError
+
+# what torchvision registers shape functions for while it is imported
+_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+INSTALL = "pip install 'finblend[backbones]'"
+
+
+@cache
+def _declared() -> Any:
+    """The library object that holds the declarations; they live as long as it does."""
+    import torch
+
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+        for schema in _SCHEMAS:
+            library.define(schema)  # type: ignore[no-untyped-call]
+        return library
+    return None
+
+
+def load(name: str) -> Any:
+    """Import `timm`, `torchvision`, `lightning` or a module of theirs; refuse with the install line where it is absent.
+
+    Parameters
+    ----------
+    name : str
+        The module's dotted name.
+
+    Raises
+    ------
+    FinblendError
+        If it is not installed.
+    """
+    try:
+        _declared()
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise FinblendError(f"{name.partition('.')[0]} is needed here ({error}); {INSTALL}") from None

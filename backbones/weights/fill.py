@@ -1,0 +1,166 @@
+"""Fill a network with weights: whole, or its body; whatever does not fit is named."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backbones.adapters.contract import Backbone
+from backbones.vision import load
+from backbones.weights.lite import is_lite, timm_names
+from backbones.weights.saved import NETWORK_FILE, Origin, read_state
+from cv.errors import FinblendError, shown
+from cv.files import sha256_of
+
+HUB = "hub"
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a network was filled with.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of the file, or of the network's state where there is none.
+    source : str
+        The file, "hub" or "random".
+    origin : Origin or None
+        What a network that finblend trained says of itself.
+    untrained : list of str
+        Parts of the network that are still as they were drawn.
+    """
+
+    sha256: str
+    source: str
+    origin: Origin | None = None
+    untrained: tuple[str, ...] = ()
+
+
+def fill(backbone: Backbone, weights: str) -> Filled:
+    """Load weights into a network in place.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    weights : str
+        A file, a folder of a finblend training run, "hub" for timm's own, or "random" to leave them as drawn.
+
+    Raises
+    ------
+    FinblendError
+        If the file does not fit; a few of the keys are named.
+    """
+    network = backbone.network
+    if not any(True for _ in network.parameters()):
+        if weights not in (HUB, RANDOM):
+            raise FinblendError(f"--weights {weights}: this network's weights are in its own file")
+        return Filled(_hash_of_state(network), "its own file")
+    if weights == RANDOM:
+        return Filled(_hash_of_state(network), RANDOM, untrained=tuple(_children(network)))
+    if weights == HUB:
+        _from_hub(backbone.body_module)
+        return Filled(_hash_of_state(network), HUB, untrained=_outside(network, backbone.body))
+    path = Path(weights)
+    state, origin = read_state(path)
+    sha256 = sha256_of(path / NETWORK_FILE if path.is_dir() else path)
+    own, body = network.state_dict(), backbone.body_module.state_dict()
+    # a checkpoint of the body alone has few of the wrapped names, one of the whole network has nearly all of them
+    if not backbone.body or len(own.keys() & state.keys()) > len(own) // 2:
+        _load(network, own, state, weights)
+        return Filled(sha256, weights, origin)
+    _load(backbone.body_module, body, state, weights)
+    return Filled(sha256, weights, origin, _outside(network, backbone.body))
+
+
+def origin_of(weights: str) -> Origin | None:
+    """What weights say of themselves, where finblend trained them."""
+    return None if weights in (HUB, RANDOM) else read_state(Path(weights))[1]
+
+
+def _load(part: nn.Module, wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], weights: str) -> None:
+    state = _converted(part, state, wanted)
+    classifier = _classifier(part)
+    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
+    surplus = [name for name in state if name not in wanted and not name.startswith(classifier)]
+    shapes = [
+        f"{name} {list(state[name].shape)}, not {list(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    told = [
+        f"{what} {shown(names, 3)}"
+        for what, names in (("lacks", missing), ("has in surplus", surplus), ("has in another shape", shapes))
+        if names
+    ]
+    if told:
+        raise FinblendError(f"--weights {weights}: does not fit this network: it {'; '.join(told)}")
+    part.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
+    broken = [name for name, tensor in part.state_dict().items() if not torch.isfinite(tensor.float()).all()]
+    if broken:
+        raise FinblendError(f"--weights {weights}: {shown(broken, 3)}: holds NaN or infinite values")
+
+
+def _converted(part: nn.Module, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Translate other names of the same network: timm knows those of its own sources."""
+    if is_lite(state):
+        return timm_names(state, wanted)
+    convert = getattr(sys.modules.get(type(part).__module__), "checkpoint_filter_fn", None)
+    if convert is None or wanted.keys() <= state.keys():
+        return dict(state)
+    try:
+        return dict(convert(dict(state), part))
+    except Exception:  # a stranger's state dict breaks it in any way; the keys are then named as they are
+        return dict(state)
+
+
+def _classifier(part: nn.Module) -> tuple[str, ...]:
+    facts: Any = getattr(part, "pretrained_cfg", None) or {}
+    names = facts.get("classifier") or ()
+    return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
+
+
+def _from_hub(body: nn.Module) -> None:
+    if not getattr(body, "pretrained_cfg", None):
+        raise FinblendError("--weights hub: this network has no weights on timm's hub; give --weights FILE")
+    timm = load("timm")
+    facts: Any = body.pretrained_cfg
+    name = f"{facts['architecture']}.{facts.get('tag') or ''}".rstrip(".")
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        timm.models.load_pretrained(body, num_classes=0, strict=False)
+    except Exception as error:  # the hub's client, the network and timm each have errors of their own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise FinblendError(
+            f"--weights hub: the weights of {name} could not be fetched ({reason}); give --weights FILE, or 'random'"
+        ) from None
+    finally:
+        logger.setLevel(before)
+
+
+def _outside(network: nn.Module, body: str) -> tuple[str, ...]:
+    """Parts beside the body that have weights of their own."""
+    return tuple(name for name in _children(network) if name != body) if body else ()
+
+
+def _children(network: nn.Module) -> list[str]:
+    return [name for name, child in network.named_children() if any(True for _ in child.parameters())]
+
+
+def _hash_of_state(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,132 @@
+"""Files of weights: safetensors and checkpoints, read without unpickling; finblend's own say what they have seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cv.errors import FinblendError
+from cv.files import written_beside
+
+NETWORK_FILE = "network.safetensors"
+_KEY = "finblend"
+# where checkpoints keep the state dict, the averaged weights first
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "network")
+_PREFIXES = ("module.", "_orig_mod.")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a network that finblend trained says of itself, kept in the header of its file.
+
+    Attributes
+    ----------
+    backbone : str
+        Its `--backbone`.
+    height, width : int
+        Size that photos were shown at.
+    resize : str
+    seen : str
+        `str(Seen)`: the labels it was trained on.
+    labels : str
+        Hash of the labels and folds it was trained with.
+    images : str
+        Hash of the names of the photos that they are of.
+    """
+
+    backbone: str
+    height: int
+    width: int
+    resize: str
+    seen: str
+    labels: str
+    images: str
+
+
+def save_network(path: Path, network: nn.Module, origin: Origin) -> None:
+    """Write a network's weights as safetensors, beside and renamed."""
+    from safetensors.torch import save_file
+
+    # ties and views would be refused; a copy of each tensor is what is wanted
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
+    with written_beside(path) as temporary:
+        save_file(state, str(temporary), metadata={_KEY: json.dumps(asdict(origin), sort_keys=True)})
+
+
+def read_state(path: Path) -> tuple[dict[str, Tensor], Origin | None]:
+    """Read a state dict and, where finblend wrote it, its origin.
+
+    Parameters
+    ----------
+    path : Path
+        `.safetensors`, or a checkpoint of torch (`.pth`, `.pt`, `.bin`, `.ckpt`, `.tar`), or a folder of a finblend
+        training run.
+
+    Raises
+    ------
+    FinblendError
+        If it cannot be read, holds no tensors, or could only be read by unpickling.
+    """
+    if path.is_dir():
+        inside = path / NETWORK_FILE
+        if not inside.is_file():
+            runs = sorted(each.parent.name for each in path.glob(f"*/{NETWORK_FILE}"))
+            hint = f"; choose one of {', '.join(runs)} in it" if runs else ""
+            raise FinblendError(f"{path}: is no finished training run (it holds no {NETWORK_FILE}){hint}")
+        path = inside
+    if not path.is_file():
+        raise FinblendError(f"{path}: no such file")
+    state, origin = _from_safetensors(path) if path.suffix == ".safetensors" else (_from_checkpoint(path), None)
+    if not state:
+        raise FinblendError(f"{path}: holds no tensors")
+    return state, origin
+
+
+def _from_safetensors(path: Path) -> tuple[dict[str, Tensor], Origin | None]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            told = (file.metadata() or {}).get(_KEY)
+    except (SafetensorError, OSError) as error:
+        raise FinblendError(f"{path}: cannot be read as safetensors ({error})") from None
+    return state, None if told is None else _origin(told, path)
+
+
+def _origin(text: str, path: Path) -> Origin:
+    try:
+        value = json.loads(text)
+        return Origin(**{field.name: value[field.name] for field in fields(Origin)})
+    except (ValueError, KeyError, TypeError) as error:
+        raise FinblendError(f"{path}: says that finblend wrote it, but its header is broken ({error})") from None
+
+
+def _from_checkpoint(path: Path) -> dict[str, Tensor]:
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, ... of its own mood
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FinblendError(
+            f"{path}: cannot be read without unpickling ({reason}); save its state_dict as safetensors"
+        ) from None
+    return _tensors(value)
+
+
+def _tensors(value: Any) -> dict[str, Tensor]:
+    if not isinstance(value, Mapping):
+        return {}
+    for wrapper in _WRAPPERS:
+        if isinstance(value.get(wrapper), Mapping):
+            return _tensors(value[wrapper])
+    state = {str(name): tensor for name, tensor in value.items() if isinstance(tensor, Tensor)}
+    for prefix in _PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state

@@ -1,0 +1,86 @@
+"""Options of the commands that read photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ensemble.cli.terminal import warn
+
+Backbone = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="effnet-b7-dolg, convnext-base-arcface (any size), timm:NAME, timm-gem:NAME, onnx:FILE, or an installed "
+        "package's.",
+    ),
+]
+Weights = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE|RUN|hub|random", help="A checkpoint, a folder of a training run, timm's hub, or none at all."
+    ),
+]
+Images = Annotated[list[Path], typer.Option(metavar="DIR", help="Folder of photos; may be given again.")]
+Boxes = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE[:COLUMN]|COLUMN",
+        help="Where the animal is: a table, a column of the catalogue, a folder of YOLO labels, a COCO file. "
+        "May be given again.",
+    ),
+]
+Crop = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="What the boxes show, as a view's name: one for all --boxes, or one each."),
+]
+BoxForm = Annotated[str, typer.Option(metavar="auto|xyxy|xywh|yolo", help="What a box's four numbers are.")]
+Size = Annotated[
+    str | None, typer.Option(metavar="N|HxW", help="Size in pixels; by default what the network was trained at.")
+]
+Resize = Annotated[
+    str | None,
+    typer.Option(metavar="squash|pad|crop", help="How a photo is brought to that size (default squash)."),
+]
+Normalise = Annotated[
+    str | None, typer.Option(metavar="imagenet|half", help="Instead of the network's own mean and std.")
+]
+Views = Annotated[str, typer.Option(metavar="orig,hflip", help="Ways of showing each photo, or each of its crops.")]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|float32|bfloat16",
+        help="auto: bfloat16 where the hardware has it; embeddings must agree with float32 to cosine 0.999.",
+    ),
+]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Decoding processes; by default the spare cores.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse when a photo is missing, unreadable or truncated.")]
+
+
+def shown_how(report: dict[str, Any]) -> str:
+    """One line on how embedding went."""
+    if not report["computed"]:
+        return "every photo was embedded by an earlier call"
+    line = f"{report['computed']} photos embedded, {report['photos_per_second']:.0f} a second"
+    line += f", on {report['device']} in {report['precision']}"
+    agreement = report["agreement"]
+    if agreement is not None and report["precision"] == "float32":
+        line += f" (bfloat16 would agree to cosine {agreement:.4f} only)"
+    elif agreement is not None:
+        line += f" (agrees with float32 to cosine {agreement:.4f})"
+    return line
+
+
+def warn_of_photos(report: dict[str, Any]) -> None:
+    """What was wrong with photos and boxes: one list, a photo a line."""
+    problems = report["problems"]
+    lines = [f"{len(problems)} photos have problems:"] if problems else []
+    lines += [f"  {image}: {note}" for image, note in problems.items()]
+    if report["photos_without_box"]:
+        lines.append(f"{report['photos_without_box']} photos have no box; they are shown whole")
+    if report["boxes_too_small"]:
+        lines.append(f"{report['boxes_too_small']} boxes are too small; their photos are shown whole")
+    warn(lines)

@@ -1,0 +1,129 @@
+"""The photos of a project as a network is to see them: files, boxes, crops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cv.errors import FinblendError, shown
+from ensemble.project import Project
+
+if TYPE_CHECKING:
+    from backbones.photos import Box, Frame
+
+# where boxes are read in the wrong form, most of them reach far out of their photo
+MOST = 0.5
+TRIED = 50
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """Every train photo, then every test photo, each in the catalogue's order.
+
+    Attributes
+    ----------
+    names : list of str
+    files : list of str or None
+    problems : dict of str to str
+        Photos without a file, with the reason.
+    crops : list of str
+        Names of the crops; empty for the whole photo or one unnamed box.
+    boxes : list of list of Box or None
+        One list a crop (one alone where there are no names); None for the whole photo.
+    sources : list of str
+        The boxes' files.
+    """
+
+    names: list[str]
+    files: list[str | None]
+    problems: dict[str, str]
+    crops: list[str]
+    boxes: list[list[Box | None]]
+    sources: list[str]
+
+    @property
+    def without_box(self) -> int:
+        """Number of photos that lack a box of a crop that has boxes."""
+        return sum(box is None for crop in self.boxes for box in crop) if self.sources else 0
+
+    def stamps(self) -> list[tuple[int, int] | None]:
+        """Size and time of each file: a photo that changes between two calls is another photo."""
+        stats = [None if file is None else Path(file).stat() for file in self.files]
+        return [None if stat is None else (stat.st_size, stat.st_mtime_ns) for stat in stats]
+
+
+def sightings_of(
+    project: Project,
+    images: Sequence[str | Path],
+    boxes: Sequence[str] = (),
+    crops: Sequence[str] = (),
+    form: str = "auto",
+) -> Sightings:
+    """Find the photos of a project and read their boxes.
+
+    Parameters
+    ----------
+    project : Project
+    images : sequence of path
+        Folders.
+    boxes : sequence of str
+        See `backbones.photos.read_boxes`.
+    crops : sequence of str
+        What the boxes show: none, one name for all files, or one name a file; files of one name are joined.
+    form : {"auto", "xyxy", "xywh", "yolo"}
+
+    Raises
+    ------
+    FinblendError
+        If a folder does not exist, no photo is there at all, or the boxes cannot be read.
+    """
+    from backbones.photos import find_photos, read_boxes
+
+    if not images:
+        raise FinblendError("--images: name at least one folder of photos")
+    if len(crops) > 1 and len(crops) != len(boxes):
+        raise FinblendError(f"--crop: give one for all --boxes, or one each; got {len(crops)} for {len(boxes)}")
+    if crops and not boxes:
+        raise FinblendError(f"--crop {crops[0]}: names the boxes of --boxes, and there are none")
+    frame = project.catalogue.frame.filter(project.catalogue.frame["split"] != "unlabelled")
+    names = frame["image"].to_list()
+    paths = frame["path"].to_list() if "path" in frame.columns else None
+    found = find_photos(names, [Path(folder) for folder in images], paths)
+    if len(found.missing) == len(names):
+        where = ", ".join(map(str, images))
+        raise FinblendError(
+            f"--images {where}: none of the catalogue's {len(names)} photos is there (such as {names[0]})"
+        )
+    problems = dict.fromkeys(found.missing, "missing")
+    problems |= {name: f"ambiguous: {shown(files, 2)}" for name, files in found.ambiguous.items()}
+    named: dict[str, dict[str, Box]] = {}
+    for position, spec in enumerate(boxes):
+        crop = "" if not crops else crops[0] if len(crops) == 1 else crops[position]
+        told = read_boxes(spec, frame, form)
+        twice = named.setdefault(crop, {}).keys() & told.keys()
+        if twice:
+            raise FinblendError(f"--boxes {spec}: {min(twice)}: has a box in another file, too")
+        named[crop] |= told
+    lists = [[table.get(name) for name in names] for table in named.values()] or [[None] * len(names)]
+    files = [None if file is None else str(file) for file in found.files]
+    return Sightings(names, files, problems, [crop for crop in named if crop], lists, list(map(str, boxes)))
+
+
+def refuse_wrong_form(sightings: Sightings, frame: Frame) -> None:
+    """Look at some photos with boxes, and refuse boxes most of which reach far out of their photo."""
+    from backbones.photos import show
+
+    boxed = [row for row, file in enumerate(sightings.files) if file and any(crop[row] for crop in sightings.boxes)]
+    tried = boxed[:: max(1, len(boxed) // TRIED)]
+    outside = [
+        flag
+        for row in tried
+        for flag in show(Path(str(sightings.files[row])), [crop[row] for crop in sightings.boxes], frame).outside
+    ]
+    if sum(outside) > MOST * len(outside):
+        raise FinblendError(
+            f"--boxes {', '.join(sightings.sources)}: {sum(outside)} of {len(outside)} boxes that were tried reach far "
+            "out of their photo; say what the four numbers are with --box-form xyxy, xywh or yolo"
+        )

@@ -1,0 +1,126 @@
+"""`finblend train`: one network a fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backbones.store import Seen
+from cv.errors import FinblendError
+from ensemble.embedding import require_backbones
+from ensemble.extraction import How, Progress
+from ensemble.project import Project
+from ensemble.sightings import sightings_of
+from ensemble.trainees import trainees_of
+from ensemble.training_job import Job
+
+if TYPE_CHECKING:
+    from backbones.training import Recipe
+
+
+def train(
+    folder: str | Path,
+    model: str,
+    *,
+    backbone: str,
+    images: Sequence[str | Path],
+    recipe: Recipe | None = None,
+    weights: str | Path = "hub",
+    folds: str = "all",
+    pseudo: str | None = None,
+    pseudo_min: float = 0.0,
+    boxes: Sequence[str] = (),
+    crops: Sequence[str] = (),
+    box_form: str = "auto",
+    size: tuple[int, int] | None = None,
+    normalise: str | None = None,
+    devices: int = 1,
+    strategy: str = "auto",
+    watch: int = 0,
+    replace: bool = False,
+    progress: Progress | None = None,
+    **how: Any,
+) -> dict[str, Any]:
+    """Train a network per fold, then embed and register its photos.
+
+    A fold's network sees every label but that fold's. A call that was killed goes on after the last finished epoch; a
+    fold that is finished is not done again.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The project.
+    model : str
+    backbone : str
+        See `backbones.adapters.build_backbone`.
+    images : sequence of path
+        Folders that hold the photos.
+    recipe : Recipe, optional
+    weights : str or path
+        To start from; see `backbones.weights.fill`.
+    folds : str
+        "all", "full", or fold numbers with commas between.
+    pseudo : str, optional
+        File of pseudo-labels; `{fold}` in it stands for `fold-K` or `full`.
+    pseudo_min : float
+        Least confidence.
+    boxes, crops, box_form
+        See `ensemble.sightings.sightings_of`; with several crops each draw of a photo shows one of them.
+    size, normalise
+        As for `embed`.
+    devices, strategy
+        Lightning's.
+    watch : int
+        Every so many epochs MAP@5 of the fold's own known photos is measured for the curve, and nothing chosen by it.
+    replace : bool
+        Start anew, and replace stores that are there.
+    progress : callable, optional
+    **how
+        Fields of `ensemble.extraction.How`; `batch_size` is that of embedding.
+
+    Returns
+    -------
+    dict
+        `runs`: for each fold `seen, folder, photos, classes, pseudo, curve` and what embedding told; `warnings`.
+    """
+    require_backbones()
+    from backbones.training import Recipe as DefaultRecipe
+
+    project = Project.open(folder)
+    recipe = recipe or DefaultRecipe()
+    options = How(**how)
+    if devices < 1 or watch < 0:
+        raise FinblendError(f"--devices >= 1 and --watch >= 0 must hold, but got {devices} and {watch}")
+    wanted = _folds(project, folds)
+    photos = sightings_of(project, images, boxes, crops, box_form)
+    trainees = {seen: trainees_of(project, photos, seen, pseudo, pseudo_min) for seen in wanted}
+    jobs = [
+        Job(project, model, seen, backbone, str(weights), size, normalise, photos, trainees[seen], recipe, options)
+        for seen in wanted
+    ]
+    for job in jobs:
+        job.open_folder(replace)
+    reports = [job.do(devices, strategy, watch, replace, progress) for job in jobs]
+    warnings = sorted({line for report in reports for line in report.pop("warnings")})
+    return {"model": model, "runs": reports, "warnings": warnings}
+
+
+def recipe_of(*, head: Mapping[str, Any], augment: Mapping[str, Any], **rest: Any) -> Recipe:
+    """Make a recipe from plain values; wrong ones are refused."""
+    from backbones.training import recipe_from
+
+    return recipe_from(head, augment, rest)
+
+
+def _folds(project: Project, text: str) -> list[Seen]:
+    if text == "all":
+        return [Seen("fold", fold) for fold in project.catalogue.fold_ids]
+    if text == "full":
+        return [Seen("full")]
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) in project.catalogue.fold_ids for part in parts):
+        raise FinblendError(
+            f"--folds must be all, full, or some of {', '.join(map(str, project.catalogue.fold_ids))}, but got '{text}'"
+        )
+    return [Seen("fold", fold) for fold in dict.fromkeys(map(int, parts))]
