@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: venv demo test check bench clean
+.PHONY: venv demo test check bench bench-photos clean
 
 venv: $(READY)
 
@@ -33,6 +33,9 @@ check: venv
 
 bench: venv
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+bench-photos: venv
+	$(BIN)/python benchmarks/photos.py $(ARGS)
 
 clean:
 	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .hypothesis

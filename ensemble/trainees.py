@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from backbones.store import Seen
+from cv.errors import FinblendError
 from cv.pseudo_labels import read_pseudo_labels
 from ensemble.project import Project
 from ensemble.sightings import Sightings
@@ -55,31 +56,34 @@ def trainees_of(project: Project, photos: Sightings, seen: Seen, pseudo: str | N
         Least confidence.
     """
     catalogue = project.catalogue
-    rows = pl.DataFrame({"image": photos.names}).with_row_index("place")
-    told = catalogue.train.select("image", "individual_id", "fold")
+    told = catalogue.train.select("image", "individual_id", "species", "fold", pseudo=pl.lit(False))
     if seen.fold is not None:
         told = told.filter(pl.col("fold") != seen.fold)
-    told = told.select("image", "individual_id")
-    added = 0
+    told = told.drop("fold")
     if pseudo is not None:
         name = pseudo.replace("{fold}", str(seen))
         labels = read_pseudo_labels(Path(name), catalogue, pseudo_min)
         labels.refuse_for(str(seen), project.photos_hash, name)
-        told = pl.concat([told, labels.frame.select("image", "individual_id")])
-        added = labels.frame.height
-    told = told.join(rows, on="image", how="left", maintain_order="left")
-    there = np.array([photos.files[place] is not None for place in told["place"]], dtype=bool)
-    told = told.filter(pl.Series(there))
+        added = labels.frame.join(
+            told.unique("individual_id").select("individual_id", "species"), "individual_id", "left"
+        )
+        strange = added.filter(pl.col("species").is_null())
+        if strange.height:
+            raise FinblendError(
+                f"--pseudo {name}: image {strange['image'][0]}: individual {strange['individual_id'][0]} has photos in "
+                f"{seen} only, so these labels have seen it"
+            )
+        told = pl.concat([told, added.select("image", "individual_id", "species", pseudo=pl.lit(True))])
+    places = pl.DataFrame({"image": photos.names, "file": photos.files}).with_row_index("place")
+    told = told.join(places, on="image", how="left", maintain_order="left").filter(pl.col("file").is_not_null())
+    if told.is_empty():
+        raise FinblendError(f"none of the training photos of {seen} is there")
     classes = told["individual_id"].unique().sort().to_list()
-    number = {name: index for index, name in enumerate(classes)}
-    places = told["place"].to_list()
-    every = {name: index for index, name in enumerate(catalogue.individuals)}
-    of_individual = catalogue.species_of_individual
     return Trainees(
-        files=[str(photos.files[place]) for place in places],
-        boxes=[[crop[place] for place in places] for crop in photos.boxes],
-        individuals=np.array([number[name] for name in told["individual_id"]], dtype=np.int64),
-        species=np.array([of_individual[every[name]] for name in told["individual_id"]], dtype=np.int64),
+        files=told["file"].to_list(),
+        boxes=[[crop[place] for place in told["place"]] for crop in photos.boxes],
+        individuals=np.searchsorted(classes, told["individual_id"].to_numpy()),
+        species=np.searchsorted(catalogue.species, told["species"].to_numpy()),
         classes=classes,
-        pseudo=added,
+        pseudo=int(told["pseudo"].sum()),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,14 +95,36 @@ def train(
         raise FinblendError(f"--devices >= 1 and --watch >= 0 must hold, but got {devices} and {watch}")
     wanted = _folds(project, folds)
     photos = sightings_of(project, images, boxes, crops, box_form)
-    trainees = {seen: trainees_of(project, photos, seen, pseudo, pseudo_min) for seen in wanted}
     jobs = [
-        Job(project, model, seen, backbone, str(weights), size, normalise, photos, trainees[seen], recipe, options)
+        Job(
+            project,
+            model,
+            seen,
+            backbone,
+            str(weights),
+            size,
+            normalise,
+            photos,
+            trainees_of(project, photos, seen, pseudo, pseudo_min),
+            recipe,
+            options,
+            devices,
+            strategy,
+            watch,
+        )
         for seen in wanted
     ]
+    # lightning starts the processes of further devices with this very command line
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        for job in jobs:
+            if not job.network_file.is_file():
+                job.do(False, None)
+        raise SystemExit(0)
+    for job in jobs:
+        job.check(job is jobs[0])
     for job in jobs:
         job.open_folder(replace)
-    reports = [job.do(devices, strategy, watch, replace, progress) for job in jobs]
+    reports = [job.do(replace, progress) for job in jobs]
     warnings = sorted({line for report in reports for line in report.pop("warnings")})
     return {"model": model, "runs": reports, "warnings": warnings}
 

@@ -18,7 +18,7 @@ from conftest import Small
 from ensemble.cli import main
 
 FINBLEND = Path(sys.executable).with_name("finblend")
-COMMANDS = ["init", "register", "models", "tune", "evaluate", "submit", "export", "check", "demo"]
+COMMANDS = ["init", "register", "models", "embed", "train", "tune", "evaluate", "submit", "export", "check", "demo"]
 
 
 def finblend(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

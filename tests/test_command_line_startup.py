@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"numpy", "torch", "numba", "polars", "optuna", "pyarrow", "pandas", "scipy", "sklearn", "safetensors"}
+HEAVY = {
+    "numpy",
+    "torch",
+    "numba",
+    "polars",
+    "optuna",
+    "pyarrow",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "safetensors",
+    "PIL",
+    "timm",
+}
 
 
 def imported(arguments: list[str]) -> set[str]:
@@ -20,7 +33,7 @@ def imported(arguments: list[str]) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["tune", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["tune", "--help"], ["embed", "--help"], ["train", "--help"]])
 def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
     found = imported([str(Path(sys.executable).with_name("finblend")), *arguments])
     assert "ensemble" in found

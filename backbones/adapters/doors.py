@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 
-from backbones.adapters.contract import Backbone
+from backbones.adapters.contract import Backbone, check_size
 from backbones.vision import INSTALL
 from cv.errors import FinblendError, shown
 
@@ -37,18 +37,25 @@ def build_backbone(name: str, size: tuple[int, int] | None = None) -> Backbone:
     FinblendError
         If nobody provides the name, what it needs is not installed, or the adapter breaks its contract.
     """
+    if size is not None:
+        check_size(*size)
     door = _door(name.partition(":")[0])
     try:
         import torch
 
         builder = door.load()
     except ModuleNotFoundError as error:
-        raise FinblendError(f"--backbone {name}: {error}; {INSTALL}") from None
+        hint = f"; {INSTALL}" if door.value.startswith("backbones.") else f", which {door.value} needs"
+        raise FinblendError(f"--backbone {name}: {error}{hint}") from None
+    except (ImportError, AttributeError) as error:
+        raise FinblendError(f"--backbone {name}: {door.value} cannot be loaded ({error})") from None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         backbone = builder(name, size)
     if not isinstance(backbone, Backbone):
         raise FinblendError(f"--backbone {name}: {door.value} must return a Backbone, got {type(backbone).__name__}")
+    if backbone.body not in dict(backbone.network.named_modules()):
+        raise FinblendError(f"--backbone {name}: its body '{backbone.body}' is no part of its network")
     return backbone
 
 

@@ -36,6 +36,6 @@ class MultiStageGem(nn.Module):
 def build(name: str, size: tuple[int, int] | None) -> Backbone:
     """Build `timm-gem:NAME`."""
     inner = argument_of(name, "NAME")
-    body = create(inner, size, global_pool="")
+    body = create(inner, size)
     network = MultiStageGem(body, stage_channels(body, STAGES, inner))
     return as_backbone(network, body, size, body="body")

@@ -23,12 +23,19 @@ def create(name: str, size: tuple[int, int] | None, **options: Any) -> nn.Module
 
         near = difflib.get_close_matches(name, timm.list_models(), 3)
         raise FinblendError(f"timm has no network '{name}'" + (f"; did you mean {' or '.join(near)}?" if near else ""))
-    if size is not None and timm.get_pretrained_cfg(name).fixed_input_size:
-        options["img_size"] = size
     try:
+        if size is not None and timm.get_pretrained_cfg(name).fixed_input_size:
+            options["img_size"] = size
         network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options)
     except (RuntimeError, TypeError, AssertionError, ValueError) as error:
         raise FinblendError(f"timm cannot build '{name}' ({_first_line(error)})") from None
+    embed: Any = getattr(network, "patch_embed", None)
+    if size is not None and isinstance(embed, timm.layers.PatchEmbed) and not embed.dynamic_img_pad:
+        height, width = embed.patch_size
+        if size[0] % height or size[1] % width:
+            raise FinblendError(
+                f"--size {size[0]}x{size[1]}: must be a multiple of the patches of '{name}', {height}x{width}"
+            )
     return network
 
 

@@ -26,12 +26,13 @@ def folded(network: nn.Module, embed: Callable[[nn.Module], Tensor]) -> nn.Modul
     embed : callable
         Embeds some photos with a network: (..., D).
     """
-    candidate = copy.deepcopy(network)
-    if not _fold_children(candidate):
-        return None
+    exact = embed(network)
     try:
-        cosine = torch.nn.functional.cosine_similarity(embed(network), embed(candidate), dim=-1)
-    except (RuntimeError, AttributeError, TypeError):  # a network that reaches into the folded modules
+        candidate = copy.deepcopy(network)
+        if not _fold_children(candidate):
+            return None
+        cosine = torch.nn.functional.cosine_similarity(exact, embed(candidate), dim=-1)
+    except Exception:  # a network that reaches into the folded modules, or whose weights are computed, fails in any way
         return None
     return candidate if bool((cosine >= SAME).all()) else None
 

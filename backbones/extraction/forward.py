@@ -76,8 +76,18 @@ class Forward:
             # photos come with their colours last: permuted, they are channels-last without a copy
             photos = pixels[:, view.crop].permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
             photos = photos.flip(-1) if view.mirrored else photos
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-                embedded = self.network(photos)
+            try:
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+                    embedded = self.network(photos)
+            except torch.OutOfMemoryError:
+                raise FinblendError(
+                    f"{len(photos)} photos at once are too many for the memory of {self.device}; lower --batch-size"
+                ) from None
+            except RuntimeError as error:
+                reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+                raise FinblendError(
+                    f"the network does not run on photos of {photos.shape[2]}x{photos.shape[3]} ({reason})"
+                ) from None
             if not isinstance(embedded, Tensor) or embedded.ndim != 2 or len(embedded) != len(photos):
                 shape = list(embedded.shape) if isinstance(embedded, Tensor) else type(embedded).__name__
                 raise FinblendError(f"a backbone must map {len(photos)} photos to ({len(photos)}, D), but gave {shape}")
@@ -111,7 +121,12 @@ class Forward:
         if wanted == "float32" or (wanted == "auto" and not has_bfloat16(self.device)):
             return None
         self.precision = "bfloat16"
-        cosine = float(torch.nn.functional.cosine_similarity(exact, self(pixels, views), dim=-1).min())
+        try:
+            cosine = float(torch.nn.functional.cosine_similarity(exact, self(pixels, views), dim=-1).min())
+        except FinblendError:  # an operator of the network knows no bfloat16
+            if wanted == "bfloat16":
+                raise
+            cosine = 0.0
         if wanted == "auto" and not cosine >= AGREEMENT:
             self.precision = "float32"
         return cosine

@@ -27,5 +27,5 @@ def stand_in(image: str, view: str, array: np.ndarray, readable: np.ndarray) -> 
     """
     seed = int.from_bytes(hashlib.sha256(f"{image}\n{view}".encode()).digest()[:8], "big")
     direction = np.random.default_rng(seed).standard_normal(array.shape[1])
-    length = float(np.linalg.norm(array[readable][:256], axis=1).mean()) if readable.any() else 1.0
+    length = float(np.linalg.norm(array[np.flatnonzero(readable)[:256]], axis=1).mean()) if readable.any() else 1.0
     return np.asarray(direction * length / np.linalg.norm(direction), dtype=np.float32)

@@ -108,11 +108,13 @@ class Run:
         under_way: tuple[int, torch.Tensor, dict[str, Any]] | None = None
         for index, (pixels, told) in zip(todo, self._loader([list(grid[index]) for index in todo]), strict=True):
             embedded = self.forward(pixels, self.views)
-            # one batch behind: on a GPU the next one is computed while this one is copied and written
-            if under_way is not None:
-                self._keep(*under_way)
-                tell(len(under_way[2]["note"]), len(self.photos))
-            under_way = index, embedded, told
+            # a GPU is one batch ahead: the next one is computed while this one is copied and written
+            done, under_way = under_way, (index, embedded, told)
+            if self.forward.device.type == "cpu":
+                done, under_way = under_way, None
+            if done is not None:
+                self._keep(*done)
+                tell(len(done[2]["note"]), len(self.photos))
         if under_way is not None:
             self._keep(*under_way)
             tell(len(under_way[2]["note"]), len(self.photos))
@@ -173,6 +175,7 @@ def _read(path: Path, rows: int, views: int) -> dict[str, np.ndarray] | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             part = {name: file[name] for name in ("embedded", *_TOLD)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile):
+        # a flipped bit may as well ask for a password (RuntimeError) or an unknown compression (NotImplementedError)
         return None
     return part if part["embedded"].shape[:2] == (views, rows) else None

@@ -55,6 +55,8 @@ def views_of(shown: Sequence[str], crops: Sequence[str] = ()) -> list[View]:
     for name in crops:
         if not _NAME.fullmatch(name):
             raise FinblendError(f"--crop '{name}': letters, digits, '.', '_' and '-' only, a letter or digit first")
+        if name in (WHOLE, MIRRORED):
+            raise FinblendError(f"--crop {name}: is what a whole photo's view is called; choose another name")
     names = [[WHOLE, MIRRORED] if not crops else [crop, f"{crop}-{MIRRORED}"] for crop in (list(crops) or [WHOLE])]
     views = [View(pair[way == MIRRORED], crop, way == MIRRORED) for crop, pair in enumerate(names) for way in shown]
     if len({view.name for view in views}) < len(views):

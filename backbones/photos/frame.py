@@ -140,7 +140,7 @@ def show(
         None is the whole photo.
     frame : Frame
     jitter : float
-        Each edge of a box moves by up to this share of the box's size.
+        Each edge of a box, or of the photo where it has none, moves by up to this share of the size.
     rng : numpy.random.Generator, optional
         Needed for jitter.
 
@@ -164,8 +164,9 @@ def show(
     for out, box in zip(pixels, boxes, strict=True):
         place = None if box is None else box.pixels(width, height)
         fallback.append(box is not None and place is None)
-        if place is not None and jitter > 0 and rng is not None:
-            place = jittered(place, width, height, jitter, rng)
+        if jitter > 0 and rng is not None:
+            # a photo without a box is jittered as if its box were all of it: a crop at random
+            place = jittered(place or (0, 0, width, height), width, height, jitter, rng)
         _fit_into(out, decoded.image, decoded.place(place or (0, 0, width, height)), frame)
     outside = tuple(box is not None and reaches_outside(box, width, height) for box in boxes)
     return Shown(pixels, decoded.note, tuple(fallback), outside)

@@ -55,7 +55,7 @@ class Augment:
             given, most = getattr(self, field.name), highest.get(field.name, 1.0)
             if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given <= most:
                 raise FinblendError(f"0 <= {field.name} <= {most:g} must hold, but got {field.name}={given!r}")
-        if self.cutout != int(self.cutout):
+        if not isinstance(self.cutout, int):
             raise FinblendError(f"cutout must be a whole number, but got cutout={self.cutout}")
 
 
@@ -98,7 +98,8 @@ def augmented(pixels: np.ndarray, augment: Augment, rng: np.random.Generator) ->
     factor, added = around("value", 1, augment.value), around("brightness", 0, 255 * augment.brightness)
     if augment.value or augment.brightness:
         photo = photo.float().mul_(factor).add_(added).clamp_(0, 255).to(torch.uint8)
-    photo = photo.permute(1, 2, 0).contiguous()
+    # a copy: where nothing was changed so far, this still is the caller's photo
+    photo = photo.permute(1, 2, 0).clone(memory_format=torch.contiguous_format)
     high, wide = photo.shape[0] // SQUARES_PER_SIDE, photo.shape[1] // SQUARES_PER_SIDE
     for down, across in corners[: augment.cutout]:
         top, left = int(down * (photo.shape[0] - high + 1)), int(across * (photo.shape[1] - wide + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -17,7 +18,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from backbones.adapters.contract import Backbone
-from backbones.training.lightning_here import Callback, EMAWeightAveraging, LightningModule, ModelCheckpoint, Trainer
+from backbones.training.lightning_here import (
+    Callback,
+    EMAWeightAveraging,
+    LightningModule,
+    MisconfigurationException,
+    ModelCheckpoint,
+    Trainer,
+)
 from backbones.training.module import Trained
 from backbones.training.recipe import Recipe
 from backbones.training.samples import ShareSampler, TrainingPhotos
@@ -141,7 +149,7 @@ def fit(
     _quiet()
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    last = _last_checkpoint(checkpoints)
+    last, done = _last_checkpoint(checkpoints)
     curve = _Curve(folder / CURVE_FILE, watch, tell or (lambda done, total: None))
     if last is None and watch is not None:
         curve.append({"epoch": 0, **watch(0, backbone.network)})
@@ -153,21 +161,28 @@ def fit(
     callbacks: list[Callback] = [curve, keep]
     if recipe.ema:
         callbacks.append(EMAWeightAveraging(decay=recipe.ema))
-    trainer = Trainer(
-        accelerator={"cuda": "gpu"}.get(machine.accelerator, machine.accelerator),
-        devices=machine.devices,
-        strategy=machine.strategy,
-        precision="bf16-mixed" if machine.precision == "bfloat16" else "32-true",
-        max_epochs=recipe.epochs,
-        callbacks=callbacks,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-    )
+    around = set(os.environ)
+    try:
+        trainer = Trainer(
+            accelerator={"cuda": "gpu"}.get(machine.accelerator, machine.accelerator),
+            devices=machine.devices,
+            strategy=_strategy(machine),
+            precision="bf16-mixed" if machine.precision == "bfloat16" else "32-true",
+            max_epochs=recipe.epochs,
+            callbacks=callbacks,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            default_root_dir=folder,
+        )
+    except (ValueError, MisconfigurationException) as error:
+        reason = " ".join(str(error).split())
+        raise FinblendError(f"--strategy {machine.strategy} --devices {machine.devices}: {reason}") from None
     sampler = ShareSampler(photos.individuals, recipe.share_power, recipe.seed, trainer.world_size)
+    # lightning tells the sampler its epoch only after the first photos of a resumed run have been asked for
+    sampler.set_epoch(done)
     if len(sampler) < 2:
         raise FinblendError(f"there are {len(photos.files)} training photos; a batch needs 2")
     loader = DataLoader(
@@ -177,14 +192,21 @@ def fit(
         num_workers=machine.workers,
         drop_last=True,
         pin_memory=trainer.accelerator.__class__.__name__ == "CUDAAccelerator",
+        # of its own: the loader of a resumed run is opened before the epoch's seed is set, others after
+        generator=torch.Generator(),
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer.fit(module, loader, ckpt_path=last, weights_only=True)
+    if last is not None and done >= recipe.epochs:
+        # killed before the network was written; where weights are averaged, these are the averaged ones
+        module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer.fit(module, loader, ckpt_path=last, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
     if not trainer.is_global_zero:
         return False
+    _leave(around)
     module.cpu()
     state = {name: tensor.detach().contiguous().clone() for name, tensor in module.heads.state_dict().items()}
     with written_beside(folder / HEADS_FILE) as temporary:
@@ -203,16 +225,32 @@ def load_heads(folder: Path, heads: dict[str, nn.Module]) -> dict[str, nn.Module
     return heads
 
 
-def _last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that is whole: a kill may have cut the newest short, and left the one before it."""
+def _last_checkpoint(folder: Path) -> tuple[Path | None, int]:
+    """The newest checkpoint that is whole, and how many epochs it has seen.
+
+    A kill may have cut the newest short, and left the one before it.
+    """
     for path in sorted(folder.glob("epoch=*.ckpt"), reverse=True):
         try:
-            torch.load(path, map_location="cpu", weights_only=True)
+            return path, int(torch.load(path, map_location="cpu", weights_only=True)["epoch"]) + 1
         except Exception:  # whatever torch makes of a file cut short
-            path.unlink()
-            continue
-        return path
-    return None
+            path.unlink(missing_ok=True)
+    return None, 0
+
+
+def _leave(around: set[str]) -> None:
+    """Forget the other processes, which have ended: the next run starts its own."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        if name not in around:
+            os.environ.pop(name, None)
+
+
+def _strategy(machine: Machine) -> str:
+    """Adapters keep timm's own pooling head, so that checkpoints fit; its weights get no gradient."""
+    plain = machine.strategy in ("auto", "ddp")
+    return "ddp_find_unused_parameters_true" if plain and machine.devices > 1 else machine.strategy
 
 
 def _quiet() -> None:

@@ -68,6 +68,8 @@ class Recipe:
             given = getattr(self, name)
             if isinstance(given, bool) or not isinstance(given, (int, float)) or not low <= given <= high:
                 raise FinblendError(f"{low} <= {name} <= {high} must hold, but got {name}={given!r}")
+            if name in ("epochs", "batch_size", "seed") and not isinstance(given, int):
+                raise FinblendError(f"{name} must be a whole number, but got {name}={given}")
 
     def rate(self, step: int, steps: int) -> float:
         """Factor on the learning rates at a step: a linear rise, then half a cosine.

@@ -52,12 +52,12 @@ class TrainingPhotos(Dataset[tuple[Tensor, int, int]]):
     seed: int
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, int, int]:
-        rng = np.random.default_rng([self.seed, draw.epoch, draw.position])
+        rng, jitter_rng = np.random.default_rng([self.seed, draw.epoch, draw.position]).spawn(2)
         row = draw.row
         for _ in range(TRIES):
             boxes = [crop[row] for crop in self.boxes]
             box = boxes[int(rng.integers(len(boxes)))]
-            shown = show(Path(self.files[row]), [box], self.frame, jitter=self.augment.jitter, rng=rng)
+            shown = show(Path(self.files[row]), [box], self.frame, jitter=self.augment.jitter, rng=jitter_rng)
             if shown.pixels is not None:
                 photo = augmented(shown.pixels[0], self.augment, rng)
                 return photo, int(self.individuals[row]), int(self.species[row])

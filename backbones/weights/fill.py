@@ -66,10 +66,10 @@ def fill(backbone: Backbone, weights: str) -> Filled:
             raise FinblendError(f"--weights {weights}: this network's weights are in its own file")
         return Filled(_hash_of_state(network), "its own file")
     if weights == RANDOM:
-        return Filled(_hash_of_state(network), RANDOM, untrained=tuple(_children(network)))
+        return Filled(_hash_of_state(network), RANDOM, untrained=_beside(network, None))
     if weights == HUB:
         _from_hub(backbone.body_module)
-        return Filled(_hash_of_state(network), HUB, untrained=_outside(network, backbone.body))
+        return Filled(_hash_of_state(network), HUB, untrained=_beside(network, backbone.body))
     path = Path(weights)
     state, origin = read_state(path)
     sha256 = sha256_of(path / NETWORK_FILE if path.is_dir() else path)
@@ -79,7 +79,7 @@ def fill(backbone: Backbone, weights: str) -> Filled:
         _load(network, own, state, weights)
         return Filled(sha256, weights, origin)
     _load(backbone.body_module, body, state, weights)
-    return Filled(sha256, weights, origin, _outside(network, backbone.body))
+    return Filled(sha256, weights, origin, _beside(network, backbone.body))
 
 
 def origin_of(weights: str) -> Origin | None:
@@ -104,23 +104,31 @@ def _load(part: nn.Module, wanted: Mapping[str, Tensor], state: Mapping[str, Ten
     ]
     if told:
         raise FinblendError(f"--weights {weights}: does not fit this network: it {'; '.join(told)}")
-    part.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
-    broken = [name for name, tensor in part.state_dict().items() if not torch.isfinite(tensor.float()).all()]
+    fitting = {name: state[name] for name in wanted if name in state}
+    broken = [name for name, tensor in fitting.items() if not torch.isfinite(tensor.float()).all()]
     if broken:
         raise FinblendError(f"--weights {weights}: {shown(broken, 3)}: holds NaN or infinite values")
+    part.load_state_dict(fitting, strict=False)
 
 
 def _converted(part: nn.Module, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Translate other names of the same network: timm knows those of its own sources."""
     if is_lite(state):
         return timm_names(state, wanted)
-    convert = getattr(sys.modules.get(type(part).__module__), "checkpoint_filter_fn", None)
-    if convert is None or wanted.keys() <= state.keys():
+    convert = _filter_of(part)
+    # positions that were learned for another size have the right name, and are resampled
+    fits = all(name in state and state[name].shape == tensor.shape for name, tensor in wanted.items())
+    if convert is None or fits:
         return dict(state)
     try:
         return dict(convert(dict(state), part))
     except Exception:  # a stranger's state dict breaks it in any way; the keys are then named as they are
         return dict(state)
+
+
+def _filter_of(part: nn.Module) -> Any:
+    """How timm adapts a checkpoint to a network, where it has to."""
+    return getattr(sys.modules.get(type(part).__module__), "checkpoint_filter_fn", None)
 
 
 def _classifier(part: nn.Module) -> tuple[str, ...]:
@@ -138,24 +146,33 @@ def _from_hub(body: nn.Module) -> None:
     logger = logging.getLogger("huggingface_hub")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
+    lacking: list[str] = []
+    hook = body.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+        lambda _, keys: lacking.extend(keys.missing_keys)
+    )
     try:
-        timm.models.load_pretrained(body, num_classes=0, strict=False)
+        timm.models.load_pretrained(body, num_classes=0, strict=False, filter_fn=_filter_of(body))
     except Exception as error:  # the hub's client, the network and timm each have errors of their own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise FinblendError(
             f"--weights hub: the weights of {name} could not be fetched ({reason}); give --weights FILE, or 'random'"
         ) from None
     finally:
+        hook.remove()
         logger.setLevel(before)
+    lacking = [key for key in lacking if not key.endswith("num_batches_tracked")]
+    if lacking:
+        raise FinblendError(
+            f"--weights hub: the weights of {name} do not fit this network: they lack {shown(lacking, 3)}"
+        )
 
 
-def _outside(network: nn.Module, body: str) -> tuple[str, ...]:
-    """Parts beside the body that have weights of their own."""
-    return tuple(name for name in _children(network) if name != body) if body else ()
-
-
-def _children(network: nn.Module) -> list[str]:
-    return [name for name, child in network.named_children() if any(True for _ in child.parameters())]
+def _beside(network: nn.Module, body: str | None) -> tuple[str, ...]:
+    """Parts beside the body (all of them without one) that have weights of their own."""
+    if body == "":
+        return ()
+    names = [name for name, _ in network.named_parameters() if body is None or not name.startswith(f"{body}.")]
+    return tuple(dict.fromkeys(name.partition(".")[0] for name in names))
 
 
 def _hash_of_state(network: nn.Module) -> str:

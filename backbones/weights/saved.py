@@ -103,7 +103,11 @@ def _from_safetensors(path: Path) -> tuple[dict[str, Tensor], Origin | None]:
 def _origin(text: str, path: Path) -> Origin:
     try:
         value = json.loads(text)
-        return Origin(**{field.name: value[field.name] for field in fields(Origin)})
+        values = {field.name: value[field.name] for field in fields(Origin)}
+        for field in fields(Origin):
+            if type(values[field.name]).__name__ != field.type:
+                raise TypeError(f"{field.name} must be {field.type}, but is {values[field.name]!r}")
+        return Origin(**values)
     except (ValueError, KeyError, TypeError) as error:
         raise FinblendError(f"{path}: says that finblend wrote it, but its header is broken ({error})") from None
 

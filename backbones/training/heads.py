@@ -1,0 +1,45 @@
+"""The heads of a training run: one for individuals, and one for species where there are several."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from backbones.adapters.contract import Backbone
+from backbones.heads import HeadRecipe, build_head
+from backbones.training.recipe import Recipe
+from cv.errors import FinblendError
+
+
+def heads_for(backbone: Backbone, recipe: Recipe, individuals: np.ndarray, species: np.ndarray) -> dict[str, nn.Module]:
+    """Build the heads, drawn from the recipe's seed.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    recipe : Recipe
+    individuals, species : (n_classes,) int arrays
+        Training photos of each class; a fold may lack a species.
+    """
+    width = _width(backbone)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        heads: dict[str, nn.Module] = {"individuals": build_head(recipe.head, width, individuals)}
+        if len(species) > 1 and recipe.species_weight:
+            plain = HeadRecipe(sub_centers=1, scale=recipe.head.scale, margin=recipe.head.margin)
+            heads["species"] = build_head(plain, width, species)
+    return heads
+
+
+def _width(backbone: Backbone) -> int:
+    """D, from one blank photo."""
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        try:
+            embedded = backbone.network.eval()(torch.zeros(1, 3, backbone.height, backbone.width))
+        except RuntimeError as error:
+            reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+            raise FinblendError(
+                f"the network does not run on photos of {backbone.height}x{backbone.width} ({reason})"
+            ) from None
+    return int(embedded.shape[1])

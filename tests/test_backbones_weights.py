@@ -1,0 +1,281 @@
+"""Weights: what fits fills the network exactly, what does not is named in one line, and nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from handmade import onnx_file
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from backbones.adapters import Backbone, build_backbone
+from backbones.vision import load
+from backbones.weights import Origin, fill, origin_of, read_state, save_network
+from cv import FinblendError
+
+SIZE = (64, 64)
+ORIGIN = Origin("timm-gem:test_efficientnet", 64, 96, "squash", "fold-2", "ab" * 32, "cd" * 32)
+State = dict[str, Tensor]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors this small gain nothing from threads, and lose a lot on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def gem() -> Backbone:
+    """A body with pools and a neck beside it."""
+    return build_backbone("timm-gem:test_efficientnet", SIZE)
+
+
+def drawn(network: nn.Module, seed: int = 1) -> State:
+    """Other weights for a network, none of them like those it was built with."""
+    generator = torch.Generator().manual_seed(seed)
+    state = network.state_dict()
+    return {n: torch.rand(t.shape, generator=generator).add(0.5).to(t.dtype) for n, t in state.items()}
+
+
+def saved(path: Path, state: Any) -> str:
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path)
+    return str(path)
+
+
+def sha256(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def holds(network: nn.Module, state: State) -> bool:
+    own = network.state_dict()
+    return own.keys() <= state.keys() and all(torch.equal(own[name], state[name]) for name in own)
+
+
+def refusal(backbone: Backbone, weights: str | Path) -> str:
+    before = {name: tensor.clone() for name, tensor in backbone.network.state_dict().items()}
+    with pytest.raises(FinblendError) as caught:
+        fill(backbone, str(weights))
+    assert "\n" not in str(caught.value)
+    assert str(weights) in str(caught.value)
+    assert holds(backbone.network, before), "a refused file changed the network"
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth", "w.bin"])
+def test_a_file_of_the_whole_network_fills_it(tmp_path: Path, name: str) -> None:
+    backbone = gem()
+    state = drawn(backbone.network)
+    path = saved(tmp_path / name, state)
+    filled = fill(backbone, path)
+    assert holds(backbone.network, state)
+    assert (filled.sha256, filled.source, filled.origin, filled.untrained) == (sha256(path), path, None, ())
+
+
+@pytest.mark.parametrize("inner", ["test_efficientnet", "test_convnext", "test_vit", "test_vit2", "test_vit3"])
+def test_a_checkpoint_of_timm_fills_the_body_and_its_classifier_is_left_out(tmp_path: Path, inner: str) -> None:
+    classified = load("timm").create_model(inner)
+    state = drawn(classified)
+    path = saved(tmp_path / "w.safetensors", state)
+    for family, untrained in (("timm", ()), ("timm-gem", ("pools", "neck"))):
+        backbone = build_backbone(f"{family}:{inner}")
+        built = {n: t.clone() for n, t in backbone.network.state_dict().items()}
+        assert fill(backbone, path).untrained == untrained
+        assert holds(backbone.body_module, state)
+        beside = {n: t for n, t in backbone.network.state_dict().items() if n.startswith(("pools", "neck"))}
+        assert all(torch.equal(tensor, built[name]) for name, tensor in beside.items())
+
+
+def test_positions_learned_for_another_size_are_resampled(tmp_path: Path) -> None:
+    state = drawn(load("timm").create_model("test_vit", num_classes=0))
+    backbone = build_backbone("timm:test_vit", (64, 96))
+    assert fill(backbone, saved(tmp_path / "w.safetensors", state)).untrained == ()
+    own = backbone.network.state_dict()
+    assert [name for name in own if not torch.equal(own[name], state.get(name, own[name]))] == ["pos_embed"] != []
+    assert own["pos_embed"].shape[1] < state["pos_embed"].shape[1]
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model", "network", "state_dict_ema"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_wrapped_checkpoints_are_unwrapped(tmp_path: Path, wrapper: str, prefix: str) -> None:
+    backbone = gem()
+    state = drawn(backbone.network)
+    wrapped = {wrapper: {f"{prefix}{name}": tensor for name, tensor in state.items()}, "epoch": 3}
+    fill(backbone, saved(tmp_path / "w.pth", wrapped))
+    assert holds(backbone.network, state)
+
+
+def test_averaged_weights_come_before_the_others(tmp_path: Path) -> None:
+    backbone = gem()
+    averaged, last = drawn(backbone.network, 1), drawn(backbone.network, 2)
+    fill(backbone, saved(tmp_path / "w.pth", {"state_dict": last, "state_dict_ema": averaged}))
+    assert holds(backbone.network, averaged)
+
+
+class Trap:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (f"open({str(self.path)!r}, 'w')",)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path, zipped: bool) -> None:
+    trap, path = Trap(tmp_path / "sprung"), tmp_path / "w.pth"
+    if zipped:
+        torch.save({"state_dict": gem().network.state_dict(), "args": trap}, path)
+    else:
+        path.write_bytes(pickle.dumps(trap, protocol=2))
+    assert "cannot be read without unpickling" in refusal(gem(), path)
+    assert not trap.path.exists()
+    torch.load(path, weights_only=False) if zipped else pickle.loads(path.read_bytes())
+    assert trap.path.exists(), "the trap works"
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = Path(saved(tmp_path / f"w{suffix}", gem().network.state_dict()))
+    whole = path.read_bytes()
+    for content in (b"", whole[:4], whole[: len(whole) // 2], b"x" * 400):
+        path.write_bytes(content)
+        assert "cannot be read" in refusal(gem(), path)
+    assert "no such file" in refusal(gem(), tmp_path / f"gone{suffix}")
+    assert "holds no tensors" in refusal(gem(), saved(tmp_path / f"none{suffix}", {}))
+
+
+def test_a_folder_must_be_a_training_run(tmp_path: Path) -> None:
+    assert "is no finished training run" in refusal(gem(), tmp_path)
+    (tmp_path / "fold-1").mkdir()
+    network = gem().network
+    save_network(tmp_path / "fold-1" / "network.safetensors", network, ORIGIN)
+    assert "choose one of fold-1 in it" in refusal(gem(), tmp_path)
+    filled = fill(gem(), str(tmp_path / "fold-1"))
+    assert filled.sha256 == sha256(tmp_path / "fold-1" / "network.safetensors")
+    assert filled.origin == origin_of(str(tmp_path / "fold-1")) == ORIGIN
+    assert origin_of("hub") is origin_of("random") is None
+
+
+def test_a_network_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    network, path = gem().network, tmp_path / "network.safetensors"
+    # two names of one tensor, which safetensors alone would refuse
+    network.again = network.neck
+    save_network(path, network, ORIGIN)
+    state, origin = read_state(path)
+    assert origin == ORIGIN
+    assert holds(network, state)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "{", "[]", "null", '"text"', json.dumps({**asdict(ORIGIN), "height": "64"}), json.dumps({"backbone": "b"})],
+)
+def test_a_broken_header_is_refused(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file(gem().network.state_dict(), path, metadata={"finblend": header})
+    assert "its header is broken" in refusal(gem(), path)
+
+
+def test_unknown_facts_in_the_header_are_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file(gem().network.state_dict(), path, metadata={"finblend": json.dumps({**asdict(ORIGIN), "later": 1})})
+    assert read_state(path)[1] == ORIGIN
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    state = gem().network.state_dict()
+    first = "body.conv_stem.weight"
+    lacking = {name: tensor for name, tensor in state.items() if name != first}
+    for changed, told in (
+        (lacking, f"it lacks {first}"),
+        (state | {"body.blocks.9.weight": torch.ones(1)}, "it has in surplus body.blocks.9.weight"),
+        (state | {first: torch.ones(2, 3)}, f"in another shape {first} [2, 3], not {list(state[first].shape)}"),
+        (state | {first: torch.full_like(state[first], torch.nan)}, f"{first}: holds NaN or infinite"),
+        (state | {"neck.running_var": torch.full_like(state["neck.running_var"], torch.inf)}, "holds NaN or infinite"),
+    ):
+        assert told in refusal(gem(), saved(tmp_path / "w.safetensors", changed))
+    other = load("timm").create_model("test_resnet").state_dict()
+    told = refusal(gem(), saved(tmp_path / "w.pth", other))
+    assert "lacks conv_stem.weight" in told
+    assert "has in surplus" in told
+    assert "in another shape bn1.weight [32], not [24]" in told
+    assert "in all)" in told
+
+
+def test_old_checkpoints_lack_the_counter_of_batches(tmp_path: Path) -> None:
+    state = {name: t for name, t in drawn(gem().network).items() if not name.endswith("num_batches_tracked")}
+    fill(gem(), saved(tmp_path / "w.safetensors", state))
+
+
+def test_random_leaves_the_weights_and_says_so() -> None:
+    one, other = gem(), gem()
+    filled = fill(one, "random")
+    assert holds(one.network, other.network.state_dict())
+    assert (filled.source, filled.untrained) == ("random", ("body", "pools", "neck"))
+    with torch.no_grad():
+        next(other.network.parameters()).flatten()[0] += 1
+    assert len({filled.sha256, fill(gem(), "random").sha256}) == 1 != len({filled.sha256, fill(other, "random").sha256})
+
+
+class Bare(nn.Module):
+    """Weights of its own, and a body two levels down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+        self.net = nn.ModuleDict({"trunk": nn.Linear(3, 3), "neck": nn.Linear(3, 2)})
+
+
+def test_parts_that_are_still_as_drawn_are_named_wherever_they_are(tmp_path: Path) -> None:
+    assert fill(Backbone(Bare(), 8, 8), "random").untrained == ("scale", "net")
+    path = saved(tmp_path / "w.safetensors", drawn(nn.Linear(3, 3)))
+    assert fill(Backbone(Bare(), 8, 8, body="net.trunk"), path).untrained == ("scale", "net")
+    network = nn.ModuleDict({"trunk": nn.Linear(3, 3), "act": nn.ReLU()})
+    assert fill(Backbone(network, 8, 8, body="trunk"), path).untrained == ()
+
+
+def test_an_unreachable_hub_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("no route to host\nand much more")
+
+    monkeypatch.setattr(load("timm").models, "load_pretrained", fail)
+    assert "test_efficientnet.r160_in1k could not be fetched (no route to host); give" in refusal(gem(), "hub")
+    assert "no weights on timm's hub" in refusal(Backbone(nn.Linear(2, 2), 8, 8), "hub")
+
+
+def test_the_hub_fills_the_body_and_must_fill_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    timm = load("timm")
+    state = drawn(timm.create_model("test_vit"))
+    for source in ("load_state_dict_from_hf", "load_state_dict_from_url"):
+        monkeypatch.setattr(f"timm.models._builder.{source}", lambda *_, **__: dict(state))
+    backbone = build_backbone("timm-gem:test_vit", (64, 96))
+    filled = fill(backbone, "hub")
+    assert (filled.source, filled.untrained) == ("hub", ("pools", "neck"))
+    assert holds(backbone.body_module, state | {"pos_embed": backbone.body_module.state_dict()["pos_embed"]})
+    del state["blocks.1.mlp.fc1.weight"]
+    with pytest.raises(FinblendError, match=r"they lack blocks\.1\.mlp\.fc1\.weight$"):
+        fill(build_backbone("timm:test_vit"), "hub")
+
+
+def test_a_network_that_is_a_file_takes_no_other_and_is_told_by_its_bytes(tmp_path: Path) -> None:
+    files = [onnx_file(tmp_path / f"{op}.onnx", ["b", 3, 8, 8], op) for op in ("GlobalAveragePool", "GlobalMaxPool")]
+    one, other = (build_backbone(f"onnx:{file}") for file in files)
+    assert "weights are in its own file" in refusal(one, files[1])
+    assert fill(one, "hub") == fill(one, "random")
+    assert fill(one, "hub").untrained == ()
+    assert fill(one, "hub").sha256 != fill(other, "hub").sha256
