@@ -83,7 +83,7 @@ class Manifest:
     predictions : list of str
         Columns the model predicted beside its embeddings.
     weights_sha256, transform : str or None
-        Hash of the network's weights and how photos were shown to it, where known.
+        Hash of the network's weights and how photos were shown to it, where known: one line a call that added views.
     sources : dict of str to str
         The files it was registered from.
     made_by : str

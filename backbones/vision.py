@@ -53,4 +53,4 @@ def load(name: str) -> Any:
         _declared()
         return import_module(name)
     except ModuleNotFoundError as error:
-        raise FinblendError(f"{name.partition('.')[0]} is needed here ({error}); {INSTALL}") from None
+        raise FinblendError(f"{error.name or name} is needed here and is not installed; {INSTALL}") from None

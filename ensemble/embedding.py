@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbones.store import Seen, hash_of_names
+import numpy as np
+
+from backbones.adapters.contract import IMAGENET_MEAN, IMAGENET_STD
+from backbones.store import Seen
 from cv.errors import FinblendError
 from ensemble.extraction import Extraction, How, Progress
 from ensemble.project import Project
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from backbones.weights import Origin
 
 NORMALISATIONS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
 
@@ -93,7 +96,7 @@ def embed(
 
     origin = origin_of(str(weights))
     size = size or (None if origin is None else (origin.height, origin.width))
-    network = normalised(build_backbone(backbone, size), normalise)
+    network = normalised(build_backbone(backbone, size), normalise, origin)
     warnings = what_it_saw(project, origin, seen, str(weights))
     filled = fill(network, str(weights))
     if filled.untrained:
@@ -110,25 +113,22 @@ def require_backbones() -> None:
         load(name)
 
 
-def normalised(backbone: Backbone, normalise: str | None) -> Backbone:
-    """Replace a network's own normalisation by a named one."""
+def normalised(backbone: Backbone, normalise: str | None, origin: Origin | None) -> Backbone:
+    """Replace a network's own normalisation by a named one, or by the one that finblend trained it with."""
     if normalise is None:
-        return backbone
-    if normalise not in NORMALISATIONS:
+        mean, std = (backbone.mean, backbone.std) if origin is None else origin.normalisation
+    elif normalise in NORMALISATIONS:
+        mean, std = NORMALISATIONS[normalise]
+    else:
         raise FinblendError(f"--normalise must be one of {', '.join(NORMALISATIONS)}, but got '{normalise}'")
-    mean, std = NORMALISATIONS[normalise]
     return dataclasses.replace(backbone, mean=mean, std=std)
 
 
-def catalogue_marks(project: Project) -> dict[str, str]:
-    """What a trained network keeps of the catalogue: hashes of its labels and folds, and of its photos' names."""
-    return {"labels": project.photos_hash, "images": hash_of_names(sorted(project.catalogue.train["image"]))}
+def what_it_saw(project: Project, origin: Origin | None, seen: Seen, weights: str) -> list[str]:
+    """Refuse a network that was trained on a label that it is said never to have seen.
 
-
-def what_it_saw(
-    project: Project, origin: Origin | None, seen: Seen, weights: str, *, starting: bool = False
-) -> list[str]:
-    """Refuse a network whose own word on what it has seen differs from what is said of it.
+    A network that finblend trained keeps a mark of every labelled photo that it, or a network it started from, was
+    trained on.
 
     Parameters
     ----------
@@ -136,29 +136,33 @@ def what_it_saw(
     origin : Origin or None
         What the weights say of themselves; None where finblend did not train them.
     seen : Seen
-        What is said of the network, or what it shall become.
+        What is said of the network, or what a network that starts from it shall become.
     weights : str
         For the error line.
-    starting : bool
-        The weights are where a training starts: a network that shall see everything may have seen anything.
 
     Returns
     -------
     list of str
         Warnings.
     """
-    if origin is None or (starting and seen.kind == "full"):
+    from backbones.weights.saved import IMAGE_DIGITS, label_marks
+
+    if origin is None or seen.kind == "full":
         return []
-    marks = catalogue_marks(project)
-    if origin.labels == marks["labels"]:
-        if origin.seen != str(seen):
-            raise FinblendError(f"--weights {weights}: was trained as {origin.seen} of this catalogue, not as {seen}")
+    train = project.catalogue.train
+    marks = label_marks(train["image"], train["individual_id"])
+    trained_on = frozenset(origin.labels.split())
+    shared = np.array([mark in trained_on for mark in marks], dtype=bool)
+    forbidden = shared if seen.fold is None else shared & (project.catalogue.folds == seen.fold)
+    if forbidden.any():
+        example = train["image"][int(forbidden.argmax())]
+        raise FinblendError(
+            f"--weights {weights}: was trained as {origin.seen} and has seen {forbidden.sum()} labels that a {seen} "
+            f"network has not, such as that of {example}"
+        )
+    if shared.any():
         return []
-    if origin.images == marks["images"]:
-        if seen.kind != "full":
-            raise FinblendError(
-                f"--weights {weights}: was trained on these photos with other labels or folds; "
-                "it can only be --full here"
-            )
-        return []
-    return [f"--weights {weights}: was trained on another catalogue; make sure that it shares no photo with this one"]
+    names = {mark[:IMAGE_DIGITS] for mark in trained_on}
+    alike = sum(mark[:IMAGE_DIGITS] in names for mark in marks)
+    told = f"it has {alike} photos of the same names" if alike else "make sure that it shares no photo with this one"
+    return [f"--weights {weights}: was trained on another catalogue; {told}"]

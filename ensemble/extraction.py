@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbones.align import align
-from backbones.embeddings import Embeddings
-from backbones.store import Seen
+from backbones.embeddings import SPLITS, Embeddings
+from backbones.store import Seen, Store
 from cv.errors import FinblendError, shown
 from ensemble.project import Project, finblend_version
 from ensemble.shelf import place_for, put, refuse_weights_elsewhere
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from backbones.adapters import Backbone
     from backbones.extraction.run import Extracted, Run
     from backbones.photos import Frame
-    from backbones.weights import Filled
+    from backbones.weights import Filled, Origin
 
 Progress = Callable[[str, int, int], None]
 # embeddings in views -> what else the network says of each photo, and files to keep beside
@@ -123,7 +124,7 @@ class Extraction:
             raise FinblendError(
                 f"{self.model} {self.seen}: is registered with other weights; a further view needs the same ones"
             )
-        frame = self._frame()
+        frame = frame_of(self.backbone, self.how, self.filled.origin)
         refuse_wrong_form(self.photos, frame)
         self._refuse_if_strict(self.photos.problems)
         run, agreement = self._run(frame)
@@ -135,7 +136,8 @@ class Extraction:
         failed = {name: problems[name] for name, bad in zip(self.photos.names, extracted.failed, strict=True) if bad}
         if len(failed) == len(self.photos.names):
             raise FinblendError(f"no photo can be read: {_listed(failed)}")
-        predictions, attachments = predict(extracted.views) if predict else ({}, {})
+        self._stand_in(extracted)
+        predictions, attachments = predict(_with(there, extracted.views)) if predict else ({}, {})
         manifest = put(
             self.project,
             self.model,
@@ -145,7 +147,9 @@ class Extraction:
             there=there,
             attachments=attachments,
         )
-        shutil.rmtree(run.folder.parent, ignore_errors=True)
+        shutil.rmtree(run.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another call of the same model may be under way
+            run.folder.parent.rmdir()
         return {
             "model": self.model,
             "seen": str(self.seen),
@@ -163,15 +167,10 @@ class Extraction:
             "photos_per_second": extracted.computed / seconds,
         }
 
-    def _frame(self) -> Frame:
-        from backbones.photos import Frame
-
-        resize = self.how.resize or (self.filled.origin.resize if self.filled.origin else "squash")
-        # margins have the colour that normalises to zero
-        red, green, blue = (round(255 * value) for value in self.backbone.mean)
-        return Frame(self.backbone.height, self.backbone.width, resize, fill=(red, green, blue))
-
     def _run(self, frame: Frame) -> tuple[Run, float | None]:
+        import torch
+
+        from backbones.adapters import provider_of
         from backbones.extraction.forward import Forward, device_of
         from backbones.extraction.photo_set import PhotoSet
         from backbones.extraction.run import Run, fingerprint
@@ -193,10 +192,14 @@ class Extraction:
             self.filled.sha256,
             self._transform(run),
             _versions(),
+            provider_of(self.name),
+            finblend_version(),
             device.type,
+            # sums differ in the last bit with the number of threads
+            torch.get_num_threads() if device.type == "cpu" else 0,
             run.batch,
             photos.names,
-            photos.stamps(),
+            [None if file is None else photos.stamp(file) for file in photos.files],
             photos.boxes,
         )
         run.folder = self.project.cache / "embed" / f"{self.model}-{self.seen}" / key
@@ -227,13 +230,16 @@ class Extraction:
         if self.how.strict and problems:
             raise FinblendError(f"--strict: {_listed(problems)}")
 
-    def _splits(self, extracted: Extracted, predictions: Mapping[str, np.ndarray]) -> dict[str, Embeddings]:
+    def _stand_in(self, extracted: Extracted) -> None:
+        """Put directions that resemble nobody where photos could not be read, before anything is predicted."""
         from backbones.extraction.nobody import stand_in
 
-        names, catalogue = self.photos.names, self.project.catalogue
         for view, array in extracted.views.items():
             for row in np.flatnonzero(extracted.failed):
-                array[row] = stand_in(names[row], view, array, ~extracted.failed)
+                array[row] = stand_in(self.photos.names[row], view, array, ~extracted.failed)
+
+    def _splits(self, extracted: Extracted, predictions: Mapping[str, np.ndarray]) -> dict[str, Embeddings]:
+        names, catalogue = self.photos.names, self.project.catalogue
         cut = catalogue.train.height
         splits = {}
         for split, rows in (("train", slice(0, cut)), ("test", slice(cut, None))):
@@ -245,6 +251,25 @@ class Extraction:
             )
             splits[split] = align(made, catalogue.train if split == "train" else catalogue.test, split)
         return splits
+
+
+def frame_of(backbone: Backbone, how: How, origin: Origin | None) -> Frame:
+    """What a network looks through; margins have the colour that normalises to zero."""
+    from backbones.photos import Frame
+
+    resize = how.resize or (origin.resize if origin else "squash")
+    red, green, blue = (round(255 * value) for value in backbone.mean)
+    return Frame(backbone.height, backbone.width, resize, fill=(red, green, blue))
+
+
+def _with(there: Store | None, views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The views that are registered, and the new ones."""
+    old = (
+        {}
+        if there is None
+        else {view: np.concatenate([there.embedding(split, view) for split in SPLITS]) for view in there.views}
+    )
+    return old | dict(views)
 
 
 def _versions() -> dict[str, str]:

@@ -99,7 +99,7 @@ def register(
         splits[split] = aligned
     facts: dict[str, Any] = {
         "weights_sha256": sha256_of(Path(weights)) if weights else there and there.manifest.weights_sha256,
-        "transform": transform or (there and there.manifest.transform),
+        "transform": transform,
         "sources": {
             split: str(given) for split, given in (("train", train), ("test", test)) if isinstance(given, (str, Path))
         },

@@ -85,6 +85,7 @@ def put(
     stores = project.stores()
     if there is not None:
         splits = {split: _joined(there, embeddings, split) for split, embeddings in splits.items()}
+        facts = _joined_facts(there.manifest, facts)
     _refuse_other_width(model, splits["train"], stores.get(model, {}), seen)
     kept = {} if there is None else {path.name: path.read_bytes() for path in there.folder.glob("classes*")}
     store = write_store(
@@ -115,6 +116,23 @@ def _joined(store: Store, more: Embeddings, split: str) -> Embeddings:
     views = {view: store.embedding(split, view) for view in store.views}
     predictions = {name: store.prediction(split, name) for name in store.manifest.predictions}
     return dataclasses.replace(more, views={**views, **more.views}, predictions={**predictions, **more.predictions})
+
+
+def _joined_facts(there: Manifest, new: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of the views that are there stay true beside those of the new ones."""
+    sources = dict(there.sources)
+    for name, source in (new.get("sources") or {}).items():
+        if sources.get(name, source) != source:
+            name = f"{name} of the views after {len(there.views)}"  # noqa: PLW2901 - a further file of the same kind
+        sources[name] = source
+    lines = [line for line in (there.transform, new.get("transform")) if line]
+    return {
+        **new,
+        "sources": sources,
+        "transform": "\n".join(dict.fromkeys("\n".join(lines).splitlines())) or None,
+        "versions": there.versions | (new.get("versions") or {}),
+        "unreadable": there.unreadable | (new.get("unreadable") or {}),
+    }
 
 
 def _refuse_other_width(model: str, train: Embeddings, own: dict[str, Store], seen: Seen) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,12 +47,16 @@ class Sightings:
     @property
     def without_box(self) -> int:
         """Number of photos that lack a box of a crop that has boxes."""
-        return sum(box is None for crop in self.boxes for box in crop) if self.sources else 0
+        return sum(None in boxes for boxes in zip(*self.boxes, strict=True)) if self.sources else 0
 
-    def stamps(self) -> list[tuple[int, int] | None]:
-        """Size and time of each file: a photo that changes between two calls is another photo."""
-        stats = [None if file is None else Path(file).stat() for file in self.files]
-        return [None if stat is None else (stat.st_size, stat.st_mtime_ns) for stat in stats]
+    @cached_property
+    def _stamps(self) -> dict[str, tuple[int, int]]:
+        stats = {file: Path(file).stat() for file in self.files if file is not None}
+        return {file: (stat.st_size, stat.st_mtime_ns) for file, stat in stats.items()}
+
+    def stamp(self, file: str) -> tuple[int, int]:
+        """Size and time of a file: a photo that changes between two calls is another photo."""
+        return self._stamps[file]
 
 
 def sightings_of(
@@ -97,6 +102,8 @@ def sightings_of(
             f"--images {where}: none of the catalogue's {len(names)} photos is there (such as {names[0]})"
         )
     problems = dict.fromkeys(found.missing, "missing")
+    gone = [name for name, file in zip(names, found.files, strict=True) if file is not None and not file.is_file()]
+    problems |= dict.fromkeys(gone, "missing: a link that leads nowhere")
     problems |= {name: f"ambiguous: {shown(files, 2)}" for name, files in found.ambiguous.items()}
     named: dict[str, dict[str, Box]] = {}
     for position, spec in enumerate(boxes):
@@ -107,7 +114,7 @@ def sightings_of(
             raise FinblendError(f"--boxes {spec}: {min(twice)}: has a box in another file, too")
         named[crop] |= told
     lists = [[table.get(name) for name in names] for table in named.values()] or [[None] * len(names)]
-    files = [None if file is None else str(file) for file in found.files]
+    files = [str(file) if file is not None and file.is_file() else None for file in found.files]
     return Sightings(names, files, problems, [crop for crop in named if crop], lists, list(map(str, boxes)))
 
 

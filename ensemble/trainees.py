@@ -22,7 +22,7 @@ class Trainees:
 
     Attributes
     ----------
-    files : list of str
+    images, files : list of str
     boxes : list of list of Box or None
     individuals : (n,) int array
         Index into `classes`.
@@ -33,6 +33,7 @@ class Trainees:
         How many of the photos carry pseudo-labels.
     """
 
+    images: list[str]
     files: list[str]
     boxes: list[list[Any]]
     individuals: np.ndarray
@@ -65,7 +66,9 @@ def trainees_of(project: Project, photos: Sightings, seen: Seen, pseudo: str | N
         labels = read_pseudo_labels(Path(name), catalogue, pseudo_min)
         labels.refuse_for(str(seen), project.photos_hash, name)
         added = labels.frame.join(
-            told.unique("individual_id").select("individual_id", "species"), "individual_id", "left"
+            told.unique("individual_id", keep="first", maintain_order=True).select("individual_id", "species"),
+            "individual_id",
+            "left",
         )
         strange = added.filter(pl.col("species").is_null())
         if strange.height:
@@ -80,6 +83,7 @@ def trainees_of(project: Project, photos: Sightings, seen: Seen, pseudo: str | N
         raise FinblendError(f"none of the training photos of {seen} is there")
     classes = told["individual_id"].unique().sort().to_list()
     return Trainees(
+        images=told["image"].to_list(),
         files=told["file"].to_list(),
         boxes=[[crop[place] for place in told["place"]] for crop in photos.boxes],
         individuals=np.searchsorted(classes, told["individual_id"].to_numpy()),

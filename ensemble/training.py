@@ -59,7 +59,7 @@ def train(
         Folders that hold the photos.
     recipe : Recipe, optional
     weights : str or path
-        To start from; see `backbones.weights.fill`.
+        To start from; see `backbones.weights.fill`. `{fold}` in it stands for `fold-K` or `full`.
     folds : str
         "all", "full", or fold numbers with commas between.
     pseudo : str, optional
@@ -93,6 +93,10 @@ def train(
     options = How(**how)
     if devices < 1 or watch < 0:
         raise FinblendError(f"--devices >= 1 and --watch >= 0 must hold, but got {devices} and {watch}")
+    if strategy != "auto" and not strategy.startswith("ddp"):
+        raise FinblendError(f"--strategy must be auto, ddp or a kind of ddp, but got '{strategy}'")
+    if not 0 <= pseudo_min <= 1:
+        raise FinblendError(f"0 <= --pseudo-min <= 1 must hold, but got {pseudo_min}")
     wanted = _folds(project, folds)
     photos = sightings_of(project, images, boxes, crops, box_form)
     jobs = [
@@ -101,7 +105,7 @@ def train(
             model,
             seen,
             backbone,
-            str(weights),
+            str(weights).replace("{fold}", str(seen)),
             size,
             normalise,
             photos,
@@ -117,7 +121,7 @@ def train(
     # lightning starts the processes of further devices with this very command line
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         for job in jobs:
-            if not job.network_file.is_file():
+            if not job.run.finished:
                 job.do(False, None)
         raise SystemExit(0)
     for job in jobs:
@@ -131,6 +135,7 @@ def train(
 
 def recipe_of(*, head: Mapping[str, Any], augment: Mapping[str, Any], **rest: Any) -> Recipe:
     """Make a recipe from plain values; wrong ones are refused."""
+    require_backbones()
     from backbones.training import recipe_from
 
     return recipe_from(head, augment, rest)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +12,11 @@ import numpy as np
 
 from backbones.store import Seen
 from cv.errors import FinblendError, shown
-from cv.files import read_json, sha256_of, write_json
-from ensemble.embedding import catalogue_marks, normalised, what_it_saw
-from ensemble.extraction import Extraction, How, Progress
+from cv.files import read_json, sha256_of
+from ensemble.embedding import normalised, what_it_saw
+from ensemble.extraction import BATCH, Extraction, How, Progress, frame_of
 from ensemble.project import Project
+from ensemble.run_folder import RUN_FILE, RunFolder, hash_of
 from ensemble.shelf import place_for
 from ensemble.sightings import Sightings, refuse_wrong_form
 from ensemble.trainees import Trainees
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from backbones.training import Recipe
     from backbones.weights import Origin
 
-RUN_FILE = "run.json"
 CLASSES_FILE = "classes.json"
 
 
@@ -54,16 +52,9 @@ class Job:
     watch: int = 0
 
     @property
-    def folder(self) -> Path:
+    def run(self) -> RunFolder:
         """Where the run lives."""
-        return self.project.folder / "runs" / self.model / str(self.seen)
-
-    @property
-    def network_file(self) -> Path:
-        """There when training is finished."""
-        from backbones.weights.saved import NETWORK_FILE
-
-        return self.folder / NETWORK_FILE
+        return RunFolder(self.project.folder / "runs" / self.model / str(self.seen))
 
     def check(self, network_too: bool) -> None:
         """Refuse before anything is begun what would else be refused after hours of training.
@@ -78,7 +69,7 @@ class Job:
         from backbones.weights import origin_of
 
         start = origin_of(self.weights)
-        what_it_saw(self.project, start, self.seen, self.weights, starting=True)
+        what_it_saw(self.project, start, self.seen, self.weights)
         if not network_too:
             return
         views_of(self.how.views, self.photos.crops)
@@ -87,40 +78,33 @@ class Job:
             raise FinblendError(f"--precision must be one of {', '.join(PRECISIONS)}, but got '{self.how.precision}'")
         if self.how.strict and self.photos.problems:
             raise FinblendError(f"--strict: {shown(f'{name}: {note}' for name, note in self.photos.problems.items())}")
-        refuse_wrong_form(self.photos, self._frame(self._network(start), start))
+        refuse_wrong_form(self.photos, frame_of(self._network(start), self.how, start))
 
     def open_folder(self, replace: bool) -> None:
         """Make the run's folder, or make sure that the one that is there is of this very run."""
-        store = None if replace else self.project.stores().get(self.model, {}).get(str(self.seen))
-        mine = (
-            store is not None
-            and self.network_file.is_file()
-            and store.manifest.weights_sha256 == sha256_of(self.network_file)
-        )
-        if not mine:
+        run = self.run
+        if replace or not run.path.exists():
             place_for(self.project, self.model, self.seen, replace=replace)
-        path = self.folder / RUN_FILE
-        if replace and self.folder.exists():
-            shutil.rmtree(self.folder)
-        facts = self._facts()
-        if path.is_file():
-            there, wanted = _leaves(read_json(path)), _leaves(facts)
-            other = [name for name in wanted if name not in there or there[name] != wanted[name]]
-            if not other:
-                return
-            if self._begun():
-                name = other[0]
-                raise FinblendError(
-                    f"{self.folder}: a run with another {name.removeprefix('recipe.')} is there "
-                    f"({there.get(name)}, not {wanted[name]}); use --replace"
-                )
-            shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, facts)
+            run.begin(self._facts(), replace)
+            return
+        store = self.project.stores().get(self.model, {}).get(str(self.seen))
+        mine = store is not None and run.finished and store.manifest.weights_sha256 == sha256_of(run.network_file)
+        if not mine:
+            place_for(self.project, self.model, self.seen, replace=run.replaces)
+        run.refuse_other(self._facts())
 
-    def _begun(self) -> bool:
-        """Whether anything was trained: a call that was refused before leaves nothing to be kept."""
-        return self.network_file.is_file() or any(self.folder.glob("checkpoints/*.ckpt"))
+    def unlike(self) -> list[str]:
+        """Warn of other networks of this model that are trained otherwise: the blend takes them for one model."""
+        mine = self._facts()["what"]
+        told = []
+        for file in sorted(self.run.path.parent.glob(f"*/{RUN_FILE}")):
+            theirs = read_json(file).get("what", {})
+            other = [
+                name for name in ("backbone", "size", "resize", "normalise", "recipe") if theirs.get(name) != mine[name]
+            ]
+            if other:
+                told.append(f"{self.model}: {file.parent.name} was trained with another {', '.join(other)}")
+        return told
 
     def do(self, replace: bool, progress: Progress | None) -> dict[str, Any]:
         """Train where that is not finished, embed and register where that is not."""
@@ -130,26 +114,29 @@ class Job:
 
         start = origin_of(self.weights)
         network = self._network(start)
-        warnings = what_it_saw(self.project, start, self.seen, self.weights, starting=True)
-        frame = self._frame(network, start)
+        warnings = what_it_saw(self.project, start, self.seen, self.weights)
+        frame = frame_of(network, self.how, start)
         heads = self._heads(network)
-        if not self.network_file.is_file():
+        if not self.run.finished:
             fill(network, self.weights)
             if not any(True for _ in network.network.parameters()):
                 raise FinblendError(f"--backbone {self.backbone}: has no parameters to train")
-            self._fit(network, heads, frame, progress)
-        filled = fill(network, str(self.folder))
+            self._fit(network, heads, frame, start, progress)
+        filled = fill(network, str(self.run.path))
+        if filled.origin is None or filled.origin.run != hash_of(self._facts()["what"]):
+            raise FinblendError(f"{self.run.network_file}: is the network of another run; use --replace")
         report = {
             "seen": str(self.seen),
-            "folder": str(self.folder),
+            "folder": str(self.run.path),
             "photos": len(self.trainees.files),
             "classes": len(self.trainees.classes),
             "pseudo": self.trainees.pseudo,
-            "curve": read_curve(self.folder / CURVE_FILE),
-            "warnings": warnings,
+            "curve": read_curve(self.run.path / CURVE_FILE),
+            "warnings": warnings + self.unlike(),
         }
         store = self.project.stores().get(self.model, {}).get(str(self.seen))
         how = dataclasses.replace(self.how, resize=frame.resize)
+        replace = replace or self.run.replaces
         if store is not None and not replace and store.manifest.weights_sha256 == filled.sha256:
             # what is registered stays; views that it lacks are added
             there = store.views
@@ -158,49 +145,42 @@ class Job:
                 return report | {"registered": "before"}
             how = dataclasses.replace(how, views=lacking)
         extraction = Extraction(self.project, self.model, self.seen, network, self.backbone, filled, self.photos, how)
-        predict = self._predictor(load_heads(self.folder, heads))
-        return report | extraction.to_shelf(replace=replace, predict=predict, progress=progress) | {"registered": "now"}
+        predict = self._predictor(load_heads(self.run.path, heads))
+        told = extraction.to_shelf(replace=replace, predict=predict, progress=progress)
+        self.run.replaced()
+        return report | told | {"registered": "now"}
 
     def _facts(self) -> dict[str, Any]:
         """All that decides the result: a run goes on only with the same."""
         from backbones.weights import HUB, RANDOM
+        from backbones.weights.saved import NETWORK_FILE
 
         path = Path(self.weights)
-        file = path / "network.safetensors" if path.is_dir() else path
-        labels = {"individuals": self.trainees.individuals.tolist(), "classes": self.trainees.classes}
-        facts = {
+        file = path / NETWORK_FILE if path.is_dir() else path
+        trainees = self.trainees
+        boxes = [[None if box is None else dataclasses.astuple(box) for box in crop] for crop in trainees.boxes]
+        stamps = [(Path(file).name, *self.photos.stamp(file)) for file in trainees.files]
+        labels = [trainees.individuals.tolist(), trainees.species.tolist(), trainees.classes]
+        what = {
             "backbone": self.backbone,
             "weights": self.weights if self.weights in (HUB, RANDOM) else sha256_of(file),
             "size": self.size,
             "resize": self.how.resize,
             "normalise": self.normalise,
             "recipe": dataclasses.asdict(self.recipe),
-            "catalogue": catalogue_marks(self.project),
-            "photos": [Path(file).name for file in self.trainees.files],
-            "labels": labels,
-            "boxes": [
-                [None if box is None else dataclasses.astuple(box) for box in crop] for crop in self.trainees.boxes
-            ],
-            "devices": self.devices,
-            "precision": self._precision(),
+            # what is long is kept as its hash
+            "photos": hash_of(stamps),
+            "labels": hash_of(labels),
+            "boxes": hash_of(boxes),
         }
-        # what is long is kept as its hash
-        for name in ("photos", "labels", "boxes"):
-            facts[name] = _hash(facts[name])
+        facts = {"what": what, "machine": {"devices": self.devices, "precision": self._precision()}}
         return dict(json.loads(json.dumps(facts)))
 
     def _network(self, start: Origin | None) -> Backbone:
         from backbones.adapters import build_backbone
 
         size = self.size or (None if start is None else (start.height, start.width))
-        return normalised(build_backbone(self.backbone, size), self.normalise)
-
-    def _frame(self, network: Backbone, start: Origin | None) -> Frame:
-        from backbones.photos import Frame
-
-        resize = self.how.resize or (start.resize if start else "squash")
-        red, green, blue = (round(255 * value) for value in network.mean)
-        return Frame(network.height, network.width, resize, fill=(red, green, blue))
+        return normalised(build_backbone(self.backbone, size), self.normalise, start)
 
     def _heads(self, network: Backbone) -> dict[str, nn.Module]:
         from backbones.training.heads import heads_for
@@ -218,12 +198,13 @@ class Job:
         network: Backbone,
         heads: dict[str, nn.Module],
         frame: Frame,
+        start: Origin | None,
         progress: Progress | None,
     ) -> None:
         from backbones.extraction.forward import device_of
         from backbones.training.fit import Machine, fit
         from backbones.training.samples import TrainingPhotos
-        from backbones.weights import Origin
+        from backbones.weights import Origin, label_marks
         from ensemble.watching import fold_watch
 
         device = device_of(self.how.device)
@@ -241,16 +222,27 @@ class Job:
         )
         measure = None
         if self.watch and self.seen.fold is not None:
-            batch = self.how.batch_size or 32
+            batch = self.how.batch_size or BATCH[device.type]
             measure = fold_watch(
                 self.project, self.seen.fold, self.photos, network, frame, self.watch,
                 device=device, precision=self.how.precision, batch=batch, workers=workers,
             )  # fmt: skip
-        marks = catalogue_marks(self.project)
-        origin = Origin(self.backbone, frame.height, frame.width, frame.resize, str(self.seen), **marks)
+        before = start.labels.split() if start else []
+        individuals = [self.trainees.classes[index] for index in self.trainees.individuals]
+        origin = Origin(
+            backbone=self.backbone,
+            height=frame.height,
+            width=frame.width,
+            resize=frame.resize,
+            mean=" ".join(map(repr, network.mean)),
+            std=" ".join(map(repr, network.std)),
+            seen=str(self.seen),
+            run=hash_of(self._facts()["what"]),
+            labels=" ".join(sorted({*before, *label_marks(self.trainees.images, individuals)})),
+        )
         what = f"training {self.seen}"
         tell = None if progress is None else (lambda done, total: progress(what, done, total))
-        if not fit(self.folder, network, heads, photos, self.recipe, machine, origin, watch=measure, tell=tell):
+        if not fit(self.run.path, network, heads, photos, self.recipe, machine, origin, watch=measure, tell=tell):
             # with several devices, the first process alone goes on
             raise SystemExit(0)
 
@@ -272,15 +264,3 @@ class Job:
             return head_predictions(views, heads, self.recipe.head.scale), {CLASSES_FILE: classes}
 
         return predict
-
-
-def _leaves(value: Any, name: str = "") -> dict[str, Any]:
-    """Values by their dotted names."""
-    if not isinstance(value, dict):
-        return {name: value}
-    prefix = f"{name}." if name else ""
-    return {leaf: held for key, inner in value.items() for leaf, held in _leaves(inner, prefix + key).items()}
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

@@ -6,6 +6,7 @@ The fold's labels measure the network; nothing is chosen by them, neither an epo
 from __future__ import annotations
 
 import copy
+import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,7 @@ def fold_map5(embeddings: np.ndarray, labels: np.ndarray, folds: np.ndarray, fol
     gallery = folds != fold
     known = ~gallery & (gallery_photos(labels, folds) > 0)
     if not known.any():
-        return 0.0
+        return float("nan")
     space = Space(((embeddings[known],),), ((embeddings[gallery],),))
     near = labels[gallery][top_k(space, min(NEAREST, int(gallery.sum()))).index]
     ranked = [list(dict.fromkeys(str(label) for label in row))[:5] for row in near.tolist()]
@@ -76,8 +77,6 @@ def fold_watch(
     def watch(epoch: int, network: nn.Module) -> dict[str, float]:
         if epoch % every:
             return {}
-        import dataclasses
-
         # a copy: measuring folds batch norms and leaves the training mode
         still = dataclasses.replace(backbone, network=copy.deepcopy(network))
         with tempfile.TemporaryDirectory() as folder:
@@ -96,6 +95,6 @@ def fold_watch(
         score = fold_map5(
             extracted.views["orig"][readable], catalogue.labels[readable], catalogue.folds[readable], fold
         )
-        return {"map5_known": score}
+        return {} if np.isnan(score) else {"map5_known": score}
 
     return watch

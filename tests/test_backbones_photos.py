@@ -353,7 +353,7 @@ def test_one_decode_serves_all_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert show(path, [], Frame(16, 16)).pixels.shape == (0, 16, 16, 3)
 
 
-def test_jitter_moves_boxes_and_leaves_whole_photos(tmp_path: Path) -> None:
+def test_jitter_moves_boxes_and_crops_whole_photos(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     scene().save(path)
 
@@ -363,8 +363,8 @@ def test_jitter_moves_boxes_and_leaves_whole_photos(tmp_path: Path) -> None:
         return pixels
 
     np.testing.assert_array_equal(drawn(3), drawn(3))
-    np.testing.assert_array_equal(drawn(3)[0], drawn(4)[0])
-    assert apart(drawn(3)[1], drawn(4)[1]) > 0.5
+    for which in (0, 1):
+        assert apart(drawn(3)[which], drawn(4)[which]) > 0.5
 
 
 def test_frames_and_boxes_travel_to_workers(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from backbones.weights import Origin, read_state
 from cv.errors import FinblendError
 
 SIDE, EPOCHS, PEOPLE = 32, 3, 6
-ORIGIN = Origin("timm:test_efficientnet", SIDE, SIDE, "squash", "fold-0", "labels", "images")
+ORIGIN = Origin("timm:test_efficientnet", SIDE, SIDE, "squash", "0 0 0", "1 1 1", "fold-0", "run", "labels")
 torch.set_num_threads(1)
 
 

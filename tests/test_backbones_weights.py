@@ -22,7 +22,7 @@ from backbones.weights import Origin, fill, origin_of, read_state, save_network
 from cv import FinblendError
 
 SIZE = (64, 64)
-ORIGIN = Origin("timm-gem:test_efficientnet", 64, 96, "squash", "fold-2", "ab" * 32, "cd" * 32)
+ORIGIN = Origin("timm-gem:test_efficientnet", 64, 96, "squash", "0.5 0.5 0.5", "1 1 1", "fold-2", "ab" * 32, "cd ef")
 State = dict[str, Tensor]
 
 
@@ -183,7 +183,16 @@ def test_a_network_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["", "{", "[]", "null", '"text"', json.dumps({**asdict(ORIGIN), "height": "64"}), json.dumps({"backbone": "b"})],
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '"text"',
+        json.dumps({**asdict(ORIGIN), "height": "64"}),
+        json.dumps({**asdict(ORIGIN), "mean": "1 2"}),
+        json.dumps({"backbone": "b"}),
+    ],
 )
 def test_a_broken_header_is_refused(tmp_path: Path, header: str) -> None:
     path = tmp_path / "w.safetensors"

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from PIL import Image
 
 from backbones.store import Seen, Store
@@ -43,6 +44,12 @@ def finblend(*arguments: object, code: int = 0) -> Done:
     if code:
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     return done
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """As many as in the process that is started: sums differ in the last bit with the number of threads."""
+    torch.set_num_threads(1)
 
 
 class Photos:
@@ -96,8 +103,6 @@ def test_the_store_holds_every_photo_and_says_how_it_was_made(photos: Photos) ->
 
 
 def test_embeddings_are_those_of_the_network_itself(photos: Photos) -> None:
-    import torch
-
     from backbones.adapters import build_backbone
 
     photos.embed("tiny", "--frozen", "--views", "hflip", "--precision", "float32", "--workers", "0")
@@ -117,7 +122,9 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path: Path) -> No
     options = ["--frozen", "--batch-size", "4", "--workers", "1", "--precision", "float32"]
     photos.embed("whole", *options)
     command = [FINBLEND, "embed", str(photos.project), "killed", *TINY, "--images", str(photos.images), *options]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    running = subprocess.Popen(
+        command, stderr=subprocess.PIPE, start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     kept = photos.project / "cache" / "embed" / "killed-frozen"
     for _ in range(3000):
         if len(list(kept.glob("*/batch-*.npz"))) >= 5 or running.poll() is not None:
@@ -217,6 +224,21 @@ def test_one_network_cannot_have_seen_two_things(photos: Photos) -> None:
     line = photos.embed("other", "--full", "--workers", "0", code=1).stderr
     assert "the same weights are registered as tiny frozen" in line
     assert not photos.store("other", str(Seen("full"))).folder.exists()
+
+
+def test_a_file_is_the_photo_of_one_name_only(tmp_path: Path) -> None:
+    photos = Photos(tmp_path)
+    table = pl.read_csv(tmp_path / "train.csv").with_columns(pl.col("image").replace("tr001.jpg", "tr000.png"))
+    table.write_csv(tmp_path / "again.csv")
+    (photos.images / "tr002.jpg").unlink()
+    (photos.images / "tr002.jpg").symlink_to("nowhere")
+    photos.project = tmp_path / "P2"
+    files = ["--train", tmp_path / "again.csv", "--test", tmp_path / "sample.csv", "--folds", "3"]
+    finblend("init", photos.project, *files)
+    problems = json.loads(photos.embed("tiny", "--frozen", "--workers", "0", "--json").stdout)["problems"]
+    assert problems.keys() == {"tr000.png", "tr002.jpg"}
+    assert problems["tr000.png"].startswith("ambiguous")
+    assert problems["tr002.jpg"].startswith("missing")
 
 
 @pytest.mark.parametrize(

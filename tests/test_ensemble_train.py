@@ -115,34 +115,46 @@ def test_a_folds_own_labels_are_never_seen(world: World, tmp_path: Path) -> None
     assert main(other.line("--folds", "0,1", "--watch", 1)) == 0
     assert same(other.tensors("fold-0"), world.tensors("fold-0"))
     assert not same(other.tensors("fold-1"), world.tensors("fold-1"))
-    origins = [read_state(each.run("fold-0"))[1] for each in (world, other)]
-    assert origins[0] != origins[1]
+    # nor does the network's own word know of them
+    mine_told, theirs_told = (read_state(each.run("fold-0"))[1] for each in (world, other))
+    assert mine_told is not None
+    assert theirs_told is not None
+    assert mine_told.labels == theirs_told.labels
 
 
 def test_a_trained_network_cannot_be_passed_off_as_another(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     run = world.run("fold-0")
     line = ["embed", str(world.project), "e", "--backbone", "timm:test_efficientnet", "--images", str(world.photos)]
     for weights in (run, run / "network.safetensors"):
-        for flags, said in ((["--frozen"], "frozen"), (["--fold", "1"], "fold-1"), (["--full"], "full")):
+        for flags, said in ((["--frozen"], "26 labels that a frozen"), (["--fold", "1"], "13 labels that a fold-1")):
             told = refused([*line, "--weights", str(weights), *flags], capsys)
-            assert told == f"--weights {weights}: was trained as fold-0 of this catalogue, not as {said}"
+            assert told.startswith(f"--weights {weights}: was trained as fold-0 and has seen {said} network has not")
+    assert "already registered" in refused([*line[:2], "m", *line[3:], "--weights", str(run), "--fold", "0"], capsys)
     start = ["--weights", run, "--folds"]
     told = refused(world.line(*start, "1", model="n"), capsys)
-    assert told == f"--weights {run}: was trained as fold-0 of this catalogue, not as fold-1"
+    assert "has seen 13 labels that a fold-1 network has not" in told
     # of several folds none is begun
     assert refused(world.line(*start, "0,1", model="n"), capsys) == told
     assert not world.run("fold-0", "n").exists()
 
 
-def test_other_folds_of_the_same_photos_are_no_way_round(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    other = World(tmp_path / "other", permuted=True)
-    run = world.run("fold-0")
-    told = refused(other.line("--weights", run, "--folds", "0"), capsys)
-    assert told == (
-        f"--weights {run}: was trained on these photos with other labels or folds; it can only be --full here"
-    )
+def test_a_grown_catalogue_is_no_way_round(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Next season the catalogue has other photos, too, and other folds; what was seen is seen."""
+    table = pl.read_csv(world.folder / "train.csv")
+    table.filter(pl.col("image") != "tr40.jpg").drop("fold").write_csv(tmp_path / "train.csv")
+    project, run = tmp_path / "P", world.run("fold-0")
+    files = ["--train", str(tmp_path / "train.csv"), "--test", str(world.folder / "sample.csv")]
+    assert main(["init", str(project), *files, "--folds", "3"]) == 0
+    line = ["embed", str(project), "e", "--backbone", "timm:test_efficientnet", "--images", str(world.photos)]
+    for flags in (["--frozen"], ["--fold", "0"], ["--fold", "1"], ["--fold", "2"]):
+        assert "was trained as fold-0 and has seen" in refused([*line, "--weights", str(run), *flags], capsys)
+    # a network that starts from it inherits what it has seen
+    start = ["--weights", str(run), "--images", str(world.photos), "--backbone", "timm:test_efficientnet"]
+    assert main(["train", str(project), "n", *start, "--folds", "full", "--epochs", "1", "--workers", "0"]) == 0
+    seen = [read_state(each)[1] for each in (run, project / "runs" / "n" / "full")]
+    assert seen[0] is not None
+    assert seen[1] is not None
+    assert set(seen[0].labels.split()) < set(seen[1].labels.split())
 
 
 def pseudo_file(world: World, name: str, seen: str | None) -> Path:

@@ -19,7 +19,12 @@ from ensemble import Project
 from ensemble.cli import main
 
 FINBLEND = Path(sys.executable).with_name("finblend")
-torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """As many as in the processes that are started: sums differ in the last bit with the number of threads."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -59,6 +59,12 @@ def build_backbone(name: str, size: tuple[int, int] | None = None) -> Backbone:
     return backbone
 
 
+def provider_of(name: str) -> str:
+    """The installed package, with its version, that provides a backbone."""
+    distribution = _door(name.partition(":")[0]).dist
+    return "" if distribution is None else f"{distribution.name} {distribution.version}"
+
+
 def _door(family: str) -> EntryPoint:
     doors = {door.value: door for door in entry_points(group=ENTRY_POINTS, name=family)}
     if not doors:

@@ -8,6 +8,9 @@ from backbones.adapters.contract import Backbone
 from backbones.vision import load
 from cv.errors import FinblendError
 
+EMBEDDING = 512
+WIDEST = 16384
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -65,6 +68,16 @@ def argument_of(name: str, what: str) -> str:
     if not argument:
         raise FinblendError(f"--backbone {name}: must be {name.partition(':')[0]}:{what}")
     return argument
+
+
+def width_of(name: str) -> tuple[str, int]:
+    """Split `NAME` or `NAME:WIDTH` into the name and the width of the embedding."""
+    family, colon, width = name.partition(":")
+    if not colon:
+        return family, EMBEDDING
+    if not width.isdecimal() or not 2 <= int(width) <= WIDEST:
+        raise FinblendError(f"--backbone {name}: 2 <= width <= {WIDEST} must hold after the colon, but got '{width}'")
+    return family, int(width)
 
 
 def _first_line(error: Exception) -> str:

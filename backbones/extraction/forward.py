@@ -83,7 +83,9 @@ class Forward:
                 raise FinblendError(
                     f"{len(photos)} photos at once are too many for the memory of {self.device}; lower --batch-size"
                 ) from None
-            except RuntimeError as error:
+            except FinblendError:
+                raise
+            except (RuntimeError, ValueError, TypeError, AssertionError) as error:
                 reason = (str(error).strip().splitlines() or ["no reason given"])[0]
                 raise FinblendError(
                     f"the network does not run on photos of {photos.shape[2]}x{photos.shape[3]} ({reason})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -74,7 +74,17 @@ def find_photos(names: Sequence[str], folders: Sequence[Path], paths: Sequence[s
             found.missing.append(name)
         elif len(matches) > 1:
             found.ambiguous[name] = matches
+    _part_shared(found, list(names))
     return found
+
+
+def _part_shared(found: Found, names: list[str]) -> None:
+    """A file that several names lead to is that of the name it carries; to the others it is none of theirs."""
+    counts = Counter(file for file in found.files if file is not None)
+    for position, file in enumerate(found.files):
+        if file is not None and counts[file] > 1 and PurePosixPath(names[position]).name != file.name:
+            found.files[position] = None
+            found.ambiguous[names[position]] = [file]
 
 
 @dataclass

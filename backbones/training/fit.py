@@ -201,7 +201,15 @@ def fit(
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            trainer.fit(module, loader, ckpt_path=last, weights_only=True)
+            try:
+                trainer.fit(module, loader, ckpt_path=last, weights_only=True)
+            except torch.OutOfMemoryError:
+                raise FinblendError(
+                    "the photos of a step are too many for the device's memory; lower --batch-size"
+                ) from None
+            except FinblendError as error:
+                # what a worker raises comes with its traceback; the line is its end
+                raise FinblendError(str(error).strip().rpartition("FinblendError: ")[2]) from None
     if trainer.interrupted:
         raise KeyboardInterrupt
     if not trainer.is_global_zero:

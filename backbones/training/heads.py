@@ -37,9 +37,11 @@ def _width(backbone: Backbone) -> int:
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         try:
             embedded = backbone.network.eval()(torch.zeros(1, 3, backbone.height, backbone.width))
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, AssertionError) as error:
             reason = (str(error).strip().splitlines() or ["no reason given"])[0]
             raise FinblendError(
                 f"the network does not run on photos of {backbone.height}x{backbone.width} ({reason})"
             ) from None
+    if embedded.ndim != 2:
+        raise FinblendError(f"a backbone must map photos to (B, D), but gave {list(embedded.shape)}")
     return int(embedded.shape[1])

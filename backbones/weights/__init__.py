@@ -1,6 +1,6 @@
 """Weights: files, finblend's own training runs, timm's hub."""
 
 from backbones.weights.fill import HUB, RANDOM, Filled, fill, origin_of
-from backbones.weights.saved import Origin, read_state, save_network
+from backbones.weights.saved import Origin, label_marks, read_state, save_network
 
-__all__ = ["HUB", "RANDOM", "Filled", "Origin", "fill", "origin_of", "read_state", "save_network"]
+__all__ = ["HUB", "RANDOM", "Filled", "Origin", "fill", "label_marks", "origin_of", "read_state", "save_network"]

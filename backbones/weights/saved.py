@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -32,21 +33,50 @@ class Origin:
     height, width : int
         Size that photos were shown at.
     resize : str
+    mean, std : str
+        Its normalisation: three numbers with spaces between.
     seen : str
-        `str(Seen)`: the labels it was trained on.
+        `str(Seen)`: what it was trained as.
+    run : str
+        Hash of all that decided the training.
     labels : str
-        Hash of the labels and folds it was trained with.
-    images : str
-        Hash of the names of the photos that they are of.
+        Short hashes of every labelled photo that it, or a network it started from, was trained on, with spaces between;
+        see `label_marks`.
     """
 
     backbone: str
     height: int
     width: int
     resize: str
+    mean: str
+    std: str
     seen: str
+    run: str
     labels: str
-    images: str
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Mean and std."""
+        (m1, m2, m3), (s1, s2, s3) = (map(float, text.split()) for text in (self.mean, self.std))
+        return (m1, m2, m3), (s1, s2, s3)
+
+
+IMAGE_DIGITS = 12
+
+
+def label_marks(images: Iterable[str], individuals: Iterable[str]) -> list[str]:
+    """Short hash of each photo's name, then of its name with its label: 48 bits each, which give nothing away.
+
+    Examples
+    --------
+    >>> one, renamed = label_marks(["a.jpg", "a.jpg"], ["rosa", "luna"])
+    >>> one[:IMAGE_DIGITS] == renamed[:IMAGE_DIGITS], one == renamed
+    (True, False)
+    """
+    return [
+        "".join(hashlib.sha256(text.encode()).hexdigest()[:IMAGE_DIGITS] for text in (image, f"{image}\n{individual}"))
+        for image, individual in zip(images, individuals, strict=True)
+    ]
 
 
 def save_network(path: Path, network: nn.Module, origin: Origin) -> None:
@@ -107,7 +137,9 @@ def _origin(text: str, path: Path) -> Origin:
         for field in fields(Origin):
             if type(values[field.name]).__name__ != field.type:
                 raise TypeError(f"{field.name} must be {field.type}, but is {values[field.name]!r}")
-        return Origin(**values)
+        origin = Origin(**values)
+        _ = origin.normalisation
+        return origin
     except (ValueError, KeyError, TypeError) as error:
         raise FinblendError(f"{path}: says that finblend wrote it, but its header is broken ({error})") from None
 
@@ -116,9 +148,9 @@ def _from_checkpoint(path: Path) -> dict[str, Tensor]:
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, ... of its own mood
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        # torch's own words advise to unpickle
         raise FinblendError(
-            f"{path}: cannot be read without unpickling ({reason}); save its state_dict as safetensors"
+            f"{path}: cannot be read without unpickling ({type(error).__name__}); save its state_dict as safetensors"
         ) from None
     return _tensors(value)
 

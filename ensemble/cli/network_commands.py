@@ -135,7 +135,11 @@ def train(
     ] = None,
     pseudo_min: Annotated[float, typer.Option(metavar="C", help="Least confidence of a pseudo-label.")] = 0.0,
     watch: Annotated[
-        int, typer.Option(metavar="N", help="Every N epochs measure the fold's own photos, for the curve only.")
+        int,
+        typer.Option(
+            metavar="N",
+            help="Every N epochs measure the fold's own photos, for the curve only (not of --ema's weights).",
+        ),
     ] = 0,
     views: photo.Views = "orig,hflip",
     boxes: photo.Boxes = None,
