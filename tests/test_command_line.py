@@ -160,7 +160,10 @@ def test_ctrl_c_keeps_the_best_so_far_and_the_next_tune_goes_on(small: Small, tm
     done("init", project, "--train", small.train_csv, "--test", small.sample_csv)
     done("register", project, "m", "--frozen", "--train", path, "--test", path)
     line = [FINBLEND, "tune", project, "--trials", "1000000", "--new-share", "0.15", "--json"]
+    # a suite that was started in the background hands on that Ctrl-C is ignored
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     running = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     journal, deadline = project / "study.journal", time.monotonic() + 60
     while not (journal.is_file() and journal.read_bytes().count(b"\n") > 100):
         assert time.monotonic() < deadline
