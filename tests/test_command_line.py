@@ -178,19 +178,3 @@ def test_ctrl_c_keeps_the_best_so_far_and_the_next_tune_goes_on(small: Small, tm
     again = json.loads(done("tune", project, "--trials", "2", "--new-share", "0.15", "--json"))
     assert (again["trials"], again["new_trials"]) == (report["trials"] + 2, 2)
     assert again["map5"] >= report["map5"]
-
-
-def test_the_demo_runs_and_reports_on_the_answers_it_holds_back(tmp_path: Path) -> None:
-    report = json.loads(done("demo", "d", "--individuals", 60, "--trials", 3, "--json", cwd=tmp_path))
-    assert report["gain"] == pytest.approx(report["blend"] - report["best_single"])
-    assert 0.5 < report["blend"] <= 1.0
-    data = tmp_path / "d" / "data"
-    done("check", tmp_path / "d" / "submission.csv", "--sample", data / "sample_submission.csv")
-    answers = pl.read_csv(data / "answers.csv")
-    said = pl.read_csv(tmp_path / "d" / "submission.csv")["predictions"].str.split(" ").to_list()
-    from cv import map5
-
-    assert map5(said, answers["answer"].to_list()) == pytest.approx(report["blend"])
-    found = finblend("demo", "d", "--individuals", 60, cwd=tmp_path)
-    assert found.returncode == 1
-    assert "already exists" in found.stderr

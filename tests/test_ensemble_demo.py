@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 from PIL import Image
 
+from cv import map5
 from ensemble.cli import main
 
 
@@ -23,6 +25,10 @@ def test_the_demo_runs_from_photos_to_scored_answers(tmp_path: Path, capsys: pyt
         with Image.open(sheet) as image:
             assert image.format == "PNG"
             assert min(image.size) > 200
+    # the figure is that of the file that was written
+    answers = pl.read_csv(folder / "data" / "answers.csv")
+    said = pl.read_csv(report["submission"])["predictions"].str.split(" ").to_list()
+    assert map5(said, answers["answer"].to_list()) == pytest.approx(report["blend"])
     assert main(["check", report["submission"], "--sample", str(folder / "data" / "sample_submission.csv")]) == 0
 
 
