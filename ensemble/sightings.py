@@ -102,7 +102,8 @@ def sightings_of(
             f"--images {where}: none of the catalogue's {len(names)} photos is there (such as {names[0]})"
         )
     problems = dict.fromkeys(found.missing, "missing")
-    gone = [name for name, file in zip(names, found.files, strict=True) if file is not None and not file.is_file()]
+    files = [str(file) if file is not None and file.is_file() else None for file in found.files]
+    gone = [name for name, file, old in zip(names, files, found.files, strict=True) if file is None and old is not None]
     problems |= dict.fromkeys(gone, "missing: a link that leads nowhere")
     problems |= {name: f"ambiguous: {shown(files, 2)}" for name, files in found.ambiguous.items()}
     named: dict[str, dict[str, Box]] = {}
@@ -114,7 +115,6 @@ def sightings_of(
             raise FinblendError(f"--boxes {spec}: {min(twice)}: has a box in another file, too")
         named[crop] |= told
     lists = [[table.get(name) for name in names] for table in named.values()] or [[None] * len(names)]
-    files = [str(file) if file is not None and file.is_file() else None for file in found.files]
     return Sightings(names, files, problems, [crop for crop in named if crop], lists, list(map(str, boxes)))
 
 

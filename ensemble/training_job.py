@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,17 +86,17 @@ class Job:
         run = self.run
         if replace or not run.path.exists():
             place_for(self.project, self.model, self.seen, replace=replace)
-            run.begin(self._facts(), replace)
+            run.begin(self._facts, replace)
             return
         store = self.project.stores().get(self.model, {}).get(str(self.seen))
         mine = store is not None and run.finished and store.manifest.weights_sha256 == sha256_of(run.network_file)
         if not mine:
             place_for(self.project, self.model, self.seen, replace=run.replaces)
-        run.refuse_other(self._facts())
+        run.refuse_other(self._facts)
 
     def unlike(self) -> list[str]:
         """Warn of other networks of this model that are trained otherwise: the blend takes them for one model."""
-        mine = self._facts()["what"]
+        mine = self._facts["what"]
         told = []
         for file in sorted(self.run.path.parent.glob(f"*/{RUN_FILE}")):
             theirs = read_json(file).get("what", {})
@@ -123,7 +124,7 @@ class Job:
                 raise FinblendError(f"--backbone {self.backbone}: has no parameters to train")
             self._fit(network, heads, frame, start, progress)
         filled = fill(network, str(self.run.path))
-        if filled.origin is None or filled.origin.run != hash_of(self._facts()["what"]):
+        if filled.origin is None or filled.origin.run != hash_of(self._facts["what"]):
             raise FinblendError(f"{self.run.network_file}: is the network of another run; use --replace")
         report = {
             "seen": str(self.seen),
@@ -150,6 +151,7 @@ class Job:
         self.run.replaced()
         return report | told | {"registered": "now"}
 
+    @cached_property
     def _facts(self) -> dict[str, Any]:
         """All that decides the result: a run goes on only with the same."""
         from backbones.weights import HUB, RANDOM
@@ -237,7 +239,7 @@ class Job:
             mean=" ".join(map(repr, network.mean)),
             std=" ".join(map(repr, network.std)),
             seen=str(self.seen),
-            run=hash_of(self._facts()["what"]),
+            run=hash_of(self._facts["what"]),
             labels=" ".join(sorted({*before, *label_marks(self.trainees.images, individuals)})),
         )
         what = f"training {self.seen}"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from backbones.adapters.contract import Backbone
 from backbones.vision import load
 from backbones.weights.lite import is_lite, timm_names
-from backbones.weights.saved import NETWORK_FILE, Origin, read_state
+from backbones.weights.saved import NETWORK_FILE, Origin, read_origin, read_state
 from cv.errors import FinblendError, shown
 from cv.files import sha256_of
 
@@ -84,7 +84,7 @@ def fill(backbone: Backbone, weights: str) -> Filled:
 
 def origin_of(weights: str) -> Origin | None:
     """What weights say of themselves, where finblend trained them."""
-    return None if weights in (HUB, RANDOM) else read_state(Path(weights))[1]
+    return None if weights in (HUB, RANDOM) else read_origin(Path(weights))
 
 
 def _load(part: nn.Module, wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], weights: str) -> None:

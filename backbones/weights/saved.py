@@ -103,6 +103,21 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], Origin | None]:
     FinblendError
         If it cannot be read, holds no tensors, or could only be read by unpickling.
     """
+    path = _file_of(path)
+    state, origin = _from_safetensors(path) if path.suffix == ".safetensors" else (_from_checkpoint(path), None)
+    if not state:
+        raise FinblendError(f"{path}: holds no tensors")
+    return state, origin
+
+
+def read_origin(path: Path) -> Origin | None:
+    """What weights say of themselves, from the header alone; None where finblend did not write them."""
+    path = _file_of(path)
+    return _from_safetensors(path, tensors=False)[1] if path.suffix == ".safetensors" else None
+
+
+def _file_of(path: Path) -> Path:
+    """The file itself, or that of a finished training run."""
     if path.is_dir():
         inside = path / NETWORK_FILE
         if not inside.is_file():
@@ -112,18 +127,15 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], Origin | None]:
         path = inside
     if not path.is_file():
         raise FinblendError(f"{path}: no such file")
-    state, origin = _from_safetensors(path) if path.suffix == ".safetensors" else (_from_checkpoint(path), None)
-    if not state:
-        raise FinblendError(f"{path}: holds no tensors")
-    return state, origin
+    return path
 
 
-def _from_safetensors(path: Path) -> tuple[dict[str, Tensor], Origin | None]:
+def _from_safetensors(path: Path, tensors: bool = True) -> tuple[dict[str, Tensor], Origin | None]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            state = {name: file.get_tensor(name) for name in file.keys() if tensors}  # noqa: SIM118 - not a mapping
             told = (file.metadata() or {}).get(_KEY)
     except (SafetensorError, OSError) as error:
         raise FinblendError(f"{path}: cannot be read as safetensors ({error})") from None
