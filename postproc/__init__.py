@@ -1,7 +1,8 @@
 """Embeddings to ranked names: exact neighbours, evidence, ranking, species, decision. Arrays in, arrays out."""
 
 from postproc.decision import NEW, Decision, decide, sweep
-from postproc.evidence import Evidence, Gallery, build_evidence, join_evidence
+from postproc.evidence import Evidence, Gallery, build_evidence
+from postproc.join import join_evidence
 from postproc.knn import NOBODY, Neighbours, Space, top_k
 from postproc.rank import Ranking, rank
 from postproc.species import given_species, species_doubt, vote_species

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cv.errors import FinblendError
-from cv.metrics import MAX_NAMES, average_precisions
+from cv.metrics import MAX_NAMES
 from postproc.knn import NOBODY
 from postproc.rank import Ranking
+from postproc.trial_kernels import NO_HIT, STRANGER, best_interval, collect_events
 
 NEW = -2
 RULES = ("A", "B")
@@ -100,21 +101,55 @@ def sweep(ranking: Ranking, truth: np.ndarray, weights: np.ndarray, rule: str) -
     map5 : float
         Its score on these very photos.
     """
-    ranking = ranking.first(MAX_NAMES)
-    start = average_precisions(decide(ranking, Decision(rule, -np.inf)), truth)
-    value, change = _events(ranking, truth, weights, rule)
-    if not len(value):
-        return Decision(rule, 0.0), float(start @ weights)
-    order = np.argsort(value, kind="stable")
-    value, change = value[order], change[order]
-    # a threshold t is past the events with value < t, so MAP@5 is constant on each (lower, upper]
-    edges, first = np.unique(value, return_index=True)
-    total = float(start @ weights) + np.append(0.0, np.cumsum(change)[np.append(first[1:], len(value)) - 1])
-    lower, upper = np.append(-np.inf, edges), np.append(edges, np.inf)
-    good = np.flatnonzero(total >= total.max() - 1e-12)
-    inner = np.isfinite(lower[good]) & np.isfinite(upper[good])
-    chosen = int(good[int(np.where(inner, upper[good] - lower[good], -1.0).argmax())])
-    return Decision(rule, _between(float(lower[chosen]), float(upper[chosen]))), float(total[chosen])
+    best = ranking.first(MAX_NAMES)
+    score = np.full((len(truth), MAX_NAMES), -np.inf, dtype=np.float32)
+    score[:, : best.score.shape[1]] = best.score
+    hit = (best.individual == truth[:, None]) & (best.individual != NOBODY)
+    place = np.where(truth == NEW, STRANGER, np.where(hit.any(axis=1), hit.argmax(axis=1), NO_HIT))
+    names = (best.individual != NOBODY).sum(axis=1)
+    return Sweep(len(truth)).solve(rule, score, names, place, weights)
+
+
+class Sweep:
+    """The exact threshold again and again for as many photos, in the same arrays.
+
+    Parameters
+    ----------
+    n : int
+    """
+
+    def __init__(self, n: int) -> None:
+        self._keys = np.empty(n * MAX_NAMES, dtype=np.uint64)
+        self._gains = np.empty(n * MAX_NAMES)
+
+    def solve(
+        self, rule: str, score: np.ndarray, names: np.ndarray, place: np.ndarray, weights: np.ndarray
+    ) -> tuple[Decision, float]:
+        """Find the best threshold of one rule.
+
+        Parameters
+        ----------
+        rule : {"A", "B"}
+        score : (n, 5) float32 array
+            Best first; -inf where there is nobody.
+        names : (n,) int array
+            How many names each list has.
+        place : (n,) int array
+            Place of the right name from 0, 5 where it is missing, -1 for strangers.
+        weights : (n,) float array
+
+        Returns
+        -------
+        decision : Decision
+        map5 : float
+        """
+        n, start = collect_events(RULES.index(rule), score, names, place, weights, self._keys, self._gains)
+        if not n:
+            return Decision(rule, 0.0), start
+        keys = self._keys[:n]
+        keys.sort()
+        low, high, reached = best_interval(keys, self._gains, start)
+        return Decision(rule, _between(low, high)), reached
 
 
 def _between(low: float, high: float) -> float:
@@ -125,22 +160,3 @@ def _between(low: float, high: float) -> float:
         return float(np.nextafter(low, np.inf))
     middle = low + (high - low) / 2
     return middle if low < middle <= high else high
-
-
-def _events(ranking: Ranking, truth: np.ndarray, weights: np.ndarray, rule: str) -> tuple[np.ndarray, np.ndarray]:
-    """Scores at which some photo's precision changes when the threshold passes them, and the weighted change."""
-    new = truth == NEW
-    there = ranking.individual != NOBODY
-    hit = (ranking.individual == truth[:, None]) & there
-    reciprocal = np.append(1.0 / np.arange(1, MAX_NAMES + 1), 0.0)
-    step = reciprocal[:-1] - reciprocal[1:]
-    if rule == "A":
-        # only the first place changes hands: NEW and the best name swap places 1 and 2
-        gain = np.zeros(ranking.score.shape)
-        gain[:, 0] = 0.5 * (new & there[:, 0]) - 0.5 * hit[:, 0]
-    else:
-        # NEW moves up one place past each name whose score it passes, and that name moves down one
-        step = step[: ranking.score.shape[1]]
-        gain = np.where(new[:, None], np.where(there, step, 0.0), np.where(hit, -step, 0.0))
-    changes = gain != 0.0
-    return ranking.score[changes].astype(np.float64), (gain * weights[:, None])[changes]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-import numba
 import numpy as np
 
 from cv.errors import FinblendError
+from postproc.evidence_kernels import copy_near, copy_sorted
 from postproc.knn import NOBODY, Neighbours, Space, pair_similarities
 
 
@@ -54,6 +54,8 @@ class Evidence:
     similarity : (photos, columns) float32 array
     horizon : (n, columns) float32 array
         The K-th similarity: no photo outside the candidates exceeds it. -inf where all photos are candidates.
+    species_horizon : (n, columns) float32 array, optional
+        The same for photos of the query's likeliest species, where these were searched too; `horizon` otherwise.
     """
 
     sources: tuple[str, ...]
@@ -65,6 +67,7 @@ class Evidence:
     photo: np.ndarray
     similarity: np.ndarray
     horizon: np.ndarray
+    species_horizon: np.ndarray | None = None
 
     @property
     def n_queries(self) -> int:
@@ -73,7 +76,8 @@ class Evidence:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every array by name, for saving."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sources"}
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sources"}
+        return {name: array for name, array in found.items() if array is not None}
 
 
 def channel_table(views: Mapping[str, Sequence[str]]) -> tuple[np.ndarray, list[tuple[str, int | None]]]:
@@ -120,6 +124,9 @@ def build_evidence(
     gallery: Gallery,
     query_rows: np.ndarray,
     query_group: int | None = None,
+    *,
+    of_species: Mapping[str, Sequence[Neighbours]] | None = None,
+    known: Evidence | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Evidence:
     """Join the sources' neighbours and compute every candidate's similarity in every source.
@@ -133,6 +140,11 @@ def build_evidence(
         Rows of the spaces' queries.
     query_group : int, optional
         The queries' common group, as in `gallery.groups`.
+    of_species : mapping like `nearest`, optional
+        Neighbours within each query's likeliest species: candidates, too.
+    known : Evidence, optional
+        Evidence of the same queries and gallery from some of the same sources with the same views: what it holds is
+        copied rather than computed again.
     progress : callable, optional
         Called with 1 after each column of similarities.
 
@@ -147,67 +159,92 @@ def build_evidence(
         allowed = gallery.groups != query_group
     if not allowed.any():
         raise FinblendError("the gallery is empty: there is no photo to compare with")
-    n_photos = np.bincount(gallery.labels[allowed], minlength=int(gallery.labels.max()) + 1).astype(np.int32)
-    query, photo = _union([near.index for each in nearest.values() for near in each], n)
-    order = np.lexsort((photo, gallery.labels[photo], query))
-    query, photo = query[order], photo[order]
-    label = gallery.labels[photo]
+    searches = [nearest] if of_species is None else [nearest, of_species]
+    query, photo = _union([near.index for search in searches for each in search.values() for near in each], n)
+    query, photo, place = by_individual(query, photo, gallery.labels)
+    query_start = np.searchsorted(query, np.arange(n + 1))
+    similarity = np.full((len(query), len(columns)), np.nan, dtype=np.float32)
+    if known is not None:
+        _copy_known(known, views, columns, place, query_start, place[photo], similarity)
+    horizons = [np.empty((n, len(columns)), dtype=np.float32) for _ in searches]
+    for c, (source, view) in enumerate(columns):
+        own = range(spaces[source].n_views) if view is None else [view]
+        for search in searches:
+            if view is not None:
+                near = search[source][view]
+                copy_near(near.index, near.similarity, place, query_start, place[photo], similarity[:, c])
+        left = np.flatnonzero(np.isnan(similarity[:, c]))
+        values = [pair_similarities(spaces[source], v, query_rows, query[left], photo[left]) for v in own]
+        similarity[left, c] = np.mean(values, axis=0) if view is None else values[0]
+        horizons[0][:, c] = np.mean([_horizon(nearest[source][v], int(allowed.sum())) for v in own], axis=0)
+        if of_species is not None:
+            horizons[1][:, c] = np.mean([of_species[source][v].similarity[:, -1] for v in own], axis=0)
+        if progress is not None:
+            progress(1)
+    return group_candidates(
+        tuple(spaces), channels, query, photo, gallery.labels, allowed, similarity, horizons[0], *horizons[1:]
+    )
+
+
+def by_individual(
+    query: np.ndarray, photo: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sort (query, photo) pairs by query, then individual, then photo; also the place of each photo in that order."""
+    order = np.argsort(labels, kind="stable")
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    key = np.sort(query.astype(np.int64) * len(order) + place[photo])
+    return (key // len(order)).astype(np.int32), order[key % len(order)].astype(np.int32), place
+
+
+def group_candidates(
+    sources: tuple[str, ...],
+    channels: np.ndarray,
+    query: np.ndarray,
+    photo: np.ndarray,
+    labels: np.ndarray,
+    allowed: np.ndarray,
+    similarity: np.ndarray,
+    horizon: np.ndarray,
+    species_horizon: np.ndarray | None = None,
+) -> Evidence:
+    """Evidence of pairs sorted by individual; `allowed` says which gallery photos may be met."""
+    label = labels[photo]
     first = np.ones(len(query), dtype=bool)
     first[1:] = (query[1:] != query[:-1]) | (label[1:] != label[:-1])
     starts = np.flatnonzero(first)
-    similarity = np.empty((len(query), len(columns)), dtype=np.float32)
-    horizon = np.empty((n, len(columns)), dtype=np.float32)
-    for c, (source, view) in enumerate(columns):
-        own = range(spaces[source].n_views) if view is None else [view]
-        values = [pair_similarities(spaces[source], v, query_rows, query, photo) for v in own]
-        similarity[:, c] = np.mean(values, axis=0) if view is None else values[0]
-        horizon[:, c] = np.mean([_horizon(nearest[source][v], int(allowed.sum())) for v in own], axis=0)
-        if progress is not None:
-            progress(1)
+    n_photos = np.bincount(labels[allowed], minlength=int(labels.max()) + 1).astype(np.int32)
     return Evidence(
-        sources=tuple(spaces),
+        sources=sources,
         channels=channels,
-        group_start=np.searchsorted(query[starts], np.arange(n + 1)).astype(np.int64),
+        group_start=np.searchsorted(query[starts], np.arange(len(horizon) + 1)).astype(np.int64),
         individual=label[starts].astype(np.int32),
         gallery_photos=n_photos[label[starts]],
         photo_start=np.append(starts, len(query)).astype(np.int64),
-        photo=photo.astype(np.int32),
+        photo=photo,
         similarity=similarity,
         horizon=horizon,
+        species_horizon=species_horizon,
     )
 
 
-def join_evidence(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evidence:
-    """Put several sets of queries together (the folds of one catalogue), in the order of their rows.
-
-    Parameters
-    ----------
-    parts : sequence of Evidence
-        Of the same sources.
-    rows : sequence of (n_i,) int arrays
-        The place of each query in the result; together 0 .. n - 1.
-    """
-    n = sum(len(r) for r in rows)
-    n_groups = np.concatenate([np.diff(p.group_start) for p in parts])
-    at = np.concatenate(rows)
-    back = np.empty(n, dtype=np.int64)
-    back[at] = np.arange(n)
-    group_start = _concat_starts([p.group_start for p in parts])
-    photo_start = _concat_starts([p.photo_start for p in parts])
-    groups = _ranges(group_start[:-1][back], n_groups[back])
-    n_photos = np.diff(photo_start)
-    photos = _ranges(photo_start[:-1][groups], n_photos[groups])
-    return Evidence(
-        sources=parts[0].sources,
-        channels=parts[0].channels,
-        group_start=np.append(0, np.cumsum(n_groups[back])),
-        individual=np.concatenate([p.individual for p in parts])[groups],
-        gallery_photos=np.concatenate([p.gallery_photos for p in parts])[groups],
-        photo_start=np.append(0, np.cumsum(n_photos[groups])),
-        photo=np.concatenate([p.photo for p in parts])[photos],
-        similarity=np.concatenate([p.similarity for p in parts])[photos],
-        horizon=np.concatenate([p.horizon for p in parts])[back],
-    )
+def _copy_known(
+    known: Evidence,
+    views: Mapping[str, Sequence[str]],
+    columns: Sequence[tuple[str, int | None]],
+    place: np.ndarray,
+    query_start: np.ndarray,
+    pair_place: np.ndarray,
+    similarity: np.ndarray,
+) -> None:
+    """Copy the columns that older evidence of the same queries holds."""
+    _, older = channel_table({name: views[name] for name in known.sources})
+    photo_start = known.photo_start[known.group_start]
+    known_place = place[known.photo]
+    for c, column in enumerate(columns):
+        if column in older:
+            values = known.similarity[:, older.index(column)]
+            copy_sorted(photo_start, known_place, values, query_start, pair_place, similarity[:, c])
 
 
 def _horizon(near: Neighbours, n_allowed: int) -> np.ndarray:
@@ -219,23 +256,8 @@ def _horizon(near: Neighbours, n_allowed: int) -> np.ndarray:
 
 def _union(indices: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
     """Every (query, photo) that stands in any list, once, sorted."""
-    merged = np.sort(np.concatenate(indices, axis=1), axis=1)
+    merged = np.concatenate(indices, axis=1)
+    merged.sort(axis=1)
     keep = merged != NOBODY
     keep[:, 1:] &= merged[:, 1:] != merged[:, :-1]
     return np.repeat(np.arange(n), keep.sum(axis=1)).astype(np.int32), merged[keep]
-
-
-def _concat_starts(starts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.append(0, np.cumsum(np.concatenate([np.diff(s) for s in starts])))
-
-
-@numba.njit(cache=True)
-def _ranges(start: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Concatenate the ranges start[i] : start[i] + length[i]."""
-    out = np.empty(length.sum(), dtype=np.int64)
-    at = 0
-    for i in range(len(start)):
-        for j in range(length[i]):
-            out[at] = start[i] + j
-            at += 1
-    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,15 +29,35 @@ class Ranking:
         -inf where there is nobody.
     photo : (n, m) int32 array
         The gallery photo most like the query, in the blend.
+    bound : (n,) float32 array, optional
+        The most that anybody can score who is not listed, or whose photo among the candidates is not the best: what
+        scores above it is certain. -inf where everything is known, inf where a listed mean lacks photos.
     """
 
     individual: np.ndarray
     score: np.ndarray
     photo: np.ndarray
+    bound: np.ndarray | None = None
 
     def first(self, depth: int) -> Ranking:
         """The best `depth` of each query."""
-        return Ranking(self.individual[:, :depth], self.score[:, :depth], self.photo[:, :depth])
+        return self._columns(lambda array: array[:, :depth])
+
+    def take(self, rows: np.ndarray) -> Ranking:
+        """The lists of some queries."""
+        bound = None if self.bound is None else self.bound[rows]
+        return Ranking(self.individual[rows], self.score[rows], self.photo[rows], bound)
+
+    def _columns(self, change: Callable[[np.ndarray], np.ndarray]) -> Ranking:
+        return Ranking(change(self.individual), change(self.score), change(self.photo), self.bound)
+
+    def is_open(self, depth: int) -> np.ndarray:
+        """(n,) bool: whether the first `depth` places could change if the whole gallery were looked at."""
+        if self.bound is None:
+            return np.zeros(len(self.score), dtype=bool)
+        return np.asarray(
+            np.isposinf(self.bound) | ~((self.score[:, depth - 1] > self.bound) | np.isneginf(self.bound))
+        )
 
     def hiding(self, individuals: np.ndarray) -> Ranking:
         """Take one individual out of each query's ranking, as if the gallery had never known it.
@@ -60,7 +81,7 @@ class Ranking:
         at = np.where(hit.any(axis=1), hit.argmax(axis=1), self.individual.shape[1] - 1)
         columns = np.arange(self.individual.shape[1] - 1)
         source = columns + (columns >= at[:, None])
-        return Ranking(*(np.take_along_axis(a, source, axis=1) for a in (self.individual, self.score, self.photo)))
+        return self._columns(lambda array: np.take_along_axis(array, source, axis=1))
 
     def against_background(self, factor: float) -> Ranking:
         """Take `factor` times the query's background off its scores, and keep the best five.
@@ -89,7 +110,39 @@ class Ranking:
         there = np.isfinite(runners_up)
         mean = np.where(there, runners_up, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
         best = self.first(MAX_NAMES)
-        return Ranking(best.individual, best.score - factor * mean[:, None], best.photo)
+        # float32, as the compiled trial has them: thresholds lie between such numbers
+        score = (best.score.astype(np.float64) - factor * mean[:, None]).astype(np.float32)
+        return Ranking(best.individual, score, best.photo)
+
+
+@dataclass(frozen=True)
+class Species:
+    """What the species rule needs.
+
+    Attributes
+    ----------
+    doubt : (n, n_species) float32 array
+        From `species_doubt`.
+    of_individual : (n_individuals,) int32 array
+    likely : (n,) int32 array
+        The likeliest species of each query, the one that evidence was searched within.
+    """
+
+    doubt: np.ndarray
+    of_individual: np.ndarray
+    likely: np.ndarray
+
+    @classmethod
+    def none(cls, n: int, n_individuals: int) -> Species:
+        """No species at all."""
+        return cls(np.zeros((n, 1), np.float32), np.zeros(n_individuals, np.int32), np.zeros(n, np.int32))
+
+    def second_doubt(self) -> np.ndarray:
+        """(n,) float32: the least doubt in any species but the likeliest; 0 where there is no other."""
+        others = self.doubt.copy()
+        np.put_along_axis(others, self.likely[:, None].astype(np.int64), np.inf, axis=1)
+        least = others.min(axis=1)
+        return np.asarray(np.where(np.isfinite(least), least, 0.0), dtype=np.float32)
 
 
 def rank(
@@ -98,8 +151,8 @@ def rank(
     *,
     top_photos: int = 1,
     species_penalty: float = 0.0,
-    doubt: np.ndarray | None = None,
-    species_of_individual: np.ndarray | None = None,
+    species: Species | None = None,
+    recipe: np.ndarray | None = None,
 ) -> Ranking:
     """Score every candidate individual and keep the best seven.
 
@@ -112,58 +165,108 @@ def rank(
     Parameters
     ----------
     evidence : Evidence
-    weights : (sources,) float array >= 0, summing to 1
+    weights : (sources,) or (recipes, sources) float array >= 0, rows summing to 1
     top_photos : int >= 1
     species_penalty : float >= 0
-    doubt : (n, n_species) float32 array, optional
-        From `species_doubt`; needed for a penalty.
-    species_of_individual : (n_individuals,) int32 array, optional
+    species : Species, optional
         Needed for a penalty.
+    recipe : (n,) int array, optional
+        Which row of `weights` is a query's; the first by default.
 
     Returns
     -------
     Ranking
     """
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (len(evidence.sources),) or not (weights >= 0).all() or not np.isclose(weights.sum(), 1.0):
-        raise FinblendError(f"weights >= 0 summing to 1, one a source, must hold, but got weights={weights.tolist()}")
-    if top_photos < 1:
-        raise FinblendError(f"top_photos >= 1 must hold, but got top_photos={top_photos}")
-    if not species_penalty >= 0:
-        raise FinblendError(f"species_penalty >= 0 must hold, but got species_penalty={species_penalty}")
-    if species_penalty > 0 and (doubt is None or species_of_individual is None):
-        raise FinblendError("a species penalty needs the doubt per species and the species of each individual")
-    if doubt is None or species_of_individual is None:
-        doubt, species_of_individual = np.zeros((evidence.n_queries, 1), np.float32), np.zeros(0, np.int32)
-        species_penalty = 0.0
-    n = evidence.n_queries
-    individual = np.full((n, DEPTH), NOBODY, dtype=np.int32)
-    score = np.full((n, DEPTH), -np.inf, dtype=np.float32)
-    photo = np.full((n, DEPTH), NOBODY, dtype=np.int32)
-    rank_groups(
-        _column_weights(evidence, weights),
-        evidence.group_start,
-        evidence.individual,
-        evidence.gallery_photos,
-        evidence.photo_start,
-        evidence.photo,
-        evidence.similarity,
-        evidence.horizon,
-        top_photos,
-        np.float64(species_penalty),
-        doubt,
-        species_of_individual,
-        individual,
-        score,
-        photo,
+    return Ranker(evidence, species).rank(
+        weights, top_photos=top_photos, species_penalty=species_penalty, recipe=recipe
     )
-    return Ranking(individual, score, photo)
+
+
+class Ranker:
+    """`rank` again and again over the same evidence, into the same arrays.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    species : Species, optional
+        Needed for a penalty.
+    rows : (m,) int array, optional
+        Which queries to rank; all by default.
+    """
+
+    def __init__(self, evidence: Evidence, species: Species | None = None, rows: np.ndarray | None = None) -> None:
+        self.evidence = evidence
+        self.has_species = species is not None
+        n = evidence.n_queries
+        last = int(evidence.individual.max()) + 1 if len(evidence.individual) else 0
+        self._species = species or Species.none(n, last)
+        self._second = self._species.second_doubt()
+        self.rows = np.arange(n) if rows is None else np.asarray(rows, dtype=np.int64)
+        self._plain = np.zeros(n, dtype=np.int32)
+        shape = (len(self.rows), DEPTH)
+        self._out = Ranking(
+            np.full(shape, NOBODY, dtype=np.int32),
+            np.full(shape, -np.inf, dtype=np.float32),
+            np.full(shape, NOBODY, dtype=np.int32),
+            np.full(len(self.rows), -np.inf, dtype=np.float32),
+        )
+
+    def rank(
+        self,
+        weights: np.ndarray,
+        *,
+        top_photos: int = 1,
+        species_penalty: float = 0.0,
+        recipe: np.ndarray | None = None,
+    ) -> Ranking:
+        """Rank the rows; the arrays of the result are overwritten by the next call. Parameters as of `rank`."""
+        own = self.evidence
+        weights = np.atleast_2d(np.asarray(weights, dtype=np.float64))
+        if (
+            weights.shape[1] != len(own.sources)
+            or not (weights >= 0).all()
+            or not np.isclose(weights.sum(axis=1), 1.0).all()
+        ):
+            raise FinblendError(
+                f"weights >= 0 summing to 1, one a source, must hold, but got weights={weights.squeeze().tolist()}"
+            )
+        if top_photos < 1:
+            raise FinblendError(f"top_photos >= 1 must hold, but got top_photos={top_photos}")
+        if not species_penalty >= 0:
+            raise FinblendError(f"species_penalty >= 0 must hold, but got species_penalty={species_penalty}")
+        if species_penalty > 0 and not self.has_species:
+            raise FinblendError("a species penalty needs the doubt per species and the species of each individual")
+        found = self._out
+        rank_groups(
+            self.rows,
+            self._plain if recipe is None else np.asarray(recipe, dtype=np.int32),
+            _column_weights(own, weights),
+            own.group_start,
+            own.individual,
+            own.gallery_photos,
+            own.photo_start,
+            own.photo,
+            own.similarity,
+            own.horizon,
+            own.horizon if own.species_horizon is None else own.species_horizon,
+            top_photos,
+            np.float64(species_penalty),
+            self._species.doubt,
+            self._species.likely,
+            self._second,
+            self._species.of_individual,
+            found.individual,
+            found.score,
+            found.photo,
+            found.bound,
+        )
+        return found
 
 
 def _column_weights(evidence: Evidence, weights: np.ndarray) -> np.ndarray:
-    """(views, columns): what each column of similarities weighs in each query view."""
-    out = np.zeros((evidence.channels.shape[1], evidence.similarity.shape[1]))
-    for s, weight in enumerate(weights):
-        for v in range(out.shape[0]):
-            out[v, evidence.channels[s, v]] += weight
+    """(recipes, views, columns): what each column of similarities weighs in each query view."""
+    out = np.zeros((len(weights), evidence.channels.shape[1], evidence.similarity.shape[1]))
+    for s in range(len(evidence.sources)):
+        for v in range(out.shape[1]):
+            out[:, v, evidence.channels[s, v]] += weights[:, s]
     return out

@@ -1,0 +1,54 @@
+"""The compiled loops behind evidence."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True)
+def ranges(start: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Concatenate the ranges start[i] : start[i] + length[i]."""
+    out = np.empty(length.sum(), dtype=np.int64)
+    at = 0
+    for i in range(len(start)):
+        for j in range(length[i]):
+            out[at] = start[i] + j
+            at += 1
+    return out
+
+
+@numba.njit(cache=True, parallel=True)
+def copy_near(
+    index: np.ndarray,
+    values: np.ndarray,
+    place: np.ndarray,
+    query_start: np.ndarray,
+    pair_place: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Give the pairs that a source itself found the similarity it found; pairs of a query stand by `place`."""
+    for q in numba.prange(index.shape[0]):
+        own = pair_place[query_start[q] : query_start[q + 1]]
+        for k in range(index.shape[1]):
+            if index[q, k] >= 0:
+                out[query_start[q] + np.searchsorted(own, place[index[q, k]])] = values[q, k]
+
+
+@numba.njit(cache=True, parallel=True)
+def copy_sorted(
+    known_start: np.ndarray,
+    known_place: np.ndarray,
+    values: np.ndarray,
+    query_start: np.ndarray,
+    pair_place: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Copy values of pairs that both lists hold; both stand by place within a query."""
+    for q in numba.prange(len(query_start) - 1):
+        k, last = known_start[q], known_start[q + 1]
+        for p in range(query_start[q], query_start[q + 1]):
+            while k < last and known_place[k] < pair_place[p]:
+                k += 1
+            if k < last and known_place[k] == pair_place[p]:
+                out[p] = values[k]

@@ -1,0 +1,143 @@
+"""Trials: from a recipe to MAP@5 with its exact threshold and a guarantee, thousands of times over the same evidence.
+
+Nothing is allocated per trial but a few numbers: lists, scores, events and bounds are written into the same arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cv.metrics import MAX_NAMES
+from postproc.decision import RULES, Decision, Sweep
+from postproc.evidence import Evidence
+from postproc.rank import DEPTH, Ranker, Ranking, Species
+from postproc.trial_kernels import mark_lists, sit_lists
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a recipe reaches.
+
+    Attributes
+    ----------
+    map5 : float
+        Over the candidates.
+    least, most : float
+        What MAP@5 lies between when the whole gallery is looked at, at this decision.
+    open : float
+        Weighted share of the photos whose precision the bound does not settle.
+    decision : Decision
+    """
+
+    map5: float
+    least: float
+    most: float
+    open: float
+    decision: Decision
+
+
+class Trials:
+    """Photos with known answers, ready to be scored by recipe after recipe.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    species : Species or None
+    truth : (n,) int array
+        The right label of each query; negative for strangers.
+    weights : (m,) float array
+        One for each of `rows`, then one for each of `hidden`.
+    rows : (r,) int array, optional
+        The queries that sit; all by default.
+    hidden : (h,) int array, optional
+        Those of the rows that sit again as strangers, their individual hidden from the gallery.
+    """
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        species: Species | None,
+        truth: np.ndarray,
+        weights: np.ndarray,
+        *,
+        rows: np.ndarray | None = None,
+        hidden: np.ndarray | None = None,
+    ) -> None:
+        self.rows = np.arange(evidence.n_queries) if rows is None else np.asarray(rows, dtype=np.int64)
+        hidden = self.rows[:0] if hidden is None else np.asarray(hidden, dtype=np.int64)
+        self.ranker = Ranker(evidence, species, self.rows)
+        position = np.full(evidence.n_queries, -1, dtype=np.int64)
+        position[self.rows] = np.arange(len(self.rows))
+        self.query = np.append(np.arange(len(self.rows)), position[hidden])
+        self.truth = np.append(truth[self.rows], np.full(len(hidden), -1)).astype(np.int32)
+        self.hide = np.append(np.full(len(self.rows), -1), truth[hidden]).astype(np.int32)
+        self.weights = np.asarray(weights, dtype=np.float64)
+        m = len(self.query)
+        self.score = np.empty((m, MAX_NAMES), dtype=np.float32)
+        self.raw = np.empty((m, DEPTH - 1), dtype=np.float32)
+        self.names, self.place = np.empty(m, dtype=np.int8), np.empty(m, dtype=np.int8)
+        self.precision, self.least, self.most = np.empty(m), np.empty(m), np.empty(m)
+        self._sweep = Sweep(m)
+
+    def run(
+        self,
+        weights: np.ndarray,
+        *,
+        top_photos: int = 1,
+        species_penalty: float = 0.0,
+        background: float = 0.0,
+        recipe: np.ndarray | None = None,
+        decision: Decision | None = None,
+    ) -> Outcome:
+        """Score one recipe; parameters as of `postproc.rank`, `Ranking.against_background` and `decide`.
+
+        Without a decision the best rule and threshold are solved exactly. Afterwards `precision`, `least` and `most`
+        hold each photo's share: (m,) arrays that the next call overwrites.
+        """
+        ranking = self.ranker.rank(weights, top_photos=top_photos, species_penalty=species_penalty, recipe=recipe)
+        return self.judge(ranking, background, decision)
+
+    def judge(self, ranking: Ranking, background: float, decision: Decision | None = None) -> Outcome:
+        """Score a ranking of the rows, seven deep with its bound."""
+        sit_lists(
+            self.query,
+            self.hide,
+            self.truth,
+            ranking.individual,
+            ranking.score,
+            np.float64(background),
+            self.score,
+            self.names,
+            self.place,
+            self.raw,
+        )
+        if decision is None:
+            decision = self.best_decision()
+        mark_lists(
+            RULES.index(decision.rule),
+            np.float64(decision.threshold),
+            self.query,
+            ranking.bound,
+            self.score,
+            self.names,
+            self.place,
+            self.raw,
+            np.float64(background),
+            self.precision,
+            self.least,
+            self.most,
+        )
+        return Outcome(
+            map5=float(self.weights @ self.precision),
+            least=float(self.weights @ self.least),
+            most=float(self.weights @ self.most),
+            open=float(self.weights @ (self.least < self.most)),
+            decision=decision,
+        )
+
+    def best_decision(self) -> Decision:
+        """The best rule and threshold for the lists that sit at the moment."""
+        found = [self._sweep.solve(rule, self.score, self.names, self.place, self.weights) for rule in RULES]
+        return max(found, key=lambda solved: solved[1])[0]
