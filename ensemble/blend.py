@@ -42,6 +42,8 @@ class Blend:
         Scores and the share of answers with somebody new in first place, and how they were measured.
     contents : dict of str to list of str
         Hashes of the embeddings it was tuned on.
+    species_weights : dict of str to dict of str to float
+        Weights that photos of a species have instead of `weights`, shrunk towards them.
     format : int
     """
 
@@ -55,12 +57,16 @@ class Blend:
     mix: dict[str, Any] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
     contents: dict[str, list[str]] = field(default_factory=dict)
+    species_weights: dict[str, dict[str, float]] = field(default_factory=dict)
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        total = sum(self.weights.values())
-        if not self.weights or min(self.weights.values()) < 0 or not math.isclose(total, 1.0, abs_tol=1e-6):
-            raise FinblendError(f"weights >= 0 summing to 1 must hold, but got weights={self.weights}")
+        _check_weights("weights", self.weights)
+        for species, weights in self.species_weights.items():
+            _check_weights(f"species_weights of {species}", weights)
+            strange = sorted(weights.keys() - self.weights.keys())
+            if strange:
+                raise FinblendError(f"species_weights of {species}: {strange[0]} is not among the weights")
         if not isinstance(self.top_photos, int) or self.top_photos < 1:
             raise FinblendError(f"top_photos >= 1 must hold, but got top_photos={self.top_photos}")
         if not 0 <= self.species_penalty < math.inf:
@@ -105,3 +111,9 @@ class Blend:
             raise FinblendError(f"{path}: is not a blend ({error})") from None
         except FinblendError as error:
             raise FinblendError(f"{path}: {error}") from None
+
+
+def _check_weights(name: str, weights: Mapping[str, float]) -> None:
+    total = sum(weights.values())
+    if not weights or min(weights.values()) < 0 or not math.isclose(total, 1.0, abs_tol=1e-6):
+        raise FinblendError(f"weights >= 0 summing to 1 must hold, but got {name}={weights}")

@@ -14,12 +14,17 @@ import numpy as np
 from cv.files import folder_written_beside
 
 # raise when a computation changes, so that older results are not taken for its own
-ALGORITHM = 2
-_NAMES = "arrays.txt"
+ALGORITHM = 3
+KEY_LENGTH = 24
+_NAMES, _ABOUT = "arrays.txt", "about.json"
 
 
 def cached(
-    folder: Path, name: str, made_from: Any, compute: Callable[[], Mapping[str, np.ndarray]]
+    folder: Path,
+    name: str,
+    made_from: Any,
+    compute: Callable[[], Mapping[str, np.ndarray]],
+    about: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return arrays from the cache, memory-mapped, or compute and keep them.
 
@@ -33,8 +38,10 @@ def cached(
         Everything the result depends on.
     compute : callable
         Makes the arrays.
+    about : JSON mapping, optional
+        Kept beside them for `entries`.
     """
-    key = hashlib.sha256(json.dumps([ALGORITHM, made_from], sort_keys=True).encode()).hexdigest()[:24]
+    key = hashlib.sha256(json.dumps([ALGORITHM, made_from], sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
     entry = folder / f"{name}-{key}"
     found = _load(entry)
     if found is None:
@@ -43,10 +50,25 @@ def cached(
             for array_name, array in arrays.items():
                 np.save(temporary / f"{array_name}.npy", array)
             (temporary / _NAMES).write_text("\n".join(arrays))
-        for old in folder.glob(f"{name}-{'?' * len(key)}"):
+            (temporary / _ABOUT).write_text(json.dumps({"algorithm": ALGORITHM, **(about or {})}))
+        for old in folder.glob(f"{name}-{'?' * KEY_LENGTH}"):
             if old != entry:
                 shutil.rmtree(old, ignore_errors=True)
         found = _load(entry) or dict(arrays)
+    return found
+
+
+def entries(folder: Path, name: str) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
+    """What is kept under a name, whatever it was made from: (about, arrays), for a computation that builds on it."""
+    found = []
+    for entry in sorted(folder.glob(f"{name}-{'?' * KEY_LENGTH}")):
+        try:
+            about = json.loads((entry / _ABOUT).read_text())
+        except (OSError, ValueError):
+            continue
+        arrays = _load(entry)
+        if arrays is not None and about.get("algorithm") == ALGORITHM:
+            found.append((about, arrays))
     return found
 
 

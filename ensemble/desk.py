@@ -9,8 +9,9 @@ import numpy as np
 
 from cv.mix import Mix
 from ensemble.exam import Exam, sit
+from ensemble.parts import Progress
 from ensemble.project import Project
-from ensemble.questions import Progress, questions_for_test, questions_out_of_fold
+from ensemble.questions import questions_for_test, questions_out_of_fold
 from ensemble.sources import Source, require_sources
 from ensemble.whitening import choose_whitening
 
@@ -22,11 +23,17 @@ HOW = (
 
 @dataclass(frozen=True)
 class Desk:
-    """What tuning and evaluating need: the sources, their whitening, the exam."""
+    """What tuning and evaluating need: the sources, their whitening, the exam, the species among the test photos."""
 
     sources: Mapping[str, Source]
     whitening: Mapping[str, str]
     exam: Exam
+    test_species: np.ndarray
+
+    def resit(self, mix: Mix, rows: np.ndarray | None = None) -> Exam:
+        """The exam in a mix, of some of the questions only."""
+        species = self.test_species if mix.gallery_exponent is not None else None
+        return sit(self.exam.questions, mix, species, rows)
 
 
 def set_exam(
@@ -39,10 +46,22 @@ def set_exam(
     """Compute the evidence and set the exam in the stated mix."""
     sources = require_sources(project, names)
     kinds = choose_whitening(project, sources, progress) if whitening is None else whitening
+    return desk_for(project, sources, kinds, mix, progress)
+
+
+def desk_for(
+    project: Project,
+    sources: Mapping[str, Source],
+    kinds: Mapping[str, str],
+    mix: Mix,
+    progress: Progress | None = None,
+) -> Desk:
+    """A desk for given sources and whitening."""
     questions = questions_out_of_fold(project, sources, kinds, progress)
     test = questions_for_test(project, sources, kinds, progress=progress)
-    species = np.bincount(test.species, minlength=test.doubt.shape[1]) / len(test.species)
-    return Desk(sources, kinds, sit(questions, mix, species if mix.gallery_exponent is not None else None))
+    species = np.bincount(test.species.likely, minlength=test.species.doubt.shape[1]) / len(test.images)
+    exam = sit(questions, mix, species if mix.gallery_exponent is not None else None)
+    return Desk(sources, kinds, exam, species)
 
 
 def raw_share_warning(exam: Exam) -> str:

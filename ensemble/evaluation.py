@@ -10,15 +10,16 @@ import numpy as np
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
-from ensemble.desk import HOW, raw_share_warning, set_exam
-from ensemble.exam import Exam, decided
+from ensemble.bootstrap import Bootstrap
+from ensemble.desk import HOW, Desk, raw_share_warning, set_exam
+from ensemble.exam import Exam, decided, settle_open
+from ensemble.nested import TRIALS, nested_report, nested_score
+from ensemble.parts import Progress
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
-from ensemble.questions import Progress
 from ensemble.sources import usable_sources
 from postproc import NEW
 
-DRAWS = 1000
 # a network that has never seen a catalogue's labels hardly names its known photos this well
 SUSPICIOUS = 0.98
 
@@ -54,14 +55,15 @@ def models(
         if new_share is None:
             warnings.append(raw_share_warning(desk.exam))
         for name in usable:
-            blend, map5 = decided(desk.exam, Blend({name: 1.0}, dict(desk.whitening), background=1.0))
+            blend, outcome = decided(desk.exam, Blend({name: 1.0}, dict(desk.whitening), background=1.0))
             found = _summary(desk.exam, desk.exam.precisions(ranking_of(desk.exam.questions, blend), blend))
             if usable[name].frozen is not None and (found["known"] or 0.0) > SUSPICIOUS:
                 warnings.append(
                     f"{name}: known photos score {found['known']:.4f} though it is registered as --frozen: "
                     "has this network seen the catalogue's labels?"
                 )
-            rows.append({"model": name, "map5": map5, "known": found["known"], "whitening": desk.whitening[name]})
+            row = {"model": name, "map5": outcome.map5, "known": found["known"]}
+            rows.append({**row, "whitening": desk.whitening[name]})
     rows += [{"model": name, "map5": None, "known": None, "whitening": None} for name in refused]
     stores = project.stores()
     for row in rows:
@@ -85,6 +87,9 @@ def evaluate(
     *,
     new_share: float | None = None,
     gallery_exponent: float | str | None = "blend",
+    nested: bool = False,
+    nested_trials: int = TRIALS,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score the tuned blend out-of-fold.
@@ -96,14 +101,23 @@ def evaluate(
         Another share of strangers than the blend was tuned for; its threshold stays as it is.
     gallery_exponent : float, None or "blend"
         Another gallery mix, see `cv.Mix`.
+    nested : bool
+        Also tune without each fold in turn and score the fold: `ensemble.nested`.
+    nested_trials, seed : int
+        Trials per fold, and the seed of their sampler.
     progress : callable, optional
 
     Returns
     -------
     dict
         `map5` in the mix with `interval` (95 %, bootstrap over individuals), `known`, `new`, `new_first`, `species`
-        (one dict each), `raw` (plain mean over photos), `mix`, `measured`.
+        (one dict each), `raw` (plain mean over photos), `certified` (what the candidates alone decide: share of
+        photos, `least` and `most` that MAP@5 lies between, and how many photos were `recomputed` over the whole
+        gallery, after which nothing is open), `nested` (None, or as `ensemble.nested.nested_report`), `mix`,
+        `measured`.
     """
+    if nested_trials < 0:
+        raise FinblendError(f"--nested-trials >= 0 must hold, but got nested_trials={nested_trials}")
     project = Project.open(folder)
     blend = tuned_blend(project)
     stated = Mix(**blend.mix)
@@ -112,13 +126,16 @@ def evaluate(
         stated.gallery_exponent if isinstance(gallery_exponent, str) else gallery_exponent,
     )
     desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening)
+    among = desk.exam.run(blend, blend.decision)
     ranking = ranking_of(desk.exam.questions, blend)
+    still = desk.exam.trials.least < desk.exam.trials.most
+    ranking = settle_open(desk.exam, blend, ranking, still, progress)
     precision = desk.exam.precisions(ranking, blend)
     own_species = project.catalogue.species_of_individual[project.catalogue.labels]
     plain = precision[: len(desk.exam.questions.images)]
     return {
         **_summary(desk.exam, precision),
-        "interval": _interval(desk.exam, project.catalogue.labels, precision),
+        "interval": Bootstrap(desk.exam, project.catalogue.labels).interval(precision),
         "new_first": desk.exam.share_of_new(ranking, blend),
         "raw": {"map5": float(plain.mean()), "how": "plain mean over the out-of-fold photos, no weights"},
         "species": _per_species(desk.exam, project.catalogue.species, own_species, precision),
@@ -126,8 +143,25 @@ def evaluate(
         "photos": len(plain),
         "strangers": int(np.count_nonzero(desk.exam.truth[: len(plain)] == NEW)),
         "played_strangers": len(desk.exam.hidden),
+        "certified": {
+            "share": 1.0 - among.open,
+            "least": among.least,
+            "most": among.most,
+            "recomputed": len(np.unique(desk.exam.trials.query[still])),
+        },
+        "nested": _nested(project, desk, mix, float(desk.exam.weights @ precision), nested_trials, seed, progress)
+        if nested
+        else None,
         "measured": HOW,
     }
+
+
+def _nested(
+    project: Project, desk: Desk, mix: Mix, in_sample: float, trials: int, seed: int, progress: Progress | None
+) -> dict[str, Any]:
+    fresh = set_exam(project, mix, list(desk.sources), progress)
+    score = nested_score(project, fresh, mix, trials=trials, seed=seed, progress=progress)
+    return nested_report(project, score, in_sample)
 
 
 def tuned_blend(project: Project) -> Blend:
@@ -182,21 +216,3 @@ def _per_species(exam: Exam, names: list[str], own_species: np.ndarray, precisio
                 }
             )
     return rows
-
-
-def _interval(exam: Exam, labels: np.ndarray, precision: np.ndarray, seed: int = 0) -> list[float]:
-    """Draw whole individuals, the share of strangers held: photos of one animal are not independent. 95 %."""
-    owner = np.append(labels, labels[exam.hidden])
-    new = exam.truth == NEW
-    rng = np.random.default_rng(seed)
-    n = int(labels.max()) + 1
-    draws = rng.multinomial(n, np.full(n, 1.0 / n), size=DRAWS)
-    total = np.zeros(DRAWS)
-    for kind in (new, ~new):
-        share = exam.weights[kind].sum()
-        if share > 0:
-            weight = np.bincount(owner[kind], weights=exam.weights[kind], minlength=n)
-            gained = np.bincount(owner[kind], weights=(exam.weights * precision)[kind], minlength=n)
-            drawn = draws @ weight
-            total += share * np.divide(draws @ gained, drawn, out=np.zeros(DRAWS), where=drawn > 0)
-    return [float(v) for v in np.quantile(total, [0.025, 0.975])]

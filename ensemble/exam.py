@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -10,11 +11,14 @@ from cv.errors import FinblendError
 from cv.metrics import average_precisions
 from cv.mix import Catalogued, Mix, Photos, mix_weights
 from ensemble.blend import Blend
-from ensemble.prediction import ranking_of
+from ensemble.parts import Progress
+from ensemble.prediction import ranking_of, settled, weights_of
 from ensemble.questions import Questions
-from postproc import NEW, Decision, Ranking, decide, sweep
-from postproc.decision import RULES
+from postproc import NEW, Decision, Ranking, decide
 from postproc.rank import DEPTH
+from postproc.trials import Outcome, Trials
+
+LISTS = ("individual", "score", "photo")
 
 # Strangers that a species' single-photo individuals simulate are few and may be of other species than test's; known
 # photos whose individual is hidden make up for this many photos of each species.
@@ -31,36 +35,53 @@ class Exam:
     Attributes
     ----------
     questions : Questions
+    rows : (n,) int array
+        The questions that sit.
     hidden : (m,) int array
-        Questions that sit again with their individual hidden.
+        Those of them that sit again with their individual hidden.
     weights : (n + m,) float64 array
         Summing to 1: first the questions as they are, then the hidden ones.
     """
 
     questions: Questions
+    rows: np.ndarray
     hidden: np.ndarray
     weights: np.ndarray
 
-    @property
+    @cached_property
     def truth(self) -> np.ndarray:
         """(n + m,) int32 right answers."""
         own = self.questions.truth
         assert own is not None  # noqa: S101 - checked by `sit`
-        return np.append(own, np.full(len(self.hidden), NEW, dtype=np.int32))
+        return np.append(own[self.rows], np.full(len(self.hidden), NEW, dtype=np.int32))
+
+    @cached_property
+    def trials(self) -> Trials:
+        """The exam as trials sit it: MAP@5 of recipe after recipe, in milliseconds."""
+        own = self.questions
+        assert own.truth is not None  # noqa: S101 - checked by `sit`
+        return Trials(own.evidence, own.species, own.truth, self.weights, rows=self.rows, hidden=self.hidden)
+
+    def run(self, blend: Blend, decision: Decision | None = None) -> Outcome:
+        """Score a blend among the candidates; without a decision its best one is solved exactly."""
+        weights, recipe = weights_of(self.questions, blend)
+        return self.trials.run(
+            weights,
+            top_photos=blend.top_photos,
+            species_penalty=blend.species_penalty,
+            background=blend.background,
+            recipe=recipe,
+            decision=decision,
+        )
 
     def ranking(self, ranking: Ranking, background: float) -> Ranking:
-        """(n + m) rankings of five against their background, from those of the questions."""
+        """Rankings of five against their background, as they sit, from those of all questions."""
         truth = self.questions.truth
         assert truth is not None  # noqa: S101
-        rows = Ranking(*(a[self.hidden] for a in (ranking.individual, ranking.score, ranking.photo)))
-        parts = (ranking.first(DEPTH - 1), rows.hiding(truth[self.hidden]))
-        both = Ranking(*(np.concatenate([getattr(p, a) for p in parts]) for a in ("individual", "score", "photo")))
+        again = ranking.take(self.hidden).hiding(truth[self.hidden])
+        own = ranking.take(self.rows).first(DEPTH - 1)
+        both = Ranking(*(np.concatenate([getattr(p, a) for p in (own, again)]) for a in LISTS))
         return both.against_background(background)
-
-    def best_decision(self, ranking: Ranking, background: float) -> tuple[Decision, float]:
-        """The rule and threshold with the highest MAP@5, exactly; in-sample by construction."""
-        sat = self.ranking(ranking, background)
-        return max((sweep(sat, self.truth, self.weights, rule) for rule in RULES), key=lambda found: found[1])
 
     def answers(self, ranking: Ranking, blend: Blend) -> np.ndarray:
         """(n + m, 5) labels, as `predict` gives them."""
@@ -75,7 +96,7 @@ class Exam:
         return float(self.weights @ (self.answers(ranking, blend)[:, 0] == NEW))
 
 
-def sit(questions: Questions, mix: Mix, test_species: np.ndarray | None = None) -> Exam:
+def sit(questions: Questions, mix: Mix, test_species: np.ndarray | None = None, rows: np.ndarray | None = None) -> Exam:
     """Set an exam.
 
     Parameters
@@ -85,28 +106,65 @@ def sit(questions: Questions, mix: Mix, test_species: np.ndarray | None = None) 
     mix : Mix
     test_species : (n_species,) float array, optional
         Share of each species among the test photos, as predicted for them.
+    rows : (n,) int array, optional
+        Which questions sit, all by default; they alone make up the mix.
     """
     have, truth = questions.gallery_photos, questions.truth
     if have is None or truth is None:
         raise FinblendError("test photos have no known answers to be scored on")
-    known = np.flatnonzero(truth != NEW)
+    rows = np.arange(len(truth)) if rows is None else rows
+    known = rows[truth[rows] != NEW]
     hidden = known if questions.can_hide and mix.new_share else known[:0]
-    n_species = int(questions.doubt.shape[1])
-    per_species = np.bincount(questions.species[known], minlength=n_species)
-    count = np.ones(len(truth) + len(hidden))
+    species = questions.species.likely
+    n_species = int(questions.species.doubt.shape[1])
+    per_species = np.bincount(species[known], minlength=n_species)
+    count = np.ones(len(rows) + len(hidden))
     if len(hidden):
-        count[len(truth) :] = PRIOR_PHOTOS * (mix.new_share or 0.0) / per_species[questions.species[hidden]]
+        count[len(rows) :] = PRIOR_PHOTOS * (mix.new_share or 0.0) / per_species[species[hidden]]
     photos = Photos(
-        gallery_photos=np.append(have, np.zeros(len(hidden), dtype=have.dtype)),
-        species=np.append(questions.species, questions.species[hidden]),
+        gallery_photos=np.append(have[rows], np.zeros(len(hidden), dtype=have.dtype)),
+        species=np.append(species[rows], species[hidden]),
         count=count,
     )
-    catalogue = Catalogued(questions.catalogue_photos, questions.species_of_individual, test_species)
-    return Exam(questions, hidden, mix_weights(photos, catalogue, mix))
+    catalogue = Catalogued(questions.catalogue_photos, questions.species.of_individual, test_species)
+    return Exam(questions, rows, hidden, mix_weights(photos, catalogue, mix))
 
 
-def decided(exam: Exam, blend: Blend) -> tuple[Blend, float]:
-    """Give a blend its best rule and threshold on the exam, and the score they reach there."""
+def decided(exam: Exam, blend: Blend) -> tuple[Blend, Outcome]:
+    """Give a blend its best rule and threshold on the exam, among the candidates, and what they reach there."""
+    outcome = exam.run(blend)
+    return replace(blend, rule=outcome.decision.rule, threshold=outcome.decision.threshold), outcome
+
+
+def certified(exam: Exam, blend: Blend, progress: Progress | None = None) -> tuple[Blend, Ranking, Outcome, int]:
+    """Settle what is open about a blend's score and solve its decision again, until nothing is open.
+
+    Returns
+    -------
+    blend : Blend
+        With its best decision.
+    ranking : Ranking
+        Of all questions.
+    outcome : Outcome
+        Its `least` and `most` are its `map5`.
+    recomputed : int
+        Photos that were compared with the whole gallery.
+    """
     ranking = ranking_of(exam.questions, blend)
-    decision, map5 = exam.best_decision(ranking, blend.background)
-    return replace(blend, rule=decision.rule, threshold=decision.threshold), map5
+    done = np.zeros(len(exam.questions.images), dtype=bool)
+    trials = exam.trials
+    while True:
+        outcome = trials.judge(ranking.take(exam.rows), blend.background)
+        still = (trials.least < trials.most) & ~done[exam.rows[trials.query]]
+        if not still.any():
+            found = replace(blend, rule=outcome.decision.rule, threshold=outcome.decision.threshold)
+            return found, ranking, outcome, int(done.sum())
+        ranking = settle_open(exam, blend, ranking, still, progress)
+        done[exam.rows[trials.query[still]]] = True
+
+
+def settle_open(
+    exam: Exam, blend: Blend, ranking: Ranking, still: np.ndarray, progress: Progress | None = None
+) -> Ranking:
+    """The ranking with some photos of the exam, given as a mask, recomputed over the whole gallery."""
+    return settled(exam.questions, blend, ranking, np.unique(exam.rows[exam.trials.query[still]]), progress)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.blend import Blend
+from ensemble.parts import Progress
 from ensemble.questions import Questions
 from postproc import Ranking, decide, rank
+from postproc.rank import DEPTH
 
 
 @dataclass(frozen=True)
@@ -21,32 +23,77 @@ class Prediction:
         Known individuals only.
     labels : (n, 5) int32 array
         With `NEW` in its place; -1 where a list is shorter.
+    recomputed : int
+        Photos whose list the candidates left open: they were compared with the whole gallery.
     """
 
     ranking: Ranking
     labels: np.ndarray
+    recomputed: int
+
+
+def weights_of(questions: Questions, blend: Blend) -> tuple[np.ndarray, np.ndarray]:
+    """(recipes, sources) weights, the global ones first, and which row is each question's."""
+    sources = questions.evidence.sources
+    named = [blend.weights, *blend.species_weights.values()]
+    weights = np.array([[own.get(name, 0.0) for name in sources] for own in named])
+    recipe_of_species = np.zeros(max(len(questions.species_names), 1), dtype=np.int32)
+    for n, name in enumerate(blend.species_weights, start=1):
+        if name in questions.species_names:
+            recipe_of_species[questions.species_names.index(name)] = n
+    return weights, recipe_of_species[questions.species.likely]
 
 
 def ranking_of(questions: Questions, blend: Blend) -> Ranking:
-    """Rank known individuals by a blend."""
+    """Rank known individuals by a blend, among the candidates."""
+    weights, recipe = weights_of(questions, blend)
     return rank(
         questions.evidence,
-        np.array([blend.weights.get(name, 0.0) for name in questions.evidence.sources]),
+        weights,
         top_photos=blend.top_photos,
         species_penalty=blend.species_penalty,
-        doubt=questions.doubt,
-        species_of_individual=questions.species_of_individual,
+        species=questions.species,
+        recipe=recipe,
     )
 
 
-def predict(questions: Questions, blend: Blend) -> Prediction:
-    """Name every photo.
+def settled(
+    questions: Questions, blend: Blend, ranking: Ranking, rows: np.ndarray, progress: Progress | None = None
+) -> Ranking:
+    """The ranking with some rows recomputed over the whole gallery, so that nothing about them is open."""
+    if not len(rows):
+        return ranking
+    weights, recipe = weights_of(questions, blend)
+    found = questions.over_whole_gallery(
+        rows,
+        weights[recipe[rows]],
+        top_photos=blend.top_photos,
+        species_penalty=blend.species_penalty,
+        progress=progress,
+    )
+    whole = Ranking(*(np.array(a) for a in (ranking.individual, ranking.score, ranking.photo, ranking.bound)))
+    for mine, theirs in zip(
+        (whole.individual, whole.score, whole.photo, whole.bound),
+        (found.individual, found.score, found.photo, found.bound),
+        strict=True,
+    ):
+        if mine is not None:
+            mine[rows] = theirs
+    return whole
+
+
+def predict(questions: Questions, blend: Blend, progress: Progress | None = None) -> Prediction:
+    """Name every photo; those whose list the candidates leave open are compared with the whole gallery.
 
     Parameters
     ----------
     questions : Questions
         With evidence for every source that has weight.
     blend : Blend
+    progress : callable, optional
     """
     ranking = ranking_of(questions, blend)
-    return Prediction(ranking, decide(ranking.against_background(blend.background), blend.decision))
+    # the background takes one place more than the answer
+    rows = np.flatnonzero(ranking.is_open(DEPTH - 1 if blend.background else DEPTH - 2))
+    ranking = settled(questions, blend, ranking, rows, progress)
+    return Prediction(ranking, decide(ranking.against_background(blend.background), blend.decision), len(rows))

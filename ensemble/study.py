@@ -7,7 +7,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.desk import Desk
 from ensemble.exam import decided
+from ensemble.parts import NEAREST
 from ensemble.project import Project
-from ensemble.questions import NEAREST
+from postproc.prune import MAX_TOP_PHOTOS
+from postproc.trials import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.storages.journal._file import BaseJournalFileLock
 
-SAMPLERS = ("tpe", "cmaes", "random")
-MAX_TOP_PHOTOS = 3
+SAMPLERS = ("tpe", "cmaes", "gp", "random")
 MAX_BACKGROUND = 1.5
 MAX_SEED = 2**32
 
@@ -37,8 +38,8 @@ def run_trial(study: optuna.Study, desk: Desk, params: Mapping[str, float] | Non
 
     if params is not None:
         # added when it is done: a point left waiting in a queue would be taken for another trial's
-        blend, map5 = decided(desk.exam, draw(fixed(params), desk))
-        told = {"rule": blend.rule, "threshold": blend.threshold}
+        _, outcome = decided(desk.exam, draw(fixed(params), desk))
+        told, map5 = _told(outcome), outcome.map5
         space = distributions(list(desk.sources))
         study.add_trial(
             optuna.trial.create_trial(params=dict(params), distributions=space, value=map5, user_attrs=told)
@@ -46,9 +47,10 @@ def run_trial(study: optuna.Study, desk: Desk, params: Mapping[str, float] | Non
         return map5
     trial = study.ask()
     try:
-        blend, map5 = decided(desk.exam, draw(trial, desk))
-        trial.set_user_attr("rule", blend.rule)
-        trial.set_user_attr("threshold", blend.threshold)
+        _, outcome = decided(desk.exam, draw(trial, desk))
+        map5 = outcome.map5
+        for key, value in _told(outcome).items():
+            trial.set_user_attr(key, value)
         study.tell(trial, map5)
     except BaseException:
         # an interrupt may come while the result is being written down: then the trial is complete
@@ -56,6 +58,12 @@ def run_trial(study: optuna.Study, desk: Desk, params: Mapping[str, float] | Non
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         raise
     return map5
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    """What a trial says beside its score: its decision, and what the score lies between in the whole gallery."""
+    rule, threshold = outcome.decision.rule, outcome.decision.threshold
+    return {"rule": rule, "threshold": threshold, "least": outcome.least, "most": outcome.most}
 
 
 def distributions(names: list[str]) -> dict[str, optuna.distributions.BaseDistribution]:
@@ -93,6 +101,13 @@ def point(chosen: list[str], names: list[str], penalty: float = 0.0, background:
     """Parameters of a trial that gives the chosen models equal weights."""
     factors = {f"factor:{name}": float(name in chosen) for name in names}
     return {**factors, "top_photos": 1, "species_penalty_root": penalty ** (1 / 3), "background": background}
+
+
+def weighted_point(weights: Mapping[str, float], names: list[str], background: float = 1.0) -> dict[str, float]:
+    """Parameters of a trial with given weights alpha."""
+    top = max(weights.values())
+    factors = {f"factor:{name}": (weights.get(name, 0.0) / top) ** 0.5 for name in names}
+    return {**factors, "top_photos": 1, "species_penalty_root": 0.0, "background": background}
 
 
 def starting_points(names: list[str], previous: Blend | None) -> Iterator[dict[str, float]]:
@@ -164,7 +179,7 @@ def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) 
         [[n, s.views, s.out_of_fold_contents(), desk.whitening[n]] for n, s in sorted(desk.sources.items())],
         mix.as_dict(),
         NEAREST,
-        hashlib.sha256(desk.exam.weights.round(12).tobytes() + desk.exam.questions.doubt.tobytes()).hexdigest(),
+        hashlib.sha256(desk.exam.weights.round(12).tobytes() + desk.exam.questions.species.doubt.tobytes()).hexdigest(),
     ]
     name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
     path = str(project.study_path)
@@ -179,12 +194,28 @@ def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) 
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
         # another seed on going on, or the same points would be drawn again
         drawn = (seed + len(study.trials)) % MAX_SEED
-        study.sampler = (
-            optuna.samplers.TPESampler(seed=drawn, multivariate=True)
-            if sampler == "tpe"
-            else optuna.samplers.RandomSampler(seed=drawn)
-        )
+        study.sampler = sampler_of(sampler, drawn)
     return study
+
+
+def sampler_of(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    """Optuna's sampler; CMA-ES is driven by `proposals` and needs none."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if name == "tpe":
+            return optuna.samplers.TPESampler(seed=seed, multivariate=True)
+        if name == "gp":
+            try:
+                import scipy  # noqa: F401
+                import torch  # noqa: F401
+            except ImportError as error:
+                raise FinblendError(
+                    f"--sampler gp needs the package {error.name}: pip install 'finblend[gp]'"
+                ) from None
+            return optuna.samplers.GPSampler(seed=seed)
+        return optuna.samplers.RandomSampler(seed=seed)
 
 
 def _mend(path: Path, lock: BaseJournalFileLock) -> None:
@@ -213,7 +244,7 @@ def score_of(study: optuna.Study, desk: Desk, params: Mapping[str, float]) -> fl
     for trial in complete(study):
         if trial.params == params and trial.value is not None:
             return trial.value
-    return decided(desk.exam, draw(fixed(params), desk))[1]
+    return decided(desk.exam, draw(fixed(params), desk))[1].map5
 
 
 def fixed(params: Mapping[str, float]) -> optuna.trial.BaseTrial:

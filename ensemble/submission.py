@@ -16,9 +16,10 @@ from cv.files import written_beside
 from cv.metrics import MAX_NAMES
 from cv.tables import pick_column, read_table, text_column
 from ensemble.evaluation import tuned_blend
+from ensemble.parts import Progress
 from ensemble.prediction import predict
 from ensemble.project import Project
-from ensemble.questions import Progress, questions_for_test
+from ensemble.questions import questions_for_test
 from ensemble.sources import USES, require_sources
 from postproc import NEW, NOBODY
 
@@ -42,7 +43,8 @@ def submit(
     Returns
     -------
     dict
-        `rows, new_first, output, use`.
+        `rows, new_first, output, use, recomputed` (photos whose list the candidates left open, so that they were
+        compared with the whole gallery).
     """
     if use not in USES:
         raise FinblendError(f"--use must be one of {', '.join(USES)}, but got {use}")
@@ -57,7 +59,8 @@ def submit(
     questions = questions_for_test(
         project, require_sources(project, list(blend.weights)), blend.whitening, use, progress
     )
-    labels = predict(questions, blend).labels
+    prediction = predict(questions, blend, progress)
+    labels = prediction.labels
     names = project.catalogue.individuals
     rows = [
         (image, " ".join(NEW_INDIVIDUAL if label == NEW else names[label] for label in row if label != NOBODY))
@@ -74,6 +77,7 @@ def submit(
         "new_first": float(np.mean(labels[:, 0] == NEW)),
         "output": str(output),
         "use": use,
+        "recomputed": prediction.recomputed,
     }
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
-from ensemble.desk import HOW, Desk, raw_share_warning, set_exam
-from ensemble.exam import decided
-from ensemble.prediction import ranking_of
+from ensemble.contributions import contributions
+from ensemble.desk import HOW, raw_share_warning, set_exam
+from ensemble.exam import certified, decided
+from ensemble.greedy import forward_selection
+from ensemble.nested import TRIALS, nested_report, nested_score
+from ensemble.parts import Progress
 from ensemble.project import Project
-from ensemble.questions import Progress
+from ensemble.species_weights import with_species_weights
 from ensemble.study import (
     MAX_SEED,
     SAMPLERS,
@@ -27,10 +30,14 @@ from ensemble.study import (
     run_trial,
     score_of,
     starting_points,
+    weighted_point,
 )
 
 if TYPE_CHECKING:
     import optuna
+
+# more trials have stopped helping once all that follow gain less than this
+GAIN = 0.0005
 
 
 def tune(
@@ -43,14 +50,17 @@ def tune(
     seed: int = 0,
     timeout: float | None = None,
     models: list[str] | None = None,
+    nested_trials: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Tune the blend and write it into the project.
 
     Each trial draws source weights (w squared, normalised), the number of photos per individual, the species penalty
     and how much of the query's background is taken off; rule and threshold are then solved exactly. Equal weights,
-    every single model and the last blend are tried first, so the result is never below them. The study lives in the
-    project: with the same sources, folds and mix it goes on where it stopped.
+    every single model, greedy forward selection and the last blend are tried first, so the result is never below
+    them. Frequent species may get weights of their own. What the candidates leave open about the chosen blend is
+    settled over the whole gallery. The study lives in the project: with the same sources, folds and mix it goes on
+    where it stopped, and several processes may work on it.
 
     Parameters
     ----------
@@ -67,25 +77,23 @@ def tune(
         Stop drawing trials after this many seconds.
     models : list of str, optional
         Which models to blend; all by default.
+    nested_trials : int, optional
+        Trials per fold for the honest score (`ensemble.nested`); as many as `trials` but at most 100 by default, 0 for
+        none.
     progress : callable, optional
 
     Returns
     -------
     dict
-        `map5, threshold, rule, weights, whitening, top_photos, species_penalty, background, trials, new_trials,
-        seconds, equal_weights, single_models, mix, new_first, measured, interrupted, warnings`.
+        `map5` (in-sample), `nested` (None, or as `ensemble.nested.nested_report`), `threshold, rule, weights,
+        species_weights, kappa, whitening, top_photos, species_penalty, background, trials, new_trials, seconds,
+        equal_weights, greedy, single_models, contributions` (a dict of `left_out, shapley, error` each), `certified`
+        (share of photos the candidates decide, the `least` and `most` they leave MAP@5 between, `recomputed` photos),
+        `enough` (the trial after which more gained less than `gain`), `mix, new_first, measured, interrupted,
+        warnings`.
     """
     started = time.monotonic()
-    if sampler not in SAMPLERS:
-        raise FinblendError(f"--sampler must be one of {', '.join(SAMPLERS)}, but got {sampler}")
-    if trials < 0:
-        raise FinblendError(f"--trials >= 0 must hold, but got trials={trials}")
-    if not 0 <= seed < MAX_SEED:
-        raise FinblendError(f"--seed: 0 <= seed < {MAX_SEED} must hold, but got seed={seed}")
-    if models is not None and (isinstance(models, str) or not models):
-        raise FinblendError(f"models must be a list of at least one name, but got {models!r}")
-    if timeout is not None and not timeout > 0:
-        raise FinblendError(f"--timeout > 0 must hold, but got timeout={timeout}")
+    _check_options(trials, sampler, seed, timeout, models, nested_trials)
     project = Project.open(folder)
     mix = Mix(new_share, gallery_exponent)
     desk = set_exam(project, mix, models, progress)
@@ -95,7 +103,10 @@ def tune(
     # an interrupted study may lack some of its starting points, and the last blend may be another study's
     tried = [trial.params for trial in complete(study)]
     foreign = previous if previous and (not before or previous.mix != mix.as_dict()) else None
-    starts = [p for p in starting_points(list(desk.sources), foreign) if p not in tried]
+    names = list(desk.sources)
+    greedy = forward_selection(desk.exam, names, desk.whitening)
+    starts = [*starting_points(names, foreign), weighted_point(greedy[0], names)]
+    starts = [params for n, params in enumerate(starts) if params not in tried and params not in starts[:n]]
     deadline = None if timeout is None else time.monotonic() + timeout
     interrupted = False
     scores: list[float] = []
@@ -112,14 +123,38 @@ def tune(
     done = complete(study)
     if not done:
         raise FinblendError("interrupted before the first trial was done; nothing is changed")
-    blend, map5 = _blend_of(study.best_trial, desk, mix, len(done))
+    drawn, among = decided(desk.exam, draw(fixed(study.best_trial.params), desk))
+    best_first = [draw(fixed(t.params), desk).weights for t in sorted(done, key=lambda t: -(t.value or 0.0))]
+    blend, kappa = with_species_weights(desk.exam, drawn, project.catalogue.folds, best_first, seed)
+    blend, ranking, outcome, recomputed = certified(desk.exam, blend, progress)
+    wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
+    nested = None
+    if wanted and not interrupted:
+        score = nested_score(project, desk, mix, trials=wanted, seed=seed, progress=progress)
+        nested = nested_report(project, score, outcome.map5)
+    new_first = desk.exam.share_of_new(ranking, blend)
+    kept = ("map5", "optimism", "interval", "prediction", "test_photos", "measured")
+    blend = replace(
+        blend,
+        mix=mix.as_dict(),
+        measured={
+            "map5": outcome.map5,
+            "new_first": new_first,
+            "how": HOW,
+            "trials": len(done),
+            "nested": nested and {key: nested[key] for key in kept},
+        },
+        contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},
+    )
     blend.save(project.blend_path)
-    singles = {name: score_of(study, desk, point([name], list(desk.sources))) for name in desk.sources}
     return {
-        "map5": map5,
+        "map5": outcome.map5,
+        "nested": nested,
         "threshold": blend.threshold,
         "rule": blend.rule,
         "weights": blend.weights,
+        "species_weights": blend.species_weights,
+        "kappa": kappa,
         "whitening": blend.whitening,
         "top_photos": blend.top_photos,
         "species_penalty": blend.species_penalty,
@@ -127,23 +162,50 @@ def tune(
         "trials": len(done),
         "new_trials": len(done) - before,
         "seconds": time.monotonic() - started,
-        "equal_weights": score_of(study, desk, point(list(desk.sources), list(desk.sources))),
-        "single_models": singles,
+        "equal_weights": score_of(study, desk, point(names, names)),
+        "greedy": greedy[1],
+        "single_models": {name: score_of(study, desk, point([name], names)) for name in names},
+        "contributions": {name: asdict(part) for name, part in contributions(desk.exam, blend).items()},
+        "certified": {
+            "share": 1.0 - among.open,
+            "least": among.least,
+            "most": among.most,
+            "recomputed": recomputed,
+        },
+        "enough": enough(done),
         "mix": mix.as_dict(),
-        "new_first": blend.measured["new_first"],
+        "new_first": new_first,
         "measured": HOW,
         "interrupted": interrupted,
         "warnings": [raw_share_warning(desk.exam)] if new_share is None else [],
     }
 
 
-def _blend_of(best: optuna.trial.FrozenTrial, desk: Desk, mix: Mix, trials: int) -> tuple[Blend, float]:
-    drawn, map5 = decided(desk.exam, draw(fixed(best.params), desk))
-    new_first = desk.exam.share_of_new(ranking_of(desk.exam.questions, drawn), drawn)
-    blend = replace(
-        drawn,
-        mix=mix.as_dict(),
-        measured={"map5": map5, "new_first": new_first, "how": HOW, "trials": trials},
-        contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},
-    )
-    return blend, map5
+def _check_options(
+    trials: int,
+    sampler: str,
+    seed: int,
+    timeout: float | None,
+    models: list[str] | None,
+    nested_trials: int | None,
+) -> None:
+    if sampler not in SAMPLERS:
+        raise FinblendError(f"--sampler must be one of {', '.join(SAMPLERS)}, but got {sampler}")
+    if trials < 0:
+        raise FinblendError(f"--trials >= 0 must hold, but got trials={trials}")
+    if not 0 <= seed < MAX_SEED:
+        raise FinblendError(f"--seed: 0 <= seed < {MAX_SEED} must hold, but got seed={seed}")
+    if models is not None and (isinstance(models, str) or not models):
+        raise FinblendError(f"models must be a list of at least one name, but got {models!r}")
+    if nested_trials is not None and nested_trials < 0:
+        raise FinblendError(f"--nested-trials >= 0 must hold, but got nested_trials={nested_trials}")
+    if timeout is not None and not timeout > 0:
+        raise FinblendError(f"--timeout > 0 must hold, but got timeout={timeout}")
+
+
+def enough(trials: list[optuna.trial.FrozenTrial]) -> dict[str, Any]:
+    """After which trial all later ones together gained less than `GAIN`: when more trials stopped helping."""
+    values = [trial.value or 0.0 for trial in sorted(trials, key=lambda trial: trial.number)]
+    best = max(values)
+    at = next(n for n, value in enumerate(values, start=1) if value > best - GAIN)
+    return {"trial": at, "gain": GAIN, "trials": len(values)}

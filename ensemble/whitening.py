@@ -63,9 +63,20 @@ def _mapped(views: Views, fitted: Whitening, path: Path) -> Views:
 
 
 def choose_whitening(
-    project: Project, sources: Mapping[str, Source], progress: Callable[[str, int, int], None] | None = None
+    project: Project,
+    sources: Mapping[str, Source],
+    progress: Callable[[str, int, int], None] | None = None,
+    without: int | None = None,
 ) -> dict[str, str]:
     """Choose each source's whitening by its own out-of-fold MAP@5 on known photos.
+
+    Parameters
+    ----------
+    project : Project
+    sources : mapping of name to Source
+    progress : callable, optional
+    without : int, optional
+        A fold whose photos have no say.
 
     Returns
     -------
@@ -74,13 +85,7 @@ def choose_whitening(
     """
     chosen = {}
     for name, source in sources.items():
-
-        def compare(source: Source = source, name: str = name) -> dict[str, np.ndarray]:
-            return {"precision": _compare(project, name, source)}
-
-        made_from = [project.photos_hash, ENOUGH, source.out_of_fold_contents()]
-        precision = cached(project.cache, f"whitening-{name}", made_from, compare)["precision"]
-        chosen[name] = _choice(precision)
+        chosen[name] = _choice(_compare(project, name, source, without))
         if progress is not None:
             progress("whitening", 1, len(sources))
     return chosen
@@ -99,30 +104,25 @@ def _choice(precision: np.ndarray) -> str:
     return best
 
 
-def _compare(project: Project, name: str, source: Source) -> np.ndarray:
+def _compare(project: Project, name: str, source: Source, without: int | None) -> np.ndarray:
     """(kinds, n) average precision of known photos from the first folds that hold enough of them.
 
     A kind that falls clearly behind is not carried on; NaN stands for what was not tried.
     """
     labels, folds = project.catalogue.labels, project.catalogue.folds
-    known = gallery_photos(labels, folds) > 0
     project.cache.mkdir(exist_ok=True)
     table = np.empty((len(KINDS), 0))
     left = set(KINDS) if _can_fit(labels, folds) else {"none"}
-    for fold, own in fold_rows(project).items():
-        queries = own[known[own]][:ENOUGH]
-        column = np.full((len(KINDS), len(queries)), np.nan)
-        space = source.out_of_fold(fold)
-        column[0] = _solo(name, source, space, labels, folds, queries, fold)
-        if left == {"none"}:
-            return np.concatenate([table, column], axis=1)
-        both = fit(space, "within", labels, np.flatnonzero(folds != fold))
-        for k, fitted in ((1, [w.without_within() for w in both]), (2, both)):
-            if KINDS[k] in left:
-                with tempfile.TemporaryDirectory(dir=project.cache) as folder:
-                    mapped = whitened(space, fitted, Path(folder), name)
-                    column[k] = _solo(name, source, mapped, labels, folds, queries, fold)
-        table = np.concatenate([table, column], axis=1)
+    for fold in fold_rows(project):
+        if fold == without:
+            continue
+        made_from = [project.photos_hash, ENOUGH, source.out_of_fold_contents(), source.views, sorted(left)]
+
+        def column(fold: int = fold, left: frozenset[str] = frozenset(left)) -> dict[str, np.ndarray]:
+            return {"precision": _column(project, name, source, fold, left)}
+
+        found = cached(project.cache, f"whitening-{name}-fold{fold}", made_from, column)["precision"]
+        table = np.concatenate([table, found], axis=1)
         if table.shape[1]:
             gain = table - table[0]
             behind = gain.mean(axis=1) < -DROPPED * gain.std(axis=1) / np.sqrt(table.shape[1])
@@ -130,6 +130,24 @@ def _compare(project: Project, name: str, source: Source) -> np.ndarray:
         if table.shape[1] >= ENOUGH or left == {"none"}:
             break
     return table
+
+
+def _column(project: Project, name: str, source: Source, fold: int, left: frozenset[str]) -> np.ndarray:
+    """(kinds, n) average precision of one fold's known photos."""
+    labels, folds = project.catalogue.labels, project.catalogue.folds
+    own = fold_rows(project)[fold]
+    queries = own[gallery_photos(labels, folds)[own] > 0][:ENOUGH]
+    column = np.full((len(KINDS), len(queries)), np.nan)
+    space = source.out_of_fold(fold)
+    column[0] = _solo(name, source, space, labels, folds, queries, fold)
+    if left != {"none"}:
+        both = fit(space, "within", labels, np.flatnonzero(folds != fold))
+        for k, fitted in ((1, [w.without_within() for w in both]), (2, both)):
+            if KINDS[k] in left:
+                with tempfile.TemporaryDirectory(dir=project.cache) as folder:
+                    mapped = whitened(space, fitted, Path(folder), name)
+                    column[k] = _solo(name, source, mapped, labels, folds, queries, fold)
+    return column
 
 
 def _can_fit(labels: np.ndarray, folds: np.ndarray) -> bool:

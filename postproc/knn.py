@@ -107,6 +107,8 @@ def top_k(
     query_rows: np.ndarray | None = None,
     query_group: np.ndarray | None = None,
     gallery_group: np.ndarray | None = None,
+    query_class: np.ndarray | None = None,
+    gallery_class: np.ndarray | None = None,
     memory_mb: int = MEMORY_MB,
     progress: Progress | None = None,
 ) -> Neighbours:
@@ -146,6 +148,21 @@ def top_k(
         query_group, gallery_group = np.zeros(space.n_query, np.int32), np.ones(space.n_gallery, np.int32)
     index = np.full((len(rows), k), NOBODY, dtype=np.int32)
     similarity = np.full((len(rows), k), -np.inf, dtype=np.float32)
+    if query_class is not None and gallery_class is not None:
+        for c in np.unique(query_class[rows]):
+            own = np.flatnonzero(query_class[rows] == c)
+            for g in np.unique(query_group[rows[own]]):
+                sub = own[query_group[rows[own]] == g]
+                near = top_k(
+                    space,
+                    k,
+                    view=view,
+                    query_rows=rows[sub],
+                    query_group=query_group,
+                    gallery_group=np.where(gallery_class == c, gallery_group, g),
+                )
+                index[sub], similarity[sub] = near.index, near.similarity
+        return Neighbours(index, similarity)
     gallery_norms = [[norms(a) for a in part] for part in space.gallery]
     inverse = [[(1.0 / n).astype(np.float32) for n in part] for part in gallery_norms]
     width = max(part[0].shape[1] for part in space.query)
@@ -226,3 +243,32 @@ def _exact(
             add_cosines(part, views[v], q_norm, g_norm[v], pair_query, pair_gallery, total)
         best = np.maximum(best, total)
     return (best / len(gallery)).astype(np.float32)
+
+
+def similarities(
+    space: Space, view: int, query_rows: np.ndarray, gallery_rows: np.ndarray | None = None
+) -> tuple[np.ndarray, float]:
+    """Screen similarities of some queries with some gallery photos in float32.
+
+    Parameters
+    ----------
+    space : Space
+    view : int
+        Which query view.
+    query_rows : (n,) int array
+    gallery_rows : (m,) int array, optional
+        All by default.
+
+    Returns
+    -------
+    similarity : (n, m) float32 array
+    slack : float
+        The most by which any of them is off.
+    """
+    rows = np.arange(space.n_gallery) if gallery_rows is None else gallery_rows
+    parts = [np.ascontiguousarray(part[view][query_rows], dtype=np.float32) for part in space.query]
+    gallery = tuple(tuple(np.asarray(a[rows]) for a in part) for part in space.gallery)
+    inverse = [[(1.0 / norms(a)).astype(np.float32) for a in part] for part in gallery]
+    width = max(part[0].shape[1] for part in space.query)
+    slack = float(1.01 * (width + len(space.query) + 12) * 2.0**-24)
+    return _screen(parts, [norms(part) for part in parts], gallery, inverse), slack

@@ -50,14 +50,15 @@ def prune(evidence: Evidence, doubt: np.ndarray, species_of_individual: np.ndarr
         keep_group,
         keep_photo,
     )
-    per_group = np.add.reduceat(keep_photo, evidence.photo_start[:-1], dtype=np.int64) if len(keep_group) else []
+    photos_kept = np.append(0, np.cumsum(keep_photo))
+    per_group = np.diff(photos_kept[evidence.photo_start])
     kept = np.append(0, np.cumsum(keep_group))
     return replace(
         evidence,
         group_start=kept[evidence.group_start],
         individual=evidence.individual[keep_group],
         gallery_photos=evidence.gallery_photos[keep_group],
-        photo_start=np.append(0, np.cumsum(np.asarray(per_group, dtype=np.int64)[keep_group])),
+        photo_start=np.append(0, np.cumsum(per_group[keep_group])),
         photo=evidence.photo[keep_photo],
         similarity=evidence.similarity[keep_photo],
         horizon=np.array(evidence.horizon),

@@ -204,11 +204,12 @@ class Ranker:
         self.rows = np.arange(n) if rows is None else np.asarray(rows, dtype=np.int64)
         self._plain = np.zeros(n, dtype=np.int32)
         shape = (len(self.rows), DEPTH)
+        self._bound = np.full(len(self.rows), -np.inf, dtype=np.float32)
         self._out = Ranking(
             np.full(shape, NOBODY, dtype=np.int32),
             np.full(shape, -np.inf, dtype=np.float32),
             np.full(shape, NOBODY, dtype=np.int32),
-            np.full(len(self.rows), -np.inf, dtype=np.float32),
+            self._bound,
         )
 
     def rank(
@@ -258,7 +259,7 @@ class Ranker:
             found.individual,
             found.score,
             found.photo,
-            found.bound,
+            self._bound,
         )
         return found
 

@@ -7,6 +7,8 @@ between (tests hold the two against each other).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -20,7 +22,7 @@ STRANGER = -1
 
 
 @numba.njit(cache=True, inline="always")
-def _reciprocal(place: int) -> float:
+def _reciprocal(place: Any) -> float:
     """Average precision of an answer whose right name stands at `place`, counted from 0."""
     return 1.0 / (place + 1) if place < MAX_NAMES else 0.0
 
@@ -217,7 +219,7 @@ def mark_lists(
                 continue
             low_mean, high_mean, certain = 0.0, 0.0, 0
             for k in range(MAX_NAMES + 1):
-                certain += raw[i, k] > b
+                certain += int(raw[i, k] > b)
                 if k > 0:
                     low_mean += np.float64(raw[i, k]) / MAX_NAMES
                     high_mean += np.float64(max(raw[i, k], b)) / MAX_NAMES
@@ -225,8 +227,8 @@ def mark_lists(
             ease = 1e-6 + 1e-6 * abs(background)
             above_least, above_most = 0, 0
             for k in range(MAX_NAMES):
-                above_least += np.float64(raw[i, k]) - background * high_mean - ease >= threshold
-                above_most += np.float64(max(raw[i, k], b)) - background * low_mean + ease >= threshold
+                above_least += int(np.float64(raw[i, k]) - background * high_mean - ease >= threshold)
+                above_most += int(np.float64(max(raw[i, k], b)) - background * low_mean + ease >= threshold)
             if place[i] == STRANGER:
                 if rule == _RULE_A:
                     above_least, above_most = min(above_least, 1), min(above_most, 1)
@@ -249,5 +251,5 @@ def _new_place(rule: int, threshold: float, score: np.ndarray, names: int) -> in
         return min(names, 0 if np.float64(score[0]) < threshold else 1)
     at = 0
     for k in range(names):
-        at += np.float64(score[k]) >= threshold
+        at += int(np.float64(score[k]) >= threshold)
     return at

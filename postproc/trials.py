@@ -79,6 +79,7 @@ class Trials:
         self.raw = np.empty((m, DEPTH - 1), dtype=np.float32)
         self.names, self.place = np.empty(m, dtype=np.int8), np.empty(m, dtype=np.int8)
         self.precision, self.least, self.most = np.empty(m), np.empty(m), np.empty(m)
+        self._certain = np.full(len(self.rows), -np.inf, dtype=np.float32)
         self._sweep = Sweep(m)
 
     def run(
@@ -113,13 +114,14 @@ class Trials:
             self.place,
             self.raw,
         )
+        bound = self._certain if ranking.bound is None else ranking.bound
         if decision is None:
             decision = self.best_decision()
         mark_lists(
             RULES.index(decision.rule),
             np.float64(decision.threshold),
             self.query,
-            ranking.bound,
+            bound,
             self.score,
             self.names,
             self.place,

@@ -139,9 +139,7 @@ class WholeGallery:
         allowed = np.zeros(len(labels), dtype=bool)
         allowed[rows] = True
         nothing_beyond = np.full((len(query_rows), len(columns)), -np.inf, dtype=np.float32)
-        evidence = group_candidates(
-            tuple(sources), channels, query, photo, labels, allowed, similarity, nothing_beyond
-        )
+        evidence = group_candidates(tuple(sources), channels, query, photo, labels, allowed, similarity, nothing_beyond)
         return rank(
             evidence,
             weights,

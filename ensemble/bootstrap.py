@@ -1,0 +1,86 @@
+"""Bootstrap over individuals: photos of one animal are not independent, so whole individuals are drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ensemble.exam import Exam
+from postproc import NEW
+
+DRAWS = 1000
+_BLOCK = 50
+CONFIDENCE = 0.95
+
+
+class Bootstrap:
+    """The same drawn catalogues for every score, so that differences are paired.
+
+    The share of strangers is held at the stated one in every draw.
+
+    Parameters
+    ----------
+    exam : Exam
+    labels : (n,) int array
+        Individual of every question, strangers' own included.
+    seed : int
+    """
+
+    def __init__(self, exam: Exam, labels: np.ndarray, seed: int = 0) -> None:
+        self._exam = exam
+        self._owner = np.append(labels[exam.rows], labels[exam.hidden])
+        self._n = int(labels.max()) + 1
+        self._seed = seed
+
+    def draws(self, precisions: np.ndarray) -> np.ndarray:
+        """MAP@5 of drawn catalogues.
+
+        Parameters
+        ----------
+        precisions : (scores, m) float array
+            Average precision of every photo of the exam, one row a recipe.
+
+        Returns
+        -------
+        (DRAWS, scores) float array
+        """
+        new = self._exam.truth == NEW
+        weights = self._exam.weights
+        rng = np.random.default_rng(self._seed)
+        kinds = []
+        for kind in (new, ~new):
+            share = weights[kind].sum()
+            if share > 0:
+                columns = [weights[kind], *((weights * row)[kind] for row in precisions)]
+                sums = [np.bincount(self._owner[kind], weights=column, minlength=self._n) for column in columns]
+                kinds.append((share, np.stack(sums, axis=1)))
+        total = np.zeros((DRAWS, len(precisions)))
+        for start in range(0, DRAWS, _BLOCK):
+            drawn = [np.bincount(rng.integers(0, self._n, self._n), minlength=self._n) for _ in range(_BLOCK)]
+            times: np.ndarray = np.stack(drawn).astype(np.float64)
+            for share, sums in kinds:
+                found = times @ sums
+                gained = np.divide(found[:, 1:], found[:, :1], out=np.zeros_like(found[:, 1:]), where=found[:, :1] > 0)
+                total[start : start + _BLOCK] += share * gained
+        return total
+
+    def interval(self, precision: np.ndarray) -> list[float]:
+        """95 % interval of one score."""
+        return interval_of(self.draws(precision[None])[:, 0])
+
+
+def interval_of(draws: np.ndarray) -> list[float]:
+    """The middle 95 % of drawn scores."""
+    tail = (1 - CONFIDENCE) / 2
+    return [float(value) for value in np.quantile(draws, [tail, 1 - tail])]
+
+
+def prediction_interval(map5: float, draws: np.ndarray, weights: np.ndarray, test_photos: int) -> list[float]:
+    """Where the score of a test of `test_photos` photos lies with 95 %.
+
+    The spread of the estimate, and that of the test itself: with as many photos per individual as out-of-fold its
+    variance is that of the estimate times (effective out-of-fold photos) / (test photos), effective as by Kish 1965,
+    (sum w)^2 / sum w^2.
+    """
+    effective = float(weights.sum() ** 2 / (weights @ weights))
+    spread = float(draws.std()) * np.sqrt(1 + effective / max(test_photos, 1))
+    return [max(0.0, map5 - 1.96 * float(spread)), min(1.0, map5 + 1.96 * float(spread))]

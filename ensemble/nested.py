@@ -1,0 +1,210 @@
+"""The honest score: everything tunable is tuned on the other folds and scored on the fold that was held out.
+
+Whitening, weights, photos per individual, species penalty, background, rule, threshold and weights per species are all
+chosen anew for each fold, without its photos as queries (as gallery photos they stay: without them the gallery would
+be another one). The best single model and equal weights are treated the same, so that the comparison is fair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cv.mix import Mix
+from ensemble.blend import Blend
+from ensemble.bootstrap import Bootstrap, interval_of, prediction_interval
+from ensemble.desk import Desk, desk_for
+from ensemble.exam import Exam, decided, settle_open
+from ensemble.greedy import forward_selection
+from ensemble.parts import Progress
+from ensemble.prediction import ranking_of
+from ensemble.project import Project
+from ensemble.species_weights import with_species_weights
+from ensemble.study import complete, draw, fixed, proposals, run_trial, sampler_of, starting_points, weighted_point
+from ensemble.whitening import choose_whitening
+
+HOW = (
+    "nested out-of-fold: each fold is scored by a blend tuned on the other folds alone, weighted to the stated mix; "
+    "no network saw the label of a photo it scored"
+)
+TRIALS = 100
+# what single models and equal weights are tuned over: (background, root of the species penalty)
+GRID = [(background, penalty) for background in (0.0, 0.5, 1.0, 1.5) for penalty in (0.0, 0.3, 0.6)]
+# open scores of a held-out fold are settled over the whole gallery only where they could change its MAP@5 by this
+TOLERANCE = 0.0005
+
+
+@dataclass(frozen=True)
+class NestedScore:
+    """Precisions of photos that no choice was made on.
+
+    Attributes
+    ----------
+    exam : Exam
+    blend, single, equal : (m,) float64 arrays
+        Average precision of each photo of the exam, by the blend, the best single model, equal weights.
+    folds : list of dict
+        What was chosen without each fold, and how it did there.
+    width : float
+        How much of MAP@5 the candidates leave open.
+    """
+
+    exam: Exam
+    blend: np.ndarray
+    single: np.ndarray
+    equal: np.ndarray
+    folds: list[dict[str, Any]]
+    width: float
+
+
+def nested_score(
+    project: Project, desk: Desk, mix: Mix, *, trials: int = TRIALS, seed: int = 0, progress: Progress | None = None
+) -> NestedScore:
+    """Tune without each fold in turn, and score the fold.
+
+    Parameters
+    ----------
+    project : Project
+    desk : Desk
+        With the exam of all photos.
+    mix : Mix
+    trials : int
+        Per fold, beside the starting points.
+    seed : int
+    progress : callable, optional
+    """
+    folds = project.catalogue.folds
+    desks: dict[tuple[tuple[str, str], ...], Desk] = {_key(desk.whitening): desk}
+    exam = desk.exam
+    found = {who: np.zeros(len(exam.weights)) for who in ("blend", "single", "equal")}
+    rows: list[dict[str, Any]] = []
+    width = 0.0
+    sat_fold = folds[exam.rows[exam.trials.query]]
+    for fold in project.catalogue.fold_ids:
+        kinds = choose_whitening(project, desk.sources, progress, without=fold)
+        if _key(kinds) not in desks:
+            desks[_key(kinds)] = desk_for(project, desk.sources, kinds, mix, progress)
+        own = desks[_key(kinds)]
+        others = replace(own, exam=own.resit(mix, np.flatnonzero(folds != fold)))
+        blend, kappa = tuned(others, folds, trials, seed, progress)
+        single, equal = baselines(others)
+        here = sat_fold == fold
+        for who, recipe in (("blend", blend), ("single", single), ("equal", equal)):
+            precision, open_width = _held_out(own.exam, recipe, here)
+            found[who][here] = precision[here]
+            if who == "blend":
+                width += open_width
+        weights = exam.weights[here] / exam.weights[here].sum()
+        rows.append(
+            {
+                "fold": fold,
+                "map5": float(weights @ found["blend"][here]),
+                "weights": blend.weights,
+                "single": max(single.weights, key=lambda name: single.weights[name]),
+                "top_photos": blend.top_photos,
+                "species_penalty": blend.species_penalty,
+                "background": blend.background,
+                "rule": blend.rule,
+                "threshold": blend.threshold,
+                "kappa": kappa,
+                "whitening": dict(kinds),
+            }
+        )
+    return NestedScore(exam, found["blend"], found["single"], found["equal"], rows, width)
+
+
+def tuned(
+    desk: Desk, folds: np.ndarray, trials: int, seed: int, progress: Progress | None = None
+) -> tuple[Blend, float | None]:
+    """Tune on one exam from the start, in memory: what `tune` does, without a journal."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize", sampler=sampler_of("tpe", seed))
+    names = list(desk.sources)
+    starts = list(starting_points(names, None))
+    if len(names) > 1:
+        starts.append(weighted_point(forward_selection(desk.exam, names, desk.whitening)[0], names))
+    scores: list[float] = []
+    for params in proposals(study, starts, trials + len(starts), "tpe", seed, scores):
+        scores.append(run_trial(study, desk, params))
+        if progress is not None:
+            progress("nested trials", 1, (trials + len(starts)) * (len(np.unique(folds))))
+    blend, _ = decided(desk.exam, draw(fixed(study.best_trial.params), desk))
+    best_first = sorted(complete(study), key=lambda trial: -(trial.value or 0.0))
+    tried = [draw(fixed(trial.params), desk).weights for trial in best_first]
+    return with_species_weights(desk.exam, blend, folds, tried, seed)
+
+
+def baselines(desk: Desk) -> tuple[Blend, Blend]:
+    """The best single model and equal weights, each with background and penalty from the same grid."""
+    names = list(desk.sources)
+
+    def best_of(weightings: list[dict[str, float]]) -> Blend:
+        found = [
+            decided(desk.exam, Blend(weights, dict(desk.whitening), 1, root**3, background))
+            for weights in weightings
+            for background, root in GRID
+        ]
+        return max(found, key=lambda one: one[1].map5)[0]
+
+    single = best_of([{other: float(other == name) for other in names} for name in names])
+    return single, best_of([dict.fromkeys(names, 1.0 / len(names))])
+
+
+def _held_out(exam: Exam, blend: Blend, here: np.ndarray) -> tuple[np.ndarray, float]:
+    """Precision of each photo at the blend's own decision, and what the photos `here` leave open."""
+    ranking = ranking_of(exam.questions, blend)
+    exam.trials.judge(ranking.take(exam.rows), blend.background, blend.decision)
+
+    def width() -> float:
+        return float(exam.weights[here] @ (exam.trials.most - exam.trials.least)[here])
+
+    if width() > TOLERANCE * exam.weights[here].sum():
+        still = here & (exam.trials.least < exam.trials.most)
+        ranking = settle_open(exam, blend, ranking, still)
+        exam.trials.judge(ranking.take(exam.rows), blend.background, blend.decision)
+    return exam.trials.precision.copy(), width()
+
+
+def _key(whitening: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(whitening.items()))
+
+
+def nested_report(project: Project, score: NestedScore, in_sample: float) -> dict[str, Any]:
+    """What `evaluate --nested` and `tune` tell of a nested score.
+
+    Returns
+    -------
+    dict
+        `map5, in_sample, optimism, interval` (95 %, bootstrap over individuals), `prediction` (95 % for a test of the
+        real one's size), `test_photos, against` (paired differences to `single` and `equal`: `map5, difference,
+        interval`), `folds, width, measured`.
+    """
+    weights = score.exam.weights
+    stacked = np.stack([score.blend, score.single, score.equal])
+    means = stacked @ weights
+    draws = Bootstrap(score.exam, project.catalogue.labels).draws(stacked)
+    test_photos = project.catalogue.test.height
+    return {
+        "map5": float(means[0]),
+        "in_sample": in_sample,
+        "optimism": in_sample - float(means[0]),
+        "interval": interval_of(draws[:, 0]),
+        "prediction": prediction_interval(float(means[0]), draws[:, 0], weights, test_photos),
+        "test_photos": test_photos,
+        "against": {
+            who: {
+                "map5": float(means[n]),
+                "difference": float(means[0] - means[n]),
+                "interval": interval_of(draws[:, 0] - draws[:, n]),
+            }
+            for n, who in ((1, "single"), (2, "equal"))
+        },
+        "folds": score.folds,
+        "width": score.width,
+        "measured": HOW,
+    }
