@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,15 +17,23 @@ def tune(
     trials: Annotated[int, typer.Option(metavar="N", help="How many more trials.")] = 100,
     new_share: NewShare = None,
     gallery_mix: GalleryMix = "0.9",
-    sampler: Annotated[str, typer.Option(metavar="tpe|cmaes|random", help="Who proposes trials.")] = "tpe",
+    sampler: Annotated[str, typer.Option(metavar="tpe|cmaes|gp|random", help="Who proposes trials.")] = "tpe",
     seed: Annotated[int, typer.Option(metavar="N", help="Of the sampler.")] = 0,
     timeout: Annotated[float | None, typer.Option(metavar="S", help="Stop drawing trials after S seconds.")] = None,
     model: Annotated[
         list[str] | None, typer.Option(metavar="MODEL", help="Blend only these models (repeat it); default: all.")
     ] = None,
+    nested_trials: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Trials per fold for the nested score; default: --trials, at most 100; 0: none."
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Tune the blend on out-of-fold MAP@5: weights, photos per individual, species penalty, background, threshold.
+
+    Several processes may tune one project at the same time: they share their trials.
 
     Example: finblend tune P --trials 200 --new-share 0.112
     """
@@ -41,6 +49,7 @@ def tune(
             seed=seed,
             timeout=timeout,
             models=model or None,
+            nested_trials=nested_trials,
             progress=progress,
         )
     warn(report["warnings"])
@@ -49,21 +58,66 @@ def tune(
     if json:
         print_json(report)
         return
+    parts = report["contributions"]
     rows = [
-        [name, weight, report["whitening"][name], report["single_models"][name]]
+        [
+            name,
+            weight,
+            report["whitening"][name],
+            report["single_models"][name],
+            parts[name]["left_out"] if name in parts else None,
+            parts[name]["shapley"] if name in parts else None,
+        ]
         for name, weight in sorted(report["weights"].items(), key=lambda item: -item[1])
     ]
-    print_table("Blend", ["model", "weight", "whitening", "MAP@5 alone"], rows)
+    print_table("Blend", ["model", "weight", "whitening", "MAP@5 alone", "loss without it", "Shapley"], rows)
+    errors = [part["error"] for part in parts.values() if part["error"] is not None]
+    if errors:
+        print(f"Shapley values are sampled; standard error up to {max(errors):.4f}")
+    if report["species_weights"]:
+        print(f"weights of their own (shrunk, kappa {report['kappa']:.0f}): {', '.join(report['species_weights'])}")
+    if report["nested"]:
+        print_nested(report["nested"])
     print(
-        f"MAP@5 {report['map5']:.4f} (equal weights {report['equal_weights']:.4f}, "
+        f"in-sample MAP@5 {report['map5']:.4f} (equal weights {report['equal_weights']:.4f}, "
+        f"greedy selection {report['greedy']:.4f}, "
         f"best single model {max(report['single_models'].values()):.4f})\n"
+        f"{told_certified(report['certified'])}\n"
         f"rule {report['rule']}, threshold {report['threshold']:.4f} "
         f"against {report['background']:.2f} of the background, "
         f"best {report['top_photos']} photo(s) per individual, species penalty {report['species_penalty']:.3f}\n"
         f"somebody new comes first in {100 * report['new_first']:.1f} % of the answers\n"
-        f"{report['trials']} trials ({report['new_trials']} new) in {report['seconds']:.1f} s\n"
+        f"{report['trials']} trials ({report['new_trials']} new) in {report['seconds']:.1f} s; after trial "
+        f"{report['enough']['trial']} all others together gained less than {report['enough']['gain']}\n"
         f"{report['measured']}"
     )
+
+
+def told_certified(found: dict[str, Any]) -> str:
+    """What the candidates alone decide, in one line."""
+    return (
+        f"the candidates decide {100 * found['share']:.2f} % of the photos (MAP@5 between {found['least']:.4f} and "
+        f"{found['most']:.4f}); {found['recomputed']} photos were compared with the whole gallery"
+    )
+
+
+def print_nested(nested: dict[str, Any]) -> None:
+    """The honest score and what it is compared with."""
+    low, high = nested["interval"]
+    print(f"nested MAP@5 {nested['map5']:.4f}, 95 % interval over individuals {low:.4f} to {high:.4f}")
+    low, high = nested["prediction"]
+    print(
+        f"  a test of {nested['test_photos']} photos: {low:.4f} to {high:.4f} with 95 %\n"
+        f"  in-sample {nested['in_sample']:.4f}: optimism {nested['optimism']:+.4f}"
+    )
+    for who, key in (("the best single model", "single"), ("equal weights", "equal")):
+        other = nested["against"][key]
+        low, high = other["interval"]
+        print(
+            f"  against {who}, nested {other['map5']:.4f}: {other['difference']:+.4f} "
+            f"(paired, 95 % {low:+.4f} to {high:+.4f})"
+        )
+    print(f"  {nested['measured']}")
 
 
 @app.command()
@@ -73,17 +127,30 @@ def evaluate(
     gallery_mix: Annotated[
         str | None, typer.Option(metavar="E|raw", help="Another gallery mix than the blend's.")
     ] = None,
+    nested: Annotated[
+        bool, typer.Option("--nested", help="Also tune without each fold in turn and score that fold.")
+    ] = False,
+    nested_trials: Annotated[int, typer.Option(metavar="N", help="Trials per fold, for --nested.")] = 100,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the nested trials.")] = 0,
     json: AsJson = False,
 ) -> None:
-    """Score the tuned blend out-of-fold: overall, known and new, per species.
+    """Score the tuned blend out-of-fold: overall, known and new, per species; with --nested, honestly.
 
-    Example: finblend evaluate P
+    Example: finblend evaluate P --nested
     """
     from ensemble.evaluation import evaluate as score
 
     exponent = gallery_exponent(gallery_mix) if gallery_mix is not None else "blend"
     with progress_bars() as progress:
-        report = score(folder, new_share=new_share, gallery_exponent=exponent, progress=progress)
+        report = score(
+            folder,
+            new_share=new_share,
+            gallery_exponent=exponent,
+            nested=nested,
+            nested_trials=nested_trials,
+            seed=seed,
+            progress=progress,
+        )
     if json:
         print_json(report)
         return
@@ -100,5 +167,8 @@ def evaluate(
         f"  share of strangers {report['new_share']:.3f}; "
         f"somebody new comes first in {100 * report['new_first']:.1f} %\n"
         f"raw MAP@5 {report['raw']['map5']:.4f} ({report['raw']['how']})\n"
+        f"{told_certified(report['certified'])}\n"
         f"{report['measured']}"
     )
+    if report["nested"]:
+        print_nested(report["nested"])

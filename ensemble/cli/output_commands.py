@@ -32,7 +32,10 @@ def submit(
     if json:
         print_json(report)
     else:
-        print(f"{output}: {report['rows']} photos; new_individual comes first in {100 * report['new_first']:.1f} %")
+        print(
+            f"{output}: {report['rows']} photos; new_individual comes first in {100 * report['new_first']:.1f} %; "
+            f"{report['recomputed']} photos were compared with the whole gallery"
+        )
 
 
 @app.command()

@@ -1,0 +1,134 @@
+"""Worlds of embeddings to measure on: drawn here at any scale, or read from a folder that whaleworld.py wrote.
+
+The drawn ones have the shape of Happywhale: few individuals with many photos, most with one, species of unequal size,
+photos of unequal quality, two flanks; at scale 1.0 about 51,000 train and 28,000 test photos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+import ensemble
+
+WIDTHS = (2048, 1024, 1280, 1536, 2048, 1536, 2304, 768)
+SKILL = (0.90, 0.80, 0.85, 0.75, 0.80, 0.70, 0.85, 0.65)
+INDIVIDUALS, TEST_PHOTOS, SPECIES, LATENT = 15_587, 27_956, 26, 96
+NEW_SHARE = 0.112
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class World:
+    """Files of one world.
+
+    Attributes
+    ----------
+    folder : Path
+        With train.csv, sample_submission.csv, test_answers.csv, one .npz a model (or a model and fold) and, where
+        networks are trained per fold, folds.csv.
+    """
+
+    folder: Path
+
+    @property
+    def models(self) -> dict[str, list[Path]]:
+        """Files of each model."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self.folder.glob("*.npz")):
+            found.setdefault(path.stem.partition("-fold")[0], []).append(path)
+        return found
+
+    @property
+    def per_fold(self) -> bool:
+        """Whether networks are trained fold by fold."""
+        return (self.folder / "folds.csv").is_file()
+
+    def project(self, folder: Path, models: int | None = None) -> Path:
+        """Make a project of it and register its (first few) models."""
+        folds: int | str = f"{self.folder}/folds.csv:fold" if self.per_fold else 5
+        train, test = self.folder / "train.csv", self.folder / "sample_submission.csv"
+        ensemble.init(folder, train=train, test=test, folds=folds)
+        for name, paths in list(self.models.items())[:models]:
+            for path in paths:
+                fold = path.stem.partition("-fold")[2]
+                if fold:
+                    ensemble.register(folder, name, fold=int(fold), train=path, test=path)
+                else:
+                    ensemble.register(folder, name, frozen=True, train=path, test=path)
+        return folder
+
+    def score(self, submission: Path) -> float:
+        """MAP@5 on the answers held back."""
+        from cv.metrics import map5
+
+        answers = pl.read_csv(self.folder / "test_answers.csv")["answer"].to_list()
+        return map5(pl.read_csv(submission)["predictions"].str.split(" ").to_list(), answers)
+
+
+def draw_world(folder: Path, scale: float, models: int, seed: int = 0) -> World:
+    """Draw a world of frozen models."""
+    rng = np.random.default_rng(seed)
+    n = max(40, int(INDIVIDUALS * scale))
+    # photos per individual fall off like a power, as in Happywhale: 60 % have one, a few have hundreds
+    counts = np.minimum(np.floor(rng.pareto(1.3, n) + 1), 400).astype(int)
+    species = rng.choice(SPECIES, n, p=_falling(SPECIES))
+    who = np.repeat(np.arange(n), counts)
+    m = max(40, int(TEST_PHOTOS * scale))
+    strangers = int(m * NEW_SHARE)
+    known = rng.choice(n, m - strangers, p=counts**0.8 / (counts**0.8).sum())
+    new = n + np.arange(strangers) // 2
+    new_species = rng.choice(SPECIES, strangers, p=_falling(SPECIES))[np.arange(strangers) // 2]
+    every_species = np.append(species, new_species[::2] if strangers else species[:0])
+    test = rng.permutation(np.append(known, new))
+    total = n + (strangers + 1) // 2
+    centre = rng.standard_normal((SPECIES, LATENT))[every_species[:total]] + rng.standard_normal((total, LATENT))
+    flank = 0.6 * rng.standard_normal((2, total, LATENT))
+    looks = [_photos(rng, centre, flank, rows) for rows in (who, test)]
+    names = np.array([f"id{i:05d}" for i in range(total)])
+    folder.mkdir(parents=True, exist_ok=True)
+    images = [np.array([f"{split}{i:06d}.jpg" for i in range(len(rows))]) for split, rows in (("a", who), ("b", test))]
+    labels = [f"species{s:02d}" for s in species[who]]
+    pl.DataFrame({"image": images[0], "species": labels, "individual_id": names[who]}).write_csv(folder / "train.csv")
+    pl.DataFrame({"image": images[1], "predictions": ["new_individual"] * m}).write_csv(
+        folder / "sample_submission.csv"
+    )
+    answers = np.where(test < n, names[test], "new_individual")
+    pl.DataFrame({"image": images[1], "answer": answers}).write_csv(folder / "test_answers.csv")
+    for k in range(models):
+        mixing = rng.standard_normal((LATENT, WIDTHS[k])).astype(np.float32) / np.sqrt(LATENT)
+        train, held_back = (_embed(rng, latent, quality, mixing, 0.75 / SKILL[k]) for latent, quality in looks)
+        np.savez(
+            folder / f"model{k}.npz",
+            train_image=images[0],
+            train_embedding=train,
+            test_image=images[1],
+            test_embedding=held_back,
+        )
+    return World(folder)
+
+
+def _falling(n: int) -> np.ndarray:
+    share = 0.85 ** np.arange(n)
+    return share / share.sum()
+
+
+def _photos(rng: np.random.Generator, centre: np.ndarray, flank: np.ndarray, rows: np.ndarray) -> tuple:
+    quality = np.exp(0.7 * rng.standard_normal((len(rows), 1)))
+    side = flank[rng.integers(0, 2, len(rows)), rows]
+    return centre[rows] + side + 0.75 * quality * rng.standard_normal((len(rows), LATENT)), quality
+
+
+def _embed(
+    rng: np.random.Generator, latent: np.ndarray, quality: np.ndarray, mixing: np.ndarray, noise: float
+) -> np.ndarray:
+    out = np.empty((len(latent), mixing.shape[1]), dtype=np.float16)
+    for start in range(0, len(latent), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        own = latent[block] + noise * quality[block] * rng.standard_normal(latent[block].shape)
+        grain = 0.25 * rng.standard_normal((len(own), mixing.shape[1]), dtype=np.float32)
+        out[block] = np.tanh(own.astype(np.float32) @ mixing) + grain
+    return out
