@@ -1,6 +1,9 @@
 """finblend on drawn worlds whose answers are known: what the submission scores, and how far the prediction was off.
 
     python benchmarks/worlds.py whaleworld.py [--scale 0.08] [--models 4] [--seeds 0,10,11] [--per-fold] [--trials 100]
+        [--nested-trials 100]
+
+`nested` is what finblend expects of the test, `low` and `high` its 95 % prediction interval for a test of that size.
 
 `whaleworld.py` draws the worlds (it is not part of finblend). The recipe beside it is today's usual one, tuned on the
 same out-of-fold photos: concatenate the normalised embeddings, best photo per individual, rule A, threshold from the
@@ -32,6 +35,7 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=4)
     parser.add_argument("--seeds", default="0,10,11")
     parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--nested-trials", type=int, default=100)
     parser.add_argument("--per-fold", action="store_true")
     options = parser.parse_args()
     rows = []
@@ -43,7 +47,7 @@ def main() -> None:
             subprocess.run(command + ["--per-fold"] * options.per_fold, check=True, stdout=subprocess.DEVNULL)
             rows.append(_run(world, Path(folder) / "project", options))
             print(f"seed {seed}: {_shown(rows[-1])}", flush=True)
-    mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "interval"}
+    mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
     print(f"mean: {_shown(mean)}")
 
 
@@ -60,13 +64,14 @@ def _run(world: Path, project: Path, options: argparse.Namespace) -> dict:
             ensemble.register(project, name, fold=int(fold), train=path, test=path)
         else:
             ensemble.register(project, name, frozen=True, train=path, test=path)
-    tuned = ensemble.tune(project, trials=options.trials, new_share=SHARE)
-    low, high = ensemble.evaluate(project)["interval"]
+    tuned = ensemble.tune(project, trials=options.trials, new_share=SHARE, nested_trials=options.nested_trials)
+    nested = tuned["nested"]
+    low, high = nested["prediction"]
     ensemble.submit(project, world / "submission.csv")
     answers = pl.read_csv(world / "test_answers.csv")["answer"].to_list()
     test = map5(pl.read_csv(world / "submission.csv")["predictions"].str.split(" ").to_list(), answers)
-    row = {"test": test, "out_of_fold": tuned["map5"], "missed_by": tuned["map5"] - test}
-    row["interval"] = f"{low:.4f}..{high:.4f}"
+    row = {"test": test, "nested": nested["map5"], "missed_by": nested["map5"] - test, "low": low, "high": high}
+    row |= {"inside": float(low <= test <= high), "in_sample": tuned["map5"]}
     if not options.per_fold:
         row["recipe"] = _recipe(world, project, answers)
     return row
