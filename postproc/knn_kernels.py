@@ -1,4 +1,7 @@
-"""The compiled loops behind exact neighbours."""
+"""Compiled exact similarities. Their order of summation is what a similarity means; everything else only chooses pairs.
+
+The product of two float32 numbers is exact in float64, so that a compiler may fuse it with the addition or not.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,15 @@ def _dot(a: np.ndarray, b: np.ndarray, lanes: np.ndarray) -> float:
 
 
 @numba.njit(cache=True, parallel=True)
-def row_norms(array: np.ndarray) -> np.ndarray:
-    """Euclidean norm of each row, float64."""
-    n = array.shape[0]
+def row_norms(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Euclidean norm of each of the rows, float64."""
+    n = rows.shape[0]
     out = np.empty(n)
     for chunk in numba.prange((n + _CHUNK - 1) // _CHUNK):
         lanes = np.empty(LANES)
         for i in range(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)):
-            out[i] = np.sqrt(_dot(array[i], array[i], lanes))
+            row = array[rows[i]]
+            out[i] = np.sqrt(_dot(row, row, lanes))
     return out
 
 
@@ -44,82 +48,131 @@ def row_norms(array: np.ndarray) -> np.ndarray:
 def add_cosines(
     query: np.ndarray,
     gallery: np.ndarray,
+    query_rows: np.ndarray,
     query_norm: np.ndarray,
     gallery_norm: np.ndarray,
     pair_query: np.ndarray,
     pair_gallery: np.ndarray,
     total: np.ndarray,
 ) -> None:
-    """Add the cosine of each (query, gallery) pair to `total`."""
+    """Add the cosine of each pair to `total`; `pair_query` and `query_norm` count in `query_rows`."""
     n = pair_query.shape[0]
     for chunk in numba.prange((n + _CHUNK - 1) // _CHUNK):
         lanes = np.empty(LANES)
         for p in range(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)):
             q, g = pair_query[p], pair_gallery[p]
-            total[p] += _dot(query[q], gallery[g], lanes) / (query_norm[q] * gallery_norm[g])
+            total[p] += _dot(query[query_rows[q]], gallery[g], lanes) / (query_norm[q] * gallery_norm[g])
 
 
 @numba.njit(cache=True, parallel=True)
-def count_survivors(
-    screen: np.ndarray, query_group: np.ndarray, gallery_group: np.ndarray, k: int, slack: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Count, for each query, the photos that may be among its k best, and give the value they must reach."""
-    n, m = screen.shape
-    counts = np.zeros(n, dtype=np.int64)
-    cut = np.empty(n, dtype=np.float32)
-    for i in numba.prange(n):
-        heap = np.full(k, -np.inf, dtype=np.float32)
-        for j in range(m):
-            value = screen[i, j]
-            if value > heap[0] and gallery_group[j] != query_group[i]:
-                # replace the smallest of the k best and sink it to its place
+def add_cosine_table(
+    query: np.ndarray,
+    gallery: np.ndarray,
+    query_rows: np.ndarray,
+    gallery_rows: np.ndarray,
+    query_norm: np.ndarray,
+    gallery_norm: np.ndarray,
+    total: np.ndarray,
+) -> None:
+    """Add the cosine of every query and gallery row to the table `total`; `gallery_norm` counts in the gallery."""
+    for g in numba.prange(gallery_rows.shape[0]):
+        lanes = np.empty(LANES)
+        row = gallery_rows[g]
+        for q in range(query_rows.shape[0]):
+            cosine = _dot(query[query_rows[q]], gallery[row], lanes) / (query_norm[q] * gallery_norm[row])
+            total[q, g] += cosine
+
+
+@numba.njit(cache=True, parallel=True)
+def keep_best(
+    exact: np.ndarray,
+    place: np.ndarray,
+    count: np.ndarray,
+    gallery_rows: np.ndarray,
+    k: int,
+    index: np.ndarray,
+    similarity: np.ndarray,
+    to: np.ndarray,
+) -> None:
+    """Sort each query's candidates, which stand in gallery order, and keep the first k that are not -inf."""
+    for i in numba.prange(exact.shape[0]):
+        # a stable sort keeps gallery order among equals
+        order = np.argsort(-exact[i, : count[i]], kind="mergesort")
+        for best in range(min(k, count[i])):
+            value = exact[i, order[best]]
+            if value == -np.inf:
+                break
+            index[to[i], best] = gallery_rows[place[i, order[best]]]
+            similarity[to[i], best] = value
+
+
+@numba.njit(cache=True, parallel=True)
+def keep_best_of_table(
+    table: np.ndarray,
+    twin: np.ndarray,
+    gallery_rows: np.ndarray,
+    query_group: np.ndarray,
+    gallery_group: np.ndarray,
+    k: int,
+    index: np.ndarray,
+    similarity: np.ndarray,
+    to: np.ndarray,
+) -> None:
+    """Find the k best photos of each query in gallery order; photo j's similarity stands in column `twin[j]`.
+
+    A heap of k with the worst on top: of equals, the last in gallery order is the worst. Photos come in gallery order,
+    so that a later one never displaces an equal.
+    """
+    for i in numba.prange(table.shape[0]):
+        value = np.full(k, -np.inf, dtype=np.float32)
+        photo = np.full(k, -1, dtype=np.int64)
+        for j in range(twin.shape[0]):
+            new = table[i, twin[j]]
+            row = gallery_rows[j]
+            if new > value[0] and gallery_group[row] != query_group[i]:
                 at = 0
                 while True:
                     child = 2 * at + 1
                     if child >= k:
                         break
-                    if child + 1 < k and heap[child + 1] < heap[child]:
-                        child += 1
-                    if heap[child] >= value:
+                    other = child + 1
+                    if other < k and (
+                        value[other] < value[child] or (value[other] == value[child] and photo[other] > photo[child])
+                    ):
+                        child = other
+                    if value[child] > new or (value[child] == new and photo[child] < row):
                         break
-                    heap[at] = heap[child]
+                    value[at] = value[child]
+                    photo[at] = photo[child]
                     at = child
-                heap[at] = value
-        cut[i] = heap[0] - np.float32(2.0 * slack)
-        found = 0
-        for j in range(m):
-            if screen[i, j] >= cut[i] and gallery_group[j] != query_group[i]:
-                found += 1
-        counts[i] = found
-    return counts, cut
+                value[at] = new
+                photo[at] = row
+        by_photo = np.argsort(photo, kind="mergesort")
+        order = by_photo[np.argsort(-value[by_photo], kind="mergesort")]
+        for best in range(k):
+            if photo[order[best]] < 0:
+                break
+            index[to[i], best] = photo[order[best]]
+            similarity[to[i], best] = value[order[best]]
 
 
 @numba.njit(cache=True, parallel=True)
-def survivors(
-    screen: np.ndarray, query_group: np.ndarray, gallery_group: np.ndarray, cut: np.ndarray, ends: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """List the (query, gallery) pairs that reach their query's cut, in gallery order."""
-    pair_query = np.empty(ends[-1], dtype=np.int32)
-    pair_gallery = np.empty(ends[-1], dtype=np.int32)
-    for i in numba.prange(screen.shape[0]):
-        at = ends[i]
-        for j in range(screen.shape[1]):
-            if screen[i, j] >= cut[i] and gallery_group[j] != query_group[i]:
-                pair_query[at] = i
-                pair_gallery[at] = j
-                at += 1
-    return pair_query, pair_gallery
+def mix_hashes(array: np.ndarray, rows: np.ndarray, hashes: np.ndarray) -> None:
+    """Mix the bits of each row into its hash."""
+    for i in numba.prange(rows.shape[0]):
+        h = hashes[i]
+        for x in array[rows[i]]:
+            h = (h ^ np.uint64(np.float32(x).view(np.uint32))) * np.uint64(0x9E3779B97F4A7C15)
+            h ^= h >> np.uint64(29)
+        hashes[i] = h
 
 
 @numba.njit(cache=True, parallel=True)
-def keep_best(
-    exact: np.ndarray, pair_gallery: np.ndarray, ends: np.ndarray, k: int, index: np.ndarray, similarity: np.ndarray
-) -> None:
-    """Sort each query's survivors and keep the first k."""
-    for i in numba.prange(index.shape[0]):
-        start, stop = ends[i], ends[i + 1]
-        # pairs stand in gallery order, and a stable sort keeps it among equals
-        order = np.argsort(-exact[start:stop], kind="mergesort")
-        for place in range(min(k, stop - start)):
-            index[i, place] = pair_gallery[start + order[place]]
-            similarity[i, place] = exact[start + order[place]]
+def compare_rows(array: np.ndarray, left: np.ndarray, right: np.ndarray, equal: np.ndarray) -> None:
+    """Clear `equal[i]` where rows `left[i]` and `right[i]` differ."""
+    for i in numba.prange(left.shape[0]):
+        if equal[i]:
+            for x, y in zip(array[left[i]], array[right[i]]):  # noqa: B905 - numba knows no strict
+                if x != y:
+                    equal[i] = False
+                    break

@@ -42,12 +42,12 @@ def threads() -> Iterator[None]:
     numba.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("memory_mb", "blocks"), [(0, range(150, 151)), (1, range(2, 150)), (4096, range(1, 2))])
-def test_the_answer_does_not_depend_on_memory(two_parts: Space, memory_mb: int, blocks: range) -> None:
+@pytest.mark.parametrize("memory_mb", [0, 1, 4096])
+def test_the_answer_does_not_depend_on_memory(two_parts: Space, memory_mb: int) -> None:
     steps: list[int] = []
     near = top_k(two_parts, 9, view=1, memory_mb=memory_mb, progress=steps.append)
     assert sum(steps) == 150
-    assert len(steps) in blocks
+    assert min(steps) > 0
     assert same(near, top_k(two_parts, 9, view=1))
 
 

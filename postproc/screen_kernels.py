@@ -1,0 +1,247 @@
+"""Compiled loops of the screen: rounding vectors, and keeping what may be among the k best.
+
+Screened values are kept as the bits of the float, bfloat16 in int16 and float32 in int32. For numbers >= 0 the order
+of the bits as integers is that of the floats; flipping all bits but the sign of the negative ones makes it so for all.
+Such integers are called keys.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+# columns that are looked at together: one comparison of their maximum with the cut says that none of them matters
+_STRIDE = 64
+# new candidates after which the cut is raised
+_PATIENCE = 128
+# smaller numbers are rounded to zero: products of what remains cannot become subnormal, which hardware may flush
+_TINY = 2.0**-60
+LOST = -1
+
+
+@numba.njit(cache=True, parallel=True, fastmath={"reassoc", "contract"})
+def round_units(
+    array: np.ndarray,
+    rows: np.ndarray,
+    scale: np.ndarray,
+    centre: np.ndarray,
+    subtracted: float,
+    dropped_bits: int,
+    out: np.ndarray,
+    size2: np.ndarray,
+    residual2: np.ndarray,
+    along: np.ndarray,
+) -> None:
+    """Round `array[row] * scale - subtracted * centre` to fewer bits.
+
+    The rounded floats' bits go to `out`. Added for each row: to `size2` the squared length before rounding, to
+    `residual2` that of the difference, to `along` the product of `array[row] * scale` with `centre`.
+    """
+    half = (1 << dropped_bits) >> 1
+    for i in numba.prange(rows.shape[0]):
+        row = array[rows[i]]
+        by = scale[i]
+        size = 0.0
+        residual = 0.0
+        dot = 0.0
+        for j in range(row.shape[0]):
+            unit = np.float64(row[j]) * by
+            c = np.float64(centre[j])
+            dot += unit * c
+            x = unit - subtracted * c
+            bits = np.float32(x).view(np.int32)
+            if half:
+                bits += half - 1 + ((bits >> dropped_bits) & 1)
+                bits = (bits >> dropped_bits) << dropped_bits
+            if abs(x) < _TINY:
+                bits = np.int32(0)
+            out[i, j] = bits >> dropped_bits
+            lost = x - np.float64(np.int32(bits).view(np.float32))
+            size += x * x
+            residual += lost * lost
+        size2[i] += size
+        residual2[i] += residual
+        along[i] += dot
+
+
+@numba.njit(cache=True, inline="always")
+def _key(bits: int, low: int) -> int:
+    """Integer that orders as the float; `low` has all bits set but the sign."""
+    return bits if bits >= 0 else bits ^ low
+
+
+@numba.njit(cache=True)
+def float_of_key(key: int, dropped_bits: int) -> float:
+    """Float that a key stands for."""
+    low = (1 << (31 - dropped_bits)) - 1
+    return float(np.int32(_key(key, low) << dropped_bits).view(np.float32))
+
+
+@numba.njit(cache=True)
+def key_below(value: float, dropped_bits: int) -> int:
+    """Largest key whose float is not above `value`."""
+    rounded = np.float32(value)
+    key = _key(np.int64(rounded.view(np.int32)), (1 << 31) - 1)
+    if np.float64(rounded) > value:
+        key -= 1
+    return np.int64(key >> dropped_bits)
+
+
+@numba.njit(cache=True)
+def kth_largest(keys: np.ndarray, k: int) -> int:
+    """The k-th largest of at least k keys, by halving the range: as quick for equal keys as for any others."""
+    low, high = np.int64(keys.min()), np.int64(keys.max())
+    while low < high:
+        middle = low + (high - low + 1) // 2
+        reach = 0
+        for key in keys:
+            reach += key >= middle
+        if reach >= k:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+@numba.njit(cache=True)
+def _compact(
+    keys: np.ndarray, place: np.ndarray, count: int, k: int, window: float, rounding: float, dropped_bits: int
+) -> tuple[int, int]:
+    """Raise the cut to what the k best so far allow, and drop what is below it. Returns the cut and what is left."""
+    value = float_of_key(kth_largest(keys[:count], k), dropped_bits)
+    cut = key_below(value - rounding * abs(value) - 2.0 * window, dropped_bits)
+    left = 0
+    for c in range(count):
+        if keys[c] >= cut:
+            keys[left] = keys[c]
+            place[left] = place[c]
+            left += 1
+    return cut, left
+
+
+@numba.njit(cache=True, parallel=True)
+def collect(
+    bits: np.ndarray,
+    first: int,
+    query_group: np.ndarray,
+    gallery_group: np.ndarray,
+    k: int,
+    window: np.ndarray,
+    rounding: float,
+    dropped_bits: int,
+    cut: np.ndarray,
+    count: np.ndarray,
+    keys: np.ndarray,
+    place: np.ndarray,
+) -> None:
+    """Put what reaches each query's cut into its buffer.
+
+    Parameters
+    ----------
+    bits : (n, m) int16 or int32 array
+        Screened values of n queries with the gallery photos `first .. first + m` of the job.
+    query_group : (n,) array; gallery_group : (m,) array
+        Photos of the query's own group are passed over.
+    window : (n,) float64 array
+        Bound on the distance of a screened value, before the last rounding, from what it stands for.
+    rounding : float
+        Relative error of that last rounding.
+    cut, count : (n,) int arrays
+        Key to reach, and used places of the buffer; a count of `LOST` gives the query up.
+    keys, place : (n, capacity) arrays
+        The buffers: the key and the place in the job's gallery of each candidate, in gallery order.
+    """
+    low = (1 << (31 - dropped_bits)) - 1
+    n, m = bits.shape
+    capacity = keys.shape[1]
+    for i in numba.prange(n):
+        row = bits[i]
+        reach = np.int64(cut[i])
+        used = np.int64(count[i])
+        full = min(capacity, max(used, k) + _PATIENCE)
+        hits = np.empty(_STRIDE, dtype=np.int32)
+        for start in range(0, m, _STRIDE):
+            if used == LOST:
+                break
+            stop = min(m, start + _STRIDE)
+            if reach > 0:
+                best = row[start]
+                for j in range(start, stop):
+                    best = max(best, row[j])
+                if best < reach:
+                    continue
+            found = 0
+            for j in range(start, stop):
+                hits[found] = j
+                found += _key(np.int64(row[j]), low) >= reach
+            for h in range(found):
+                j = hits[h]
+                key = _key(np.int64(row[j]), low)
+                if key < reach or gallery_group[j] == query_group[i]:
+                    continue
+                if used == full:
+                    reach, used = _compact(keys[i], place[i], used, k, window[i], rounding, dropped_bits)
+                    if full == capacity and used > capacity - capacity // 8:
+                        # too many are too close to the k-th for this screen to tell apart
+                        used = LOST
+                        break
+                    full = min(capacity, max(used, k) + _PATIENCE)
+                    if key < reach:
+                        continue
+                keys[i, used] = key
+                place[i, used] = first + j
+                used += 1
+        cut[i] = reach
+        count[i] = used
+
+
+@numba.njit(cache=True, parallel=True)
+def finish(
+    k: int,
+    window: np.ndarray,
+    rounding: float,
+    dropped_bits: int,
+    cut: np.ndarray,
+    count: np.ndarray,
+    keys: np.ndarray,
+    place: np.ndarray,
+) -> None:
+    """Drop what is below the last cut, and put the k-th largest key in its place (the least where there are fewer)."""
+    for i in numba.prange(count.shape[0]):
+        cut[i] = -(1 << 31)
+        if count[i] > k:
+            _, left = _compact(keys[i], place[i], count[i], k, window[i], rounding, dropped_bits)
+            count[i] = left
+            cut[i] = kth_largest(keys[i, :left], k)
+
+
+@numba.njit(cache=True, parallel=True)
+def reaching(
+    sure: np.ndarray, window: np.ndarray, rounding: float, dropped_bits: int, cut: np.ndarray, low: np.ndarray
+) -> None:
+    """Least key that may stand for more than `sure`; none below `cut` where that is higher."""
+    for i in numba.prange(sure.shape[0]):
+        value = sure[i] - window[i]
+        value = value / (1.0 + rounding) if value > 0.0 else value / (1.0 - rounding)
+        low[i] = min(cut[i], key_below(value, dropped_bits))
+
+
+@numba.njit(cache=True)
+def list_candidates(
+    keys: np.ndarray, count: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(query, column) of every candidate with low <= key < high."""
+    found = 0
+    for i in range(count.shape[0]):
+        for c in range(count[i]):
+            found += low[i] <= keys[i, c] < high[i]
+    query = np.empty(found, dtype=np.int32)
+    column = np.empty(found, dtype=np.int32)
+    found = 0
+    for i in range(count.shape[0]):
+        for c in range(count[i]):
+            if low[i] <= keys[i, c] < high[i]:
+                query[found] = i
+                column[found] = c
+                found += 1
+    return query, column
