@@ -150,7 +150,7 @@ def test_views_are_compared_with_all_gallery_views_and_averaged_over_query_views
 def test_a_missing_fold_is_named_by_every_command_that_needs_it(project: Path, small: Small, tmp_path: Path) -> None:
     given = spaces(small)
     add(project, small, "whole", *given["frozen"], frozen=True)
-    tune(project, trials=0, new_share=0.15)
+    tune(project, trials=0, new_share=0.15, nested_trials=0)
     for fold in (0, 1, 2, 4):
         add(project, small, "part", *given[str(fold)], fold=fold)
     row = next(row for row in models(project)["models"] if row["model"] == "part")
@@ -158,9 +158,9 @@ def test_a_missing_fold_is_named_by_every_command_that_needs_it(project: Path, s
     assert row["map5"] is None
     assert "fold 3 is not registered" in row["reason"]
     with pytest.raises(FinblendError, match="part: fold 3 is not registered"):
-        tune(project, trials=0, new_share=0.15)
+        tune(project, trials=0, new_share=0.15, nested_trials=0)
     assert evaluate(project)["map5"] > 0, "the blend has no use for it"
-    tune(project, trials=0, new_share=0.15, models=["whole"])
+    tune(project, trials=0, new_share=0.15, nested_trials=0, models=["whole"])
     Blend({"whole": 0.5, "part": 0.5}).save(project / "blend.json")
     for command in (evaluate, lambda folder: submit(folder, tmp_path / "out.csv")):
         with pytest.raises(FinblendError, match="part: fold 3 is not registered"):
@@ -172,7 +172,7 @@ def test_a_full_store_alone_is_refused_by_tune_with_the_reason(project: Path, sm
     add(project, small, "all", *spaces(small)["full"], full=True)
     assert "seen every label" in models(project)["models"][0]["reason"]
     with pytest.raises(FinblendError, match="all: has only a --full store, which has seen every label"):
-        tune(project, trials=0, new_share=0.15)
+        tune(project, trials=0, new_share=0.15, nested_trials=0)
 
 
 def test_a_full_store_takes_no_part_out_of_fold(project: Path, small: Small) -> None:
@@ -193,7 +193,7 @@ def test_use_is_refused_where_it_means_nothing(
     project: Path, small: Small, tmp_path: Path, use: str, told: str
 ) -> None:
     add(project, small, "m", *spaces(small)["frozen"], frozen=True)
-    tune(project, trials=0, new_share=0.15)
+    tune(project, trials=0, new_share=0.15, nested_trials=0)
     with pytest.raises(FinblendError, match=told):
         submit(project, tmp_path / "out.csv", use=use)
     assert not (tmp_path / "out.csv").exists()

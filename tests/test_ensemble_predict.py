@@ -31,7 +31,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train, test = small.noisy(seed + 1, 2.0)
         given = {"train": (small.train_images, train), "test": (small.test_images, test)}
         register(folder / "P", "frozen" if seed == 0 else "trained", **flags, **given)
-    tune(folder / "P", trials=12, new_share=0.15)
+    tune(folder / "P", trials=12, new_share=0.15, nested_trials=0)
     return folder / "P"
 
 
@@ -69,12 +69,15 @@ def test_evaluate_scores_what_predict_says(project: Path) -> None:
 
 def test_the_submission_is_what_predict_says(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(ensemble.submission, "predict", lambda q, b: asked.append((q, b)) or predict(q, b))
-    submit(project, tmp_path / "out.csv")
+    monkeypatch.setattr(ensemble.submission, "predict", lambda q, b, _: asked.append((q, b)) or predict(q, b))
+    report = submit(project, tmp_path / "out.csv")
     ((questions, blend),) = asked
     assert blend == Blend.load(project / "blend.json")
     opened = Project.open(project)
-    again = predict(questions_for_test(opened, require_sources(opened), blend.whitening), blend).labels
+    prediction = predict(questions_for_test(opened, require_sources(opened), blend.whitening), blend)
+    again = prediction.labels
+    # every gallery photo is a candidate in so small a catalogue
+    assert report["recomputed"] == prediction.recomputed == 0
     names = opened.catalogue.individuals
     rows = [" ".join("new_individual" if k == NEW else names[k] for k in row if k != -1) for row in again]
     assert pl.read_csv(tmp_path / "out.csv")["predictions"].to_list() == rows
@@ -98,7 +101,7 @@ def test_evaluate_reports_the_mix_the_parts_and_an_interval(project: Path) -> No
 
 
 def test_the_raw_mix_is_the_plain_mean(project: Path) -> None:
-    tune(project, trials=0, gallery_exponent=None)
+    tune(project, trials=0, gallery_exponent=None, nested_trials=0)
     report = evaluate(project)
     assert report["map5"] == pytest.approx(report["raw"]["map5"])
 

@@ -30,7 +30,8 @@ def registered(small: Small, folder: Path, train: np.ndarray | None, test: np.nd
 def doubts(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     project = Project.open(folder)
     sources = require_sources(project)
-    return questions_out_of_fold(project, sources, {}).doubt, questions_for_test(project, sources, {}).doubt
+    both = questions_out_of_fold(project, sources, {}), questions_for_test(project, sources, {})
+    return both[0].species.doubt, both[1].species.doubt
 
 
 def test_predicted_species_are_averaged_into_the_vote(small: Small, tmp_path: Path) -> None:
@@ -80,13 +81,45 @@ def test_species_given_for_test_photos_count_out_of_fold_too(small: Small, tmp_p
 def test_a_damaged_cache_is_computed_again(small: Small, tmp_path: Path) -> None:
     init(tmp_path / "P", train=small.train_csv, test=small.sample_csv)
     registered(small, tmp_path / "P", None, None)
-    tune(tmp_path / "P", trials=0, new_share=0.15)
+    tune(tmp_path / "P", trials=0, new_share=0.15, nested_trials=0)
     submit(tmp_path / "P", tmp_path / "whole.csv")
-    entry = next((tmp_path / "P" / "cache").glob("evidence-test-*"))
-    (entry / "votes.npy").unlink()
-    (entry / "photo.npy").write_bytes(b"\x93NUMPY")
+    spoilt = 0
+    for entry in sorted((tmp_path / "P" / "cache").glob("*-test*")):
+        arrays = sorted(entry.glob("*.npy"))
+        spoilt += len(arrays)
+        for n, array in enumerate(arrays):
+            # gone, no array at all, cut short
+            if n % 3 == 0:
+                array.unlink()
+            else:
+                array.write_bytes(b"\x93NUMPY" if n % 3 == 1 else array.read_bytes()[:-1])
+    assert spoilt > 20
     submit(tmp_path / "P", tmp_path / "again.csv")
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["votes", "nearest", "kin", "evidence", "pruned"])
+def test_one_damaged_entry_among_good_ones_is_computed_again(small: Small, tmp_path: Path, kind: str) -> None:
+    init(tmp_path / "P", train=small.train_csv, test=small.sample_csv)
+    registered(small, tmp_path / "P", None, None)
+    tuned = tune(tmp_path / "P", trials=0, new_share=0.15, nested_trials=0)
+    for entry in (tmp_path / "P" / "cache").glob(f"{kind}-*"):
+        for array in entry.glob("*.npy"):
+            array.write_bytes(array.read_bytes()[:-1])
+    again = tune(tmp_path / "P", trials=0, new_share=0.15, nested_trials=0)
+    assert (again["map5"], again["weights"]) == (tuned["map5"], tuned["weights"])
+
+
+def test_the_likeliest_species_is_the_one_without_doubt(small: Small, tmp_path: Path) -> None:
+    init(tmp_path / "P", train=small.train_csv, test=small.sample_csv)
+    registered(small, tmp_path / "P", None, None)
+    project = Project.open(tmp_path / "P")
+    for ask in (questions_out_of_fold, questions_for_test):
+        questions = ask(project, require_sources(project), {})
+        species, n = questions.species, len(questions.images)
+        assert (species.doubt[np.arange(n), species.likely] == 0.0).all()
+        assert questions.species_names == ["beluga", "fin_whale"]
+        assert species.of_individual.tolist() == project.catalogue.species_of_individual.tolist()
 
 
 def test_whitening_is_not_chosen_where_a_fold_cannot_fit_it(small: Small, tmp_path: Path) -> None:

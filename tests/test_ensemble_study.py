@@ -11,15 +11,17 @@ import numpy as np
 import optuna
 import pytest
 from conftest import Small
-from test_ensemble_tune import trial_points
+from test_ensemble_tune import NEEDED, SAMPLERS, trial_points
 
 import ensemble.study
 from cv import FinblendError, Mix
 from ensemble import Blend, Project, evaluate, init, models, register, tune
 from ensemble.desk import set_exam
 from ensemble.exam import decided
+from ensemble.greedy import forward_selection
+from postproc.trials import Outcome
 
-STARTS = 5  # equal weights in three ways, each of two models alone
+STARTS = 5  # equal weights in three ways, each of two models alone; greedy selection here ends at one of these
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +47,21 @@ def project(template: Path, tmp_path: Path) -> Path:
     return tmp_path / "P"
 
 
+def tuned(project: Path, **options: Any) -> dict[str, Any]:
+    """Tuning without its nested score, which is not what these tests are about."""
+    return tune(project, **({"new_share": 0.15, "nested_trials": 0} | options))
+
+
+def greedy_weights(project: Path, share: float) -> dict[str, float]:
+    desk = set_exam(Project.open(project), Mix(share))
+    return forward_selection(desk.exam, list(desk.sources), desk.whitening)[0]
+
+
 def interrupting(at: int) -> Callable[..., Any]:
     """`decided`, with Ctrl-C during its call number `at`."""
     calls = 0
 
-    def stand_in(exam: Any, blend: Blend) -> tuple[Blend, float]:
+    def stand_in(exam: Any, blend: Blend) -> tuple[Blend, Outcome]:
         nonlocal calls
         calls += 1
         if calls == at:
@@ -59,12 +71,12 @@ def interrupting(at: int) -> Callable[..., Any]:
     return stand_in
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "random"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_it_goes_on_where_it_stopped(project: Path, sampler: str) -> None:
-    if sampler == "cmaes":
-        pytest.importorskip("cmaes")
-    first = tune(project, trials=8, new_share=0.15, sampler=sampler)
-    second = tune(project, trials=4, new_share=0.15, sampler=sampler)
+    for needed in NEEDED.get(sampler, ()):
+        pytest.importorskip(needed)
+    first = tuned(project, trials=8, sampler=sampler)
+    second = tuned(project, trials=4, sampler=sampler)
     assert (first["trials"], first["new_trials"]) == (8, 8)
     assert (second["trials"], second["new_trials"]) == (12, 4)
     assert second["map5"] >= first["map5"]
@@ -75,40 +87,48 @@ def test_it_goes_on_where_it_stopped(project: Path, sampler: str) -> None:
 
 
 def test_no_more_trials_takes_the_best_so_far(project: Path) -> None:
-    first = tune(project, trials=8, new_share=0.15)
+    first = tuned(project, trials=8)
     (project / "blend.json").unlink()
-    again = tune(project, trials=0, new_share=0.15)
+    again = tuned(project, trials=0)
     assert (again["trials"], again["new_trials"], again["map5"]) == (8, 0, first["map5"])
     assert again["weights"] == first["weights"]
 
 
 def test_another_mix_is_another_study(project: Path) -> None:
-    tune(project, trials=7, new_share=0.15)
-    assert tune(project, trials=0, new_share=0.3)["trials"] == STARTS + 1
+    tuned(project, trials=7)
+    assert sorted(greedy_weights(project, 0.15).values()) in ([0.0, 1.0], [0.5, 0.5])
+    assert sorted(greedy_weights(project, 0.3).values()) not in ([0.0, 1.0], [0.5, 0.5])
+    # greedy selection and the last blend are points of their own
+    assert tuned(project, trials=0, new_share=0.3)["trials"] == STARTS + 2
     # back at the first mix its study goes on, with the other mix's blend as one more point to start from
-    back = tune(project, trials=0, new_share=0.15)
+    back = tuned(project, trials=0)
     assert back["trials"] - back["new_trials"] == 7
     assert back["new_trials"] <= 1
 
 
 def test_a_new_study_starts_from_the_old_best(project: Path, tmp_path: Path) -> None:
-    tune(project, trials=30, new_share=0.15)
+    tuned(project, trials=30)
     old = Blend.load(project / "blend.json")
     assert len({weight for weight in old.weights.values() if weight > 0}) == 2, "the old best is a point of its own"
     add(project, Small(tmp_path / "data"), "m2", 3, 3.0)
-    report = tune(project, trials=0, new_share=0.15)
-    assert report["trials"] == STARTS + 2
+    report = tuned(project, trials=0)
+    # the third model alone, the old best, greedy selection among three
+    assert report["trials"] == STARTS + 3
     assert set(report["weights"]) == {"m0", "m1", "m2"}
-    factors = np.array([trial_points(project)[-1][f"factor:m{i}"] for i in range(3)])
-    assert (factors**2 / (factors**2).sum()).tolist() == pytest.approx([old.weights["m0"], old.weights["m1"], 0.0])
+    found = []
+    for point in trial_points(project)[-2:]:
+        factors = np.array([point[f"factor:m{i}"] for i in range(3)])
+        found.append((factors**2 / (factors**2).sum()).tolist())
+    assert found[0] == pytest.approx([old.weights["m0"], old.weights["m1"], 0.0])
+    assert found[1] == pytest.approx(list(greedy_weights(project, 0.15).values()))
     desk = set_exam(Project.open(project), Mix(0.15))
     carried = Blend(old.weights, dict(desk.whitening), old.top_photos, old.species_penalty, old.background)
-    assert report["map5"] >= decided(desk.exam, carried)[1] - 1e-9
+    assert report["map5"] >= decided(desk.exam, carried)[1].map5 - 1e-9
 
 
 def test_an_old_best_with_none_of_the_models_is_passed_over(project: Path) -> None:
-    tune(project, trials=0, new_share=0.15, models=["m0"])
-    assert set(tune(project, trials=0, new_share=0.15, models=["m1"])["weights"]) == {"m1"}
+    tuned(project, trials=0, models=["m0"])
+    assert set(tuned(project, trials=0, models=["m1"])["weights"]) == {"m1"}
 
 
 @pytest.mark.parametrize("at", [STARTS + 2, 3, 2])
@@ -117,12 +137,12 @@ def test_an_interrupt_keeps_the_best_so_far_and_the_next_call_goes_on(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(ensemble.study, "decided", interrupting(at))
-        report = tune(project, trials=20, new_share=0.15)
+        report = tuned(project, trials=20)
     assert report["interrupted"] is True
     assert report["trials"] == at - 1
     blend = Blend.load(project / "blend.json")
     assert blend.measured["map5"] == report["map5"]
-    after = tune(project, trials=3, new_share=0.15, sampler="random")
+    after = tuned(project, trials=3, sampler="random")
     assert after["interrupted"] is False
     assert after["trials"] >= at - 1 + 3
     assert after["map5"] >= report["map5"]
@@ -133,14 +153,14 @@ def test_an_interrupt_keeps_the_best_so_far_and_the_next_call_goes_on(
 
 
 def test_an_interrupt_before_the_first_trial_changes_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tune(project, trials=0, new_share=0.3)
+    tuned(project, trials=0, new_share=0.3)
     before = (project / "blend.json").read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(ensemble.study, "decided", interrupting(1))
         with pytest.raises(FinblendError, match="nothing is changed"):
-            tune(project, trials=5, new_share=0.15)
+            tuned(project, trials=5)
     assert (project / "blend.json").read_bytes() == before
-    assert tune(project, trials=0, new_share=0.15)["trials"] >= STARTS
+    assert tuned(project, trials=0)["trials"] >= STARTS
 
 
 def test_an_interrupt_while_a_trial_is_written_down_keeps_that_trial(
@@ -157,24 +177,24 @@ def test_an_interrupt_while_a_trial_is_written_down_keeps_that_trial(
 
     with monkeypatch.context() as patch:
         patch.setattr(optuna.study.Study, "tell", tell)
-        report = tune(project, trials=20, new_share=0.15)
+        report = tuned(project, trials=20)
     # the starting points are written down without a tell of their own
     assert (report["interrupted"], report["trials"]) == (True, STARTS + 7)
-    assert tune(project, trials=1, new_share=0.15)["trials"] == STARTS + 8
+    assert tuned(project, trials=1)["trials"] == STARTS + 8
 
 
 def test_a_blend_of_other_embeddings_is_refused_until_tuned_again(project: Path, tmp_path: Path) -> None:
-    tune(project, trials=0, new_share=0.15)
+    tuned(project, trials=0)
     evaluate(project)
     add(project, Small(tmp_path / "data"), "m0", 9, 1.0, replace=True)
     with pytest.raises(FinblendError, match="m0 was registered again after tuning; run 'finblend tune'"):
         evaluate(project)
-    tune(project, trials=0, new_share=0.15)
+    tuned(project, trials=0)
     assert evaluate(project)["map5"] > 0
 
 
 def test_a_model_that_is_gone_is_named(project: Path) -> None:
-    tune(project, trials=0, new_share=0.15)
+    tuned(project, trials=0)
     shutil.rmtree(project / "stores" / "m1")
     with pytest.raises(FinblendError, match="m1 is not registered any more"):
         evaluate(project)
@@ -183,12 +203,12 @@ def test_a_model_that_is_gone_is_named(project: Path) -> None:
 def test_the_journal_of_another_program_is_refused_by_name(project: Path) -> None:
     (project / "study.journal").write_text("no journal\nat all\n")
     with pytest.raises(FinblendError, match=r"study\.journal"):
-        tune(project, trials=0, new_share=0.15)
+        tuned(project, trials=0)
 
 
 def test_a_line_cut_short_by_a_crash_does_not_end_the_study(project: Path) -> None:
-    tune(project, trials=8, new_share=0.15)
+    tuned(project, trials=8)
     journal = project / "study.journal"
     journal.write_bytes(journal.read_bytes()[:-20])
-    tune(project, trials=2, new_share=0.15)
-    assert tune(project, trials=2, new_share=0.15)["trials"] >= 11
+    tuned(project, trials=2)
+    assert tuned(project, trials=2)["trials"] >= 11
