@@ -33,7 +33,14 @@ def blends(draw: st.DrawFn) -> Blend:
         mix={"new_share": draw(st.none() | st.floats(0, 0.99)), "gallery_exponent": draw(st.none() | shares)},
         measured={"map5": draw(shares), "how": draw(st.text())},
         contents={name: [draw(st.text())] for name in raw},
+        species_weights=draw(st.dictionaries(st.text(), own_weights(sorted(raw)), max_size=3)),
     )
+
+
+def own_weights(names: list[str]) -> st.SearchStrategy[dict[str, float]]:
+    """Weights of one species: some of the models, summing to 1."""
+    raw = st.dictionaries(st.sampled_from(names), st.floats(0.01, 1), min_size=1)
+    return raw.map(lambda own: {name: value / sum(own.values()) for name, value in own.items()})
 
 
 @given(blends())
@@ -69,6 +76,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "endless penalty": ({"species_penalty": float("inf")}, "species_penalty"),
     "negative background": ({"background": -1.0}, "background >= 0"),
     "another format": ({"format": 2}, "format 2"),
+    "a strange model for a species": ({"species_weights": {"orca": {"b": 1.0}}}, "species_weights of orca: b is not"),
+    "too little for a species": ({"species_weights": {"orca": {"a": 0.9}}}, "summing to 1.*species_weights of orca"),
+    "nothing for a species": ({"species_weights": {"orca": {}}}, "summing to 1.*species_weights of orca"),
+    "no number for a species": (
+        {"species_weights": {"orca": {"a": float("nan")}}},
+        "summing to 1.*species_weights of orca",
+    ),
     "strange whitening": ({"whitening": {"a": "zca"}}, "whitening.*'zca'"),
 }
 
@@ -100,6 +114,11 @@ def test_wrong_values_are_refused_at_construction_and_on_loading(tmp_path: Path,
         ('{"weights": {"a": 1.0}, "mix": {"new_share": "much"}}', "mix|share"),
         ('{"weights": {"a": 1.0}, "mix": {"new_share": 2}}', "mix|share"),
         ('{"weights": {"a": 1.0}, "contents": ["a"]}', "contents"),
+        ('{"weights": {"a": 1.0}, "species_weights": ["a"]}', "not a blend"),
+        ('{"weights": {"a": 1.0}, "species_weights": null}', "not a blend"),
+        ('{"weights": {"a": 1.0}, "species_weights": {"orca": 1.0}}', "not a blend"),
+        ('{"weights": {"a": 1.0}, "species_weights": {"orca": {"a": "all"}}}', "not a blend"),
+        ('{"weights": {"a": 1.0}, "specie_weights": {}}', "unknown key 'specie_weights'"),
     ],
 )
 def test_a_file_that_is_no_blend_is_named(tmp_path: Path, text: str, told: str) -> None:
