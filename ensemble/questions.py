@@ -76,7 +76,9 @@ class Questions:
         progress : callable, optional
         """
         sources = list(self.evidence.sources)
-        used = [n for n, name in enumerate(sources) if weights[:, n].any()]
+        views = self.parts[0].views
+        # a source without weight still has a say in which views all are compared in
+        used = [n for n, name in enumerate(sources) if weights[:, n].any() or len(views[name]) > 1]
         found: list[Ranking] = []
         places: list[np.ndarray] = []
         for part in self.parts:
