@@ -63,8 +63,8 @@ def decide(ranking: Ranking, decision: Decision) -> np.ndarray:
     (array([[ 7, -2,  3, -1, -1]], dtype=int32), array([[ 7,  3, -2, -1, -1]], dtype=int32))
     """
     ranking = ranking.first(MAX_NAMES)
-    # in float64, or numpy would round the threshold to the scores' float32
-    score = ranking.score.astype(np.float64)
+    # float32, as `sweep` and the compiled trials see scores; then float64, or numpy would round the threshold, too
+    score = ranking.score.astype(np.float32).astype(np.float64)
     if decision.rule == "A":
         place = np.where(score[:, 0] < decision.threshold, 0, 1)
     else:
