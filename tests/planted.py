@@ -1,0 +1,39 @@
+"""Projects that several test files build: models of a small catalogue, and worlds in which the truth is planted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Small
+
+import ensemble.parts
+import postproc.species
+from ensemble import register
+
+FOLDS = range(5)
+EVERYTHING = 1000  # more neighbours than any gallery here has photos
+
+
+def add(
+    project: Path, small: Small, name: str, seed: int, noise: float = 2.0, views: Sequence[str] = ("orig",), **seen: Any
+) -> None:
+    """Register a network of the small catalogue; frozen unless `seen` says otherwise."""
+    spaces = [small.noisy(100 * seed + n, noise) for n in range(len(views))]
+    train, test = ({view: space[split] for view, space in zip(views, spaces, strict=True)} for split in (0, 1))
+    given = {"train": (small.train_images, train), "test": (small.test_images, test)}
+    register(project, name, **(seen or {"frozen": True}), **given)
+
+
+def add_trained(project: Path, small: Small, name: str, seed: int, **options: Any) -> None:
+    """Register one network a fold, each with a space of its own."""
+    for fold in FOLDS:
+        add(project, small, name, seed + fold, fold=fold, **options)
+
+
+def few_candidates(patch: pytest.MonkeyPatch, nearest: int = 2) -> None:
+    """Let evidence hold the `nearest` photos of each search only; as many vote on species, whatever the number."""
+    patch.setattr(ensemble.parts, "NEAREST", nearest)
+    patch.setattr(postproc.species, "VOTERS", 2)
