@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -17,6 +18,7 @@ from cv.files import folder_written_beside
 ALGORITHM = 3
 KEY_LENGTH = 24
 _NAMES, _ABOUT = "arrays.txt", "about.json"
+_IN_BETWEEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 
 
 def cached(
@@ -46,11 +48,16 @@ def cached(
     found = _load(entry)
     if found is None:
         arrays = compute()
-        with folder_written_beside(entry) as temporary:
-            for array_name, array in arrays.items():
-                np.save(temporary / f"{array_name}.npy", array)
-            (temporary / _NAMES).write_text("\n".join(arrays))
-            (temporary / _ABOUT).write_text(json.dumps({"algorithm": ALGORITHM, **(about or {})}))
+        try:
+            with folder_written_beside(entry) as temporary:
+                for array_name, array in arrays.items():
+                    np.save(temporary / f"{array_name}.npy", array)
+                (temporary / _NAMES).write_text("\n".join(arrays))
+                (temporary / _ABOUT).write_text(json.dumps({"algorithm": ALGORITHM, **(about or {})}))
+        except OSError as error:
+            # another process that computed the same has put it there at this very moment
+            if error.errno not in _IN_BETWEEN:
+                raise
         for old in folder.glob(f"{name}-{'?' * KEY_LENGTH}"):
             if old != entry:
                 shutil.rmtree(old, ignore_errors=True)
