@@ -18,13 +18,23 @@ EVERYTHING = 1000  # more neighbours than any gallery here has photos
 
 
 def add(
-    project: Path, small: Small, name: str, seed: int, noise: float = 2.0, views: Sequence[str] = ("orig",), **seen: Any
+    project: Path,
+    small: Small,
+    name: str,
+    seed: int,
+    noise: float = 2.0,
+    views: Sequence[str] = ("orig",),
+    width: int = 24,
+    replace: bool = False,
+    **seen: Any,
 ) -> None:
     """Register a network of the small catalogue; frozen unless `seen` says otherwise."""
     spaces = [small.noisy(100 * seed + n, noise) for n in range(len(views))]
-    train, test = ({view: space[split] for view, space in zip(views, spaces, strict=True)} for split in (0, 1))
+    train, test = (
+        {view: space[split][:, :width] for view, space in zip(views, spaces, strict=True)} for split in (0, 1)
+    )
     given = {"train": (small.train_images, train), "test": (small.test_images, test)}
-    register(project, name, **(seen or {"frozen": True}), **given)
+    register(project, name, replace=replace, **(seen or {"frozen": True}), **given)
 
 
 def add_trained(project: Path, small: Small, name: str, seed: int, **options: Any) -> None:
