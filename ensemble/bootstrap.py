@@ -56,9 +56,9 @@ class Bootstrap:
         total = np.zeros((DRAWS, len(precisions)))
         for start in range(0, DRAWS, _BLOCK):
             drawn = [np.bincount(rng.integers(0, self._n, self._n), minlength=self._n) for _ in range(_BLOCK)]
-            times: np.ndarray = np.stack(drawn).astype(np.float64)
-            for share, sums in kinds:
-                found = times @ sums
+            times = np.stack(drawn).astype(np.float64)
+            for share, owned in kinds:
+                found = times @ owned
                 gained = np.divide(found[:, 1:], found[:, :1], out=np.zeros_like(found[:, 1:]), where=found[:, :1] > 0)
                 total[start : start + _BLOCK] += share * gained
         return total

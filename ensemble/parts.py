@@ -19,14 +19,16 @@ from ensemble.project import Project
 from ensemble.sources import Source
 from ensemble.whitening import fit, whitened
 from postproc import Evidence, Gallery, Neighbours, Space, build_evidence, top_k, vote_species
-from postproc.evidence import channel_table
+from postproc.evidence import Joint, channel_table
 from postproc.prune import prune
 from postproc.species import species_doubt
 from postproc.whole import WholeGallery
 
-# Candidates per source and view: the K nearest photos, and as many within the likeliest species. Measured at
-# Happywhale's size (docs/benchmarks.md): the candidates then leave less than 0.001 of MAP@5 open.
-NEAREST = 128
+# Candidates per source and view: the K nearest photos, and as many within the likeliest species. Those of all sources
+# together come from a search of its own. Measured at Happywhale's size (docs/benchmarks.md): what they leave open of a
+# tuned blend's MAP@5 is far below 0.001.
+NEAREST = 64
+NEAREST_TOGETHER = 128
 Progress = Callable[[str, int, int], None]
 
 
@@ -76,6 +78,10 @@ class Part:
         """What a source's neighbours depend on."""
         kind = self.whitening.get(name, "none")
         return [self.project.photos_hash, NEAREST, self.contents[name], self.sources[name].views, kind]
+
+    def made_together(self) -> list[Any]:
+        """What the neighbours by all sources together depend on."""
+        return [NEAREST_TOGETHER, [self.made_from(name) for name in self.sources]]
 
     @contextlib.contextmanager
     def spaces(self, names: list[str] | None = None) -> Iterator[dict[str, Space]]:
@@ -131,7 +137,7 @@ def _evidence(
     shares = part.settle_species(np.array(votes))
     likely = shares.argmax(axis=1).astype(np.int32)
     decided = [hashlib.sha256(likely.tobytes()).hexdigest(), hashlib.sha256(shares.tobytes()).hexdigest()]
-    made_from = {name: [part.made_from(name), decided[0]] for name in part.sources}
+    made_from = {name: [part.made_from(name), NEAREST_TOGETHER, decided[0]] for name in part.sources}
 
     def whole() -> dict[str, np.ndarray]:
         return _whole_evidence(part, spaces, likely, progress)
@@ -164,6 +170,7 @@ def _whole_evidence(
         part.rows,
         part.fold,
         of_species=of_species,
+        joint=_joint(part, spaces, likely, progress),
         known=_known(part),
         progress=_step(progress, f"evidence {part.name}", len(channel_table(part.views)[1])),
     )
@@ -236,7 +243,7 @@ def _nearest_of_species(
                     out |= {key: np.array(array) for key, array in old.items() if key != "species"}
             advance = _step(progress, f"search kin {part.name}", len(part.sources))
             for v in range(n_views):
-                near = _search_kin(part, spaces()[name], v, todo, likely, of_photo)
+                near = _search_kin(part, spaces()[name], v, todo, likely, of_photo, NEAREST)
                 if len(todo) == len(likely):
                     out |= {f"index{v}": near.index, f"similarity{v}": near.similarity}
                 else:
@@ -252,20 +259,66 @@ def _nearest_of_species(
 
 
 def _search_kin(
-    part: Part, space: Space, view: int, todo: np.ndarray, likely: np.ndarray, of_photo: np.ndarray
+    part: Part,
+    space: Space,
+    view: int,
+    todo: np.ndarray,
+    likely: np.ndarray,
+    of_photo: np.ndarray,
+    nearest: int,
 ) -> Neighbours:
     query_class = np.zeros(space.n_query, dtype=np.int32)
     query_class[part.rows] = likely
     folds = None if part.fold is None else part.project.catalogue.folds
     return top_k(
         space,
-        NEAREST,
+        nearest,
         view=view,
         query_rows=part.rows[todo],
         query_group=folds,
         gallery_group=folds,
         query_class=query_class,
         gallery_class=of_photo,
+    )
+
+
+def _joint(
+    part: Part, spaces: Callable[[], dict[str, Space]], likely: np.ndarray, progress: Progress | None
+) -> Joint | None:
+    """The nearest photos by all sources together: one space whose parts are those of all sources."""
+    if len(part.sources) < 2 or any(len(views) > 1 for views in part.views.values()):
+        return None
+    catalogue = part.project.catalogue
+    of_photo = catalogue.species_of_individual[catalogue.labels]
+    folds = None if part.fold is None else catalogue.folds
+
+    def search() -> dict[str, np.ndarray]:
+        every = spaces().values()
+        space = Space(
+            tuple(own for one in every for own in one.query), tuple(own for one in every for own in one.gallery)
+        )
+        near = top_k(space, NEAREST_TOGETHER, query_rows=part.rows, query_group=folds, gallery_group=folds)
+        kin = near
+        if len(catalogue.species) > 1:
+            everybody = np.arange(len(likely))
+            kin = _search_kin(part, space, 0, everybody, likely, of_photo, NEAREST_TOGETHER)
+        if progress is not None:
+            progress(f"search together {part.name}", 1, 1)
+        return {
+            "index": near.index,
+            "similarity": near.similarity,
+            "kin_index": kin.index,
+            "kin_similarity": kin.similarity,
+            # a mean over parts: a model with five of them counts five times
+            "weights": np.array([len(one.query) for one in every]) / len(space.query),
+        }
+
+    key = [part.made_together(), hashlib.sha256(likely.tobytes()).hexdigest()]
+    found = cached(part.project.cache, f"together-{part.name}", key, search)
+    return Joint(
+        np.array(found["weights"]),
+        Neighbours(found["index"], found["similarity"]),
+        Neighbours(found["kin_index"], found["kin_similarity"]),
     )
 
 

@@ -16,7 +16,7 @@ from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.desk import Desk
 from ensemble.exam import decided
-from ensemble.parts import NEAREST
+from ensemble.parts import NEAREST, NEAREST_TOGETHER
 from ensemble.project import Project
 from postproc.prune import MAX_TOP_PHOTOS
 from postproc.trials import Outcome
@@ -179,6 +179,7 @@ def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) 
         [[n, s.views, s.out_of_fold_contents(), desk.whitening[n]] for n, s in sorted(desk.sources.items())],
         mix.as_dict(),
         NEAREST,
+        NEAREST_TOGETHER,
         hashlib.sha256(desk.exam.weights.round(12).tobytes() + desk.exam.questions.species.doubt.tobytes()).hexdigest(),
     ]
     name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]

@@ -7,7 +7,7 @@ concatenations of unit vectors is the weighted mean of the cosines.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Evidence:
     group_start : (n + 1,) int64 array
     individual : (groups,) int32 array
     gallery_photos : (groups,) int32 array
-        Photos of that individual in the query's gallery, among the candidates or not.
+        Photos of that individual in the query's gallery, among the candidates or not (less those pruned).
     photo_start : (groups + 1,) int64 array
     photo : (photos,) int32 array
         Gallery row.
@@ -56,6 +56,13 @@ class Evidence:
         The K-th similarity: no photo outside the candidates exceeds it. -inf where all photos are candidates.
     species_horizon : (n, columns) float32 array, optional
         The same for photos of the query's likeliest species, where these were searched too; `horizon` otherwise.
+    people : (n,) int32 array, optional
+        Individuals in the query's gallery; None where it is not known.
+    joint_weights : (sources,) float64 array, optional
+        Weights beta >= 0, summing to 1, by which the sources were searched together, too.
+    joint_horizon : (n, 2) float32 array, optional
+        The K-th similarity of that search, over the whole gallery and within the likeliest species: hardly any photo
+        is as near as the K-th in all sources at once, so this horizon is much lower than the mean of the others.
     """
 
     sources: tuple[str, ...]
@@ -68,6 +75,9 @@ class Evidence:
     similarity: np.ndarray
     horizon: np.ndarray
     species_horizon: np.ndarray | None = None
+    people: np.ndarray | None = None
+    joint_weights: np.ndarray | None = None
+    joint_horizon: np.ndarray | None = None
 
     @property
     def n_queries(self) -> int:
@@ -78,6 +88,24 @@ class Evidence:
         """Every array by name, for saving."""
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sources"}
         return {name: array for name, array in found.items() if array is not None}
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A search by several sources together.
+
+    Attributes
+    ----------
+    weights : (sources,) float array >= 0, summing to 1
+        The similarity is the mean of the sources' by these weights.
+    nearest : Neighbours
+    of_species : Neighbours
+        Within each query's likeliest species; the same as `nearest` where there are no species.
+    """
+
+    weights: np.ndarray
+    nearest: Neighbours
+    of_species: Neighbours
 
 
 def channel_table(views: Mapping[str, Sequence[str]]) -> tuple[np.ndarray, list[tuple[str, int | None]]]:
@@ -126,6 +154,7 @@ def build_evidence(
     query_group: int | None = None,
     *,
     of_species: Mapping[str, Sequence[Neighbours]] | None = None,
+    joint: Joint | None = None,
     known: Evidence | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Evidence:
@@ -142,6 +171,8 @@ def build_evidence(
         The queries' common group, as in `gallery.groups`.
     of_species : mapping like `nearest`, optional
         Neighbours within each query's likeliest species: candidates, too.
+    joint : Joint, optional
+        Neighbours by all sources together: candidates, too. Only for sources with a single view.
     known : Evidence, optional
         Evidence of the same queries and gallery from some of the same sources with the same views: what it holds is
         copied rather than computed again.
@@ -160,7 +191,10 @@ def build_evidence(
     if not allowed.any():
         raise FinblendError("the gallery is empty: there is no photo to compare with")
     searches = [nearest] if of_species is None else [nearest, of_species]
-    query, photo = _union([near.index for search in searches for each in search.values() for near in each], n)
+    lists = [near for search in searches for each in search.values() for near in each]
+    if joint is not None:
+        lists += [joint.nearest, joint.of_species]
+    query, photo = _union([near.index for near in lists], n)
     query, photo, place = by_individual(query, photo, gallery.labels)
     query_start = np.searchsorted(query, np.arange(n + 1))
     similarity = np.full((len(query), len(columns)), np.nan, dtype=np.float32)
@@ -181,9 +215,16 @@ def build_evidence(
             horizons[1][:, c] = np.mean([of_species[source][v].similarity[:, -1] for v in own], axis=0)
         if progress is not None:
             progress(1)
-    return group_candidates(
+    found = group_candidates(
         tuple(spaces), channels, query, photo, gallery.labels, allowed, similarity, horizons[0], *horizons[1:]
     )
+    if joint is None:
+        return found
+    last = np.stack([near.similarity[:, -1] for near in (joint.nearest, joint.of_species)], axis=1)
+    # a list that is not full holds all photos there are
+    for horizon, column in zip(horizons, (0, 1), strict=False):
+        horizon[np.isneginf(last[:, column])] = -np.inf
+    return replace(found, joint_weights=np.asarray(joint.weights, dtype=np.float64), joint_horizon=last)
 
 
 def by_individual(
@@ -225,6 +266,7 @@ def group_candidates(
         similarity=similarity,
         horizon=horizon,
         species_horizon=species_horizon,
+        people=np.full(len(horizon), np.count_nonzero(n_photos), dtype=np.int32),
     )
 
 

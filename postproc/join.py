@@ -41,6 +41,9 @@ def join_evidence(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evid
         similarity=np.concatenate([p.similarity for p in parts])[photos],
         horizon=np.concatenate([p.horizon for p in parts])[back],
         species_horizon=_joined([p.species_horizon for p in parts], back),
+        people=_joined([p.people for p in parts], back),
+        joint_weights=parts[0].joint_weights,
+        joint_horizon=_joined([p.joint_horizon for p in parts], back),
     )
 
 

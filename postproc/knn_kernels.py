@@ -84,29 +84,6 @@ def add_cosine_table(
 
 
 @numba.njit(cache=True, parallel=True)
-def keep_best(
-    exact: np.ndarray,
-    place: np.ndarray,
-    count: np.ndarray,
-    gallery_rows: np.ndarray,
-    k: int,
-    index: np.ndarray,
-    similarity: np.ndarray,
-    to: np.ndarray,
-) -> None:
-    """Sort each query's candidates, which stand in gallery order, and keep the first k that are not -inf."""
-    for i in numba.prange(exact.shape[0]):
-        # a stable sort keeps gallery order among equals
-        order = np.argsort(-exact[i, : count[i]], kind="mergesort")
-        for best in range(min(k, count[i])):
-            value = exact[i, order[best]]
-            if value == -np.inf:
-                break
-            index[to[i], best] = gallery_rows[place[i, order[best]]]
-            similarity[to[i], best] = value
-
-
-@numba.njit(cache=True, parallel=True)
 def keep_best_of_table(
     table: np.ndarray,
     twin: np.ndarray,

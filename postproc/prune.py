@@ -34,8 +34,9 @@ def prune(evidence: Evidence, doubt: np.ndarray, species_of_individual: np.ndarr
     Returns
     -------
     Evidence
-        `rank` gives the same `DEPTH` places for all weights >= 0, up to `MAX_TOP_PHOTOS` photos per individual and any
-        species penalty >= 0 (up to 50: beyond it, float32 scores are too coarse for `CLEAR`).
+        `rank` gives the same `DEPTH` places and bounds for all weights >= 0, up to `MAX_TOP_PHOTOS` photos per
+        individual and any species penalty >= 0 (up to 50: beyond it, float32 scores are too coarse for `CLEAR`).
+        `gallery_photos` falls by what is left out, so that the photos outside the candidates are as many as before.
     """
     keep_group = np.zeros(len(evidence.individual), dtype=bool)
     keep_photo = np.zeros(len(evidence.photo), dtype=bool)
@@ -52,12 +53,13 @@ def prune(evidence: Evidence, doubt: np.ndarray, species_of_individual: np.ndarr
     )
     photos_kept = np.append(0, np.cumsum(keep_photo))
     per_group = np.diff(photos_kept[evidence.photo_start])
+    left_out = np.diff(evidence.photo_start) - per_group
     kept = np.append(0, np.cumsum(keep_group))
     return replace(
         evidence,
         group_start=kept[evidence.group_start],
         individual=evidence.individual[keep_group],
-        gallery_photos=evidence.gallery_photos[keep_group],
+        gallery_photos=(evidence.gallery_photos - left_out)[keep_group].astype(np.int32),
         photo_start=np.append(0, np.cumsum(per_group[keep_group])),
         photo=evidence.photo[keep_photo],
         similarity=evidence.similarity[keep_photo],

@@ -30,8 +30,9 @@ class Ranking:
     photo : (n, m) int32 array
         The gallery photo most like the query, in the blend.
     bound : (n,) float32 array, optional
-        The most that anybody can score who is not listed, or whose photo among the candidates is not the best: what
-        scores above it is certain. -inf where everything is known, inf where a listed mean lacks photos.
+        The most that anybody can score who has no candidate photo, or whose photos outside the candidates could raise
+        the score into the list: what scores above it is certain. -inf where everything is known, inf where a listed
+        mean lacks photos.
     """
 
     individual: np.ndarray
@@ -104,7 +105,7 @@ class Ranking:
         --------
         >>> ranking = Ranking(np.array([[7, 3]]), np.array([[0.75, 0.5]]), np.array([[0, 1]]))
         >>> ranking.against_background(1.0).score
-        array([[0.25, 0.  ]])
+        array([[0.25, 0.  ]], dtype=float32)
         """
         runners_up = self.score[:, 1 : MAX_NAMES + 1].astype(np.float64)
         there = np.isfinite(runners_up)
@@ -203,6 +204,7 @@ class Ranker:
         self._second = self._species.second_doubt()
         self.rows = np.arange(n) if rows is None else np.asarray(rows, dtype=np.int64)
         self._plain = np.zeros(n, dtype=np.int32)
+        self._gap = _gap(evidence, self.has_species)
         shape = (len(self.rows), DEPTH)
         self._bound = np.full(len(self.rows), -np.inf, dtype=np.float32)
         self._out = Ranking(
@@ -249,7 +251,10 @@ class Ranker:
             own.photo,
             own.similarity,
             own.horizon,
-            own.horizon if own.species_horizon is None else own.species_horizon,
+            # without species anybody may be behind any photo, so what was found within one bounds nobody
+            own.species_horizon if self.has_species and own.species_horizon is not None else own.horizon,
+            _lead(own, weights),
+            self._gap,
             top_photos,
             np.float64(species_penalty),
             self._species.doubt,
@@ -270,4 +275,34 @@ def _column_weights(evidence: Evidence, weights: np.ndarray) -> np.ndarray:
     for s in range(len(evidence.sources)):
         for v in range(out.shape[1]):
             out[:, v, evidence.channels[s, v]] += weights[:, s]
+    return out
+
+
+def _lead(evidence: Evidence, weights: np.ndarray) -> np.ndarray:
+    """(recipes,): the largest c with weights >= c * joint weights in every source.
+
+    For a photo outside the candidates with similarities x_m <= tau_m and sum beta_m x_m <= tau, a blend is at most
+    c tau + sum (alpha_m - c beta_m) tau_m = sum alpha_m tau_m - c (sum beta_m tau_m - tau).
+    """
+    if evidence.joint_weights is None:
+        return np.zeros(len(weights))
+    used = evidence.joint_weights > 0
+    return np.asarray((weights[:, used] / evidence.joint_weights[used]).min(axis=1))
+
+
+def _gap(evidence: Evidence, has_species: bool) -> np.ndarray:
+    """(n, 2): by how much the joint horizon is below the same mean of the sources' own; 0 where there is none."""
+    out = np.zeros((evidence.n_queries, 2))
+    if evidence.joint_weights is None or evidence.joint_horizon is None:
+        return out
+    columns = evidence.channels[:, 0]
+    within = evidence.species_horizon if has_species else None
+    for c, horizon in enumerate((evidence.horizon, within)):
+        if horizon is None:
+            out[:, c] = out[:, 0]
+            continue
+        mean = horizon[:, columns].astype(np.float64) @ evidence.joint_weights
+        # where all photos are candidates the sources' own horizons say so
+        there = np.isfinite(mean)
+        out[there, c] = np.maximum(mean[there] - evidence.joint_horizon[there, c], 0.0)
     return out

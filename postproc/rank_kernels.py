@@ -5,6 +5,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+# more than float32 horizons and sums of a few products can be off
+_ROUNDING = 2e-6
+
 
 @numba.njit(cache=True, inline="always")
 def _blended(weights: np.ndarray, values: np.ndarray) -> float:
@@ -14,6 +17,13 @@ def _blended(weights: np.ndarray, values: np.ndarray) -> float:
         if weights[c] != 0.0:
             total += weights[c] * values[c]
     return total
+
+
+@numba.njit(cache=True, inline="always")
+def _ceiling(weights: np.ndarray, horizon: np.ndarray, lower: float) -> float:
+    """The most that a photo outside the candidates can score: the blended horizon, lowered by the joint search."""
+    plain = _blended(weights, horizon)
+    return min(plain, plain - lower + _ROUNDING)
 
 
 @numba.njit(cache=True, inline="always")
@@ -36,11 +46,11 @@ def _place(
     scores: np.ndarray,
     individuals: np.ndarray,
     photos: np.ndarray,
-    exact: np.ndarray,
+    filled: np.ndarray,
     score: float,
     individual: int,
     photo: int,
-    is_exact: bool,
+    is_filled: bool,
 ) -> None:
     """Put an individual into a query's list, behind those that score as much; scores are float32."""
     value = np.float32(score)
@@ -49,9 +59,9 @@ def _place(
         return
     while at > 0 and scores[at - 1] < value:
         scores[at], individuals[at], photos[at] = scores[at - 1], individuals[at - 1], photos[at - 1]
-        exact[at] = exact[at - 1]
+        filled[at] = filled[at - 1]
         at -= 1
-    scores[at], individuals[at], photos[at], exact[at] = value, individual, photo, is_exact
+    scores[at], individuals[at], photos[at], filled[at] = value, individual, photo, is_filled
 
 
 @numba.njit(cache=True, parallel=True)
@@ -67,6 +77,8 @@ def rank_groups(
     similarity: np.ndarray,
     horizon: np.ndarray,
     species_horizon: np.ndarray,
+    lead: np.ndarray,
+    gap: np.ndarray,
     top_photos: int,
     penalty: float,
     doubt: np.ndarray,
@@ -78,29 +90,39 @@ def rank_groups(
     out_photo: np.ndarray,
     out_bound: np.ndarray,
 ) -> None:
-    """Fill the lists of the queries `rows`, and the most that anybody outside them can score.
+    """Fill the lists of the queries `rows`, and bound everybody of whom the candidates do not show all.
 
     Arrays are as in `Evidence` and `rank`; `recipe` says which of the `column_weights` (recipes, views, columns) is a
-    query's, `likely` and `second_doubt` its likeliest species and the doubt in the next one.
+    query's, `lead` (recipes) how much of the joint search a recipe contains, `gap` (n, 2) by how much the joint horizon
+    is below the sources' own, over the whole gallery and within the species, `likely` and `second_doubt` a query's
+    likeliest species and the doubt in the next one.
     """
-    n_views = column_weights.shape[1]
+    n_views, depth = column_weights.shape[1], out_score.shape[1]
     chunk = 64
     for block in numba.prange((len(rows) + chunk - 1) // chunk):
-        best = np.empty(top_photos)
+        best, lifted = np.empty(top_photos), np.empty(depth)
         ceiling, species_ceiling = np.empty(n_views), np.empty(n_views)
-        exact = np.empty(out_score.shape[1], dtype=np.bool_)
+        filled = np.empty(depth, dtype=np.bool_)
         for r in range(block * chunk, min(len(rows), (block + 1) * chunk)):
             q = rows[r]
             weights = column_weights[recipe[q]]
-            out_individual[r, :], out_score[r, :], out_photo[r, :], exact[:] = -1, -np.inf, -1, True
+            out_individual[r, :], out_score[r, :], out_photo[r, :], filled[:] = -1, -np.inf, -1, False
+            bound, species_bound = 0.0, 0.0
             for v in range(n_views):
-                ceiling[v] = _blended(weights[v], horizon[q])
-                species_ceiling[v] = min(ceiling[v], _blended(weights[v], species_horizon[q]))
+                ceiling[v] = _ceiling(weights[v], horizon[q], lead[recipe[q]] * gap[q, 0])
+                species_ceiling[v] = _ceiling(weights[v], species_horizon[q], lead[recipe[q]] * gap[q, 1])
+                species_ceiling[v] = min(ceiling[v], species_ceiling[v])
+                bound += ceiling[v]
+                species_bound += species_ceiling[v]
+            # photos of individuals without a candidate
+            bound = max(bound / n_views - penalty * second_doubt[q], species_bound / n_views)
+            highest, n_lifted = -np.inf, 0
             for g in range(group_start[q], group_start[q + 1]):
                 wanted = min(top_photos, gallery_photos[g])
-                total = 0.0
+                all_seen = photo_start[g + 1] - photo_start[g] == gallery_photos[g]
+                total, most, lift, species_lift = 0.0, 0.0, 0.0, 0.0
                 nearest, nearest_score = -1, -np.inf
-                is_exact = True
+                is_filled = False
                 own_ceiling = species_ceiling if species_of_individual[individual[g]] == likely[q] else ceiling
                 for v in range(n_views):
                     found = 0
@@ -109,21 +131,32 @@ def rank_groups(
                         if value > nearest_score:
                             nearest, nearest_score = photo[p], value
                         found = _insert(best, found, wanted, value)
-                    part = 0.0
+                    part, most_part = 0.0, 0.0
                     for i in range(found):
                         part += best[i]
-                    if top_photos > 1 and photo_start[g + 1] - photo_start[g] < gallery_photos[g]:
-                        is_exact = is_exact and found == wanted and best[found - 1] >= own_ceiling[v]
+                        most_part += max(best[i], own_ceiling[v])
                     if found < wanted:
+                        is_filled = True
                         part += (wanted - found) * min(own_ceiling[v], best[found - 1])
+                        most_part += (wanted - found) * own_ceiling[v]
                     total += part / wanted
-                total /= n_views
+                    most += most_part / wanted
+                    lift += max(part / wanted, ceiling[v])
+                    species_lift += max(part / wanted, species_ceiling[v])
+                doubted = 0.0
                 if penalty > 0.0:
-                    total -= penalty * doubt[q, species_of_individual[individual[g]]]
-                _place(out_score[r], out_individual[r], out_photo[r], exact, total, individual[g], nearest, is_exact)
-            bound, species_bound = 0.0, 0.0
-            for v in range(n_views):
-                bound += ceiling[v]
-                species_bound += species_ceiling[v]
-            bound = max(bound / n_views - penalty * second_doubt[q], species_bound / n_views)
-            out_bound[r] = np.float32(bound) if exact.all() else np.inf
+                    doubted = penalty * doubt[q, species_of_individual[individual[g]]]
+                if not all_seen and most > total:
+                    highest = max(highest, most / n_views - doubted)
+                total = total / n_views - doubted
+                if n_views > 1:
+                    # the most that somebody pruned because of this one can score, of another species or the likeliest
+                    lift = lift / n_views - max(doubted, penalty * second_doubt[q])
+                    n_lifted = _insert(lifted, n_lifted, depth, max(lift, species_lift / n_views - doubted))
+                _place(out_score[r], out_individual[r], out_photo[r], filled, total, individual[g], nearest, is_filled)
+            # nobody who stays below the list matters to it
+            if np.float32(highest) > out_score[r, depth - 1]:
+                bound = max(bound, highest)
+            if n_lifted == depth and bound > -np.inf:
+                bound = max(bound, lifted[depth - 1])
+            out_bound[r] = np.inf if filled.any() else np.float32(bound)

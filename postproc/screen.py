@@ -29,17 +29,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from postproc.knn_exact import Search, exact_pairs
+from postproc.knn_exact import Search
 from postproc.knn_jobs import Job
-from postproc.knn_kernels import keep_best
 from postproc.knn_space import Space
-from postproc.screen_kernels import LOST, finish, list_candidates, reaching, round_units
+from postproc.screen_kernels import LOST, finish, round_units
 from postproc.screen_products import Buffers, Float32, Products, Tile
+from postproc.settle import settle
 
 _UNIT = 2.0**-24
 _WIDE = 2048
 _LEAST = -(1 << 31)
-_MOST = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,19 @@ class _Sizes:
         Queries with their candidates, gallery photos, and queries in a tile.
     capacity : int
         Candidates of a query.
+    padded : int
+        Numbers of a rounded vector: hardware likes its length to be round.
     """
 
     queries: int
     photos: int
     height: int
     capacity: int
+    padded: int
 
 
-def _sizes(search: Search, job: Job, products: Products, padded: int) -> _Sizes:
+def _sizes(search: Search, job: Job, products: Products) -> _Sizes:
+    padded = -(-search.width // 32) * 32
     item = 4 - products.dropped_bits // 8
     views = len(search.space.gallery[0])
     capacity = min(len(job.gallery), max(4 * search.k, search.k + 1024))
@@ -70,7 +73,7 @@ def _sizes(search: Search, job: Job, products: Products, padded: int) -> _Sizes:
     photos = int(max(16, min(_WIDE, len(job.gallery), left // 4 // (views * padded * item + 2 * height * item + 64))))
     height = int(max(1, min(height, left // 4 // (2 * photos * item))))
     left -= photos * (views * padded * item + 2 * height * item + 64)
-    return _Sizes(int(max(1, min(len(job.queries), left // a_query))), photos, height, capacity)
+    return _Sizes(int(max(1, min(len(job.queries), left // a_query))), photos, height, capacity, padded)
 
 
 def screen(search: Search, job: Job, products: Products, progress: Callable[[int], None]) -> np.ndarray:
@@ -90,13 +93,12 @@ def screen(search: Search, job: Job, products: Products, progress: Callable[[int
     (lost,) int array
         Positions of queries that this screen can't answer: too many photos are as good as the k-th, within the window.
     """
-    padded = -(-search.width // 32) * 32
-    sizes = _sizes(search, job, products, padded)
+    sizes = _sizes(search, job, products)
     centre = _centre(search, job)
     lost = []
     for start in range(0, len(job.queries), sizes.queries):
         queries = job.queries[start : start + sizes.queries]
-        lost.append(_answer(search, job, products, sizes, centre, queries, padded, progress))
+        lost.append(_answer(search, job, products, sizes, centre, queries, progress))
     return np.concatenate(lost)
 
 
@@ -121,14 +123,39 @@ def _answer(
     sizes: _Sizes,
     centre: list[np.ndarray],
     queries: np.ndarray,
-    padded: int,
     progress: Callable[[int], None],
 ) -> np.ndarray:
+    """Answer some queries; returns the lost ones."""
+    buffers, window, along = _candidates(search, job, products, sizes, centre, queries, progress)
+    finish(
+        search.k,
+        window,
+        products.rounding,
+        products.dropped_bits,
+        buffers.cut,
+        buffers.count,
+        buffers.keys,
+        buffers.place,
+    )
+    settle(search, job, products, queries, window, along, buffers)
+    return np.asarray(queries[buffers.count == LOST])
+
+
+def _candidates(
+    search: Search,
+    job: Job,
+    products: Products,
+    sizes: _Sizes,
+    centre: list[np.ndarray],
+    queries: np.ndarray,
+    progress: Callable[[int], None],
+) -> tuple[Buffers, np.ndarray, np.ndarray]:
+    """Candidates of some queries, their windows, and the products u.c."""
     n, m, views = len(queries), len(job.gallery), len(search.space.gallery[0])
     kind = np.int16 if products.dropped_bits else np.int32
-    rounded = np.zeros((n, padded), dtype=kind)
+    rounded = np.zeros((n, sizes.padded), dtype=kind)
     size, off, along = _round_queries(search, products, queries, centre, rounded)
-    photos = np.zeros((views, sizes.photos, padded), dtype=kind)
+    photos = np.zeros((views, sizes.photos, sizes.padded), dtype=kind)
     buffers = Buffers(
         np.empty((n, sizes.capacity), dtype=kind),
         np.empty((n, sizes.capacity), dtype=np.int32),
@@ -136,33 +163,25 @@ def _answer(
         np.zeros(n, dtype=np.int64),
     )
     own = search.query_group[queries]
-    largest = np.zeros(2)
-    window = np.zeros(n)
+    largest, window = np.zeros(2), np.zeros(n)
     done = 0
     for first in range(0, m, sizes.photos):
         rows = job.gallery[first : first + sizes.photos]
         largest = np.maximum(largest, _round_photos(search, products, rows, centre, photos))
-        window = _window(products, padded, off, size, *largest)
+        window = _window(products, sizes.padded, off, size, *largest)
         groups = search.gallery_group[rows]
         for start in range(0, n, sizes.height):
             stop = min(n, start + sizes.height)
             tile = Tile(rounded[start:stop], photos[:, : len(rows)], first, own[start:stop], groups, window[start:stop])
             products.keep(tile, search.k, buffers.part(start, stop))
-        if (buffers.count == LOST).all():
-            break
-        reached = n * (first + len(rows)) // m
+        lost = (buffers.count == LOST).all()
+        reached = n if lost else n * (first + len(rows)) // m
         if reached > done:
             progress(reached - done)
         done = reached
-    if n > done:
-        progress(n - done)
-    del rounded, photos
-    at_once = max(1, search.memory // 2 // (sizes.capacity * 72))
-    for start in range(0, n, at_once):
-        stop = min(n, start + at_once)
-        at = slice(start, stop)
-        _settle(search, job, products, queries[at], window[at], along[at], buffers.part(start, stop))
-    return queries[buffers.count == LOST]
+        if lost:
+            break
+    return buffers, window, along
 
 
 def _window(
@@ -179,7 +198,7 @@ def _round_queries(
     search: Search, products: Products, queries: np.ndarray, centre: list[np.ndarray], out: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lengths after rounding, lengths of what rounding took, products with the centre."""
-    size2, off2, along = np.zeros((3, len(queries)))
+    size2, off2, along = (np.zeros(len(queries)) for _ in range(3))
     left = 0
     for p, part in enumerate(search.space.query):
         scale = 1.0 / (search.query_norm[p][queries] * np.sqrt(len(search.space.query)))
@@ -208,7 +227,7 @@ def _round_photos(
     """Largest length before rounding, and largest of what rounding took, over all views."""
     largest = (0.0, 0.0)
     for v in range(len(out)):
-        size2, off2, along = np.zeros((3, len(rows)))
+        size2, off2, along = (np.zeros(len(rows)) for _ in range(3))
         left = 0
         for p, part in enumerate(search.space.gallery):
             scale = 1.0 / (search.gallery_norm[p][v][rows] * np.sqrt(len(search.space.gallery)))
@@ -218,40 +237,6 @@ def _round_photos(
             left += width
         largest = max(largest[0], float(np.sqrt(size2.max()))), max(largest[1], float(np.sqrt(off2.max())))
     return largest[0] * (1 + 1e-9), largest[1] * (1 + 1e-9)
-
-
-def _settle(
-    search: Search,
-    job: Job,
-    products: Products,
-    queries: np.ndarray,
-    window: np.ndarray,
-    along: np.ndarray,
-    buffers: Buffers,
-) -> None:
-    """Compute candidates exactly and write the answer."""
-    drop, rounding = products.dropped_bits, products.rounding
-    k, keys, place, count = search.k, buffers.keys, buffers.place, buffers.count
-    kth = buffers.cut
-    finish(k, window, rounding, drop, kth, count, keys, place)
-    exact = np.full(keys.shape, -np.inf, dtype=np.float32)
-    norm = [of[queries] for of in search.query_norm]
-
-    def compute(low: np.ndarray, high: np.ndarray) -> None:
-        query, column = list_candidates(keys, count, low, high)
-        photo = job.gallery[place[query, column]]
-        exact[query, column] = exact_pairs(
-            search.space, search.view, search.rows[queries], norm, search.gallery_norm, query, photo
-        )
-
-    compute(kth, np.full(len(kth), _MOST, dtype=np.int64))
-    sure = np.full(len(kth), -np.inf)
-    if exact.shape[1] >= k:
-        sure = -np.partition(-exact, k - 1, axis=1)[:, k - 1].astype(np.float64)
-    low = np.empty(len(kth), dtype=np.int64)
-    reaching(sure - along, window, rounding, drop, kth, low)
-    compute(low, kth)
-    keep_best(exact, place, np.maximum(count, 0), job.gallery, k, search.index, search.similarity, queries)
 
 
 def unit_products(

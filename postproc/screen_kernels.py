@@ -13,7 +13,7 @@ import numpy as np
 # columns that are looked at together: one comparison of their maximum with the cut says that none of them matters
 _STRIDE = 64
 # new candidates after which the cut is raised
-_PATIENCE = 128
+_PATIENCE = 512
 # smaller numbers are rounded to zero: products of what remains cannot become subnormal, which hardware may flush
 _TINY = 2.0**-60
 LOST = -1
@@ -81,21 +81,21 @@ def float_of_key(key: int, dropped_bits: int) -> float:
 def key_below(value: float, dropped_bits: int) -> int:
     """Largest key whose float is not above `value`."""
     rounded = np.float32(value)
-    key = _key(np.int64(rounded.view(np.int32)), (1 << 31) - 1)
-    if np.float64(rounded) > value:
+    key = _key(int(rounded.view(np.int32)), (1 << 31) - 1)
+    if float(rounded) > value:
         key -= 1
-    return np.int64(key >> dropped_bits)
+    return key >> dropped_bits
 
 
 @numba.njit(cache=True)
 def kth_largest(keys: np.ndarray, k: int) -> int:
     """The k-th largest of at least k keys, by halving the range: as quick for equal keys as for any others."""
-    low, high = np.int64(keys.min()), np.int64(keys.max())
+    low, high = int(keys.min()), int(keys.max())
     while low < high:
         middle = low + (high - low + 1) // 2
         reach = 0
-        for key in keys:
-            reach += key >= middle
+        for c in range(keys.shape[0]):
+            reach += keys[c] >= middle
         if reach >= k:
             low = middle
         else:
@@ -117,6 +117,28 @@ def _compact(
             place[left] = place[c]
             left += 1
     return cut, left
+
+
+@numba.njit(cache=True, inline="always")
+def _reach(row: np.ndarray, start: int, reach: int, low: int, hits: np.ndarray) -> int:
+    """Columns from `start` on, a stride of them, whose key is at least `reach`; returns how many."""
+    found = 0
+    if reach > 0 and start + _STRIDE <= row.shape[0]:
+        # loops of a fixed length, which compilers turn into vectors; of positive keys the bits can be compared
+        best = row[start]
+        for j in range(start, start + _STRIDE):
+            best = max(best, row[j])
+        if best >= reach:
+            for j in range(start, start + _STRIDE):
+                if row[j] >= reach:
+                    hits[found] = j
+                    found += 1
+    else:
+        for j in range(start, min(row.shape[0], start + _STRIDE)):
+            if _key(int(row[j]), low) >= reach:
+                hits[found] = j
+                found += 1
+    return found
 
 
 @numba.njit(cache=True, parallel=True)
@@ -156,28 +178,16 @@ def collect(
     capacity = keys.shape[1]
     for i in numba.prange(n):
         row = bits[i]
-        reach = np.int64(cut[i])
-        used = np.int64(count[i])
+        reach = int(cut[i])
+        used = int(count[i])
         full = min(capacity, max(used, k) + _PATIENCE)
-        hits = np.empty(_STRIDE, dtype=np.int32)
+        hits = np.empty(_STRIDE, dtype=np.int64)
         for start in range(0, m, _STRIDE):
             if used == LOST:
                 break
-            stop = min(m, start + _STRIDE)
-            if reach > 0:
-                best = row[start]
-                for j in range(start, stop):
-                    best = max(best, row[j])
-                if best < reach:
-                    continue
-            found = 0
-            for j in range(start, stop):
-                hits[found] = j
-                found += _key(np.int64(row[j]), low) >= reach
-            for h in range(found):
-                j = hits[h]
-                key = _key(np.int64(row[j]), low)
-                if key < reach or gallery_group[j] == query_group[i]:
+            for h in range(_reach(row, start, reach, low, hits)):
+                key = _key(int(row[hits[h]]), low)
+                if key < reach or gallery_group[hits[h]] == query_group[i]:
                     continue
                 if used == full:
                     reach, used = _compact(keys[i], place[i], used, k, window[i], rounding, dropped_bits)
@@ -189,7 +199,7 @@ def collect(
                     if key < reach:
                         continue
                 keys[i, used] = key
-                place[i, used] = first + j
+                place[i, used] = first + hits[h]
                 used += 1
         cut[i] = reach
         count[i] = used
@@ -213,35 +223,3 @@ def finish(
             _, left = _compact(keys[i], place[i], count[i], k, window[i], rounding, dropped_bits)
             count[i] = left
             cut[i] = kth_largest(keys[i, :left], k)
-
-
-@numba.njit(cache=True, parallel=True)
-def reaching(
-    sure: np.ndarray, window: np.ndarray, rounding: float, dropped_bits: int, cut: np.ndarray, low: np.ndarray
-) -> None:
-    """Least key that may stand for more than `sure`; none below `cut` where that is higher."""
-    for i in numba.prange(sure.shape[0]):
-        value = sure[i] - window[i]
-        value = value / (1.0 + rounding) if value > 0.0 else value / (1.0 - rounding)
-        low[i] = min(cut[i], key_below(value, dropped_bits))
-
-
-@numba.njit(cache=True)
-def list_candidates(
-    keys: np.ndarray, count: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(query, column) of every candidate with low <= key < high."""
-    found = 0
-    for i in range(count.shape[0]):
-        for c in range(count[i]):
-            found += low[i] <= keys[i, c] < high[i]
-    query = np.empty(found, dtype=np.int32)
-    column = np.empty(found, dtype=np.int32)
-    found = 0
-    for i in range(count.shape[0]):
-        for c in range(count[i]):
-            if low[i] <= keys[i, c] < high[i]:
-                query[found] = i
-                column[found] = c
-                found += 1
-    return query, column

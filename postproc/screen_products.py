@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numba
 import numpy as np
-from llvmlite import binding
+from llvmlite import binding  # type: ignore[import-untyped]
 from threadpoolctl import threadpool_limits
 
 from cv.errors import FinblendError

@@ -189,6 +189,7 @@ def mark_lists(
     threshold: float,
     query: np.ndarray,
     bound: np.ndarray,
+    full: np.ndarray,
     score: np.ndarray,
     names: np.ndarray,
     place: np.ndarray,
@@ -201,7 +202,8 @@ def mark_lists(
     """Score each list, and bound its score over all that the unseen part of the gallery could hold.
 
     With B the most that an unseen photo can score, the true k-th best score lies in [s_k, max(s_k, B)], and names that
-    score above B stand where they stand.
+    score above B stand where they stand. `full` says of which lists there are seven individuals in the gallery; where
+    the candidates hold fewer, the missing scores are only known to be at most B.
     """
     for block in numba.prange((len(names) + _CHUNK - 1) // _CHUNK):
         for i in range(block * _CHUNK, min(len(names), (block + 1) * _CHUNK)):
@@ -215,7 +217,8 @@ def mark_lists(
             if np.isneginf(b) or raw[i, MAX_NAMES] > b:
                 continue
             least[i], most[i] = 0.0, 1.0
-            if np.isposinf(b) or not np.isfinite(raw[i, MAX_NAMES]):
+            # the mean of the runners-up is bounded only where there are five of them, seen or not
+            if np.isposinf(b) or not full[query[i]]:
                 continue
             low_mean, high_mean, certain = 0.0, 0.0, 0
             for k in range(MAX_NAMES + 1):

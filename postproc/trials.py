@@ -79,6 +79,8 @@ class Trials:
         self.raw = np.empty((m, DEPTH - 1), dtype=np.float32)
         self.names, self.place = np.empty(m, dtype=np.int8), np.empty(m, dtype=np.int8)
         self.precision, self.least, self.most = np.empty(m), np.empty(m), np.empty(m)
+        people = np.zeros(evidence.n_queries) if evidence.people is None else evidence.people
+        self._full = (people >= DEPTH)[self.rows]
         self._certain = np.full(len(self.rows), -np.inf, dtype=np.float32)
         self._sweep = Sweep(m)
 
@@ -122,6 +124,7 @@ class Trials:
             np.float64(decision.threshold),
             self.query,
             bound,
+            self._full,
             self.score,
             self.names,
             self.place,

@@ -46,4 +46,5 @@ def add_trained(project: Path, small: Small, name: str, seed: int, **options: An
 def few_candidates(patch: pytest.MonkeyPatch, nearest: int = 2) -> None:
     """Let evidence hold the `nearest` photos of each search only; as many vote on species, whatever the number."""
     patch.setattr(ensemble.parts, "NEAREST", nearest)
+    patch.setattr(ensemble.parts, "NEAREST_TOGETHER", nearest)
     patch.setattr(postproc.species, "VOTERS", 2)

@@ -24,6 +24,7 @@ from ensemble.sources import require_sources
 from postproc import Evidence, Space
 
 WIDTHS = {"a": 24, "b": 23, "c": 22}
+TOGETHER = "all models together"
 
 
 class Work:
@@ -63,7 +64,8 @@ class Work:
 
 
 def name_of(space: Space) -> str:
-    return {width: name for name, width in WIDTHS.items()}[space.gallery[0][0].shape[1]]
+    widths = {part[0].shape[1] for part in space.gallery}
+    return TOGETHER if len(widths) > 1 else {width: name for name, width in WIDTHS.items()}[widths.pop()]
 
 
 Ask = Callable[..., Questions]
@@ -134,13 +136,15 @@ def test_a_further_model_is_compared_on_what_is_new_only(
     with monkeypatch.context() as patch:
         work = Work(patch)
         after = ask_test(grow)
-    assert {name: sorted(rows) for name, rows in work.searched.items()} == {"c": list(range(12))}
+    everybody = list(range(12))
+    assert {name: sorted(rows) for name, rows in work.searched.items()} == {"c": everybody, TOGETHER: everybody}
     changed = np.flatnonzero(before.species.likely != after.species.likely).tolist()
     assert 0 < len(changed) < 12
     assert {name: sorted(rows) for name, rows in work.kin.items()} == {
         "a": changed,
         "b": changed,
-        "c": list(range(12)),
+        "c": everybody,
+        TOGETHER: everybody,
     }
     together = whole_pairs(grow, "test")
     for name in ("a", "b"):
@@ -198,7 +202,7 @@ def test_a_replaced_model_is_searched_anew_and_the_others_are_not(
     with monkeypatch.context() as patch:
         work = Work(patch)
         after = ask(grow)
-    assert set(work.searched) == {"b"}
+    assert set(work.searched) == {"b", TOGETHER}
     assert len(work.searched["b"]) == len(after.images)
     with pytest.raises(AssertionError):
         equal(before, after)
@@ -210,7 +214,7 @@ def test_another_whitening_is_searched_anew(grow: Path, monkeypatch: pytest.Monk
     with monkeypatch.context() as patch:
         work = Work(patch)
         after = ask_test(grow, a="total")
-    assert set(work.searched) == {"a"}
+    assert set(work.searched) == {"a", TOGETHER}
     assert equal(over_again(grow, ask_test, a="total"), after)
 
 

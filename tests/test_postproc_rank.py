@@ -6,112 +6,128 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenes import (
+    CHANNELS,
+    N_PEOPLE,
+    best_photos,
+    blended,
+    ceiling,
+    random_evidence,
+    random_species,
+    random_weights,
+    same_ranking,
+    slow_scores,
+)
 
 from cv import FinblendError
 from postproc import NOBODY, Evidence, rank
-from postproc.rank import DEPTH
-
-N_PEOPLE = 12
-N_SPECIES = 3
-# (sources, views) to columns: one source alone; two with a view each; two of which the second has one view;
-# three with two views, of which the last shares a column between views
-CHANNELS = [[[0]], [[0], [1]], [[0, 1], [2, 2]], [[0, 1], [2, 3], [4, 4]]]
+from postproc.rank import DEPTH, Ranker, Species
 
 
-def evidence_of(rng: np.random.Generator, channels: list[list[int]], n: int) -> Evidence:
-    """Random evidence; similarities are sixteenths, so ties abound."""
-    columns = max(max(row) for row in channels) + 1
-    people = [np.sort(rng.choice(N_PEOPLE, rng.integers(0, N_PEOPLE + 1), replace=False)) for _ in range(n)]
-    individual = np.concatenate(people).astype(np.int32)
-    photos = rng.integers(1, 5, len(individual))
-    unseen = rng.integers(0, 3, len(individual))
-    return Evidence(
-        sources=tuple("abc"[: len(channels)]),
-        channels=np.array(channels, dtype=np.int32),
-        group_start=np.append(0, np.cumsum([len(p) for p in people])).astype(np.int64),
-        individual=individual,
-        gallery_photos=(photos + unseen).astype(np.int32),
-        photo_start=np.append(0, np.cumsum(photos)).astype(np.int64),
-        photo=rng.permutation(photos.sum()).astype(np.int32),
-        similarity=(rng.integers(-16, 17, (photos.sum(), columns)) / 16).astype(np.float32),
-        horizon=(rng.integers(-16, 17, (n, columns)) / 16).astype(np.float32),
-    )
+def slow_bound(
+    evidence: Evidence, weights: np.ndarray, q: int, top_photos: int, penalty: float, species: Species
+) -> float:
+    """The most that anybody can score of whom the candidates do not show enough."""
+    views = range(evidence.channels.shape[1])
+    ceilings = {kin: [ceiling(evidence, weights, q, v, kin) for v in views] for kin in (False, True)}
+    least = min(d for kind, d in enumerate(species.doubt[q].tolist()) if kind != species.likely[q])
+    # photos of individuals without any candidate: of another species, or of the likeliest
+    bound = max(sum(ceilings[False]) / len(views) - penalty * least, sum(ceilings[True]) / len(views))
+    ranked = slow_scores(evidence, weights, q, top_photos, penalty, species)
+    last = ranked[DEPTH - 1][0] if len(ranked) >= DEPTH else -np.inf
+    lifted = []
+    for place, (_, who, group) in enumerate(ranked):
+        own = ceilings[bool(species.of_individual[who] == species.likely[q])]
+        doubt = penalty * float(species.doubt[q, species.of_individual[who]])
+        wanted, unseen = min(top_photos, int(evidence.gallery_photos[group])), False
+        most, score = [], []
+        for v in views:
+            best = best_photos(evidence, weights, v, group)[:wanted]
+            missing = [own[v]] * (wanted - len(best))
+            if missing and place < DEPTH:
+                return np.inf
+            most.append(sum([max(b, own[v]) for b in best] + missing) / wanted)
+            score.append((sum(best) + sum(min(m, best[-1]) for m in missing)) / wanted)
+            unseen |= most[-1] > score[-1]
+        if unseen and evidence.gallery_photos[group] > np.diff(evidence.photo_start)[group]:
+            top = sum(most) / len(views) - doubt
+            bound = max(bound, top if np.float32(top) > last else -np.inf)
+        # somebody whom seven like this one exceed may have been pruned, but not what such a one may have unseen
+        lifted.append(
+            max(
+                sum(max(s, c) for s, c in zip(score, ceilings[False], strict=True)) / len(views)
+                - max(doubt, penalty * least),
+                sum(max(s, c) for s, c in zip(score, ceilings[True], strict=True)) / len(views) - doubt,
+            )
+        )
+    if len(views) > 1 and len(lifted) >= DEPTH:
+        bound = max(bound, sorted(lifted, reverse=True)[DEPTH - 1])
+    return bound
 
 
-def weights_of(rng: np.random.Generator, sources: int) -> np.ndarray:
-    """Eighths that sum to 1, zeros among them."""
-    return np.bincount(rng.integers(0, sources, 8), minlength=sources) / 8
-
-
-def blended(evidence: Evidence, weights: np.ndarray, view: int, values: np.ndarray) -> float:
-    """A photo's score in one query view: the weighted sum over sources."""
-    return sum(
-        weight * float(values[evidence.channels[s, view]])
-        for s, weight in enumerate(weights.tolist())
-        if weight > 0  # a source without weight has no say, not even with -inf
-    )
-
-
-def score_of(evidence: Evidence, weights: np.ndarray, q: int, group: int, top_photos: int) -> float:
-    """An individual's score before any penalty."""
-    per_view = []
-    for view in range(evidence.channels.shape[1]):
-        photos = range(evidence.photo_start[group], evidence.photo_start[group + 1])
-        best = sorted((blended(evidence, weights, view, evidence.similarity[p]) for p in photos), reverse=True)
-        wanted = min(top_photos, int(evidence.gallery_photos[group]))
-        best = best[:wanted]
-        # a photo outside the candidates: the most it can be
-        most = min(blended(evidence, weights, view, evidence.horizon[q]), best[-1])
-        best += [most] * (wanted - len(best))
-        per_view.append(sum(best) / wanted)
-    return sum(per_view) / len(per_view)
-
-
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 100_000),
     channels=st.sampled_from(CHANNELS),
     top_photos=st.integers(1, 3),
     penalty=st.sampled_from([0.0, 0.0, 0.25, 4.0]),
+    searched_species=st.booleans(),
 )
 def test_rank_equals_its_docstring_to_the_bit(
-    seed: int, channels: list[list[int]], top_photos: int, penalty: float
+    seed: int, channels: list[list[int]], top_photos: int, penalty: float, searched_species: bool
 ) -> None:
     rng = np.random.default_rng(seed)
-    evidence = evidence_of(rng, channels, 4)
-    weights = weights_of(rng, len(channels))
-    doubt = (rng.integers(0, 5, (4, N_SPECIES)) / 4).astype(np.float32)
-    species = rng.integers(0, N_SPECIES, N_PEOPLE).astype(np.int32)
-    got = rank(
-        evidence, weights, top_photos=top_photos, species_penalty=penalty, doubt=doubt, species_of_individual=species
-    )
+    evidence = random_evidence(rng, channels, 4, searched_species=searched_species)
+    weights = np.stack([random_weights(rng, len(channels)) for _ in range(2)])
+    species, recipe = random_species(rng, 4), rng.integers(0, 2, 4)
+    got = rank(evidence, weights, top_photos=top_photos, species_penalty=penalty, species=species, recipe=recipe)
     assert got.individual.shape == got.score.shape == got.photo.shape == (4, DEPTH)
     for q in range(4):
-        people = []
-        for group in range(evidence.group_start[q], evidence.group_start[q + 1]):
-            who = int(evidence.individual[group])
-            score = score_of(evidence, weights, q, group, top_photos) - penalty * float(doubt[q, species[who]])
-            people.append((-np.float32(score), who, group))
-        people = sorted(people)[:DEPTH]  # ties go to the smaller label
+        own = weights[recipe[q]]
+        people = slow_scores(evidence, own, q, top_photos, penalty, species)[:DEPTH]
         empty = DEPTH - len(people)
         assert got.individual[q].tolist() == [who for _, who, _ in people] + [NOBODY] * empty
-        assert got.score[q].tolist() == [-score for score, _, _ in people] + [-np.inf] * empty
+        assert got.score[q].tolist() == [score for score, _, _ in people] + [-np.inf] * empty
         assert got.photo[q, len(people) :].tolist() == [NOBODY] * empty
         for place, (_, _, group) in enumerate(people):
             photos = slice(evidence.photo_start[group], evidence.photo_start[group + 1])
             like = [
-                max(blended(evidence, weights, v, values) for v in range(evidence.channels.shape[1]))
+                max(blended(evidence, own, v, values) for v in range(evidence.channels.shape[1]))
                 for values in evidence.similarity[photos]
             ]
             at = evidence.photo[photos].tolist().index(got.photo[q, place])
             assert like[at] == max(like)
+        assert got.bound is not None
+        assert got.bound[q] == np.float32(slow_bound(evidence, own, q, top_photos, penalty, species))
+
+
+@given(seed=st.integers(0, 100_000), top_photos=st.integers(1, 3))
+def test_some_rows_in_any_order_are_ranked_as_they_are_among_all(seed: int, top_photos: int) -> None:
+    rng = np.random.default_rng(seed)
+    evidence, species = random_evidence(rng, CHANNELS[2], 9, searched_species=True), random_species(rng, 9)
+    rows, recipe = rng.permutation(9)[: rng.integers(0, 10)], rng.integers(0, 2, 9)
+    weights = np.stack([random_weights(rng, 2) for _ in range(2)])
+    options = {"top_photos": top_photos, "species_penalty": 0.5, "recipe": recipe}
+    ranker = Ranker(evidence, species, rows)
+    ranker.rank(weights[::-1], top_photos=4 - top_photos)  # what an earlier call left behind has no say
+    assert same_ranking(ranker.rank(weights, **options), rank(evidence, weights, species=species, **options).take(rows))
+
+
+@given(seed=st.integers(0, 100_000), top_photos=st.integers(1, 3))
+def test_a_search_within_species_has_no_say_where_there_are_no_species(seed: int, top_photos: int) -> None:
+    rng = np.random.default_rng(seed)
+    evidence = random_evidence(rng, CHANNELS[1], 4, searched_species=True)
+    weights = random_weights(rng, 2)
+    plain = dataclasses.replace(evidence, species_horizon=None)
+    assert same_ranking(*(rank(e, weights, top_photos=top_photos) for e in (evidence, plain)))
 
 
 @given(seed=st.integers(0, 100_000), top_photos=st.integers(1, 3))
 def test_a_source_without_weight_has_no_say_even_without_evidence(seed: int, top_photos: int) -> None:
     rng = np.random.default_rng(seed)
-    evidence = evidence_of(rng, CHANNELS[1], 4)
+    evidence = random_evidence(rng, CHANNELS[1], 4)
     silent = evidence.similarity.copy(), evidence.horizon.copy()
     silent[0][:, 1], silent[1][:, 1] = rng.choice([-np.inf, 1.0], len(silent[0])), -np.inf
     changed = dataclasses.replace(evidence, similarity=silent[0], horizon=silent[1])
@@ -147,10 +163,11 @@ def test_an_unseen_photo_counts_as_the_horizon_but_never_more_than_the_least_tha
 
 def test_a_large_penalty_puts_the_likely_species_first() -> None:
     rng = np.random.default_rng(3)
-    evidence = evidence_of(rng, CHANNELS[0], 6)
+    evidence = random_evidence(rng, CHANNELS[0], 6)
     species = (np.arange(N_PEOPLE) % 2).astype(np.int32)
     doubt = np.tile(np.array([[1.0, 0.0]], np.float32), (6, 1))
-    got = rank(evidence, np.ones(1), species_penalty=10.0, doubt=doubt, species_of_individual=species)
+    likely = np.ones(6, np.int32)
+    got = rank(evidence, np.ones(1), species_penalty=10.0, species=Species(doubt, species, likely))
     for q in range(6):
         kinds = [int(species[who]) for who in got.individual[q] if who != NOBODY]
         assert kinds == sorted(kinds, reverse=True)
@@ -159,13 +176,13 @@ def test_a_large_penalty_puts_the_likely_species_first() -> None:
 
 @pytest.mark.parametrize("weights", [[0.5, 0.4], [1.5, -0.5], [1.0], [0.5, 0.25, 0.25], [np.nan, 1.0]])
 def test_weights_that_are_no_shares_one_a_source_are_refused(weights: list[float]) -> None:
-    evidence = evidence_of(np.random.default_rng(0), CHANNELS[1], 2)
+    evidence = random_evidence(np.random.default_rng(0), CHANNELS[1], 2)
     with pytest.raises(FinblendError, match="weights >= 0 summing to 1, one a source, must hold, but got weights="):
         rank(evidence, np.array(weights))
 
 
 def test_settings_outside_their_range_are_refused() -> None:
-    evidence = evidence_of(np.random.default_rng(0), CHANNELS[0], 2)
+    evidence = random_evidence(np.random.default_rng(0), CHANNELS[0], 2)
     with pytest.raises(FinblendError, match="top_photos >= 1 must hold, but got top_photos=0"):
         rank(evidence, np.ones(1), top_photos=0)
     for penalty in (-0.5, float("nan")):
