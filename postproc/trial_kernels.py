@@ -228,10 +228,13 @@ def mark_lists(
                     high_mean += np.float64(max(raw[i, k], b)) / MAX_NAMES
             # float32 roundings on the way to the decision are far below this
             ease = 1e-6 + 1e-6 * abs(background)
+            # a mean of scores nobody has seen may be anything, but without a background it does not matter
+            low_shift = background * low_mean if background > 0.0 else 0.0
+            high_shift = background * high_mean
             above_least, above_most = 0, 0
             for k in range(MAX_NAMES):
-                above_least += int(np.float64(raw[i, k]) - background * high_mean - ease >= threshold)
-                above_most += int(np.float64(max(raw[i, k], b)) - background * low_mean + ease >= threshold)
+                above_least += int(np.float64(raw[i, k]) - high_shift - ease >= threshold)
+                above_most += int(np.float64(max(raw[i, k], b)) - low_shift + ease >= threshold)
             if place[i] == STRANGER:
                 if rule == _RULE_A:
                     above_least, above_most = min(above_least, 1), min(above_most, 1)

@@ -32,15 +32,15 @@ RECIPES = {
 }
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("whole")
+def template(folder: Path, several_views: bool) -> Path:
+    """Four models; where all have a single view, they are searched together, too."""
     small = Small(folder / "data")
     init(folder / "P", train=small.train_csv, test=small.sample_csv)
-    add(folder / "P", small, "mirrored", 1, views=["orig", "hflip"])
+    views = (["orig", "hflip"], ["orig", "crop"]) if several_views else (["orig"], ["orig"])
+    add(folder / "P", small, "mirrored", 1, views=views[0])
     add_trained(folder / "P", small, "trained", 2, noise=2.5)
     add(folder / "P", small, "plain", 10, noise=3.0)
-    add(folder / "P", small, "cropped", 11, views=["orig", "crop"])
+    add(folder / "P", small, "cropped", 11, views=views[1])
     return folder / "P"
 
 
@@ -65,9 +65,10 @@ class World:
                 self.desk[nearest] = desk_for(project, sources, dict.fromkeys(sources, "none"), Mix(0.2))
 
 
-@pytest.fixture(scope="module")
-def world(template: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(template, tmp_path_factory.mktemp("world"))
+@pytest.fixture(scope="module", params=[True, False], ids=["several views", "one view"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("whole")
+    return World(template(folder, request.param), folder)
 
 
 BLENDS = [

@@ -105,7 +105,8 @@ def test_the_more_candidates_the_less_is_open_and_with_all_nothing(views: int) -
             widths.append(outcome.most - outcome.least)
             shares.append(outcome.open)
         assert widths[0] > 0.5
-        assert 0 < widths[-2] < 0.5 * widths[0]
+        assert 0 < widths[1] < widths[0]
+        assert widths[-2] < 0.5 * widths[0]
         assert shares[-2] < shares[0]
         assert widths[-1] == shares[-1] == 0
 
