@@ -13,7 +13,7 @@ import numpy as np
 # columns that are looked at together: one comparison of their maximum with the cut says that none of them matters
 _STRIDE = 64
 # new candidates after which the cut is raised
-_PATIENCE = 512
+_PATIENCE = 256
 # smaller numbers are rounded to zero: products of what remains cannot become subnormal, which hardware may flush
 _TINY = 2.0**-60
 LOST = -1
