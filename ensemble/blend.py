@@ -92,6 +92,12 @@ class Blend:
         """Rule and threshold."""
         return Decision(self.rule, self.threshold)
 
+    @property
+    def used(self) -> list[str]:
+        """Sources that have weight, in general or for a species."""
+        every = (self.weights, *self.species_weights.values())
+        return [name for name in self.weights if any(own.get(name, 0.0) > 0 for own in every)]
+
     def save(self, path: Path) -> None:
         """Write the recipe, atomically."""
         write_json(path, asdict(self))

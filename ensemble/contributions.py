@@ -44,7 +44,7 @@ class Contribution:
 
 def contributions(exam: Exam, blend: Blend, seed: int = 0) -> dict[str, Contribution]:
     """Contributions of every source that has weight; in-sample, like the exam they are measured on."""
-    names = [name for name, weight in blend.weights.items() if weight > 0]
+    names = blend.used
     nobody = float(exam.weights[exam.truth == NEW].sum())
     known: dict[frozenset[str], float] = {frozenset(): nobody}
 

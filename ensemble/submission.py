@@ -53,7 +53,7 @@ def submit(
         raise FinblendError(f"{output}: the folder {output.parent} does not exist")
     project = Project.open(folder)
     blend = tuned_blend(project)
-    sources = require_sources(project, [name for name, weight in blend.weights.items() if weight > 0])
+    sources = require_sources(project, blend.used)
     if use != "folds" and not any(source.full for source in sources.values()):
         raise FinblendError(f"--use {use}: no model of the blend has a --full store")
     questions = questions_for_test(
