@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
 from conftest import Small
-from planted import add
+from planted import Score, Told, add
 
 from cv import Mix
 from ensemble import Blend, Project, init
 from ensemble.desk import Desk, set_exam
 from ensemble.exam import decided
 from ensemble.greedy import BACKGROUND, forward_selection
-from postproc import Decision
-from postproc.trials import Outcome
 
 NAMES = ["m0", "m1", "m2"]
 
 
-class Told:
-    """An exam whose scores are told by a function of the weights."""
-
-    def __init__(self, score: Callable[[dict[str, float]], float]) -> None:
-        self.score = score
-        self.asked: list[Blend] = []
-
-    def run(self, blend: Blend) -> Outcome:
-        self.asked.append(blend)
-        found = self.score(blend.weights)
-        return Outcome(found, found, found, 0.0, Decision("A", 0.0))
-
-
-def selected(
-    score: Callable[[dict[str, float]], float], names: list[str]
-) -> tuple[dict[str, float], float, list[Blend]]:
+def selected(score: Score, names: list[str]) -> tuple[dict[str, float], float, list[Blend]]:
     told = Told(score)
     weights, reached = forward_selection(told, names, dict.fromkeys(names, "total"))  # type: ignore[arg-type]
     return weights, reached, told.asked
