@@ -84,19 +84,22 @@ def top_k(
     of_query, classes = _pair("class", query_class, gallery_class, space)
     if own is None or groups is None:
         own, groups = np.zeros(space.n_query, np.int32), np.ones(space.n_gallery, np.int32)
+    query_norm, gallery_norm = lengths(space, view, rows)
+    plan = list(jobs(own[rows], groups, None if of_query is None else of_query[rows], classes))
+    held = [*query_norm, *(length for part in gallery_norm for length in part), *(job.gallery for job in plan)]
     search = Search(
         space,
         view,
         rows,
-        *lengths(space, view, rows),
+        query_norm,
+        gallery_norm,
         own[rows],
         groups,
         k,
-        memory_mb * 2**20,
+        max(0, memory_mb * 2**20 - sum(array.nbytes for array in held)),
         index=np.full((len(rows), k), NOBODY, dtype=np.int32),
         similarity=np.full((len(rows), k), -np.inf, dtype=np.float32),
     )
-    plan = list(jobs(search, None if of_query is None else of_query[rows], classes))
     size = float(sum(len(job.queries) * len(job.gallery) for job in plan)) * search.width * len(space.gallery[0])
     products = choose(backend, size)
     with products.threads():
@@ -151,7 +154,9 @@ def pair_similarities(
     (p,) float32 array
     """
     rows = np.asarray(query_rows)
-    return exact_pairs(space, view, rows, *lengths(space, view, rows), pair_query, pair_gallery)
+    used = np.zeros(space.n_gallery, dtype=np.bool_)
+    used[pair_gallery] = True
+    return exact_pairs(space, view, rows, *lengths(space, view, rows, np.flatnonzero(used)), pair_query, pair_gallery)
 
 
 def similarities(
@@ -178,5 +183,5 @@ def similarities(
     """
     rows = np.asarray(query_rows)
     photos = np.arange(space.n_gallery) if gallery_rows is None else np.asarray(gallery_rows)
-    query_norm, gallery_norm = lengths(space, view, rows)
+    query_norm, gallery_norm = lengths(space, view, rows, photos)
     return unit_products(space, view, rows, photos, query_norm, gallery_norm)

@@ -66,9 +66,18 @@ class Search:
         return sum(part[0].shape[1] for part in self.space.gallery)
 
 
-def lengths(space: Space, view: int, rows: np.ndarray) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
-    """Norms of queries by part, and of the gallery by part and view."""
-    return [norms(part[view], rows) for part in space.query], [[norms(a) for a in part] for part in space.gallery]
+def lengths(
+    space: Space, view: int, rows: np.ndarray, photos: np.ndarray | None = None
+) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
+    """Norms of queries by part, and of the gallery by part and view: NaN where it is not among `photos`."""
+    query = [norms(part[view], rows) for part in space.query]
+    if photos is None:
+        return query, [[norms(a) for a in part] for part in space.gallery]
+    gallery = [[np.full(len(a), np.nan) for a in part] for part in space.gallery]
+    for part, out in zip(space.gallery, gallery, strict=True):
+        for array, length in zip(part, out, strict=True):
+            length[photos] = norms(array, photos)
+    return query, gallery
 
 
 def exact_pairs(

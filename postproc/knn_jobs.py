@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from cv.errors import FinblendError
-from postproc.knn_exact import Search
 
 # rounding a gallery photo once more costs as much as multiplying it with this many queries
 _ROUNDING_COST = 100
@@ -39,33 +38,40 @@ def by_row(what: str, values: np.ndarray, n: int) -> np.ndarray:
     return array
 
 
-def jobs(search: Search, query_class: np.ndarray | None, gallery_class: np.ndarray | None) -> Iterator[Job]:
+def jobs(
+    query_group: np.ndarray,
+    gallery_group: np.ndarray,
+    query_class: np.ndarray | None = None,
+    gallery_class: np.ndarray | None = None,
+) -> Iterator[Job]:
     """Split by class, and by group where that saves more products than it costs in rounding again.
 
     Parameters
     ----------
-    search : Search
-    query_class : (n,) int array, optional
+    query_group, query_class : (n,) int arrays
         Of the search's `rows`.
-    gallery_class : (m,) int array, optional
+    gallery_group, gallery_class : (m,) int arrays
     """
-    everything = np.arange(search.n_gallery, dtype=np.int32)
     if query_class is None or gallery_class is None:
-        yield from _by_group(search, np.arange(len(search.rows)), everything)
+        everything = np.arange(len(gallery_group), dtype=np.int32)
+        yield from _by_group(query_group, gallery_group, np.arange(len(query_group)), everything)
         return
     for queries in _sorted_sets(query_class):
-        gallery = np.flatnonzero(gallery_class == query_class[queries[0]]).astype(np.int32)
-        yield from _by_group(search, queries, gallery)
+        if len(queries):
+            gallery = np.flatnonzero(gallery_class == query_class[queries[0]]).astype(np.int32)
+            yield from _by_group(query_group, gallery_group, queries, gallery)
 
 
-def _by_group(search: Search, queries: np.ndarray, gallery: np.ndarray) -> Iterator[Job]:
-    groups, sizes = np.unique(search.query_group[queries], return_counts=True)
-    own = search.gallery_group[gallery]
+def _by_group(
+    query_group: np.ndarray, gallery_group: np.ndarray, queries: np.ndarray, gallery: np.ndarray
+) -> Iterator[Job]:
+    groups, sizes = np.unique(query_group[queries], return_counts=True)
+    own = gallery_group[gallery]
     if len(groups) <= _MOST_GROUPS:
         saved = sum(int(n) * int((own == group).sum()) for group, n in zip(groups, sizes, strict=True))
         if saved >= _ROUNDING_COST * (len(groups) - 1) * len(gallery):
             for group in groups:
-                yield Job(queries[search.query_group[queries] == group], gallery[own != group])
+                yield Job(queries[query_group[queries] == group], gallery[own != group])
             return
     yield Job(queries, gallery)
 

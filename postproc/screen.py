@@ -37,7 +37,9 @@ from postproc.screen_products import Buffers, Float32, Products, Tile
 from postproc.settle import settle
 
 _UNIT = 2.0**-24
+# gallery photos rounded at a time, and room for candidates beyond the k best
 _WIDE = 2048
+_SPARE = 1024
 _LEAST = -(1 << 31)
 
 
@@ -66,7 +68,7 @@ def _sizes(search: Search, job: Job, products: Products) -> _Sizes:
     padded = -(-search.width // 32) * 32
     item = 4 - products.dropped_bits // 8
     views = len(search.space.gallery[0])
-    capacity = min(len(job.gallery), max(4 * search.k, search.k + 1024))
+    capacity = min(len(job.gallery), max(4 * search.k, search.k + _SPARE))
     a_query = padded * item + capacity * (item + 4) + 96
     left = search.memory - a_query
     height = products.queries_at_once

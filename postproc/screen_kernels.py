@@ -191,7 +191,7 @@ def collect(
                     continue
                 if used == full:
                     reach, used = _compact(keys[i], place[i], used, k, window[i], rounding, dropped_bits)
-                    if full == capacity and used > capacity - capacity // 8:
+                    if full == capacity and used >= capacity - capacity // 8:
                         # too many are too close to the k-th for this screen to tell apart
                         used = LOST
                         break
@@ -200,6 +200,52 @@ def collect(
                         continue
                 keys[i, used] = key
                 place[i, used] = first + hits[h]
+                used += 1
+        cut[i] = reach
+        count[i] = used
+
+
+@numba.njit(cache=True)
+def floats_of_keys(keys: np.ndarray, dropped_bits: int) -> np.ndarray:
+    """Floats that keys stand for; the least key of all stands for -inf."""
+    out = np.full(keys.shape[0], -np.inf, dtype=np.float32)
+    for i in range(keys.shape[0]):
+        if keys[i] > -(1 << 31):
+            out[i] = float_of_key(keys[i], dropped_bits)
+    return out
+
+
+@numba.njit(cache=True, parallel=True)
+def append(
+    start: np.ndarray,
+    column: np.ndarray,
+    bits: np.ndarray,
+    first: int,
+    k: int,
+    window: np.ndarray,
+    rounding: float,
+    dropped_bits: int,
+    cut: np.ndarray,
+    count: np.ndarray,
+    keys: np.ndarray,
+    place: np.ndarray,
+) -> None:
+    """Put chosen screened values, query i's from `start[i]` to `start[i + 1]`, into buffers; the rest as `collect`."""
+    low = (1 << (31 - dropped_bits)) - 1
+    capacity = keys.shape[1]
+    for i in numba.prange(cut.shape[0]):
+        reach, used = int(cut[i]), int(count[i])
+        for h in range(start[i], start[i + 1]):
+            key = _key(int(bits[h]), low)
+            if used == capacity and key >= reach:
+                reach, used = _compact(keys[i], place[i], used, k, window[i], rounding, dropped_bits)
+                if used >= capacity - capacity // 8:
+                    used = LOST
+            if used == LOST:
+                break
+            if key >= reach:
+                keys[i, used] = key
+                place[i, used] = first + column[h]
                 used += 1
         cut[i] = reach
         count[i] = used

@@ -5,11 +5,11 @@ torch is imported when a search is big enough to pay for it, never before.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol
 
 import numba
@@ -18,7 +18,7 @@ from llvmlite import binding  # type: ignore[import-untyped]
 from threadpoolctl import threadpool_limits
 
 from cv.errors import FinblendError
-from postproc.screen_kernels import collect
+from postproc.screen_kernels import LOST, append, collect, floats_of_keys
 
 BACKENDS = ("auto", "bfloat16", "float32")
 # multiplications from which bfloat16 pays: importing torch takes seconds, rounding and calling it milliseconds
@@ -98,7 +98,7 @@ class Products(Protocol):
     def keep(self, tile: Tile, k: int, buffers: Buffers) -> None:
         """Put the photos that reach their query's cut, by the best of their views, into its buffer."""
 
-    def threads(self) -> Any:
+    def threads(self) -> AbstractContextManager[None]:
         """Context in which products are taken on as many threads as numba uses."""
 
 
@@ -189,6 +189,66 @@ class BFloat16(Float32):
             self._torch.set_num_threads(before)
 
 
+class OnDevice:
+    """torch on a GPU, in bfloat16: candidates are chosen there, and only they come back.
+
+    The tests run it with the CPU as the device. On a GPU it has not run yet.
+    """
+
+    dropped_bits = 16
+    rounding = 2.0**-8
+    roundings_a_term = 4
+    queries_at_once = 8192
+
+    def __init__(self, torch: Any, device: str) -> None:
+        self._torch, self._device = torch, device
+
+    def _tensor(self, array: np.ndarray) -> Any:
+        return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+    def keep(self, tile: Tile, k: int, buffers: Buffers) -> None:
+        """See `Products`."""
+        torch = self._torch
+        query = self._tensor(tile.query).view(torch.bfloat16)
+        best = reduce(torch.maximum, (query @ self._tensor(bits).view(torch.bfloat16).T for bits in tile.gallery))
+        best.masked_fill_(self._tensor(tile.query_group)[:, None] == self._tensor(tile.gallery_group), -torch.inf)
+        floor = floats_of_keys(buffers.cut, self.dropped_bits)
+        floor[buffers.count == LOST] = np.inf
+        least = self._tensor(floor)
+        if np.isneginf(floor).any() and best.shape[1] > k:
+            # the first block: what the k best of this tile alone allow
+            kth = best.topk(k, dim=1).values[:, -1].double()
+            own = kth - self.rounding * kth.abs() - 2.0 * self._tensor(tile.window)
+            least = torch.maximum(least.double(), own)
+        chosen = (best >= least[:, None]) & (best > -torch.inf)
+        at, column = (found.cpu().numpy() for found in chosen.nonzero(as_tuple=True))
+        append(
+            np.searchsorted(at, np.arange(len(floor) + 1)),
+            column,
+            best[chosen].view(torch.int16).cpu().numpy(),
+            tile.first,
+            k,
+            tile.window,
+            self.rounding,
+            self.dropped_bits,
+            buffers.cut,
+            buffers.count,
+            buffers.keys,
+            buffers.place,
+        )
+
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """See `Products`; sums are kept in float32, which is not the default of torch."""
+        matmul = self._torch.backends.cuda.matmul
+        before = matmul.allow_bf16_reduced_precision_reduction
+        matmul.allow_bf16_reduced_precision_reduction = False
+        try:
+            yield
+        finally:
+            matmul.allow_bf16_reduced_precision_reduction = before
+
+
 def choose(backend: str, multiplications: float) -> Products:
     """Products by name.
 
@@ -200,7 +260,8 @@ def choose(backend: str, multiplications: float) -> Products:
     """
     if backend not in BACKENDS:
         raise FinblendError(f"backend must be one of {', '.join(BACKENDS)}, but got {backend!r}")
-    if backend == "float32" or (backend == "auto" and not _worthwhile(multiplications)):
+    needed = _WORTH_ROUNDING if "torch" in sys.modules else _WORTH_IMPORTING
+    if backend == "float32" or (backend == "auto" and multiplications < needed):
         return Float32()
     try:
         import torch
@@ -208,13 +269,8 @@ def choose(backend: str, multiplications: float) -> Products:
         if backend == "auto":
             return Float32()
         raise FinblendError(f"backend 'bfloat16' needs torch: pip install 'finblend[backbones]' ({error})") from None
-    return BFloat16(torch)
-
-
-def _worthwhile(multiplications: float) -> bool:
-    if multiplications < (_WORTH_ROUNDING if "torch" in sys.modules else _WORTH_IMPORTING):
-        return False
-    if "torch" not in sys.modules and importlib.util.find_spec("torch") is None:
-        return False
+    if torch.cuda.is_available():
+        return OnDevice(torch, "cuda")
     features = binding.get_host_cpu_features()
-    return any(features.get(flag, False) for flag in _FAST_FLAGS)
+    fast = any(features.get(flag, False) for flag in _FAST_FLAGS)
+    return BFloat16(torch) if fast or backend == "bfloat16" else Float32()
