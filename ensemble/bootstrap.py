@@ -59,7 +59,9 @@ class Bootstrap:
             times = np.stack(drawn).astype(np.float64)
             for share, owned in kinds:
                 found = times @ owned
-                gained = np.divide(found[:, 1:], found[:, :1], out=np.zeros_like(found[:, 1:]), where=found[:, :1] > 0)
+                # a draw without strangers tells nothing about them: their mean over all is left as it is
+                plain = np.tile(owned[:, 1:].sum(axis=0) / owned[:, 0].sum(), (_BLOCK, 1))
+                gained = np.divide(found[:, 1:], found[:, :1], out=plain, where=found[:, :1] > 0)
                 total[start : start + _BLOCK] += share * gained
         return total
 
