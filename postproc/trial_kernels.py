@@ -226,15 +226,17 @@ def mark_lists(
                 if k > 0:
                     low_mean += np.float64(raw[i, k]) / MAX_NAMES
                     high_mean += np.float64(max(raw[i, k], b)) / MAX_NAMES
-            # float32 roundings on the way to the decision are far below this
-            ease = 1e-6 + 1e-6 * abs(background)
+            # sums in float64 are off by far less; rounded to float32 as the decision sees them, which keeps their order
+            ease = 1e-9 * (1.0 + background)
             # a mean of scores nobody has seen may be anything, but without a background it does not matter
             low_shift = background * low_mean if background > 0.0 else 0.0
             high_shift = background * high_mean
             above_least, above_most = 0, 0
             for k in range(MAX_NAMES):
-                above_least += int(np.float64(raw[i, k]) - high_shift - ease >= threshold)
-                above_most += int(np.float64(max(raw[i, k], b)) - low_shift + ease >= threshold)
+                lowest_score = np.float32(np.float64(raw[i, k]) - high_shift - ease)
+                highest_score = np.float32(np.float64(max(raw[i, k], b)) - low_shift + ease)
+                above_least += int(np.float64(lowest_score) >= threshold)
+                above_most += int(np.float64(highest_score) >= threshold)
             if place[i] == STRANGER:
                 if rule == _RULE_A:
                     above_least, above_most = min(above_least, 1), min(above_most, 1)
