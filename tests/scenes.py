@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numba
 import numpy as np
+import pytest
 
 from postproc import NEW, NOBODY, Decision, Evidence, Gallery, Neighbours, Ranking, Space, build_evidence, decide, top_k
 from postproc.rank import DEPTH, Species
@@ -15,6 +17,15 @@ N_SPECIES = 3
 # (sources, views) to columns: one source alone; two with a view each; two of which the second has one view;
 # three with two views, of which the last shares a column between views
 CHANNELS = [[[0]], [[0], [1]], [[0, 1], [2, 2]], [[0, 1], [2, 3], [4, 4]]]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Arrays of a few numbers: where imported, no time is lost on starting threads."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(before)
 
 
 def sixteenths(rng: np.random.Generator, *shape: int) -> np.ndarray:

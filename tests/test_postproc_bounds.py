@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import Fold, Photos, answer, same_ranking
+from scenes import (
+    Fold,
+    Photos,
+    answer,
+    one_thread,  # noqa: F401
+    same_ranking,
+)
 
 from cv.metrics import average_precisions
 from postproc import NEW, Evidence, Ranking, rank

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenes import one_thread  # noqa: F401
 
 from cv import FinblendError
 from postproc import Evidence, Gallery, Neighbours, Space, build_evidence, join_evidence, top_k
@@ -154,7 +155,7 @@ def test_every_array_can_be_saved_by_name() -> None:
     evidence = Scene(1).evidence(np.arange(14), None)
     again = Evidence(sources=evidence.sources, **evidence.arrays())
     assert all(getattr(again, name) is array for name, array in evidence.arrays().items())
-    assert len(evidence.arrays()) == 8
+    assert len(evidence.arrays()) == 9
 
 
 def test_an_empty_gallery_is_refused() -> None:

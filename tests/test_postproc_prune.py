@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import CHANNELS, random_evidence, random_species, random_weights, same_ranking
+from scenes import (
+    CHANNELS,
+    one_thread,  # noqa: F401
+    random_evidence,
+    random_species,
+    random_weights,
+    same_ranking,
+)
 
 from postproc import Evidence, rank
 from postproc.prune import CLEAR, MAX_TOP_PHOTOS, prune

@@ -14,6 +14,7 @@ from scenes import (
     best_photos,
     blended,
     ceiling,
+    one_thread,  # noqa: F401
     random_evidence,
     random_species,
     random_weights,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenes import one_thread  # noqa: F401
 
 from postproc import NOBODY, Gallery, Ranking, Space, build_evidence, rank, top_k
 from postproc.rank import DEPTH
