@@ -50,7 +50,9 @@ def with_species_weights(
     sat = exam.rows[exam.trials.query]
     species, fold = exam.questions.species.likely[sat], folds[sat]
     photos = np.bincount(exam.questions.species.likely[exam.rows], minlength=len(exam.questions.species_names))
-    frequent = np.flatnonzero(photos >= MIN_PHOTOS)
+    # nothing can be told of a species that no test photo has: its photos have no weight
+    worth = np.bincount(species, weights=exam.weights, minlength=len(photos))
+    frequent = np.flatnonzero((photos >= MIN_PHOTOS) & (worth > 0))
     ids = np.unique(fold)
     if len(names) < 2 or len(frequent) < 2 or len(ids) < 2:
         return blend, None
