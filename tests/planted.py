@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from conftest import Small
 
 import ensemble.parts
 import postproc.species
-from ensemble import Blend, register
+from ensemble import Blend, init, register
 from postproc import NEW, Decision
 from postproc.trials import Outcome
 
@@ -68,3 +69,32 @@ def few_candidates(patch: pytest.MonkeyPatch, nearest: int = 2) -> None:
     patch.setattr(ensemble.parts, "NEAREST", nearest)
     patch.setattr(ensemble.parts, "NEAREST_TOGETHER", nearest)
     patch.setattr(postproc.species, "VOTERS", 2)
+
+
+def species_world(
+    folder: Path, sees: Mapping[str, Collection[str]], individuals: Mapping[str, int], photos: int = 4, seed: int = 0
+) -> Path:
+    """A project in which every model tells all species apart, but animals only of the species that it `sees`."""
+    rng = np.random.default_rng(seed)
+    kinds = [kind for kind, n in individuals.items() for _ in range(n)]
+    # some more animals with one photo each: the strangers
+    kinds += [kind for kind in individuals for _ in range(5)]
+    who = np.repeat(np.arange(len(kinds)), [photos] * sum(individuals.values()) + [1] * 5 * len(individuals))
+    species = np.array(kinds)[who]
+    # one test photo of every animal
+    shown, names = np.append(who, np.arange(len(kinds))), [f"t{i:04d}.jpg" for i in range(len(who) + len(kinds))]
+    images, test = names[: len(who)], names[len(who) :]
+    folder.mkdir(parents=True)
+    table = {"image": images, "species": species, "individual_id": [f"i{w:03d}" for w in who]}
+    pl.DataFrame(table).write_csv(folder / "train.csv")
+    pl.DataFrame({"image": test}).write_csv(folder / "test.csv")
+    init(folder / "P", train=folder / "train.csv", test=folder / "test.csv")
+    centre = {kind: 3 * rng.standard_normal(12) for kind in individuals}
+    look = rng.standard_normal((len(kinds), 12))
+    for model, seen in sees.items():
+        visible = np.isin(np.array(kinds)[shown], list(seen))[:, None]
+        noise = rng.standard_normal((len(shown), 12)) * np.where(visible, 0.7, 1.5)
+        array = np.stack([centre[kinds[one]] for one in shown]) + visible * look[shown] + noise
+        train, test_array = np.split(array.astype(np.float32), [len(who)])
+        register(folder / "P", model, frozen=True, train=(images, train), test=(test, test_array))
+    return folder / "P"
