@@ -15,7 +15,7 @@ from ensemble.parts import Progress
 from ensemble.prediction import ranking_of, settled, weights_of
 from ensemble.questions import Questions
 from postproc import NEW, Decision, Ranking, decide
-from postproc.rank import DEPTH
+from postproc.ranking import DEPTH
 from postproc.trials import Outcome, Trials
 
 LISTS = ("individual", "score", "photo")

@@ -19,7 +19,8 @@ from ensemble.project import Project
 from ensemble.sources import Source
 from ensemble.whitening import fit, whitened
 from postproc import Evidence, Gallery, Neighbours, Space, build_evidence, top_k, vote_species
-from postproc.evidence import Joint, channel_table
+from postproc.channels import channel_table
+from postproc.evidence import Joint
 from postproc.prune import prune
 from postproc.species import species_doubt
 from postproc.whole import WholeGallery

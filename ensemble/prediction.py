@@ -10,7 +10,7 @@ from ensemble.blend import Blend
 from ensemble.parts import Progress
 from ensemble.questions import Questions
 from postproc import Ranking, decide, rank
-from postproc.rank import DEPTH
+from postproc.ranking import DEPTH
 
 
 @dataclass(frozen=True)

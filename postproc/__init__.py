@@ -4,7 +4,8 @@ from postproc.decision import NEW, Decision, decide, sweep
 from postproc.evidence import Evidence, Gallery, build_evidence
 from postproc.join import join_evidence
 from postproc.knn import NOBODY, Neighbours, Space, top_k
-from postproc.rank import Ranking, rank
+from postproc.rank import rank
+from postproc.ranking import Ranking
 from postproc.species import given_species, species_doubt, vote_species
 
 __all__ = [

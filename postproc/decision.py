@@ -13,7 +13,7 @@ import numpy as np
 from cv.errors import FinblendError
 from cv.metrics import MAX_NAMES
 from postproc.knn import NOBODY
-from postproc.rank import Ranking
+from postproc.ranking import Ranking
 from postproc.trial_kernels import NO_HIT, STRANGER, best_interval, collect_events
 
 NEW = -2

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 
 from postproc.evidence import Evidence
-from postproc.rank import DEPTH
+from postproc.ranking import DEPTH
 
 MAX_TOP_PHOTOS = 3
 # Scores are rounded to float32, so a smaller lead may end in a tie, which the order of individuals decides.

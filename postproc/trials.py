@@ -12,7 +12,8 @@ import numpy as np
 from cv.metrics import MAX_NAMES
 from postproc.decision import RULES, Decision, Sweep
 from postproc.evidence import Evidence
-from postproc.rank import DEPTH, Ranker, Ranking, Species
+from postproc.rank import Ranker, Species
+from postproc.ranking import DEPTH, Ranking
 from postproc.trial_kernels import mark_lists, sit_lists
 
 

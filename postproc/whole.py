@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from postproc.evidence import Gallery, by_individual, channel_table, group_candidates
+from postproc.channels import channel_table
+from postproc.evidence import Gallery, by_individual, group_candidates
 from postproc.knn import MEMORY_MB, Space, pair_similarities, similarities
-from postproc.rank import DEPTH, Ranking, Species, rank
+from postproc.rank import Species, rank
+from postproc.ranking import DEPTH, Ranking
 
 # float32 sums of a few weighted similarities, and their mean over photos and views
 _ROUNDING = 2e-6
@@ -102,7 +104,9 @@ class WholeGallery:
         labels = self.gallery.labels
         channels, columns = channel_table(self.views)
         blended = np.zeros((channels.shape[1], len(query_rows), len(rows)), dtype=np.float32)
-        slack = _ROUNDING
+        # scores less a large penalty are rounded so coarsely to float32 that somebody a little behind may be level
+        rounding = _ROUNDING + penalty * 2.0**-24
+        slack = rounding
         sources = list(self.spaces)
         for c, (source, view) in enumerate(columns):
             s = sources.index(source)
@@ -112,7 +116,7 @@ class WholeGallery:
             own = range(self.spaces[source].n_views) if view is None else [view]
             for v in own:
                 screened, error = similarities(self.spaces[source], v, query_rows, rows)
-                slack = max(slack, error + _ROUNDING)
+                slack = max(slack, error + rounding)
                 screened *= factor / len(own)
                 for channel in np.flatnonzero(channels[s] == c):
                     blended[channel] += screened

@@ -21,7 +21,7 @@ from scenes import (
 from cv.metrics import average_precisions
 from postproc import NEW, Evidence, Ranking, rank
 from postproc.prune import prune
-from postproc.rank import DEPTH
+from postproc.ranking import DEPTH
 from postproc.trials import Outcome, Trials
 
 VIEWS = ({"a": ["orig"], "b": ["orig"]}, {"a": ["orig", "hflip"], "b": ["orig"]}, {"a": ["u", "v"], "b": ["v", "u"]})

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postproc.evidence import channel_table
+from postproc.channels import channel_table
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from scenes import (
 
 from cv import FinblendError
 from postproc import NOBODY, Evidence, rank
-from postproc.rank import DEPTH, Ranker, Species
+from postproc.rank import Ranker, Species
+from postproc.ranking import DEPTH
 
 
 def slow_bound(

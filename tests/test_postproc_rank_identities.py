@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scenes import one_thread  # noqa: F401
 
 from postproc import NOBODY, Gallery, Ranking, Space, build_evidence, rank, top_k
-from postproc.rank import DEPTH
+from postproc.ranking import DEPTH
 
 
 def embeddings(rng: np.random.Generator, n: int, width: int, views: int = 1) -> Any:
