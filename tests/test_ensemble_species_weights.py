@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -102,6 +103,34 @@ def test_where_the_models_see_all_species_alike_the_global_weights_stay(tmp_path
         if kappa is None:
             assert found == blend
     assert kappas.count(None) >= 4
+
+
+class Contradicting:
+    """Two species, two folds: for the first species a is much better in one fold and somewhat worse in the other."""
+
+    def __init__(self, worse: float) -> None:
+        n, self.worse = 80, worse
+        self.fold, likely = np.arange(n) % 2, np.repeat([0, 1], n // 2)
+        species = SimpleNamespace(likely=likely)
+        self.questions = SimpleNamespace(species=species, species_names=["orca", "seal"])
+        self.rows, self.weights = np.arange(n), np.full(n, 1 / n)
+        self.trials = SimpleNamespace(query=np.arange(n), precision=np.zeros(n))
+
+    def run(self, blend: Blend, _: object) -> None:
+        a = np.array([blend.species_weights.get(name, blend.weights)["a"] for name in ["orca", "seal"]])
+        gain = np.where(self.fold == 0, 1.0, -self.worse) * (a[self.questions.species.likely] - 0.5)
+        self.trials.precision = 0.5 + 0.5 * np.where(self.questions.species.likely == 0, gain, 0.0)
+
+
+@pytest.mark.parametrize(("worse", "proves_right"), [(-0.5, True), (0.5, False)])
+def test_what_is_better_in_sample_must_be_better_on_the_other_folds(worse: float, proves_right: bool) -> None:
+    exam = Contradicting(worse)
+    pool = [{"a": 1.0, "b": 0.0}] * 12 + [{"a": 0.0, "b": 1.0}] * 12
+    found, kappa = with_species_weights(exam, Blend(dict(ALIKE)), exam.fold, pool)  # type: ignore[arg-type]
+    assert (kappa is not None) == proves_right
+    exam.run(Blend({"a": 1.0, "b": 0.0}), None)
+    assert exam.weights @ exam.trials.precision > 0.5, "all for a is better than alike, over both folds together"
+    assert set(found.species_weights) == ({"orca", "seal"} if proves_right else set())
 
 
 def test_a_species_with_fewer_photos_stays_with_the_global_weights(
