@@ -96,7 +96,7 @@ def screen(search: Search, job: Job, products: Products, progress: Callable[[int
         Positions of queries that this screen can't answer: too many photos are as good as the k-th, within the window.
     """
     sizes = _sizes(search, job, products)
-    centre = _centre(search, job)
+    centre = _centre(search, job.gallery)
     lost = []
     for start in range(0, len(job.queries), sizes.queries):
         queries = job.queries[start : start + sizes.queries]
@@ -104,9 +104,9 @@ def screen(search: Search, job: Job, products: Products, progress: Callable[[int
     return np.concatenate(lost)
 
 
-def _centre(search: Search, job: Job) -> list[np.ndarray]:
+def _centre(search: Search, gallery: np.ndarray) -> list[np.ndarray]:
     """By part, about the mean of the gallery's unit vectors, of all views, times P^(-1/2)."""
-    some = job.gallery[:: max(1, len(job.gallery) // 1024)][:1024]
+    some = gallery[:: max(1, len(gallery) // 1024)][:1024]
     out = []
     for part, norm in zip(search.space.gallery, search.gallery_norm, strict=True):
         total = np.zeros(part[0].shape[1])

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from postproc import NEW, NOBODY, Decision, Evidence, Gallery, Neighbours, Ranking, Space, build_evidence, decide, top_k
-from postproc.rank import DEPTH, Species
+from postproc.rank import Species
+from postproc.ranking import DEPTH
 
 N_PEOPLE = 12
 N_SPECIES = 3
@@ -146,6 +147,8 @@ class Photos:
         How many networks' spaces make up a source.
     noise : float
         How far an individual's photos lie apart.
+    twins : int
+        How many photos are copies of another one, of whomever, with embeddings of another length.
     """
 
     def __init__(
@@ -157,21 +160,24 @@ class Photos:
         *,
         parts: int = 1,
         noise: float = 1.0,
-        folds: int = 3,
+        twins: int = 0,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.views = {source: list(names) for source, names in views.items()}
         self.labels = rng.integers(0, people, n).astype(np.int32)
-        self.folds = rng.permutation(np.arange(n) % folds).astype(np.int32)
+        self.folds = rng.permutation(np.arange(n) % 3).astype(np.int32)
         of_individual = rng.integers(0, N_SPECIES, people).astype(np.int32)
         look = rng.standard_normal((people, 5)) + 0.7 * rng.standard_normal((N_SPECIES, 5))[of_individual]
+        copied = np.arange(n)
+        copied[rng.permutation(n)[:twins]] = rng.integers(0, n, twins)
+        length = np.where(copied == np.arange(n), 1.0, rng.uniform(0.5, 2.0, n))[:, None]
         self.spaces = {}
         for source, names in self.views.items():
             embedded: list[Any] = []
             for _ in range(parts):
                 mixing = rng.standard_normal((5, 4))
                 own = [look[self.labels] + noise * rng.standard_normal((n, 5)) for _ in names]
-                embedded.append(tuple((view @ mixing).astype(np.float32) for view in own))
+                embedded.append(tuple((length * view[copied] @ mixing).astype(np.float32) for view in own))
             self.spaces[source] = Space(tuple(embedded), tuple(embedded))
         # mostly right about species
         likely = np.where(rng.random(n) < 0.8, of_individual[self.labels], rng.integers(0, N_SPECIES, n))
