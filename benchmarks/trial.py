@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numba
 import numpy as np
+from faiss_peer import faiss
 from measuring import timed
 
 from cv.metrics import average_precisions

@@ -71,7 +71,7 @@ def tune(
         Share of strangers expected in test, in [0, 1); the raw out-of-fold share by default, which is rarely test's.
     gallery_exponent : float or None
         See `cv.Mix`.
-    sampler : {"tpe", "cmaes", "random"}
+    sampler : {"tpe", "cmaes", "gp", "random"}
     seed : int
     timeout : float, optional
         Stop drawing trials after this many seconds.

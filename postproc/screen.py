@@ -33,7 +33,7 @@ from postproc.knn_exact import Search
 from postproc.knn_jobs import Job
 from postproc.knn_space import Space
 from postproc.screen_kernels import LOST, finish, round_units
-from postproc.screen_products import Buffers, Float32, Products, Tile
+from postproc.screen_products import Buffers, Float32, Products, Tile, aligned_zeros
 from postproc.settle import settle
 
 _UNIT = 2.0**-24
@@ -155,9 +155,9 @@ def _candidates(
     """Candidates of some queries, their windows, and the products u.c."""
     n, m, views = len(queries), len(job.gallery), len(search.space.gallery[0])
     kind = np.int16 if products.dropped_bits else np.int32
-    rounded = np.zeros((n, sizes.padded), dtype=kind)
+    rounded = aligned_zeros((n, sizes.padded), kind)
     size, off, along = _round_queries(search, products, queries, centre, rounded)
-    photos = np.zeros((views, sizes.photos, sizes.padded), dtype=kind)
+    photos = aligned_zeros((views, sizes.photos, sizes.padded), kind)
     buffers = Buffers(
         np.empty((n, sizes.capacity), dtype=kind),
         np.empty((n, sizes.capacity), dtype=np.int32),

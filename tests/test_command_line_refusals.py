@@ -95,7 +95,7 @@ WRONG = {
     "models P --gallery-mix much": "--gallery-mix must be a number or 'raw', but got 'much'",
     "tune P --trials x": "--trials",
     "tune P --trials -1": "trials=-1",
-    "tune P --sampler grid": "tpe, cmaes, random, but got grid",
+    "tune P --sampler grid": "tpe, cmaes, gp, random, but got grid",
     "tune P --new-share -0.2": "new_share=-0.2",
     "tune P --new-share nan": "new_share=nan",
     "tune P --timeout 0": "timeout=0",

@@ -41,4 +41,4 @@ def test_the_examples_of_a_module_show_what_they_say(module: str) -> None:
 
 
 def test_examples_are_found_where_they_are_known_to_be() -> None:
-    assert {"cv.metrics", "cv.folds", "cv.mix", "postproc.knn", "postproc.rank", "postproc.decision"} <= set(MODULES)
+    assert {"cv.metrics", "cv.folds", "cv.mix", "postproc.knn", "postproc.ranking", "postproc.decision"} <= set(MODULES)
