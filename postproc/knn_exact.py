@@ -15,8 +15,10 @@ from postproc.knn_kernels import (
 )
 from postproc.knn_space import Space, norms
 
-# gallery rows whose pairs are computed together: small enough to stay in the cache
-_NEAR = 1024
+# gallery rows whose pairs are computed together: few enough to stay in the cache, so many that a query has several
+_NEAR = 2048
+# columns of a table of exact similarities that are computed at a time
+_STRIP = 1024
 
 
 @dataclass(frozen=True)
@@ -122,13 +124,13 @@ def search_exactly(search: Search, queries: np.ndarray, gallery: np.ndarray, *, 
     first, twin = _distinct(search, gallery) if twins else (gallery, np.arange(len(gallery), dtype=np.int32))
     views = range(len(search.space.gallery[0]))
     # of each cell: two float64 numbers in a strip of the table, and a float32 in the whole
-    height = int(max(1, min(256, search.memory // 2 // (4 * len(first) + 16 * _NEAR))))
+    height = int(max(1, min(256, search.memory // 2 // (4 * len(first) + 16 * _STRIP))))
     for start in range(0, len(queries), height):
         block = queries[start : start + height]
         rows = search.rows[block]
         table = np.empty((len(block), len(first)), dtype=np.float32)
-        for left in range(0, len(first), _NEAR):
-            columns = first[left : left + _NEAR]
+        for left in range(0, len(first), _STRIP):
+            columns = first[left : left + _STRIP]
             best = np.empty((0, 0))
             for v in views:
                 total = np.zeros((len(block), len(columns)))
@@ -136,7 +138,7 @@ def search_exactly(search: Search, queries: np.ndarray, gallery: np.ndarray, *, 
                     q_norm, g_norm = search.query_norm[p][block], search.gallery_norm[p][v]
                     add_cosine_table(query[search.view], part[v], rows, columns, q_norm, g_norm, total)
                 best = total if v == 0 else np.maximum(best, total, out=best)
-            table[:, left : left + _NEAR] = best / len(search.space.gallery)
+            table[:, left : left + _STRIP] = best / len(search.space.gallery)
         keep_best_of_table(
             table,
             twin,
