@@ -10,7 +10,8 @@ import polars as pl
 
 from cv.catalogue import NO_SPECIES
 from cv.folds import gallery_photos
-from ensemble.parts import Part, Progress, part_evidence
+from ensemble.part_evidence import part_evidence
+from ensemble.parts import Part, Progress
 from ensemble.project import Project
 from ensemble.sources import Source, fold_rows
 from ensemble.species_scores import with_registered

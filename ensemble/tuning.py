@@ -130,8 +130,12 @@ def tune(
     wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
     nested = None
     if wanted and not interrupted:
-        score = nested_score(project, desk, mix, trials=wanted, seed=seed, progress=progress)
-        nested = nested_report(project, score, outcome.map5)
+        try:
+            score = nested_score(project, desk, mix, trials=wanted, seed=seed, progress=progress)
+            nested = nested_report(project, score, outcome.map5)
+        except KeyboardInterrupt:
+            # the blend itself is done: it is kept without its honest score
+            interrupted = True
     new_first = desk.exam.share_of_new(ranking, blend)
     kept = ("map5", "optimism", "interval", "prediction", "test_photos", "measured")
     blend = replace(

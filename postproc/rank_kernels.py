@@ -64,6 +64,77 @@ def _place(
     scores[at], individuals[at], photos[at], filled[at] = value, individual, photo, is_filled
 
 
+@numba.njit(cache=True)
+def _best_photos(
+    start: int,
+    stop: int,
+    photo_start: np.ndarray,
+    similarity: np.ndarray,
+    weights: np.ndarray,
+    is_plain: bool,
+    best: np.ndarray,
+    nearest: np.ndarray,
+) -> None:
+    """The best photo of each of a query's groups and its score, the first of equals: most of a trial's time goes here.
+
+    `is_plain` says that every column has weight, so that none has to be passed over.
+    """
+    columns = similarity.shape[1]
+    for g in range(start, stop):
+        highest, at = -np.inf, -1
+        for p in range(photo_start[g], photo_start[g + 1]):
+            value = 0.0
+            for c in range(columns):
+                if is_plain or weights[c] != 0.0:
+                    value += weights[c] * similarity[p, c]
+            if value > highest:
+                highest, at = value, p
+        best[g - start], nearest[g - start] = highest, at
+
+
+@numba.njit(cache=True)
+def _list_best(
+    start: int,
+    stop: int,
+    best: np.ndarray,
+    nearest: np.ndarray,
+    individual: np.ndarray,
+    gallery_photos: np.ndarray,
+    photo_start: np.ndarray,
+    photo: np.ndarray,
+    ceiling: float,
+    species_ceiling: float,
+    penalty: float,
+    doubt: np.ndarray,
+    likely: int,
+    species_of_individual: np.ndarray,
+    out_individual: np.ndarray,
+    out_score: np.ndarray,
+    out_photo: np.ndarray,
+    filled: np.ndarray,
+) -> float:
+    """Fill one query's list where an individual's score is that of its best photo, as `rank_groups` does in general.
+
+    Returns the most that an unseen photo can make of an individual that has candidates; `ceiling` is no less than
+    `species_ceiling`.
+    """
+    highest = -np.inf
+    least = np.float32(-np.inf)
+    for g in range(start, stop):
+        total, doubted = best[g - start], 0.0
+        if penalty > 0.0:
+            doubted = penalty * doubt[species_of_individual[individual[g]]]
+        if ceiling > total and photo_start[g + 1] - photo_start[g] != gallery_photos[g]:
+            most = species_ceiling if species_of_individual[individual[g]] == likely else ceiling
+            if most > total:
+                highest = max(highest, most - doubted)
+        if np.float32(total - doubted) > least:
+            at = photo[nearest[g - start]]
+            _place(out_score, out_individual, out_photo, filled, total - doubted, individual[g], at, False)
+            least = out_score[out_score.shape[0] - 1]
+    return highest
+
+
 @numba.njit(cache=True, parallel=True)
 def rank_groups(
     rows: np.ndarray,
@@ -99,10 +170,14 @@ def rank_groups(
     """
     n_views, depth = column_weights.shape[1], out_score.shape[1]
     chunk = 64
+    is_plain = np.empty(column_weights.shape[0], dtype=np.bool_)
+    for w in range(column_weights.shape[0]):
+        is_plain[w] = (column_weights[w] != 0.0).all()
     for block in numba.prange((len(rows) + chunk - 1) // chunk):
         best, lifted = np.empty(top_photos), np.empty(depth)
         ceiling, species_ceiling = np.empty(n_views), np.empty(n_views)
         filled = np.empty(depth, dtype=np.bool_)
+        group_best, group_nearest = np.empty(256), np.empty(256, np.int64)
         for r in range(block * chunk, min(len(rows), (block + 1) * chunk)):
             q = rows[r]
             weights = column_weights[recipe[q]]
@@ -117,6 +192,38 @@ def rank_groups(
             # photos of individuals without a candidate
             bound = max(bound / n_views - penalty * second_doubt[q], species_bound / n_views)
             highest, n_lifted = -np.inf, 0
+            if n_views == 1 and top_photos == 1:
+                first, last = group_start[q], group_start[q + 1]
+                if last - first > len(group_best):
+                    group_best = np.empty(2 * (last - first))
+                    group_nearest = np.empty(2 * (last - first), dtype=np.int64)
+                _best_photos(
+                    first, last, photo_start, similarity, weights[0], is_plain[recipe[q]], group_best, group_nearest
+                )
+                highest = _list_best(
+                    first,
+                    last,
+                    group_best,
+                    group_nearest,
+                    individual,
+                    gallery_photos,
+                    photo_start,
+                    photo,
+                    ceiling[0],
+                    species_ceiling[0],
+                    penalty,
+                    doubt[q],
+                    likely[q],
+                    species_of_individual,
+                    out_individual[r],
+                    out_score[r],
+                    out_photo[r],
+                    filled,
+                )
+                if np.float32(highest) > out_score[r, depth - 1]:
+                    bound = max(bound, highest)
+                out_bound[r] = np.float32(bound)
+                continue
             for g in range(group_start[q], group_start[q + 1]):
                 wanted = min(top_photos, gallery_photos[g])
                 all_seen = photo_start[g + 1] - photo_start[g] == gallery_photos[g]

@@ -14,7 +14,9 @@ import pytest
 from conftest import Small
 from planted import add, add_trained, few_candidates
 
+import ensemble.part_evidence
 import ensemble.parts
+import ensemble.searches
 import postproc.evidence
 from cv import FinblendError
 from ensemble import Project, init
@@ -36,9 +38,9 @@ class Work:
         self.pairs: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self.pruned = 0
         top_k, pair_similarities, prune = (
-            ensemble.parts.top_k,
+            ensemble.searches.top_k,
             postproc.evidence.pair_similarities,
-            ensemble.parts.prune,
+            ensemble.part_evidence.prune,
         )
 
         def search(space: Space, *given: Any, **named: Any) -> Any:
@@ -54,9 +56,9 @@ class Work:
             self.pruned += 1
             return prune(*given)
 
-        patch.setattr(ensemble.parts, "top_k", search)
+        patch.setattr(ensemble.searches, "top_k", search)
         patch.setattr(postproc.evidence, "pair_similarities", compare)
-        patch.setattr(ensemble.parts, "prune", leave_out)
+        patch.setattr(ensemble.part_evidence, "prune", leave_out)
 
     @property
     def none(self) -> bool:

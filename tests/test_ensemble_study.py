@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from conftest import Small
 from test_ensemble_tune import NEEDED, SAMPLERS, trial_points
 
+import ensemble.nested
 import ensemble.study
 from cv import FinblendError, Mix
 from ensemble import Blend, Project, evaluate, init, models, register, tune
@@ -181,6 +185,48 @@ def test_an_interrupt_while_a_trial_is_written_down_keeps_that_trial(
     # the starting points are written down without a tell of their own
     assert (report["interrupted"], report["trials"]) == (True, STARTS + 7)
     assert tuned(project, trials=1)["trials"] == STARTS + 8
+
+
+def test_an_interrupt_during_the_nested_score_keeps_the_blend(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ensemble.nested, "proposals", interrupted)
+    report = tuned(project, trials=6, nested_trials=5)
+    assert (report["interrupted"], report["nested"], report["trials"]) == (True, None, 6)
+    assert Blend.load(project / "blend.json").measured["map5"] == report["map5"]
+
+
+def test_two_processes_work_on_one_study(project: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from ensemble.cli import run; run()",
+        "tune",
+        str(project),
+        "--new-share",
+        "0.15",
+        "--nested-trials",
+        "0",
+    ]
+    both = [
+        subprocess.Popen(
+            [*command, "--trials", "15", "--sampler", sampler, "--seed", str(seed), "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for seed, sampler in enumerate(("tpe", "random"))
+    ]
+    told = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    reports = [json.loads(out) for out, _ in told]
+    # the one that came first may have laid the floor for both, or each laid its own
+    assert 30 - STARTS <= len(trial_points(project)) <= 30
+    best = tuned(project, trials=0)
+    assert best["trials"] == len(trial_points(project))
+    assert best["map5"] >= max(report["map5"] for report in reports)
+    assert max(report["trials"] for report in reports) > 15, "neither saw the other's trials"
 
 
 def test_a_blend_of_other_embeddings_is_refused_until_tuned_again(project: Path, tmp_path: Path) -> None:
