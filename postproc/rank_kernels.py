@@ -65,39 +65,12 @@ def _place(
 
 
 @numba.njit(cache=True)
-def _best_photos(
-    start: int,
-    stop: int,
-    photo_start: np.ndarray,
-    similarity: np.ndarray,
-    weights: np.ndarray,
-    is_plain: bool,
-    best: np.ndarray,
-    nearest: np.ndarray,
-) -> None:
-    """The best photo of each of a query's groups and its score, the first of equals: most of a trial's time goes here.
-
-    `is_plain` says that every column has weight, so that none has to be passed over.
-    """
-    columns = similarity.shape[1]
-    for g in range(start, stop):
-        highest, at = -np.inf, -1
-        for p in range(photo_start[g], photo_start[g + 1]):
-            value = 0.0
-            for c in range(columns):
-                if is_plain or weights[c] != 0.0:
-                    value += weights[c] * similarity[p, c]
-            if value > highest:
-                highest, at = value, p
-        best[g - start], nearest[g - start] = highest, at
-
-
-@numba.njit(cache=True)
 def _list_best(
     start: int,
     stop: int,
-    best: np.ndarray,
-    nearest: np.ndarray,
+    weights: np.ndarray,
+    is_plain: bool,
+    similarity: np.ndarray,
     individual: np.ndarray,
     gallery_photos: np.ndarray,
     photo_start: np.ndarray,
@@ -115,22 +88,32 @@ def _list_best(
 ) -> float:
     """Fill one query's list where an individual's score is that of its best photo, as `rank_groups` does in general.
 
-    Returns the most that an unseen photo can make of an individual that has candidates; `ceiling` is no less than
-    `species_ceiling`.
+    `is_plain` says that every column has weight, so that none has to be passed over; `ceiling` is no less than
+    `species_ceiling`. Returns the most that an unseen photo can make of an individual that has candidates. Most of a
+    trial's time goes here.
     """
+    columns = similarity.shape[1]
     highest = -np.inf
     least = np.float32(-np.inf)
+    end = photo_start[start]
     for g in range(start, stop):
-        total, doubted = best[g - start], 0.0
+        first, end = end, photo_start[g + 1]
+        total, nearest, doubted = -np.inf, -1, 0.0
+        for p in range(first, end):
+            value = 0.0
+            for c in range(columns):
+                if is_plain or weights[c] != 0.0:
+                    value += weights[c] * similarity[p, c]
+            if value > total:
+                total, nearest = value, p
         if penalty > 0.0:
             doubted = penalty * doubt[species_of_individual[individual[g]]]
-        if ceiling > total and photo_start[g + 1] - photo_start[g] != gallery_photos[g]:
+        if ceiling > total and end - first != gallery_photos[g]:
             most = species_ceiling if species_of_individual[individual[g]] == likely else ceiling
             if most > total:
                 highest = max(highest, most - doubted)
         if np.float32(total - doubted) > least:
-            at = photo[nearest[g - start]]
-            _place(out_score, out_individual, out_photo, filled, total - doubted, individual[g], at, False)
+            _place(out_score, out_individual, out_photo, filled, total - doubted, individual[g], photo[nearest], False)
             least = out_score[out_score.shape[0] - 1]
     return highest
 
@@ -177,7 +160,6 @@ def rank_groups(
         best, lifted = np.empty(top_photos), np.empty(depth)
         ceiling, species_ceiling = np.empty(n_views), np.empty(n_views)
         filled = np.empty(depth, dtype=np.bool_)
-        group_best, group_nearest = np.empty(256), np.empty(256, np.int64)
         for r in range(block * chunk, min(len(rows), (block + 1) * chunk)):
             q = rows[r]
             weights = column_weights[recipe[q]]
@@ -193,18 +175,12 @@ def rank_groups(
             bound = max(bound / n_views - penalty * second_doubt[q], species_bound / n_views)
             highest, n_lifted = -np.inf, 0
             if n_views == 1 and top_photos == 1:
-                first, last = group_start[q], group_start[q + 1]
-                if last - first > len(group_best):
-                    group_best = np.empty(2 * (last - first))
-                    group_nearest = np.empty(2 * (last - first), dtype=np.int64)
-                _best_photos(
-                    first, last, photo_start, similarity, weights[0], is_plain[recipe[q]], group_best, group_nearest
-                )
                 highest = _list_best(
-                    first,
-                    last,
-                    group_best,
-                    group_nearest,
+                    group_start[q],
+                    group_start[q + 1],
+                    weights[0],
+                    is_plain[recipe[q]],
+                    similarity,
                     individual,
                     gallery_photos,
                     photo_start,

@@ -261,3 +261,21 @@ def _new_place(rule: int, threshold: float, score: np.ndarray, names: int) -> in
     for k in range(names):
         at += int(np.float64(score[k]) >= threshold)
     return at
+
+
+@numba.njit(cache=True)
+def weighted_sums(
+    weights: np.ndarray, precision: np.ndarray, least: np.ndarray, most: np.ndarray
+) -> tuple[float, float, float, float]:
+    """Weighted sums of precision, of its bounds, and the weight of those that the bounds leave open.
+
+    Not numpy's products: their threads wait by spinning and take the core from the next trial.
+    """
+    total, low, high, still_open = 0.0, 0.0, 0.0, 0.0
+    for i in range(weights.shape[0]):
+        total += weights[i] * precision[i]
+        low += weights[i] * least[i]
+        high += weights[i] * most[i]
+        if least[i] < most[i]:
+            still_open += weights[i]
+    return total, low, high, still_open

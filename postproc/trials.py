@@ -14,7 +14,7 @@ from postproc.decision import RULES, Decision, Sweep
 from postproc.evidence import Evidence
 from postproc.rank import Ranker, Species
 from postproc.ranking import DEPTH, Ranking
-from postproc.trial_kernels import mark_lists, sit_lists
+from postproc.trial_kernels import mark_lists, sit_lists, weighted_sums
 
 
 @dataclass(frozen=True)
@@ -135,13 +135,7 @@ class Trials:
             self.least,
             self.most,
         )
-        return Outcome(
-            map5=float(self.weights @ self.precision),
-            least=float(self.weights @ self.least),
-            most=float(self.weights @ self.most),
-            open=float(self.weights @ (self.least < self.most)),
-            decision=decision,
-        )
+        return Outcome(*weighted_sums(self.weights, self.precision, self.least, self.most), decision)
 
     def best_decision(self) -> Decision:
         """The best rule and threshold for the lists that sit at the moment."""
