@@ -103,6 +103,7 @@ def _concatenated(
     assert truth is not None
     ranking = Ranking(people[:, :5], scores[:, :5], people[:, :5])
     precision = average_precisions(decide(ranking, blend.decision), np.where(truth[chosen] == NEW, NEW, truth[chosen]))
-    lead = -np.diff(scores, axis=1)
+    # behind the last name of a short list nobody leads anybody
+    lead = -np.diff(np.where(np.isfinite(scores), scores, -9.0), axis=1)
     near_threshold = np.abs(scores[:, 0] - blend.threshold)
     return fixed, seconds, (precision, np.minimum(lead.min(axis=1), near_threshold))
