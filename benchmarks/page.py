@@ -76,9 +76,9 @@ def page(results: dict[str, Any]) -> str:
                 f"the nested score {r['tune_seconds']:.0f} s, submission {r['submit_seconds']:.0f} s. In-sample "
                 f"{r['in_sample']:.4f}, nested {r['nested'] or float('nan'):.4f}, predicted for the test {low:.4f} to "
                 f"{high:.4f}, reached on its answers {r['test']:.4f}. The candidates decided "
-                f"{100 * r['certified']['share']:.3f} % of the tuned blend's photos, which leaves its MAP@5 an interval "
-                f"{r['certified']['most'] - r['certified']['least']:.6f} wide; {r['certified']['recomputed']} photos out-of-fold and "
-                f"{r['recomputed_test']} of test were compared with the whole gallery. After trial "
+                f"{100 * r['certified']['share']:.3f} % of the tuned blend's photos, which leaves its MAP@5 an "
+                f"interval {r['certified']['most'] - r['certified']['least']:.6f} wide; "
+                f"{r['certified']['recomputed']} photos out-of-fold and {r['recomputed_test']} of test were compared with the whole gallery. After trial "
                 f"{r['enough']['trial']} of {r['enough']['trials']} all others gained less than {r['enough']['gain']}."
             )
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)

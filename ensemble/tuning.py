@@ -123,9 +123,10 @@ def tune(
     done = complete(study)
     if not done:
         raise FinblendError("interrupted before the first trial was done; nothing is changed")
-    drawn, among = decided(desk.exam, draw(fixed(study.best_trial.params), desk))
+    drawn, _ = decided(desk.exam, draw(fixed(study.best_trial.params), desk))
     best_first = [draw(fixed(t.params), desk).weights for t in sorted(done, key=lambda t: -(t.value or 0.0))]
     blend, kappa = with_species_weights(desk.exam, drawn, project.catalogue.folds, best_first, seed)
+    blend, among = decided(desk.exam, blend)
     blend, ranking, outcome, recomputed = certified(desk.exam, blend, progress)
     wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
     nested = None

@@ -100,6 +100,15 @@ def test_models_and_tune_agree_on_what_a_model_scores_alone(project: Path) -> No
     assert tuned(project, trials=0)["single_models"] == pytest.approx(alone)
 
 
+def test_what_the_candidates_decide_is_told_of_the_blend_that_is_written(project: Path) -> None:
+    report = tuned(project, trials=10)
+    desk = set_exam(Project.open(project), Mix(0.15))
+    among = desk.exam.run(Blend.load(project / "blend.json"))
+    told = report["certified"]
+    assert (told["least"], told["most"]) == pytest.approx((among.least, among.most), abs=1e-12)
+    assert told["share"] == pytest.approx(1 - among.open, abs=1e-12)
+
+
 def test_the_blend_file_is_the_report(project: Path) -> None:
     report = tuned(project, trials=9)
     blend = Blend.load(project / "blend.json")
