@@ -78,8 +78,9 @@ def page(results: dict[str, Any]) -> str:
                 f"{high:.4f}, reached on its answers {r['test']:.4f}. The candidates decided "
                 f"{100 * r['certified']['share']:.3f} % of the tuned blend's photos, which leaves its MAP@5 an "
                 f"interval {r['certified']['most'] - r['certified']['least']:.6f} wide; "
-                f"{r['certified']['recomputed']} photos out-of-fold and {r['recomputed_test']} of test were compared with the whole gallery. After trial "
-                f"{r['enough']['trial']} of {r['enough']['trials']} all others gained less than {r['enough']['gain']}."
+                f"{r['certified']['recomputed']} photos out-of-fold and {r['recomputed_test']} of test were compared "
+                f"with the whole gallery. After trial {r['enough']['trial']} of "
+                f"{r['enough']['trials']} all others gained less than {r['enough']['gain']}."
             )
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     text = f"""# Benchmarks
