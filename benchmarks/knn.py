@@ -27,14 +27,16 @@ def measure(query: np.ndarray, gallery: np.ndarray, k: int, rounds: int, sample:
     index = faiss.IndexFlatIP(gallery.shape[1])
     index.add(unit[1])
     half = [torch.from_numpy(unit[0]).bfloat16(), torch.from_numpy(unit[1]).bfloat16()]
-    product = torch.empty(1024, 4096, dtype=torch.bfloat16)
+    # a small world is one block
+    height, width = min(1024, len(few)), min(4096, len(gallery))
+    product = torch.empty(height, width, dtype=torch.bfloat16)
 
     def plain_product() -> None:
-        for first in range(0, len(few) - 1023, 1024):
-            for start in range(0, len(gallery) - 4095, 4096):
-                torch.mm(half[0][first : first + 1024], half[1][start : start + 4096].T, out=product)
+        for first in range(0, len(few) - height + 1, height):
+            for start in range(0, len(gallery) - width + 1, width):
+                torch.mm(half[0][first : first + height], half[1][start : start + width].T, out=product)
 
-    whole = plain_share(len(few), len(gallery))
+    whole = (len(few) // height * height) * (len(gallery) // width * width) / (len(few) * len(gallery))
     found: dict[str, Any] = {}
 
     def ours() -> None:
@@ -67,11 +69,6 @@ def measure(query: np.ndarray, gallery: np.ndarray, k: int, rounds: int, sample:
         "sample": len(few),
         **agreement(found["ours"].index[few], found["ours"].similarity[few], *found["faiss"]),
     }
-
-
-def plain_share(queries: int, gallery: int) -> float:
-    """How much of all products the whole blocks of the plain product make up."""
-    return (queries // 1024 * 1024) * (gallery // 4096 * 4096) / (queries * gallery)
 
 
 def agreement(index: np.ndarray, similarity: np.ndarray, score: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
