@@ -111,7 +111,8 @@ def mix_weights(photos: Photos, catalogue: Catalogued, mix: Mix) -> np.ndarray:
     """Weight out-of-fold photos so that they have the stated mix.
 
     Three margins are met at once by raking (iterative proportional fitting, Deming and Stephan 1940): the share of
-    strangers, the gallery photos per known individual, and the species among the test photos.
+    strangers, the gallery photos per known individual, and the species among the test photos. The share is always met;
+    where all strangers, or all known photos, are of species that test lacks, the species stay as they are.
 
     Parameters
     ----------
@@ -149,16 +150,29 @@ def mix_weights(photos: Photos, catalogue: Catalogued, mix: Mix) -> np.ndarray:
         known, wanted_share = _gallery_classes(photos, catalogue, mix.gallery_exponent)
         classes[~new] = 1 + known
         target = np.append(share, (1 - share) * wanted_share)
-    weights = photos.count / total
     species, species_target = _species_classes(photos, catalogue)
+    kinds, wanted_kinds = new.astype(np.int64), np.array([1 - share, share])
+    weights = _raked(photos.count / total, (species, species_target), (classes, target))
+    reached = np.bincount(kinds, weights=weights, minlength=2)
+    if ((reached == 0) & (wanted_kinds > 0)).any():
+        # all strangers, or all known photos, are of species that test lacks: the share goes before the species
+        weights = _raked(photos.count / total, (species, None), (classes, target))
+    # a class whose photos are all of such species has lost its weight to the others of its kind
+    return np.asarray(weights * _factors(weights, kinds, wanted_kinds)[kinds])
+
+
+def _raked(
+    weights: np.ndarray, species: tuple[np.ndarray, np.ndarray | None], classes: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """Weights that meet one margin after the other, again and again."""
     for _ in range(ROUNDS):
         before = weights
-        if species_target is not None:
-            weights = weights * _factors(weights, species, species_target)[species]
-        weights = weights * _factors(weights, classes, target)[classes]
+        for of_photo, target in (species, classes):
+            if target is not None:
+                weights = weights * _factors(weights, of_photo, target)[of_photo]
         if np.abs(weights - before).max() < 1e-12:
             break
-    return np.asarray(weights / weights.sum())
+    return weights
 
 
 def _factors(weights: np.ndarray, classes: np.ndarray, target: np.ndarray) -> np.ndarray:

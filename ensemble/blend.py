@@ -12,6 +12,7 @@ from cv.errors import FinblendError
 from cv.files import read_json, write_json
 from cv.mix import Mix
 from postproc.decision import Decision
+from postproc.prune import MAX_PENALTY, MAX_TOP_PHOTOS
 from postproc.whitening import KINDS
 
 FORMAT = 1
@@ -28,9 +29,9 @@ class Blend:
     whitening : dict of str to {"none", "total", "within"}
         How each source's space is whitened; "none" where a source is not named.
     top_photos : int
-        An individual's score is the mean of its best `top_photos` photos.
+        An individual's score is the mean of its best `top_photos` photos, 1 to 3.
     species_penalty : float
-        Taken off individuals of unlikely species, >= 0.
+        Taken off individuals of unlikely species, 0 to 50.
     background : float
         How much of the query's background is taken off its scores before the decision, >= 0.
     rule : {"A", "B"}
@@ -67,10 +68,13 @@ class Blend:
             strange = sorted(weights.keys() - self.weights.keys())
             if strange:
                 raise FinblendError(f"species_weights of {species}: {strange[0]} is not among the weights")
-        if not isinstance(self.top_photos, int) or self.top_photos < 1:
-            raise FinblendError(f"top_photos >= 1 must hold, but got top_photos={self.top_photos}")
-        if not 0 <= self.species_penalty < math.inf:
-            raise FinblendError(f"species_penalty >= 0 must hold, but got species_penalty={self.species_penalty}")
+        # evidence keeps what recipes within these bounds can use
+        if not isinstance(self.top_photos, int) or not 1 <= self.top_photos <= MAX_TOP_PHOTOS:
+            raise FinblendError(f"1 <= top_photos <= {MAX_TOP_PHOTOS} must hold, but got top_photos={self.top_photos}")
+        if not 0 <= self.species_penalty <= MAX_PENALTY:
+            raise FinblendError(
+                f"0 <= species_penalty <= {MAX_PENALTY} must hold, but got species_penalty={self.species_penalty}"
+            )
         if not 0 <= self.background < math.inf:
             raise FinblendError(f"background >= 0 must hold, but got background={self.background}")
         if self.format != FORMAT:

@@ -14,6 +14,7 @@ from ensemble.project import Project
 from ensemble.questions import questions_for_test, questions_out_of_fold
 from ensemble.sources import Source, require_sources
 from ensemble.whitening import choose_whitening
+from postproc import NEW
 
 HOW = (
     "in-sample: tuned and scored on the same out-of-fold photos, weighted to the stated mix; "
@@ -69,3 +70,19 @@ def raw_share_warning(exam: Exam) -> str:
     have = exam.questions.gallery_photos
     share = float((have == 0).mean()) if have is not None else 0.0
     return f"no --new-share was given: the raw out-of-fold share of strangers, {share:.3f}, is assumed for test too"
+
+
+def mix_warnings(desk: Desk, mix: Mix) -> list[str]:
+    """What to say of a mix that out-of-fold photos can't quite have."""
+    found = [raw_share_warning(desk.exam)] if mix.new_share is None else []
+    exam, there = desk.exam, desk.test_species > 0
+    if mix.gallery_exponent is not None:
+        species = exam.questions.species.likely[exam.rows[exam.trials.query]]
+        for who, some in (("strangers", exam.truth == NEW), ("known photos", exam.truth != NEW)):
+            sitting = some & (exam.weights > 0)
+            if sitting.any() and not there[species[sitting]].any():
+                found.append(
+                    f"all out-of-fold {who} are of species that no test photo seems to be of: "
+                    "their species are not weighted to test's"
+                )
+    return found

@@ -11,7 +11,7 @@ from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap
-from ensemble.desk import HOW, Desk, raw_share_warning, set_exam
+from ensemble.desk import HOW, Desk, mix_warnings, set_exam
 from ensemble.exam import Exam, decided, settle_open
 from ensemble.nested import TRIALS, nested_report, nested_score
 from ensemble.parts import Progress
@@ -50,10 +50,10 @@ def models(
     usable, refused = usable_sources(project)
     rows: list[dict[str, Any]] = []
     warnings: list[str] = []
+    mix = Mix(new_share, gallery_exponent)
     if usable:
-        desk = set_exam(project, Mix(new_share, gallery_exponent), list(usable), progress)
-        if new_share is None:
-            warnings.append(raw_share_warning(desk.exam))
+        desk = set_exam(project, mix, list(usable), progress)
+        warnings += mix_warnings(desk, mix)
         for name in usable:
             blend, outcome = decided(desk.exam, Blend({name: 1.0}, dict(desk.whitening), background=1.0))
             found = _summary(desk.exam, desk.exam.precisions(ranking_of(desk.exam.questions, blend), blend))
@@ -76,7 +76,7 @@ def models(
         }
     return {
         "models": rows,
-        "mix": Mix(new_share, gallery_exponent).as_dict(),
+        "mix": mix.as_dict(),
         "measured": "out-of-fold, each model alone with its own best threshold (in-sample), weighted to the stated mix",
         "warnings": warnings,
     }

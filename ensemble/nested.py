@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap, interval_of, prediction_interval
@@ -75,6 +76,11 @@ def nested_score(
         Per fold, beside the starting points.
     seed : int
     progress : callable, optional
+
+    Raises
+    ------
+    FinblendError
+        If the other folds of a fold lack the strangers, or the known photos, of the mix.
     """
     folds = project.catalogue.folds
     desks: dict[tuple[tuple[str, str], ...], Desk] = {_key(desk.whitening): desk}
@@ -88,7 +94,10 @@ def nested_score(
         if _key(kinds) not in desks:
             desks[_key(kinds)] = desk_for(project, desk.sources, kinds, mix, progress)
         own = desks[_key(kinds)]
-        others = replace(own, exam=own.resit(mix, np.flatnonzero(folds != fold)))
+        try:
+            others = replace(own, exam=own.resit(mix, np.flatnonzero(folds != fold)))
+        except FinblendError as error:
+            raise FinblendError(f"no nested score: without fold {fold}, {error}") from None
         blend, kappa = tuned(others, folds, trials, seed, progress)
         single, equal = baselines(others)
         here = sat_fold == fold
@@ -97,11 +106,12 @@ def nested_score(
             found[who][here] = precision[here]
             if who == "blend":
                 width += open_width
-        weights = exam.weights[here] / exam.weights[here].sum()
+        weight = exam.weights[here].sum()
         rows.append(
             {
                 "fold": fold,
-                "map5": float(weights @ found["blend"][here]),
+                # the mix may leave a fold without weight, as one of strangers where none are expected
+                "map5": float(exam.weights[here] @ found["blend"][here] / weight) if weight > 0 else None,
                 "weights": blend.weights,
                 "single": max(single.weights, key=lambda name: single.weights[name]),
                 "top_photos": blend.top_photos,

@@ -11,7 +11,7 @@ from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.contributions import contributions
-from ensemble.desk import HOW, raw_share_warning, set_exam
+from ensemble.desk import HOW, mix_warnings, set_exam
 from ensemble.exam import certified, decided
 from ensemble.greedy import forward_selection
 from ensemble.nested import TRIALS, nested_report, nested_score
@@ -130,6 +130,7 @@ def tune(
     blend, ranking, outcome, recomputed = certified(desk.exam, blend, progress)
     wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
     nested = None
+    warnings = mix_warnings(desk, mix)
     if wanted and not interrupted:
         try:
             score = nested_score(project, desk, mix, trials=wanted, seed=seed, progress=progress)
@@ -137,6 +138,8 @@ def tune(
         except KeyboardInterrupt:
             # the blend itself is done: it is kept without its honest score
             interrupted = True
+        except FinblendError as error:
+            warnings.append(str(error))
     new_first = desk.exam.share_of_new(ranking, blend)
     kept = ("map5", "optimism", "interval", "prediction", "test_photos", "measured")
     blend = replace(
@@ -182,7 +185,7 @@ def tune(
         "new_first": new_first,
         "measured": HOW,
         "interrupted": interrupted,
-        "warnings": [raw_share_warning(desk.exam)] if new_share is None else [],
+        "warnings": warnings,
     }
 
 

@@ -17,7 +17,9 @@ from postproc.evidence import Evidence
 from postproc.ranking import DEPTH
 
 MAX_TOP_PHOTOS = 3
-# Scores are rounded to float32, so a smaller lead may end in a tie, which the order of individuals decides.
+# Scores are rounded to float32, so a smaller lead may end in a tie, which the order of individuals decides. Beyond the
+# largest penalty, scores are too coarse for it.
+MAX_PENALTY = 50
 CLEAR = np.float32(1e-5)
 
 
@@ -35,7 +37,7 @@ def prune(evidence: Evidence, doubt: np.ndarray, species_of_individual: np.ndarr
     -------
     Evidence
         `rank` gives the same `DEPTH` places and bounds for all weights >= 0, up to `MAX_TOP_PHOTOS` photos per
-        individual and any species penalty >= 0 (up to 50: beyond it, float32 scores are too coarse for `CLEAR`).
+        individual and any species penalty from 0 to `MAX_PENALTY`.
         `gallery_photos` falls by what is left out, so that the photos outside the candidates are as many as before.
     """
     keep_group = np.zeros(len(evidence.individual), dtype=bool)

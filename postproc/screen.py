@@ -18,8 +18,10 @@ The similarity itself is a float64 sum rounded to float32: 2^-24 more. The sum o
 Let c be the k-th largest product seen so far. Rounding keeps order, so the sums of k photos are at least c - 2^-8 |c|
 and their similarities (less u.c, which is the same for all) at least c - 2^-8 |c| - w. A photo whose product is below
 t = c - 2^-8 |c| - 2 w has a sum of t at most and a similarity below all of theirs: it is not among the k best, nor tied
-with the last of them. What is left is computed exactly, first the k best of the screen. Their k-th similarity s is
-a better bound, for it carries no error: of the others, only those that may reach s are computed.
+with the last of them. The window grows when photos come that are longer, or lose more, than all before them: t is then
+lowered by as much, for the error of the new ones is larger than it allows for. What is left is computed exactly, first
+the k best of the screen. Their k-th similarity s is a better bound, for it carries no error: of the others, only those
+that may reach s are computed.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ import numpy as np
 from postproc.knn_exact import Search
 from postproc.knn_jobs import Job
 from postproc.knn_space import Space
-from postproc.screen_kernels import LOST, finish, round_units
+from postproc.screen_kernels import LOST, finish, lower_cuts, round_units
 from postproc.screen_products import Buffers, Float32, Products, Tile, aligned_zeros
 from postproc.settle import settle
 
@@ -170,7 +172,9 @@ def _candidates(
     for first in range(0, m, sizes.photos):
         rows = job.gallery[first : first + sizes.photos]
         largest = np.maximum(largest, _round_photos(search, products, rows, centre, photos))
-        window = _window(products, sizes.padded, off, size, *largest)
+        before, window = window, _window(products, sizes.padded, off, size, *largest)
+        # cuts come from photos of earlier tiles; those of this one may be further off than they allow for
+        lower_cuts(buffers.cut, window - before, _LEAST, products.dropped_bits)
         groups = search.gallery_group[rows]
         for start in range(0, n, sizes.height):
             stop = min(n, start + sizes.height)

@@ -88,6 +88,14 @@ def key_below(value: float, dropped_bits: int) -> int:
 
 
 @numba.njit(cache=True)
+def lower_cuts(cut: np.ndarray, by: np.ndarray, least: int, dropped_bits: int) -> None:
+    """Lower the cuts that are above `least` by as much as each query's window has grown."""
+    for i in range(cut.shape[0]):
+        if by[i] > 0.0 and cut[i] > least:
+            cut[i] = key_below(float_of_key(cut[i], dropped_bits) - by[i], dropped_bits)
+
+
+@numba.njit(cache=True)
 def kth_largest(keys: np.ndarray, k: int) -> int:
     """The k-th largest of at least k keys, by halving the range: as quick for equal keys as for any others."""
     low, high = int(keys.min()), int(keys.max())

@@ -167,3 +167,21 @@ def test_an_exponent_below_zero_or_without_end_is_refused(value: float) -> None:
 
 def test_a_mix_becomes_plain_values() -> None:
     assert Mix(0.112, 1.0).as_dict() == {"new_share": 0.112, "gallery_exponent": 1.0}
+
+
+@pytest.mark.parametrize("absent", ["strangers", "known"])
+def test_the_share_is_met_though_test_lacks_the_species_of_all_strangers_or_all_known(absent: str) -> None:
+    have = np.repeat([0, 2], [50, 150])
+    species = (have == 0).astype(int) if absent == "strangers" else (have > 0).astype(int)
+    catalogue = Catalogued(np.array([3, 1]), np.array([0, 1]), np.array([1.0, 0.0]))
+    weights = mix_weights(Photos(have, species, np.ones(200)), catalogue, Mix(0.2))
+    assert weights.tolist() == pytest.approx(np.repeat([0.2 / 50, 0.8 / 150], [50, 150]).tolist())
+
+
+def test_the_share_is_met_though_test_lacks_the_species_of_a_whole_class_of_known_photos() -> None:
+    have = np.repeat([0, 1, 9], [50, 100, 100])
+    species = (have == 9).astype(int)
+    catalogue = Catalogued(np.repeat([1, 9], [60, 60]), np.repeat([0, 1], [60, 60]), np.array([1.0, 0.0]))
+    weights = mix_weights(Photos(have, species, np.ones(250)), catalogue, Mix(0.2))
+    assert share(weights, have == 0) == pytest.approx(0.2)
+    assert share(weights, have == 1) == pytest.approx(0.8)

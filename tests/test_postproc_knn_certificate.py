@@ -140,3 +140,25 @@ def test_large_cosines_do_not_widen_the_window() -> None:
     assert similarity(space).min() > 0.9
     centred, plain = (screened(space, products("bfloat16"), c)[1].max() for c in (True, False))
     assert centred < 0.4 * plain
+
+
+def look_alikes_then_others(seed: int) -> Space:
+    """A gallery whose last photos are far longer, less its centre, than all before: so are their errors."""
+    rng = np.random.default_rng(seed)
+    look = rng.normal(size=16)
+    alike = look / np.linalg.norm(look) + 0.005 / 4 * rng.normal(size=(8000, 16))
+    rows = np.concatenate([alike, rng.normal(size=(60, 16))])
+    query = rng.normal(size=(1500, 16))
+    return Space(*(((a.astype(np.float32),),) for a in (query, rows)))
+
+
+def test_photos_that_come_late_are_allowed_their_larger_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = look_alikes_then_others(0)
+    expected = top_k(space, 64, backend="float32")
+    chosen = products("bfloat16")
+    monkeypatch.setattr(screen, "_WIDE", 512)
+    monkeypatch.setattr(knn, "choose", lambda *_: chosen)
+    assert same(top_k(space, 64), expected)
+    # the fault that this was written for: cuts stay as they were when the window grows
+    monkeypatch.setattr(screen, "lower_cuts", lambda *_: None)
+    assert not same(top_k(space, 64), expected)
