@@ -65,17 +65,16 @@ def desk_for(
     return Desk(sources, kinds, exam, species)
 
 
-def raw_share_warning(exam: Exam) -> str:
-    """What to say when no share of strangers was given."""
-    have = exam.questions.gallery_photos
-    share = float((have == 0).mean()) if have is not None else 0.0
-    return f"no --new-share was given: the raw out-of-fold share of strangers, {share:.3f}, is assumed for test too"
-
-
 def mix_warnings(desk: Desk, mix: Mix) -> list[str]:
-    """What to say of a mix that out-of-fold photos can't quite have."""
-    found = [raw_share_warning(desk.exam)] if mix.new_share is None else []
+    """What to tell of the mix: a share that nobody stated, species that out-of-fold photos cannot make up."""
+    found: list[str] = []
     exam, there = desk.exam, desk.test_species > 0
+    have = exam.questions.gallery_photos
+    if mix.new_share is None and have is not None:
+        found.append(
+            f"no --new-share was given: the raw out-of-fold share of strangers, {float((have == 0).mean()):.3f}, "
+            "is assumed for test too"
+        )
     if mix.gallery_exponent is not None:
         species = exam.questions.species.likely[exam.rows[exam.trials.query]]
         for who, some in (("strangers", exam.truth == NEW), ("known photos", exam.truth != NEW)):

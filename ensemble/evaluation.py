@@ -114,7 +114,7 @@ def evaluate(
         (one dict each), `raw` (plain mean over photos), `certified` (what the candidates alone decide: share of
         photos, `least` and `most` that MAP@5 lies between, and how many photos were `recomputed` over the whole
         gallery, after which nothing is open), `nested` (None, or as `ensemble.nested.nested_report`), `mix`,
-        `measured`.
+        `measured`, `warnings`.
     """
     if nested_trials < 0:
         raise FinblendError(f"--nested-trials >= 0 must hold, but got nested_trials={nested_trials}")
@@ -140,6 +140,7 @@ def evaluate(
         "raw": {"map5": float(plain.mean()), "how": "plain mean over the out-of-fold photos, no weights"},
         "species": _per_species(desk.exam, project.catalogue.species, own_species, precision),
         "mix": mix.as_dict(),
+        "warnings": mix_warnings(desk, mix),
         "photos": len(plain),
         "strangers": int(np.count_nonzero(desk.exam.truth[: len(plain)] == NEW)),
         "played_strangers": len(desk.exam.hidden),

@@ -97,7 +97,7 @@ def nested_score(
         try:
             others = replace(own, exam=own.resit(mix, np.flatnonzero(folds != fold)))
         except FinblendError as error:
-            raise FinblendError(f"no nested score: without fold {fold}, {error}") from None
+            raise FinblendError(f"without fold {fold}, {error}") from None
         blend, kappa = tuned(others, folds, trials, seed, progress)
         single, equal = baselines(others)
         here = sat_fold == fold

@@ -139,7 +139,7 @@ def tune(
             # the blend itself is done: it is kept without its honest score
             interrupted = True
         except FinblendError as error:
-            warnings.append(str(error))
+            warnings.append(f"no nested score: {error}")
     new_first = desk.exam.share_of_new(ranking, blend)
     kept = ("map5", "optimism", "interval", "prediction", "test_photos", "measured")
     blend = replace(

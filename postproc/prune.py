@@ -17,10 +17,10 @@ from postproc.evidence import Evidence
 from postproc.ranking import DEPTH
 
 MAX_TOP_PHOTOS = 3
-# Scores are rounded to float32, so a smaller lead may end in a tie, which the order of individuals decides. Beyond the
-# largest penalty, scores are too coarse for it.
-MAX_PENALTY = 50
+# Scores are rounded to float32, so a smaller lead may end in a tie, which the order of individuals decides.
 CLEAR = np.float32(1e-5)
+# beyond it, float32 scores are too coarse for `CLEAR`
+MAX_PENALTY = 50
 
 
 def prune(evidence: Evidence, doubt: np.ndarray, species_of_individual: np.ndarray) -> Evidence:

@@ -48,9 +48,9 @@ def test_folds_without_strangers_cost_the_nested_score_and_not_the_blend(tmp_pat
     kinds = ["whale"] * len(labels)
     project = odd_project(tmp_path, labels, kinds, ["whale"] * 9, [n % 2 for n in range(40)] + [0] * 8, frozen=False)
     report = tune(project, trials=0, nested_trials=2, new_share=0.1)
-    told = "no nested score: without fold 0, the stated mix has a share of 0.1 of strangers"
+    told = "without fold 0, the stated mix has a share of 0.1 of strangers"
     assert report["nested"] is None
-    assert [told in warning for warning in report["warnings"]] == [True]
+    assert [f"no nested score: {told}" in warning for warning in report["warnings"]] == [True]
     assert (project / "blend.json").is_file()
     with pytest.raises(FinblendError, match=told):
         evaluate(project, nested=True, nested_trials=2)
@@ -75,5 +75,6 @@ def test_strangers_of_species_that_test_lacks_keep_their_share(tmp_path: Path) -
     report = tune(project, trials=0, nested_trials=0, new_share=0.25)
     assert ["all out-of-fold strangers are of species" in warning for warning in report["warnings"]] == [True]
     found = evaluate(project)
+    assert found["warnings"] == report["warnings"]
     assert found["new_share"] == pytest.approx(0.25)
     assert found["new"] is not None

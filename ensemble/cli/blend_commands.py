@@ -151,6 +151,7 @@ def evaluate(
             seed=seed,
             progress=progress,
         )
+    warn(report["warnings"])
     if json:
         print_json(report)
         return
