@@ -14,6 +14,7 @@ from cv.lazy import lazy_names
 if TYPE_CHECKING:
     from cv.errors import FinblendError
     from ensemble.blend import Blend
+    from ensemble.decisions import decide
     from ensemble.embedding import embed
     from ensemble.evaluation import evaluate, models
     from ensemble.project import Project, init
@@ -31,6 +32,7 @@ __getattr__ = lazy_names(
         "FinblendError": "cv.errors",
         "Project": "ensemble.project",
         "check": "ensemble.submission",
+        "decide": "ensemble.decisions",
         "embed": "ensemble.embedding",
         "evaluate": "ensemble.evaluation",
         "export": "ensemble.vectors",
@@ -48,6 +50,7 @@ __all__ = [
     "FinblendError",
     "Project",
     "check",
+    "decide",
     "embed",
     "evaluate",
     "export",

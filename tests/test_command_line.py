@@ -18,7 +18,8 @@ from conftest import Small
 from ensemble.cli import main
 
 FINBLEND = Path(sys.executable).with_name("finblend")
-COMMANDS = ["init", "register", "models", "embed", "train", "tune", "evaluate", "submit", "export", "check", "demo"]
+COMMANDS = ["init", "register", "models", "embed", "train", "tune", "evaluate"]
+COMMANDS += ["decide", "submit", "export", "check", "demo"]
 
 
 def finblend(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -56,6 +57,8 @@ def test_from_an_empty_folder_to_a_checked_submission(small: Small, tmp_path: Pa
     scored = json.loads(done("evaluate", "P", "--json", cwd=tmp_path))
     assert scored["map5"] == pytest.approx(tuned["map5"])
     assert {"known", "new", "species", "interval", "mix"} <= scored.keys()
+    decided = json.loads(done("decide", "P", "-o", "decisions.csv", "--json", cwd=tmp_path))
+    assert decided["rows"] == pl.read_csv(tmp_path / "decisions.csv").height == 12
     done("submit", "P", "-o", "out.csv", cwd=tmp_path)
     rows = pl.read_csv(tmp_path / "out.csv")
     assert rows.columns == ["image", "predictions"]

@@ -1,4 +1,4 @@
-"""submit, export, check, demo."""
+"""decide, submit, export, check, demo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,41 @@ import typer
 
 from ensemble.cli.app import app
 from ensemble.cli.options import AsJson, ProjectFolder
-from ensemble.cli.terminal import print_json, progress_bars
+from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
+
+
+@app.command()
+def decide(
+    folder: ProjectFolder,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The CSV to write.")],
+    precision: Annotated[
+        float, typer.Option(metavar="P", help="Wanted share of right first answers where nobody looks, 0 < P < 1.")
+    ] = 0.99,
+    use: Annotated[
+        str, typer.Option(metavar="folds|full|both", help="Which stores of trained models name test photos.")
+    ] = "folds",
+    json: AsJson = False,
+) -> None:
+    """Name every test photo with calibrated probabilities; say which can be trusted and which a person should see.
+
+    Example: finblend decide P -o decisions.csv --precision 0.99
+    """
+    from ensemble.decisions import decide as write
+
+    with progress_bars() as progress:
+        report = write(folder, output, precision=precision, use=use, progress=progress)
+    warn(report["warnings"])
+    if json:
+        print_json(report)
+        return
+    rows = [[name, band["share"], band["expected_share"], band["right"]] for name, band in report["bands"].items()]
+    print_table("Bands", ["band", "share of test", "share expected", "first answer right"], rows)
+    calibration = report["calibration"]
+    print(
+        f"{output}: {report['rows']} photos\n"
+        f"expected calibration error: first name {calibration['same']:.4f}, somebody new {calibration['new']:.4f}\n"
+        f"{report['measured']}"
+    )
 
 
 @app.command()

@@ -1,0 +1,257 @@
+"""Decisions for people: who is on each test photo with which probability, and which photos a person should look at."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cv.catalogue import NEW_INDIVIDUAL
+from cv.errors import FinblendError
+from cv.files import written_beside
+from cv.metrics import MAX_NAMES
+from cv.mix import Mix
+from ensemble.blend import Blend
+from ensemble.desk import mix_warnings, set_exam
+from ensemble.evaluation import tuned_blend
+from ensemble.parts import Progress
+from ensemble.prediction import ranking_of, settled
+from ensemble.project import Project
+from ensemble.questions import Questions, questions_for_test
+from ensemble.sources import USES, require_sources
+from postproc import NEW, NOBODY, Ranking
+from postproc.posterior import (
+    OUTCOMES,
+    SOMEBODY_NEW,
+    Posterior,
+    calibration_error,
+    fit_posterior,
+    outcome,
+    posterior_order,
+)
+from postproc.ranking import DEPTH
+
+PRECISION = 0.99
+BANDS = ("auto", "review", "new")
+HOW = (
+    "probabilities and bands cross-fitted: each fold's photos by what was fitted on the other folds, weighted to the "
+    "stated mix; the blend's weights have seen all folds"
+)
+
+
+@dataclass(frozen=True)
+class Bands:
+    """From which probability of the first answer on people need not look.
+
+    Attributes
+    ----------
+    auto : float
+        Of a name; inf where no probability keeps the wanted precision.
+    new : float
+        Of somebody new.
+    """
+
+    auto: float
+    new: float
+
+    def of(self, labels: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        """(n,) index into `BANDS`, from first answers and their probability."""
+        is_new = labels == NEW
+        sure = probability >= np.where(is_new, self.new, self.auto)
+        return np.asarray(np.where(sure & (labels != NOBODY), np.where(is_new, 2, 0), 1))
+
+
+@dataclass(frozen=True)
+class _Sat:
+    """What the exam's photos were answered, each by what was fitted on the other folds."""
+
+    first: np.ndarray
+    probability: np.ndarray
+    right: np.ndarray
+    weights: np.ndarray
+    fold: np.ndarray
+
+
+def decide(
+    folder: str | Path,
+    output: str | Path,
+    *,
+    precision: float = PRECISION,
+    use: str = "folds",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write for every test photo its names with calibrated probabilities, and its band.
+
+    `auto`: the first name may be taken as it is, `new`: so may the answer that it is somebody new, `review`: a person
+    should look. Names stand by falling probability, which maximises the expected MAP@5.
+
+    Parameters
+    ----------
+    folder : str or Path
+    output : str or Path
+        CSV with `image, band`, then `name_k, probability_k, photo_k` for k = 1 to 5: the name, its probability and
+        the gallery photo most like the query. `new_individual` has no photo. What is missing to 1 is the probability
+        of somebody known who is not among the names.
+    precision : float
+        Wanted precision of the first answer in the bands `auto` and `new`, in (0, 1).
+    use : {"folds", "full", "both"}
+        As of `submit`.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict
+        `rows, output, precision, bands` (per band: `share` of the test photos, `expected_share` and `right`, the
+        share of right first answers, both out-of-fold), `thresholds`, `calibration` (expected calibration errors of
+        the first name and of somebody new), `mix, measured, warnings`.
+    """
+    if not 0 < precision < 1:
+        raise FinblendError(f"--precision: 0 < precision < 1 must hold, but got precision={precision}")
+    if use not in USES:
+        raise FinblendError(f"--use must be one of {', '.join(USES)}, but got {use}")
+    output = Path(output)
+    if not output.parent.is_dir():
+        raise FinblendError(f"{output}: the folder {output.parent} does not exist")
+    project = Project.open(folder)
+    blend = tuned_blend(project)
+    sources = require_sources(project, list(blend.weights))
+    if use != "folds" and not any(sources[name].full for name in blend.used):
+        raise FinblendError(f"--use {use}: no model of the blend has a --full store")
+    mix = Mix(**blend.mix)
+    desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening)
+    exam = desk.exam
+    lists = exam.ranking(_ranking(exam.questions, blend, progress), blend.background)
+    fold = project.catalogue.folds[np.append(exam.rows, exam.hidden)]
+    probability = _cross_fitted(lists, exam.truth, exam.weights, fold)
+    labels, place = posterior_order(lists, probability)
+    first = np.take_along_axis(probability, place[:, :1], axis=1)[:, 0]
+    sat = _Sat(labels[:, 0], first, labels[:, 0] == exam.truth, exam.weights, fold)
+    bands = bands_for(sat.first, sat.probability, sat.right, sat.weights, precision)
+    came = outcome(lists, exam.truth)
+    questions = questions_for_test(project, sources, blend.whitening, use, progress)
+    test = _ranking(questions, blend, progress).first(DEPTH - 1).against_background(blend.background)
+    posterior = fit_posterior(lists, exam.truth, exam.weights)
+    given = _write(output, project, questions, test, posterior, bands)
+    return {
+        "rows": len(given),
+        "output": str(output),
+        "precision": precision,
+        "bands": _told(sat, given, precision),
+        "thresholds": {
+            "auto": bands.auto if np.isfinite(bands.auto) else None,
+            "new": bands.new if np.isfinite(bands.new) else None,
+        },
+        "calibration": {
+            "same": calibration_error(probability[:, 0], came == 0, exam.weights),
+            "new": calibration_error(probability[:, SOMEBODY_NEW], came == SOMEBODY_NEW, exam.weights),
+        },
+        "mix": mix.as_dict(),
+        "measured": HOW,
+        "warnings": mix_warnings(desk, mix),
+    }
+
+
+def bands_for(
+    first: np.ndarray, probability: np.ndarray, right: np.ndarray, weights: np.ndarray, precision: float
+) -> Bands:
+    """The lowest probabilities from which on first answers are right often enough.
+
+    A band of fewer photos than 1 / (1 - precision) cannot show that precision, however many are right: then there is
+    none. Weighted photos count as by Kish 1965, (sum w)^2 / sum w^2.
+
+    Parameters
+    ----------
+    first : (n,) int array
+        Label of the first answer, `NEW` for somebody new.
+    probability : (n,) float array
+        Its probability.
+    right : (n,) bool array
+    weights : (n,) float array >= 0
+    precision : float
+
+    Examples
+    --------
+    >>> names, sure = np.array([4, 4, 4]), np.array([0.9, 0.8, 0.7])
+    >>> bands_for(names, sure, np.array([True, True, False]), np.ones(3), 0.5)
+    Bands(auto=0.7, new=inf)
+    >>> bands_for(names, sure, np.array([True, True, True]), np.ones(3), 0.99)
+    Bands(auto=inf, new=inf)
+    """
+    chosen = [_lowest(probability[own], right[own], weights[own], precision) for own in (first >= 0, first == NEW)]
+    return Bands(*chosen)
+
+
+def _lowest(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, precision: float) -> float:
+    order = np.argsort(-probability, kind="stable")
+    sure = probability[order]
+    total, good = np.cumsum(weights[order]), np.cumsum((weights * right)[order])
+    # equal probabilities are in or out together
+    last = np.append(sure[1:] != sure[:-1], True)[: len(sure)]
+    enough = total**2 * (1 - precision) >= np.cumsum(weights[order] ** 2) * (1 - 1e-12)
+    kept = last & (total > 0) & enough & (good >= precision * total * (1 - 1e-12))
+    return float(sure[np.flatnonzero(kept)[-1]]) if kept.any() else float("inf")
+
+
+def _cross_fitted(lists: Ranking, truth: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    out = np.empty((len(truth), OUTCOMES))
+    for one in np.unique(fold):
+        here = fold == one
+        if not (weights[~here] > 0).any():
+            raise FinblendError(f"without fold {one} no photo has weight in the stated mix: no probability can be told")
+        out[here] = fit_posterior(lists.take(~here), truth[~here], weights[~here]).of(lists.take(here))
+    return out
+
+
+def _ranking(questions: Questions, blend: Blend, progress: Progress | None) -> Ranking:
+    """Rankings of which nothing is open: probabilities look at every place."""
+    ranking = ranking_of(questions, blend)
+    return settled(questions, blend, ranking, np.flatnonzero(ranking.is_open(DEPTH)), progress)
+
+
+def _told(sat: _Sat, given: np.ndarray, precision: float) -> dict[str, dict[str, float | None]]:
+    """Bands out-of-fold, their thresholds chosen on the other folds, and in test."""
+    band = np.empty(len(sat.first), dtype=np.int64)
+    for one in np.unique(sat.fold):
+        others = sat.fold != one
+        chosen = bands_for(
+            sat.first[others], sat.probability[others], sat.right[others], sat.weights[others], precision
+        )
+        band[~others] = chosen.of(sat.first[~others], sat.probability[~others])
+    found: dict[str, dict[str, float | None]] = {}
+    for n, name in enumerate(BANDS):
+        weight = float(sat.weights[band == n].sum())
+        found[name] = {
+            "share": float((given == n).mean()) if len(given) else None,
+            "expected_share": weight / float(sat.weights.sum()),
+            "right": float(sat.weights[band == n] @ sat.right[band == n]) / weight if weight > 0 else None,
+        }
+    return found
+
+
+def _write(
+    output: Path, project: Project, questions: Questions, test: Ranking, posterior: Posterior, bands: Bands
+) -> np.ndarray:
+    """Write the file; returns each photo's band."""
+    probability = posterior.of(test)
+    labels, place = posterior_order(test, probability)
+    value = np.take_along_axis(probability, place, axis=1)
+    band = bands.of(labels[:, 0], value[:, 0])
+    names, photos = project.catalogue.individuals, project.catalogue.train["image"].to_list()
+    header = ["image", "band", *(f"{what}_{k}" for k in range(1, 6) for what in ("name", "probability", "photo"))]
+    with written_beside(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        for n, image in enumerate(questions.images):
+            cells: list[str] = []
+            for k in range(MAX_NAMES):
+                label, at = int(labels[n, k]), int(place[n, k])
+                if label == NOBODY:
+                    cells += ["", "", ""]
+                    continue
+                photo = "" if label == NEW else photos[int(test.photo[n, at])]
+                cells += [NEW_INDIVIDUAL if label == NEW else names[label], f"{value[n, k]:.6f}", photo]
+            writer.writerow([image, BANDS[int(band[n])], *cells])
+    return band
