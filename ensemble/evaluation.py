@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from ensemble.parts import Progress
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
 from ensemble.sources import usable_sources
-from postproc import NEW
+from postproc import NEW, Ranking
 
+# assumed shares of strangers that `evaluate` tells the score at
+SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 # a network that has never seen a catalogue's labels hardly names its known photos this well
 SUSPICIOUS = 0.98
 
@@ -113,7 +116,8 @@ def evaluate(
         `map5` in the mix with `interval` (95 %, bootstrap over individuals), `known`, `new`, `new_first`, `species`
         (one dict each), `raw` (plain mean over photos), `certified` (what the candidates alone decide: share of
         photos, `least` and `most` that MAP@5 lies between, and how many photos were `recomputed` over the whole
-        gallery, after which nothing is open), `nested` (None, or as `ensemble.nested.nested_report`), `mix`,
+        gallery, after which nothing is open), `shares` (how `map5` moves with the assumed share of strangers, the
+        threshold as it is: one dict of `new_share, map5, known, new` each), `nested` (None, or as `ensemble.nested.nested_report`), `mix`,
         `measured`, `warnings`.
     """
     if nested_trials < 0:
@@ -139,6 +143,7 @@ def evaluate(
         "new_first": desk.exam.share_of_new(ranking, blend),
         "raw": {"map5": float(plain.mean()), "how": "plain mean over the out-of-fold photos, no weights"},
         "species": _per_species(desk.exam, project.catalogue.species, own_species, precision),
+        "shares": _over_shares(desk, mix, ranking, blend),
         "mix": mix.as_dict(),
         "warnings": mix_warnings(desk, mix),
         "photos": len(plain),
@@ -155,6 +160,17 @@ def evaluate(
         else None,
         "measured": HOW,
     }
+
+
+def _over_shares(desk: Desk, mix: Mix, ranking: Ranking, blend: Blend) -> list[dict[str, Any]]:
+    """The score at other shares of strangers; shares that no out-of-fold photo can make up are left out."""
+    found = []
+    for share in SHARES:
+        with contextlib.suppress(FinblendError):
+            exam = desk.resit(Mix(share, mix.gallery_exponent))
+            told = _summary(exam, exam.precisions(ranking, blend))
+            found.append({key: told[key] for key in ("new_share", "map5", "known", "new")})
+    return found
 
 
 def _nested(

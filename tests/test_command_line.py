@@ -68,7 +68,7 @@ def test_from_an_empty_folder_to_a_checked_submission(small: Small, tmp_path: Pa
     done("export", "P", "-o", "vectors", cwd=tmp_path)
     with np.load(tmp_path / "vectors" / "frozen.npz", allow_pickle=False) as file:
         assert file["train_embedding"].shape[0] == 60
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["P", "data", "out.csv", "vectors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["P", "data", "decisions.csv", "out.csv", "vectors"]
 
 
 def test_every_layout_of_the_issue_registers_through_the_same_flags(small: Small, tmp_path: Path) -> None:

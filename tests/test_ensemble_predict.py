@@ -197,3 +197,13 @@ def test_what_needs_a_blend_says_how_to_get_one(project: Path, command: object) 
     with pytest.raises(FinblendError, match="has no blend yet; use 'finblend tune"):
         command(project)  # type: ignore[operator]
     assert [path.name for path in project.parent.iterdir()] == ["P"]
+
+
+def test_the_score_at_other_shares_is_that_of_evaluate(project: Path) -> None:
+    told = {row["new_share"]: row for row in evaluate(project)["shares"]}
+    assert told[0.0]["new"] is None
+    for share in (0.1, 0.3):
+        again = evaluate(project, new_share=share)
+        found = next(row for key, row in told.items() if key == pytest.approx(share))
+        for key in ("map5", "known", "new"):
+            assert found[key] == pytest.approx(again[key], abs=1e-6)

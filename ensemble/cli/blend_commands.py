@@ -160,6 +160,8 @@ def evaluate(
         for row in sorted(report["species"], key=lambda row: -row["photos"])
     ]
     print_table("Species", ["species", "photos", "strangers", "MAP@5", "known", "new"], rows)
+    shares = [[row["new_share"], row["map5"], row["known"], row["new"]] for row in report["shares"]]
+    print_table("If the share of strangers were", ["share", "MAP@5", "known", "new"], shares)
     low, high = report["interval"]
     print(f"MAP@5 {report['map5']:.4f}, 95 % interval over individuals {low:.4f} to {high:.4f}")
     for who, key in (("known individuals", "known"), ("strangers", "new")):
