@@ -117,8 +117,8 @@ def evaluate(
         (one dict each), `raw` (plain mean over photos), `certified` (what the candidates alone decide: share of
         photos, `least` and `most` that MAP@5 lies between, and how many photos were `recomputed` over the whole
         gallery, after which nothing is open), `shares` (how `map5` moves with the assumed share of strangers, the
-        threshold as it is: one dict of `new_share, map5, known, new` each), `nested` (None, or as `ensemble.nested.nested_report`), `mix`,
-        `measured`, `warnings`.
+        threshold as it is: one dict of `new_share, map5, known, new` each), `nested` (None, or as
+        `ensemble.nested.nested_report`), `mix`, `measured`, `warnings`.
     """
     if nested_trials < 0:
         raise FinblendError(f"--nested-trials >= 0 must hold, but got nested_trials={nested_trials}")
