@@ -31,6 +31,7 @@ from postproc.posterior import (
     fit_posterior,
     outcome,
     posterior_order,
+    share_of_strangers,
 )
 from postproc.ranking import DEPTH
 
@@ -106,7 +107,8 @@ def decide(
     dict
         `rows, output, precision, bands` (per band: `share` of the test photos, `expected_share` and `right`, the
         share of right first answers, both out-of-fold), `thresholds`, `calibration` (expected calibration errors of
-        the first name and of somebody new), `mix, measured, warnings`.
+        the first name and of somebody new), `new_share` (`assumed`, and `estimated` from the test photos' own
+        probabilities), `mix, measured, warnings`.
     """
     if not 0 < precision < 1:
         raise FinblendError(f"--precision: 0 < precision < 1 must hold, but got precision={precision}")
@@ -135,6 +137,7 @@ def decide(
     test = _ranking(questions, blend, progress).first(DEPTH - 1).against_background(blend.background)
     posterior = fit_posterior(lists, exam.truth, exam.weights)
     given = _write(output, project, questions, test, posterior, bands)
+    prior = float(exam.weights[exam.truth == NEW].sum())
     return {
         "rows": len(given),
         "output": str(output),
@@ -147,6 +150,10 @@ def decide(
         "calibration": {
             "same": calibration_error(probability[:, 0], came == 0, exam.weights),
             "new": calibration_error(probability[:, SOMEBODY_NEW], came == SOMEBODY_NEW, exam.weights),
+        },
+        "new_share": {
+            "assumed": prior,
+            "estimated": share_of_strangers(posterior.of(test)[:, SOMEBODY_NEW], prior) if 0 < prior < 1 else None,
         },
         "mix": mix.as_dict(),
         "measured": HOW,

@@ -23,6 +23,7 @@ OUTCOMES = MAX_NAMES + 2
 _FEATURES = 5
 _RIDGE = 1e-6
 _STEPS = 100
+_EM_STEPS = 10_000
 BINS = 15
 
 
@@ -169,6 +170,51 @@ def posterior_order(ranking: Ranking, probability: np.ndarray) -> tuple[np.ndarr
     place = np.argsort(-value, axis=1, kind="stable")[:, :MAX_NAMES]
     labels = np.take_along_axis(named, place, axis=1).astype(np.int32)
     return labels, np.where(labels == NOBODY, MISSED, place)
+
+
+def share_of_strangers(probability: np.ndarray, prior: float) -> float:
+    """Estimate the share of strangers among photos from their probabilities of somebody new.
+
+    Expectation maximisation over the prior (Saerens, Latinne and Decaestecker 2002, "Adjusting the outputs of a
+    classifier to new a priori probabilities"): each photo's odds of being new are moved from the prior that they were
+    fitted with to the share found so far, and the share becomes their mean. The likelihood is concave in the share.
+
+    Parameters
+    ----------
+    probability : (n,) float array
+        Of somebody new.
+    prior : float
+        Share of strangers that the probabilities were fitted with, in (0, 1).
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    FinblendError
+        If the prior leaves nothing to estimate.
+
+    Examples
+    --------
+    Certain answers speak for themselves: three of four photos show somebody new.
+
+    >>> round(share_of_strangers(np.array([1.0, 1.0, 1.0, 0.0]), 0.1), 6)
+    0.75
+    """
+    if not 0 < prior < 1:
+        raise FinblendError(f"0 < prior < 1 must hold, but got prior={prior}")
+    share = prior
+    for _ in range(_EM_STEPS):
+        new = probability * share / prior
+        known = (1 - probability) * (1 - share) / (1 - prior)
+        total = new + known
+        # photos that are certain of what the share has ruled out have no say
+        moved = float(np.divide(new, total, out=np.full(len(new), share), where=total > 0).mean())
+        if abs(moved - share) < 1e-9:
+            break
+        share = moved
+    return moved
 
 
 def calibration_error(probability: np.ndarray, right: np.ndarray, weights: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import pytest
 import postproc.posterior
 from cv.errors import FinblendError
 from postproc import NEW, Ranking
-from postproc.posterior import Posterior, calibration_error, fit_posterior, outcome, posterior_order
+from postproc.posterior import Posterior, calibration_error, fit_posterior, outcome, posterior_order, share_of_strangers
 
 
 def lists(rng: np.random.Generator, n: int) -> Ranking:
@@ -116,3 +116,27 @@ def test_wrong_values_are_refused() -> None:
     ranking = lists(np.random.default_rng(0), 3)
     with pytest.raises(FinblendError, match="no photo has weight"):
         fit_posterior(ranking, np.zeros(3), np.zeros(3))
+
+
+@pytest.mark.parametrize(("share", "prior"), [(0.3, 0.1), (0.05, 0.4), (0.2, 0.2)])
+def test_the_share_of_strangers_is_found_from_another_prior(share: float, prior: float) -> None:
+    """Scores of two normal distributions, whose posterior under the prior is known."""
+    rng = np.random.default_rng(3)
+    new = rng.random(40_000) < share
+    score = rng.normal(np.where(new, 0.0, 2.0))
+    ratio = np.exp(-(score**2) / 2 + (score - 2) ** 2 / 2) * prior / (1 - prior)
+    assert share_of_strangers(ratio / (1 + ratio), prior) == pytest.approx(share, abs=0.01)
+
+
+def test_the_share_is_the_most_likely_one() -> None:
+    rng = np.random.default_rng(4)
+    probability, prior = rng.random(200) ** 3, 0.3
+    grid = np.linspace(0.0001, 0.9999, 9999)[:, None]
+    likelihood = np.log(probability * grid / prior + (1 - probability) * (1 - grid) / (1 - prior)).sum(axis=1)
+    assert share_of_strangers(probability, prior) == pytest.approx(grid[likelihood.argmax(), 0], abs=2e-4)
+
+
+def test_a_prior_of_none_or_all_is_refused() -> None:
+    for prior in (0.0, 1.0):
+        with pytest.raises(FinblendError, match="0 < prior < 1"):
+            share_of_strangers(np.array([0.5]), prior)

@@ -10,6 +10,7 @@ import typer
 from ensemble.cli.app import app
 from ensemble.cli.options import AsJson, ProjectFolder
 from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
+from ensemble.cli.terminal import shown_value as told
 
 
 @app.command()
@@ -42,6 +43,8 @@ def decide(
     print(
         f"{output}: {report['rows']} photos\n"
         f"expected calibration error: first name {calibration['same']:.4f}, somebody new {calibration['new']:.4f}\n"
+        f"share of strangers: assumed {told(report['new_share']['assumed'])}, "
+        f"the test photos' own scores suggest {told(report['new_share']['estimated'])}\n"
         f"{report['measured']}"
     )
 
