@@ -5,6 +5,9 @@
 
 `nested` is what finblend expects of the test, `low` and `high` its 95 % prediction interval for a test of that size.
 
+`auto` is the share of test photos that `decide` lets pass at 99 %, `auto_right` how often it was right,
+`by_probability` MAP@5 of its order, `ece_*` calibration errors out-of-fold.
+
 `whaleworld.py` draws the worlds (it is not part of finblend). The recipe beside it is today's usual one, tuned on the
 same out-of-fold photos: concatenate the normalised embeddings, best photo per individual, rule A, threshold from the
 plain out-of-fold scores weighted to the share of strangers. It uses frozen models only, as it needs one space.
@@ -72,9 +75,27 @@ def _run(world: Path, project: Path, options: argparse.Namespace) -> dict:
     test = map5(pl.read_csv(world / "submission.csv")["predictions"].str.split(" ").to_list(), answers)
     row = {"test": test, "nested": nested["map5"], "missed_by": nested["map5"] - test, "low": low, "high": high}
     row |= {"inside": float(low <= test <= high), "in_sample": tuned["map5"]}
+    row |= _decided(world, project, answers)
     if not options.per_fold:
         row["recipe"] = _recipe(world, project, answers)
     return row
+
+
+def _decided(world: Path, project: Path, answers: list[str]) -> dict:
+    """How much of test the auto band takes and how often it is right, and the list in order of probability."""
+    told = ensemble.decide(project, world / "decisions.csv")
+    table = pl.read_csv(world / "decisions.csv").with_columns(answer=pl.Series(answers))
+    names = table.select(f"name_{k}" for k in range(1, 6)).rows()
+    auto = table.filter(pl.col("band") == "auto")
+    right = (auto["name_1"] == auto["answer"]).mean()
+    return {
+        "auto": told["bands"]["auto"]["share"],
+        "auto_right": float("nan") if right is None else float(right),
+        "by_probability": map5([[name for name in row if name is not None] for row in names], answers),
+        "ece_same": told["calibration"]["same"],
+        "ece_new": told["calibration"]["new"],
+        "strangers_estimated": told["new_share"]["estimated"],
+    }
 
 
 def _recipe(world: Path, project: Path, answers: list[str]) -> float:

@@ -12,21 +12,17 @@ import numpy as np
 from cv.catalogue import NEW_INDIVIDUAL
 from cv.errors import FinblendError
 from cv.files import written_beside
-from cv.metrics import MAX_NAMES
 from cv.mix import Mix
-from ensemble.blend import Blend
 from ensemble.desk import mix_warnings, set_exam
-from ensemble.evaluation import tuned_blend
 from ensemble.parts import Progress
-from ensemble.prediction import ranking_of, settled
+from ensemble.prediction import predict, ranking_of, settled
 from ensemble.project import Project
-from ensemble.questions import Questions, questions_for_test
-from ensemble.sources import USES, require_sources
+from ensemble.questions import questions_for_test
+from ensemble.submission import ready_to_name
 from postproc import NEW, NOBODY, Ranking
 from postproc.posterior import (
     OUTCOMES,
     SOMEBODY_NEW,
-    Posterior,
     calibration_error,
     fit_posterior,
     outcome,
@@ -66,14 +62,37 @@ class Bands:
 
 
 @dataclass(frozen=True)
+class _Answers:
+    """Five answers a photo by falling probability: label, probability, gallery photo (-1 for somebody new)."""
+
+    labels: np.ndarray
+    probability: np.ndarray
+    photo: np.ndarray
+
+    @classmethod
+    def of(cls, lists: Ranking, posterior: np.ndarray) -> _Answers:
+        labels, place = posterior_order(lists, posterior)
+        nobody = np.full((len(labels), 2), NOBODY, dtype=lists.photo.dtype)
+        photo = np.take_along_axis(np.concatenate([lists.photo, nobody], axis=1), place, axis=1)
+        return cls(labels, np.take_along_axis(posterior, place, axis=1), photo)
+
+    def band(self, bands: Bands) -> np.ndarray:
+        return bands.of(self.labels[:, 0], self.probability[:, 0])
+
+
+@dataclass(frozen=True)
 class _Sat:
     """What the exam's photos were answered, each by what was fitted on the other folds."""
 
-    first: np.ndarray
-    probability: np.ndarray
+    answers: _Answers
     right: np.ndarray
     weights: np.ndarray
     fold: np.ndarray
+
+    def bands(self, rows: np.ndarray, precision: float) -> Bands:
+        """Bands that keep the precision on some of the photos."""
+        first, sure = self.answers.labels[rows, 0], self.answers.probability[rows, 0]
+        return bands_for(first, sure, self.right[rows], self.weights[rows], precision)
 
 
 def decide(
@@ -112,37 +131,33 @@ def decide(
     """
     if not 0 < precision < 1:
         raise FinblendError(f"--precision: 0 < precision < 1 must hold, but got precision={precision}")
-    if use not in USES:
-        raise FinblendError(f"--use must be one of {', '.join(USES)}, but got {use}")
     output = Path(output)
-    if not output.parent.is_dir():
-        raise FinblendError(f"{output}: the folder {output.parent} does not exist")
-    project = Project.open(folder)
-    blend = tuned_blend(project)
-    sources = require_sources(project, list(blend.weights))
-    if use != "folds" and not any(sources[name].full for name in blend.used):
-        raise FinblendError(f"--use {use}: no model of the blend has a --full store")
+    project, blend, sources = ready_to_name(folder, output, use)
     mix = Mix(**blend.mix)
     desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening)
     exam = desk.exam
-    lists = exam.ranking(_ranking(exam.questions, blend, progress), blend.background)
+    ranking = ranking_of(exam.questions, blend)
+    # probabilities look at every place, and one more individual may be hidden: nothing may be open
+    ranking = settled(exam.questions, blend, ranking, np.flatnonzero(ranking.is_open(DEPTH)), progress)
+    lists = exam.ranking(ranking, blend.background)
     fold = project.catalogue.folds[np.append(exam.rows, exam.hidden)]
     probability = _cross_fitted(lists, exam.truth, exam.weights, fold)
-    labels, place = posterior_order(lists, probability)
-    first = np.take_along_axis(probability, place[:, :1], axis=1)[:, 0]
-    sat = _Sat(labels[:, 0], first, labels[:, 0] == exam.truth, exam.weights, fold)
-    bands = bands_for(sat.first, sat.probability, sat.right, sat.weights, precision)
+    answers = _Answers.of(lists, probability)
+    sat = _Sat(answers, answers.labels[:, 0] == exam.truth, exam.weights, fold)
+    bands = sat.bands(np.ones(len(fold), dtype=bool), precision)
     came = outcome(lists, exam.truth)
     questions = questions_for_test(project, sources, blend.whitening, use, progress)
-    test = _ranking(questions, blend, progress).first(DEPTH - 1).against_background(blend.background)
-    posterior = fit_posterior(lists, exam.truth, exam.weights)
-    given = _write(output, project, questions, test, posterior, bands)
+    test = predict(questions, blend, progress).ranking.against_background(blend.background)
+    posterior = fit_posterior(lists, exam.truth, exam.weights).of(test)
+    given = _Answers.of(test, posterior)
+    given_band = given.band(bands)
+    _write(output, project, questions.images, given, given_band)
     prior = float(exam.weights[exam.truth == NEW].sum())
     return {
-        "rows": len(given),
+        "rows": len(given_band),
         "output": str(output),
         "precision": precision,
-        "bands": _told(sat, given, precision),
+        "bands": _told(sat, given_band, precision),
         "thresholds": {
             "auto": bands.auto if np.isfinite(bands.auto) else None,
             "new": bands.new if np.isfinite(bands.new) else None,
@@ -153,7 +168,7 @@ def decide(
         },
         "new_share": {
             "assumed": prior,
-            "estimated": share_of_strangers(posterior.of(test)[:, SOMEBODY_NEW], prior) if 0 < prior < 1 else None,
+            "estimated": share_of_strangers(posterior[:, SOMEBODY_NEW], prior) if 0 < prior < 1 else None,
         },
         "mix": mix.as_dict(),
         "measured": HOW,
@@ -212,21 +227,12 @@ def _cross_fitted(lists: Ranking, truth: np.ndarray, weights: np.ndarray, fold: 
     return out
 
 
-def _ranking(questions: Questions, blend: Blend, progress: Progress | None) -> Ranking:
-    """Rankings of which nothing is open: probabilities look at every place."""
-    ranking = ranking_of(questions, blend)
-    return settled(questions, blend, ranking, np.flatnonzero(ranking.is_open(DEPTH)), progress)
-
-
 def _told(sat: _Sat, given: np.ndarray, precision: float) -> dict[str, dict[str, float | None]]:
     """Bands out-of-fold, their thresholds chosen on the other folds, and in test."""
-    band = np.empty(len(sat.first), dtype=np.int64)
+    band = np.empty(len(sat.fold), dtype=np.int64)
     for one in np.unique(sat.fold):
-        others = sat.fold != one
-        chosen = bands_for(
-            sat.first[others], sat.probability[others], sat.right[others], sat.weights[others], precision
-        )
-        band[~others] = chosen.of(sat.first[~others], sat.probability[~others])
+        here = sat.fold == one
+        band[here] = sat.answers.band(sat.bands(~here, precision))[here]
     found: dict[str, dict[str, float | None]] = {}
     for n, name in enumerate(BANDS):
         weight = float(sat.weights[band == n].sum())
@@ -238,27 +244,20 @@ def _told(sat: _Sat, given: np.ndarray, precision: float) -> dict[str, dict[str,
     return found
 
 
-def _write(
-    output: Path, project: Project, questions: Questions, test: Ranking, posterior: Posterior, bands: Bands
-) -> np.ndarray:
-    """Write the file; returns each photo's band."""
-    probability = posterior.of(test)
-    labels, place = posterior_order(test, probability)
-    value = np.take_along_axis(probability, place, axis=1)
-    band = bands.of(labels[:, 0], value[:, 0])
+def _write(output: Path, project: Project, images: list[str], given: _Answers, band: np.ndarray) -> None:
     names, photos = project.catalogue.individuals, project.catalogue.train["image"].to_list()
     header = ["image", "band", *(f"{what}_{k}" for k in range(1, 6) for what in ("name", "probability", "photo"))]
     with written_beside(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        for n, image in enumerate(questions.images):
+        columns = (a.tolist() for a in (given.labels, given.probability, given.photo))
+        for image, own, *answers in zip(images, band.tolist(), *columns, strict=True):
             cells: list[str] = []
-            for k in range(MAX_NAMES):
-                label, at = int(labels[n, k]), int(place[n, k])
+            for label, probability, photo in zip(*answers, strict=True):
                 if label == NOBODY:
                     cells += ["", "", ""]
-                    continue
-                photo = "" if label == NEW else photos[int(test.photo[n, at])]
-                cells += [NEW_INDIVIDUAL if label == NEW else names[label], f"{value[n, k]:.6f}", photo]
-            writer.writerow([image, BANDS[int(band[n])], *cells])
-    return band
+                elif label == NEW:
+                    cells += [NEW_INDIVIDUAL, f"{probability:.6f}", ""]
+                else:
+                    cells += [names[label], f"{probability:.6f}", photos[photo]]
+            writer.writerow([image, BANDS[own], *cells])

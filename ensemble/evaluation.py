@@ -163,7 +163,10 @@ def evaluate(
 
 
 def _over_shares(desk: Desk, mix: Mix, ranking: Ranking, blend: Blend) -> list[dict[str, Any]]:
-    """The score at other shares of strangers; shares that no out-of-fold photo can make up are left out."""
+    """The score at other shares of strangers; shares that no out-of-fold photo can make up are left out.
+
+    Photos that sit at other shares only (hidden ones, where none was stated) are scored among their candidates.
+    """
     found = []
     for share in SHARES:
         with contextlib.suppress(FinblendError):

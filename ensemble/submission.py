@@ -15,12 +15,13 @@ from cv.errors import FinblendError, shown
 from cv.files import written_beside
 from cv.metrics import MAX_NAMES
 from cv.tables import pick_column, read_table, text_column
+from ensemble.blend import Blend
 from ensemble.evaluation import tuned_blend
 from ensemble.parts import Progress
 from ensemble.prediction import predict
 from ensemble.project import Project
 from ensemble.questions import questions_for_test
-from ensemble.sources import USES, require_sources
+from ensemble.sources import USES, Source, require_sources
 from postproc import NEW, NOBODY
 
 HEADER = ["image", "predictions"]
@@ -46,19 +47,9 @@ def submit(
         `rows, new_first, output, use, recomputed` (photos whose list the candidates left open, so that they were
         compared with the whole gallery).
     """
-    if use not in USES:
-        raise FinblendError(f"--use must be one of {', '.join(USES)}, but got {use}")
     output = Path(output)
-    if not output.parent.is_dir():
-        raise FinblendError(f"{output}: the folder {output.parent} does not exist")
-    project = Project.open(folder)
-    blend = tuned_blend(project)
-    sources = require_sources(project, blend.used)
-    if use != "folds" and not any(source.full for source in sources.values()):
-        raise FinblendError(f"--use {use}: no model of the blend has a --full store")
-    questions = questions_for_test(
-        project, require_sources(project, list(blend.weights)), blend.whitening, use, progress
-    )
+    project, blend, sources = ready_to_name(folder, output, use)
+    questions = questions_for_test(project, sources, blend.whitening, use, progress)
     prediction = predict(questions, blend, progress)
     labels = prediction.labels
     names = project.catalogue.individuals
@@ -79,6 +70,20 @@ def submit(
         "use": use,
         "recomputed": prediction.recomputed,
     }
+
+
+def ready_to_name(folder: str | Path, output: Path, use: str) -> tuple[Project, Blend, dict[str, Source]]:
+    """What naming test photos needs: the project, its blend and the blend's sources; what cannot be done is refused."""
+    if use not in USES:
+        raise FinblendError(f"--use must be one of {', '.join(USES)}, but got {use}")
+    if not output.parent.is_dir():
+        raise FinblendError(f"{output}: the folder {output.parent} does not exist")
+    project = Project.open(folder)
+    blend = tuned_blend(project)
+    sources = require_sources(project, list(blend.weights))
+    if use != "folds" and not any(sources[name].full for name in blend.used):
+        raise FinblendError(f"--use {use}: no model of the blend has a --full store")
+    return project, blend, sources
 
 
 def check(submission: str | Path, *, sample: str | Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import ensemble.decisions
 from cv import FinblendError
 from ensemble import decide, init, register, submit, tune
 from ensemble.decisions import Bands, bands_for
-from postproc import NEW
+from postproc import NEW, Ranking
 
 NAMES = [f"name_{k}" for k in range(1, 6)]
 PROBABILITIES = [f"probability_{k}" for k in range(1, 6)]
@@ -113,3 +113,9 @@ def test_probabilities_come_from_the_other_folds(
     # five folds' others, each photo missing once, then all for the test photos
     assert len(fitted) == 6
     assert sum(fitted[:5]) == 4 * fitted[5]
+
+
+def test_a_fold_that_alone_has_weight_is_named() -> None:
+    lists = Ranking(np.zeros((2, 5), dtype=np.int32), np.zeros((2, 5), dtype=np.float32), np.zeros((2, 5)))
+    with pytest.raises(FinblendError, match="without fold 1 no photo has weight"):
+        ensemble.decisions._cross_fitted(lists, np.zeros(2), np.array([0.0, 1.0]), np.array([0, 1]))

@@ -9,6 +9,7 @@ import typer
 
 ProjectFolder = Annotated[Path, typer.Argument(metavar="P", help="The project folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+Use = Annotated[str, typer.Option(metavar="folds|full|both", help="Which stores of trained models name test photos.")]
 NewShare = Annotated[
     float | None,
     typer.Option(metavar="S", help="Share of strangers expected among the test photos, 0 <= S < 1."),

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, ProjectFolder
-from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
-from ensemble.cli.terminal import shown_value as told
+from ensemble.cli.options import AsJson, ProjectFolder, Use
+from ensemble.cli.terminal import print_json, print_table, progress_bars, shown_value, warn
 
 
 @app.command()
@@ -20,9 +19,7 @@ def decide(
     precision: Annotated[
         float, typer.Option(metavar="P", help="Wanted share of right first answers where nobody looks, 0 < P < 1.")
     ] = 0.99,
-    use: Annotated[
-        str, typer.Option(metavar="folds|full|both", help="Which stores of trained models name test photos.")
-    ] = "folds",
+    use: Use = "folds",
     json: AsJson = False,
 ) -> None:
     """Name every test photo with calibrated probabilities; say which can be trusted and which a person should see.
@@ -40,11 +37,11 @@ def decide(
     rows = [[name, band["share"], band["expected_share"], band["right"]] for name, band in report["bands"].items()]
     print_table("Bands", ["band", "share of test", "share expected", "first answer right"], rows)
     calibration = report["calibration"]
+    assumed, estimated = (shown_value(report["new_share"][key]) for key in ("assumed", "estimated"))
     print(
         f"{output}: {report['rows']} photos\n"
         f"expected calibration error: first name {calibration['same']:.4f}, somebody new {calibration['new']:.4f}\n"
-        f"share of strangers: assumed {told(report['new_share']['assumed'])}, "
-        f"the test photos' own scores suggest {told(report['new_share']['estimated'])}\n"
+        f"share of strangers: assumed {assumed}, the test photos' own scores suggest {estimated}\n"
         f"{report['measured']}"
     )
 
@@ -53,9 +50,7 @@ def decide(
 def submit(
     folder: ProjectFolder,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The submission to write.")],
-    use: Annotated[
-        str, typer.Option(metavar="folds|full|both", help="Which stores of trained models name test photos.")
-    ] = "folds",
+    use: Use = "folds",
     json: AsJson = False,
 ) -> None:
     """Name every test photo by the tuned blend and write the checked submission.
