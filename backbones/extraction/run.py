@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from backbones.extraction.forward import Forward
 from backbones.extraction.photo_set import PhotoSet, collate
 from backbones.extraction.views import View
+from backbones.workers import end_with_run
 from cv.files import written_beside
 
 _TOLD = ("failed", "note", "whole")
@@ -136,6 +137,7 @@ class Run:
             self.photos,
             batch_sampler=batches,
             num_workers=min(self.workers, len(batches)),
+            worker_init_fn=end_with_run,
             collate_fn=collate,
             pin_memory=self.forward.device.type == "cuda",
         )

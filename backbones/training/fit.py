@@ -30,6 +30,7 @@ from backbones.training.module import Trained
 from backbones.training.recipe import Recipe
 from backbones.training.samples import ShareSampler, TrainingPhotos
 from backbones.weights.saved import NETWORK_FILE, Origin, save_network
+from backbones.workers import end_with_run
 from cv.errors import FinblendError
 from cv.files import written_beside
 
@@ -190,6 +191,7 @@ def fit(
         batch_size=min(recipe.batch_size, len(sampler)),
         sampler=sampler,
         num_workers=machine.workers,
+        worker_init_fn=end_with_run,
         drop_last=True,
         pin_memory=trainer.accelerator.__class__.__name__ == "CUDAAccelerator",
         # of its own: the loader of a resumed run is opened before the epoch's seed is set, others after
