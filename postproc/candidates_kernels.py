@@ -1,0 +1,89 @@
+"""The compiled loop behind `candidates_of`: the best individuals of each query, and their similarity in every source."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+BEST, SECOND, TOP3 = 0, 1, 2
+
+
+@numba.njit(cache=True, parallel=True)
+def gather(
+    weights: np.ndarray,
+    recipe: np.ndarray,
+    channels: np.ndarray,
+    group_start: np.ndarray,
+    individual: np.ndarray,
+    photo_start: np.ndarray,
+    photo: np.ndarray,
+    similarity: np.ndarray,
+    penalty: float,
+    doubt: np.ndarray,
+    species_of: np.ndarray,
+    who: np.ndarray,
+    best_photo: np.ndarray,
+    seen: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Fill the places of each query; `out` is (queries, places, sources + 1, 3), the last source is the blend."""
+    places, n_sources, n_views = who.shape[1], channels.shape[0], channels.shape[1]
+    for i in numba.prange(group_start.shape[0] - 1):
+        score = np.full(places, -np.inf)
+        group = np.full(places, -1, dtype=np.int64)
+        for g in range(group_start[i], group_start[i + 1]):
+            top = -np.inf
+            for p in range(photo_start[g], photo_start[g + 1]):
+                top = max(top, _blend(weights[recipe[i]], channels, similarity[p]))
+            value = top - penalty * doubt[i, species_of[individual[g]]]
+            at = places - 1
+            if not value > score[at]:
+                continue
+            while at > 0 and score[at - 1] < value:
+                score[at], group[at] = score[at - 1], group[at - 1]
+                at -= 1
+            score[at], group[at] = value, g
+        values = np.empty(3)
+        for c in range(places):
+            g = group[c]
+            if g < 0:
+                break
+            who[i, c] = individual[g]
+            seen[i, c] = photo_start[g + 1] - photo_start[g]
+            for s in range(n_sources + 1):
+                found = 0
+                for p in range(photo_start[g], photo_start[g + 1]):
+                    if s == n_sources:
+                        value = _blend(weights[recipe[i]], channels, similarity[p])
+                        if found == 0 or value > values[0]:
+                            best_photo[i, c] = photo[p]
+                    else:
+                        value = 0.0
+                        for v in range(n_views):
+                            value += similarity[p, channels[s, v]] / n_views
+                    if not np.isfinite(value):
+                        continue
+                    if found < 3:
+                        found += 1
+                    elif value <= values[2]:
+                        continue
+                    at = found - 1
+                    while at > 0 and values[at - 1] < value:
+                        values[at] = values[at - 1]
+                        at -= 1
+                    values[at] = value
+                if found:
+                    out[i, c, s, BEST] = values[0]
+                    out[i, c, s, TOP3] = values[:found].sum() / found
+                    if found > 1:
+                        out[i, c, s, SECOND] = values[1]
+
+
+@numba.njit(cache=True, inline="always")
+def _blend(weights: np.ndarray, channels: np.ndarray, similarity: np.ndarray) -> float:
+    total = 0.0
+    for s in range(channels.shape[0]):
+        if weights[s] > 0:
+            for v in range(channels.shape[1]):
+                total += weights[s] * similarity[channels[s, v]] / channels.shape[1]
+    return total

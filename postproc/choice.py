@@ -1,0 +1,209 @@
+"""The second stage: a conditional logit over each query's candidates, somebody new, and somebody known who was missed.
+
+McFadden 1974, "Conditional logit analysis of qualitative choice behavior". A candidate's utility is linear in its
+traits; those of somebody new and of somebody missed are linear in the query's. Probabilities sum to 1, and fitted to
+photos weighted to the stated mix they carry the expected share of strangers as their prior.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cv.errors import FinblendError
+from cv.metrics import MAX_NAMES
+from postproc.decision import NEW
+from postproc.knn import NOBODY
+from postproc.traits import Traits
+
+RIDGE = 1.0
+_STEPS = 200
+# beyond so many standard deviations from what was fitted, a trait says no more
+_REACH = 6.0
+# queries that a fit looks at: more add time and hardly move so few coefficients
+ENOUGH = 15_000
+# probabilities are told in blocks of so many queries, which bounds what scaled traits take
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A fitted conditional logit.
+
+    Attributes
+    ----------
+    names, query_names : tuple of str
+        Traits that the coefficients are of.
+    centre, spread : (traits,) float64 arrays
+        A candidate's traits are centred and scaled by these.
+    query_centre, query_spread : (query traits,) float64 arrays
+    candidate : (traits,) float64 array
+        Coefficients.
+    new, missed : (query traits + 1,) float64 arrays
+        Coefficients, the constant last.
+    """
+
+    names: tuple[str, ...]
+    query_names: tuple[str, ...]
+    centre: np.ndarray
+    spread: np.ndarray
+    query_centre: np.ndarray
+    query_spread: np.ndarray
+    candidate: np.ndarray
+    new: np.ndarray
+    missed: np.ndarray
+
+    def of(self, traits: Traits) -> np.ndarray:
+        """Probability of every outcome.
+
+        Parameters
+        ----------
+        traits : Traits
+
+        Returns
+        -------
+        (n, places + 2) float64 array
+            The candidates, somebody new, somebody missed; rows sum to 1, 0 where there is no candidate.
+        """
+        if (traits.names, traits.query_names) != (self.names, self.query_names):
+            raise FinblendError("the second stage was fitted on other traits")
+        n, places = traits.present.shape
+        out = np.empty((n, places + 2))
+        for start in range(0, n, _BLOCK):
+            part = traits.take(np.arange(start, min(start + _BLOCK, n)))
+            x, z = _scaled(part, self)
+            out[start : start + _BLOCK] = _probability(x, z, part.present, self.candidate, self.new, self.missed)
+        return out
+
+
+def outcomes(traits: Traits, truth: np.ndarray) -> np.ndarray:
+    """(n,) which outcome came true: the place of the right candidate, `places` for strangers, `places + 1` if missed."""
+    hit = (traits.individual == truth[:, None]) & traits.present
+    places = traits.present.shape[1]
+    found = np.where(hit.any(axis=1), hit.argmax(axis=1), places + 1)
+    return np.asarray(np.where(truth == NEW, places, found))
+
+
+def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: float = RIDGE) -> Choice:
+    """Fit by weighted maximum likelihood with a ridge on all coefficients but the constants.
+
+    Parameters
+    ----------
+    traits : Traits
+    truth : (n,) int array
+        `NEW` for strangers.
+    weights : (n,) float array >= 0
+        Weighted to the expected mix. They count as their effective number of photos, (sum w)^2 / sum w^2 (Kish 1965).
+    ridge : float > 0
+
+    Raises
+    ------
+    FinblendError
+        If no photo has weight.
+    """
+    from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
+
+    chosen = np.flatnonzero(weights > 0)
+    if not len(chosen):
+        raise FinblendError("no photo has weight: the second stage has nothing to learn from")
+    if len(chosen) > ENOUGH:
+        chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:ENOUGH])
+    traits, truth, weights = traits.take(chosen), truth[chosen], weights[chosen].astype(np.float64)
+    weights = weights * weights.sum() / (weights**2).sum()
+    centre, spread = _moments(traits.candidate, traits.present * weights[:, None])
+    query_centre, query_spread = _moments(traits.query, weights)
+    empty = Choice(
+        traits.names,
+        traits.query_names,
+        centre,
+        spread,
+        query_centre,
+        query_spread,
+        np.zeros(len(centre)),
+        np.zeros(len(query_centre) + 1),
+        np.zeros(len(query_centre) + 1),
+    )
+    x, z = _scaled(traits, empty)
+    came = outcomes(traits, truth)
+    cuts = np.cumsum([len(empty.candidate), len(empty.new)])
+    penalised = np.concatenate([np.ones(len(empty.candidate)), *(np.append(np.ones(z.shape[1] - 1), 0.0),) * 2])
+    at = np.arange(len(came))
+    flat = x.reshape(-1, x.shape[2])
+
+    def loss(flat_coefficients: np.ndarray) -> tuple[float, np.ndarray]:
+        candidate, new, missed = np.split(flat_coefficients, cuts)
+        share = _probability(x, z, traits.present, candidate, new, missed)
+        value = -float(weights @ np.log(np.maximum(share[at, came], 1e-300)))
+        share[at, came] -= 1.0
+        share *= weights[:, None]
+        slope = np.concatenate(
+            [
+                (share[:, :-2].ravel().astype(np.float32) @ flat).astype(np.float64),
+                share[:, -2] @ z,
+                share[:, -1] @ z,
+            ]
+        )
+        shrunk = ridge * penalised * flat_coefficients
+        return value + 0.5 * float(flat_coefficients @ shrunk), slope + shrunk
+
+    # the products are small: more threads would wait for each other most of the time
+    with threadpool_limits(1, user_api="blas"):
+        found = minimize(loss, np.zeros(len(penalised)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+    candidate, new, missed = np.split(found.x, cuts)
+    return Choice(
+        traits.names, traits.query_names, centre, spread, query_centre, query_spread, candidate, new, missed
+    )
+
+
+def best_first(traits: Traits, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Outcomes by falling probability, the list that maximises the expected MAP@5 (see `posterior_order`).
+
+    Parameters
+    ----------
+    traits : Traits
+    probability : (n, places + 2) float array
+        From `Choice.of`.
+
+    Returns
+    -------
+    labels : (n, 5) int32 array
+        `NEW` for somebody new, -1 where the list is shorter.
+    place : (n, 5) int64 array
+        Which outcome stands there; `places + 1` (missed) where the list is shorter.
+    """
+    n, places = traits.present.shape
+    named = np.concatenate([traits.individual, np.full((n, 1), NEW, dtype=np.int32)], axis=1)
+    value = np.where(named == NOBODY, -1.0, probability[:, :-1])
+    place = np.argsort(-value, axis=1, kind="stable")[:, :MAX_NAMES]
+    labels = np.take_along_axis(named, place, axis=1).astype(np.int32)
+    return labels, np.where(labels == NOBODY, places + 1, place)
+
+
+def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and standard deviation of the last axis' columns; 1 where a column is constant."""
+    flat, share = values.reshape(-1, values.shape[-1]).astype(np.float64), weights.ravel() / weights.sum()
+    centre = share @ flat
+    spread = np.sqrt(np.maximum(share @ (flat - centre) ** 2, 0.0))
+    return centre, np.where(spread > 1e-9, spread, 1.0)
+
+
+def _scaled(traits: Traits, choice: Choice) -> tuple[np.ndarray, np.ndarray]:
+    """Centred, scaled and bounded traits: (n, places, traits) float32 and, with the constant, (n, query traits + 1)."""
+    x = (traits.candidate - choice.centre.astype(np.float32)) / choice.spread.astype(np.float32)
+    np.clip(x, -_REACH, _REACH, out=x)
+    x[~traits.present] = 0.0
+    z = np.clip((traits.query - choice.query_centre) / choice.query_spread, -_REACH, _REACH)
+    return x, np.concatenate([z, np.ones((len(z), 1))], axis=1)
+
+
+def _probability(
+    x: np.ndarray, z: np.ndarray, present: np.ndarray, candidate: np.ndarray, new: np.ndarray, missed: np.ndarray
+) -> np.ndarray:
+    named = (x.reshape(-1, x.shape[2]) @ candidate.astype(np.float32)).reshape(present.shape).astype(np.float64)
+    utility = np.concatenate([np.where(present, named, -np.inf), (z @ new)[:, None], (z @ missed)[:, None]], axis=1)
+    utility -= utility.max(axis=1, keepdims=True)
+    np.exp(utility, out=utility)
+    utility /= utility.sum(axis=1, keepdims=True)
+    return utility
