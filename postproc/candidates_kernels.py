@@ -1,4 +1,4 @@
-"""The compiled loop behind `candidates_of`: the best individuals of each query, and their similarity in every source."""
+"""The compiled loop behind `candidates_of`: each query's best individuals and their similarity in every source."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Choice:
 
 
 def outcomes(traits: Traits, truth: np.ndarray) -> np.ndarray:
-    """(n,) which outcome came true: the place of the right candidate, `places` for strangers, `places + 1` if missed."""
+    """(n,) which outcome came true: the right candidate's place, `places` for strangers, `places + 1` if missed."""
     hit = (traits.individual == truth[:, None]) & traits.present
     places = traits.present.shape[1]
     found = np.where(hit.any(axis=1), hit.argmax(axis=1), places + 1)
@@ -152,9 +152,7 @@ def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: fl
     with threadpool_limits(1, user_api="blas"):
         found = minimize(loss, np.zeros(len(penalised)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
     candidate, new, missed = np.split(found.x, cuts)
-    return Choice(
-        traits.names, traits.query_names, centre, spread, query_centre, query_spread, candidate, new, missed
-    )
+    return Choice(traits.names, traits.query_names, centre, spread, query_centre, query_spread, candidate, new, missed)
 
 
 def best_first(traits: Traits, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,8 @@
 
 Some photos are like everybody: blurred ones, animals without marks. They stand high in many lists in which they do not
 belong. Their similarity to their own nearest strangers tells them apart. (Normalisation by a cohort on the enrolment
-side, as in Matejka et al. 2017, "Analysis of score normalization in multilingual speaker recognition"; hubs: Radovanovic
-et al. 2010, "Hubs in space".)
+side, as in Matejka et al. 2017, "Analysis of score normalization in multilingual speaker recognition"; hubs:
+Radovanovic et al. 2010, "Hubs in space".)
 """
 
 from __future__ import annotations

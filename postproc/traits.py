@@ -100,8 +100,16 @@ def traits_of(
     }
     names = [f"{what}:{column}" for what in parts for column in columns]
     numbers = [np.where(with_all, part, 0.0) for part in parts.values()]
+    # what a photo of poor quality costs depends on the quality of the other: products, in the blend
+    cosine, cohort = np.where(with_all[..., -1], best[..., -1], 0.0), gallery_background[..., -1]
+    level_of_query = np.broadcast_to(background[..., -1], cosine.shape)
     rank = np.broadcast_to(np.arange(present.shape[1]), present.shape)
     for name, number in (
+        ("best*best", cosine**2),
+        ("best*cohort", cosine * cohort),
+        ("best*background", cosine * level_of_query),
+        ("cohort*cohort", cohort**2),
+        ("cohort*background", cohort * level_of_query),
         ("agree", (first & with_all).sum(axis=2)),
         ("gallery_photos", np.log1p(gallery_photos)),
         ("seen", np.log1p(candidates.seen)),

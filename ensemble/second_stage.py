@@ -1,0 +1,163 @@
+"""The second stage: each photo's best candidates judged again by all that the sources say about them.
+
+The blend finds the candidates; a conditional logit (`postproc.choice`) gives each of them, somebody new and somebody
+missed a probability. It is fitted on out-of-fold candidates, and a photo is only scored by one that never saw its fold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cv.errors import FinblendError
+from cv.metrics import average_precisions
+from ensemble.blend import Blend
+from ensemble.bootstrap import Bootstrap
+from ensemble.exam import Exam
+from ensemble.prediction import ranking_of, weights_of
+from ensemble.questions import Questions
+from postproc import Ranking
+from postproc.candidates import PLACES, Candidates, candidates_of
+from postproc.choice import Choice, best_first, fit_choice
+from postproc.cohort import COHORT, NO_FOLD, cohort_background, of_individuals
+from postproc.traits import Traits, traits_of
+
+# the stage is used where this share of the drawn catalogues shows a gain
+CONFIDENCE = 0.95
+
+
+class SecondStage:
+    """The second stage of a blend, on an exam.
+
+    Parameters
+    ----------
+    exam : Exam
+    blend : Blend
+    """
+
+    def __init__(self, exam: Exam, blend: Blend) -> None:
+        self.exam, self.blend = exam, blend
+        catalogue = exam.questions.parts[0].project.catalogue
+        self._folds, labels = catalogue.folds, catalogue.labels
+        weights, _ = weights_of(exam.questions, blend)
+        n_folds, people = len(catalogue.fold_ids), len(catalogue.individuals)
+        self._background: dict[int, np.ndarray] = {}
+        self._photos: dict[int, np.ndarray] = {}
+        for fold in (NO_FOLD, *catalogue.fold_ids):
+            inside = self._folds != fold
+            # a fold less is a smaller cohort: its k-th individual is as rare as the whole's if k falls with its size
+            k = COHORT if fold == NO_FOLD else max(1, round(COHORT * (n_folds - 2) / max(n_folds - 1, 1)))
+            found = cohort_background(exam.questions.evidence, weights[0], labels, self._folds, fold, k)
+            self._background[fold] = of_individuals(found[inside], labels[inside], people)
+            self._photos[fold] = np.bincount(labels[inside], minlength=people)
+        if n_folds < 3:
+            # with two folds nothing is left to tell a background from once the query's fold is hidden
+            self._background = {fold: np.zeros_like(found) for fold, found in self._background.items()}
+        self.traits = self.of_exam(exam)
+        self.fold = self._fold_of(exam)
+
+    def of_exam(self, exam: Exam) -> Traits:
+        """Traits of an exam's photos as they sit, hidden ones without their individual."""
+        questions = exam.questions
+        assert questions.truth is not None  # noqa: S101 - checked by `sit`
+        found = self._candidates(questions, PLACES + 1)
+        again = found.take(exam.hidden).hiding(questions.truth[exam.hidden])
+        sat = np.append(exam.rows, exam.hidden)
+        return self._describe(
+            found.take(exam.rows).first(PLACES).joined(again), questions.species.doubt[sat], self._fold_of(exam)
+        )
+
+    def of_test(self, questions: Questions) -> Traits:
+        """Traits of test photos."""
+        found = self._candidates(questions, PLACES)
+        return self._describe(found, questions.species.doubt, np.full(len(questions.images), NO_FOLD))
+
+    def fitted(self) -> Choice:
+        """What names test photos: fitted on the whole exam."""
+        return fit_choice(self.traits, self.exam.truth, self.exam.weights)
+
+    @cached_property
+    def without(self) -> dict[int, Choice]:
+        """What names each fold's photos: fitted on the other folds'."""
+        found = {}
+        for fold in np.unique(self.fold).tolist():
+            weights = np.where(self.fold == fold, 0.0, self.exam.weights)
+            if not weights.any():
+                raise FinblendError(
+                    f"without fold {fold} no photo has weight in the stated mix: no probability can be told"
+                )
+            found[fold] = fit_choice(self.traits, self.exam.truth, weights)
+        return found
+
+    def cross_fitted(self, exam: Exam | None = None) -> tuple[Traits, np.ndarray]:
+        """Traits and probabilities of the exam's photos (or of the same photos in another mix)."""
+        traits, fold = (self.traits, self.fold) if exam is None else (self.of_exam(exam), self._fold_of(exam))
+        probability = np.empty((len(fold), PLACES + 2))
+        for one, choice in self.without.items():
+            probability[fold == one] = choice.of(traits.take(fold == one))
+        return traits, probability
+
+    def answers(self, exam: Exam | None = None) -> np.ndarray:
+        """(n + m, 5) labels of the exam's photos, by stages that never saw their fold."""
+        return best_first(*self.cross_fitted(exam))[0]
+
+    def _fold_of(self, exam: Exam) -> np.ndarray:
+        return np.asarray(self._folds[np.append(exam.rows, exam.hidden)])
+
+    def _candidates(self, questions: Questions, places: int) -> Candidates:
+        weights, recipe = weights_of(questions, self.blend)
+        return candidates_of(questions.evidence, weights, recipe, questions.species, self.blend.species_penalty, places)
+
+    def _describe(self, found: Candidates, doubt: np.ndarray, fold: np.ndarray) -> Traits:
+        questions = self.exam.questions
+        who = np.maximum(found.individual, 0)
+        photos = np.empty(who.shape, dtype=np.int64)
+        background = np.empty((*who.shape, len(questions.evidence.sources) + 1), dtype=np.float32)
+        for one in np.unique(fold).tolist():
+            here = fold == one
+            photos[here] = self._photos[one][who[here]]
+            background[here] = self._background[one][who[here]]
+        own_doubt = np.take_along_axis(doubt, questions.species.of_individual[who].astype(np.int64), axis=1)
+        return traits_of(found, questions.evidence.sources, photos, own_doubt, background)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the second stage is used, and what it was judged by.
+
+    Attributes
+    ----------
+    used : bool
+    map5 : float
+        Of the stage, cross-fitted over folds.
+    gain : float
+        Over the plain blend, whose decision has seen the photos it is scored on.
+    sure : float
+        Share of drawn catalogues (bootstrap over individuals) in which there is a gain.
+    """
+
+    used: bool
+    map5: float
+    gain: float
+    sure: float
+
+
+def judge(stage: SecondStage, ranking: Ranking | None = None) -> Verdict:
+    """Use the second stage if it is clearly better than its blend, both on the exam.
+
+    Parameters
+    ----------
+    stage : SecondStage
+    ranking : Ranking, optional
+        Of all questions by the blend; among the candidates by default.
+    """
+    exam, blend = stage.exam, stage.blend
+    plain = exam.precisions(ranking_of(exam.questions, blend) if ranking is None else ranking, blend)
+    precision = average_precisions(stage.answers(), exam.truth)
+    labels = exam.questions.parts[0].project.catalogue.labels
+    draws = Bootstrap(exam, labels).draws(np.stack([precision, plain]))
+    sure = float((draws[:, 0] > draws[:, 1]).mean())
+    score = float(exam.weights @ precision)
+    return Verdict(sure >= CONFIDENCE, score, score - float(exam.weights @ plain), sure)
