@@ -45,6 +45,9 @@ class Blend:
         Hashes of the embeddings it was tuned on.
     species_weights : dict of str to dict of str to float
         Weights that photos of a species have instead of `weights`, shrunk towards them.
+    second_stage : bool
+        Whether the candidates are judged again (`ensemble.second_stage`) instead of by rule and threshold. What judges
+        them is fitted anew wherever it is needed: it is a function of the out-of-fold photos and this blend.
     format : int
     """
 
@@ -59,6 +62,7 @@ class Blend:
     measured: dict[str, Any] = field(default_factory=dict)
     contents: dict[str, list[str]] = field(default_factory=dict)
     species_weights: dict[str, dict[str, float]] = field(default_factory=dict)
+    second_stage: bool = False
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -77,6 +81,8 @@ class Blend:
             )
         if not 0 <= self.background < math.inf:
             raise FinblendError(f"background >= 0 must hold, but got background={self.background}")
+        if not isinstance(self.second_stage, bool):
+            raise FinblendError(f"second_stage must be true or false, but got second_stage={self.second_stage!r}")
         if self.format != FORMAT:
             raise FinblendError(f"blend format {self.format}, this finblend reads {FORMAT}")
         if not math.isfinite(self.threshold):

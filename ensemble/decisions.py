@@ -13,19 +13,20 @@ from cv.catalogue import NEW_INDIVIDUAL
 from cv.errors import FinblendError
 from cv.files import written_beside
 from cv.mix import Mix
+from ensemble.blend import Blend
 from ensemble.desk import mix_warnings, set_exam
+from ensemble.exam import Exam
 from ensemble.parts import Progress
 from ensemble.prediction import predict, ranking_of, settled
 from ensemble.project import Project
-from ensemble.questions import questions_for_test
+from ensemble.questions import Questions, questions_for_test
+from ensemble.second_stage import SecondStage
 from ensemble.submission import ready_to_name
 from postproc import NEW, NOBODY, Ranking
 from postproc.posterior import (
     OUTCOMES,
-    SOMEBODY_NEW,
     calibration_error,
     fit_posterior,
-    outcome,
     posterior_order,
     share_of_strangers,
 )
@@ -62,6 +63,19 @@ class Bands:
 
 
 @dataclass(frozen=True)
+class _Named:
+    """Who may be on each photo: individuals, their gallery photos, probabilities (then of somebody new and missed)."""
+
+    individual: np.ndarray
+    photo: np.ndarray
+    probability: np.ndarray
+
+    @property
+    def somebody_new(self) -> np.ndarray:
+        return np.asarray(self.probability[:, -2])
+
+
+@dataclass(frozen=True)
 class _Answers:
     """Five answers a photo by falling probability: label, probability, gallery photo (-1 for somebody new)."""
 
@@ -70,11 +84,11 @@ class _Answers:
     photo: np.ndarray
 
     @classmethod
-    def of(cls, lists: Ranking, posterior: np.ndarray) -> _Answers:
-        labels, place = posterior_order(lists, posterior)
-        nobody = np.full((len(labels), 2), NOBODY, dtype=lists.photo.dtype)
-        photo = np.take_along_axis(np.concatenate([lists.photo, nobody], axis=1), place, axis=1)
-        return cls(labels, np.take_along_axis(posterior, place, axis=1), photo)
+    def of(cls, named: _Named) -> _Answers:
+        labels, place = posterior_order(named.individual, named.probability)
+        nobody = np.full((len(labels), 2), NOBODY, dtype=named.photo.dtype)
+        photo = np.take_along_axis(np.concatenate([named.photo, nobody], axis=1), place, axis=1)
+        return cls(labels, np.take_along_axis(named.probability, place, axis=1), photo)
 
     def band(self, bands: Bands) -> np.ndarray:
         return bands.of(self.labels[:, 0], self.probability[:, 0])
@@ -136,20 +150,13 @@ def decide(
     mix = Mix(**blend.mix)
     desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening)
     exam = desk.exam
-    ranking = ranking_of(exam.questions, blend)
-    # probabilities look at every place, and one more individual may be hidden: nothing may be open
-    ranking = settled(exam.questions, blend, ranking, np.flatnonzero(ranking.is_open(DEPTH)), progress)
-    lists = exam.ranking(ranking, blend.background)
     fold = project.catalogue.folds[np.append(exam.rows, exam.hidden)]
-    probability = _cross_fitted(lists, exam.truth, exam.weights, fold)
-    answers = _Answers.of(lists, probability)
+    questions = questions_for_test(project, sources, blend.whitening, use, progress)
+    by = _by_second_stage if blend.second_stage else _by_rank
+    named, test = by(exam, blend, fold, questions, progress)
+    answers, given = _Answers.of(named), _Answers.of(test)
     sat = _Sat(answers, answers.labels[:, 0] == exam.truth, exam.weights, fold)
     bands = sat.bands(np.ones(len(fold), dtype=bool), precision)
-    came = outcome(lists, exam.truth)
-    questions = questions_for_test(project, sources, blend.whitening, use, progress)
-    test = predict(questions, blend, progress).ranking.against_background(blend.background)
-    posterior = fit_posterior(lists, exam.truth, exam.weights).of(test)
-    given = _Answers.of(test, posterior)
     given_band = given.band(bands)
     _write(output, project, questions.images, given, given_band)
     prior = float(exam.weights[exam.truth == NEW].sum())
@@ -163,12 +170,12 @@ def decide(
             "new": bands.new if np.isfinite(bands.new) else None,
         },
         "calibration": {
-            "same": calibration_error(probability[:, 0], came == 0, exam.weights),
-            "new": calibration_error(probability[:, SOMEBODY_NEW], came == SOMEBODY_NEW, exam.weights),
+            "same": calibration_error(*_first_name(named, exam.truth), exam.weights),
+            "new": calibration_error(named.somebody_new, exam.truth == NEW, exam.weights),
         },
         "new_share": {
             "assumed": prior,
-            "estimated": share_of_strangers(posterior[:, SOMEBODY_NEW], prior) if 0 < prior < 1 else None,
+            "estimated": share_of_strangers(test.somebody_new, prior) if 0 < prior < 1 else None,
         },
         "mix": mix.as_dict(),
         "measured": HOW,
@@ -215,6 +222,42 @@ def _lowest(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, pre
     enough = total**2 * (1 - precision) >= np.cumsum(weights[order] ** 2) * (1 - 1e-12)
     kept = last & (total > 0) & enough & (good >= precision * total * (1 - 1e-12))
     return float(sure[np.flatnonzero(kept)[-1]]) if kept.any() else float("inf")
+
+
+def _first_name(named: _Named, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) probability of the likeliest name, and whether it is right."""
+    best = named.probability[:, :-2].argmax(axis=1)[:, None]
+    who = np.take_along_axis(named.individual, best, axis=1)[:, 0]
+    return np.take_along_axis(named.probability, best, axis=1)[:, 0], (who == truth) & (who != NOBODY)
+
+
+def _by_second_stage(
+    exam: Exam, blend: Blend, fold: np.ndarray, questions: Questions, progress: Progress | None
+) -> tuple[_Named, _Named]:
+    """Out-of-fold and test photos by the second stage."""
+    stage = SecondStage(exam, blend)
+    traits, probability = stage.cross_fitted()
+    found = predict(questions, blend, progress, stage)
+    assert found.traits is not None  # noqa: S101 - the stage gives both
+    assert found.probability is not None  # noqa: S101
+    return (
+        _Named(traits.individual, traits.photo, probability),
+        _Named(found.traits.individual, found.traits.photo, found.probability),
+    )
+
+
+def _by_rank(
+    exam: Exam, blend: Blend, fold: np.ndarray, questions: Questions, progress: Progress | None
+) -> tuple[_Named, _Named]:
+    """Out-of-fold and test photos by a posterior over the blend's five best names."""
+    ranking = ranking_of(exam.questions, blend)
+    # probabilities look at every place, and one more individual may be hidden: nothing may be open
+    ranking = settled(exam.questions, blend, ranking, np.flatnonzero(ranking.is_open(DEPTH)), progress)
+    lists = exam.ranking(ranking, blend.background)
+    probability = _cross_fitted(lists, exam.truth, exam.weights, fold)
+    test = predict(questions, blend, progress).ranking.against_background(blend.background)
+    posterior = fit_posterior(lists, exam.truth, exam.weights).of(test)
+    return _Named(lists.individual, lists.photo, probability), _Named(test.individual, test.photo, posterior)
 
 
 def _cross_fitted(lists: Ranking, truth: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:

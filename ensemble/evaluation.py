@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cv.errors import FinblendError
+from cv.metrics import average_precisions
 from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap
@@ -18,8 +20,9 @@ from ensemble.nested import TRIALS, nested_report, nested_score
 from ensemble.parts import Progress
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
+from ensemble.second_stage import HOW_STAGED, SecondStage
 from ensemble.sources import usable_sources
-from postproc import NEW, Ranking
+from postproc import NEW
 
 # assumed shares of strangers that `evaluate` tells the score at
 SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
@@ -134,16 +137,22 @@ def evaluate(
     ranking = ranking_of(desk.exam.questions, blend)
     still = desk.exam.trials.least < desk.exam.trials.most
     ranking = settle_open(desk.exam, blend, ranking, still, progress)
-    precision = desk.exam.precisions(ranking, blend)
+    stage = SecondStage(desk.exam, blend) if blend.second_stage else None
+
+    def answers(exam: Exam) -> np.ndarray:
+        return exam.answers(ranking, blend) if stage is None else stage.answers(exam)
+
+    labels = answers(desk.exam)
+    precision = average_precisions(labels, desk.exam.truth)
     own_species = project.catalogue.species_of_individual[project.catalogue.labels]
     plain = precision[: len(desk.exam.questions.images)]
     return {
         **_summary(desk.exam, precision),
         "interval": Bootstrap(desk.exam, project.catalogue.labels).interval(precision),
-        "new_first": desk.exam.share_of_new(ranking, blend),
+        "new_first": desk.exam.share_of_new(labels),
         "raw": {"map5": float(plain.mean()), "how": "plain mean over the out-of-fold photos, no weights"},
         "species": _per_species(desk.exam, project.catalogue.species, own_species, precision),
-        "shares": _over_shares(desk, mix, ranking, blend),
+        "shares": _over_shares(desk, mix, answers),
         "mix": mix.as_dict(),
         "warnings": mix_warnings(desk, mix),
         "photos": len(plain),
@@ -158,11 +167,11 @@ def evaluate(
         "nested": _nested(project, desk, mix, float(desk.exam.weights @ precision), nested_trials, seed, progress)
         if nested
         else None,
-        "measured": HOW,
+        "measured": HOW if stage is None else HOW_STAGED,
     }
 
 
-def _over_shares(desk: Desk, mix: Mix, ranking: Ranking, blend: Blend) -> list[dict[str, Any]]:
+def _over_shares(desk: Desk, mix: Mix, answers: Callable[[Exam], np.ndarray]) -> list[dict[str, Any]]:
     """The score at other shares of strangers; shares that no out-of-fold photo can make up are left out.
 
     Photos that sit at other shares only (hidden ones, where none was stated) are scored among their candidates.
@@ -171,7 +180,7 @@ def _over_shares(desk: Desk, mix: Mix, ranking: Ranking, blend: Blend) -> list[d
     for share in SHARES:
         with contextlib.suppress(FinblendError):
             exam = desk.resit(Mix(share, mix.gallery_exponent))
-            told = _summary(exam, exam.precisions(ranking, blend))
+            told = _summary(exam, average_precisions(answers(exam), exam.truth))
             found.append({key: told[key] for key in ("new_share", "map5", "known", "new")})
     return found
 

@@ -91,9 +91,9 @@ class Exam:
         """(n + m,) average precision of each answer."""
         return average_precisions(self.answers(ranking, blend), self.truth)
 
-    def share_of_new(self, ranking: Ranking, blend: Blend) -> float:
+    def share_of_new(self, labels: np.ndarray) -> float:
         """Weighted share of answers with somebody new in first place."""
-        return float(self.weights @ (self.answers(ranking, blend)[:, 0] == NEW))
+        return float(self.weights @ (labels[:, 0] == NEW))
 
 
 def sit(questions: Questions, mix: Mix, test_species: np.ndarray | None = None, rows: np.ndarray | None = None) -> Exam:

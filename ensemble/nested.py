@@ -1,8 +1,9 @@
 """The honest score: everything tunable is tuned on the other folds and scored on the fold that was held out.
 
-Whitening, weights, photos per individual, species penalty, background, rule, threshold and weights per species are all
-chosen anew for each fold, without its photos as queries (as gallery photos they stay: without them the gallery would
-be another one). The best single model and equal weights are treated the same, so that the comparison is fair.
+Whitening, weights, photos per individual, species penalty, background, rule, threshold, weights per species and the
+second stage are all chosen anew for each fold, without its photos as queries (as gallery photos they stay: without them
+the gallery would be another one). The best single model and equal weights are treated the same, so that the comparison
+is fair.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cv.errors import FinblendError
+from cv.metrics import average_precisions
 from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap, interval_of, prediction_interval
@@ -23,6 +25,7 @@ from ensemble.greedy import forward_selection
 from ensemble.parts import Progress
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
+from ensemble.second_stage import SecondStage, second_stage_helps
 from ensemble.species_weights import with_species_weights
 from ensemble.study import complete, draw, fixed, proposals, run_trial, sampler_of, starting_points, weighted_point
 from ensemble.whitening import choose_whitening
@@ -45,8 +48,9 @@ class NestedScore:
     Attributes
     ----------
     exam : Exam
-    blend, single, equal : (m,) float64 arrays
-        Average precision of each photo of the exam, by the blend, the best single model, equal weights.
+    blend, plain, single, equal : (m,) float64 arrays
+        Average precision of each photo of the exam: by the blend with its second stage where that was chosen, by the
+        blend without, by the best single model, by equal weights.
     folds : list of dict
         What was chosen without each fold, and how it did there.
     width : float
@@ -55,6 +59,7 @@ class NestedScore:
 
     exam: Exam
     blend: np.ndarray
+    plain: np.ndarray
     single: np.ndarray
     equal: np.ndarray
     folds: list[dict[str, Any]]
@@ -85,7 +90,7 @@ def nested_score(
     folds = project.catalogue.folds
     desks: dict[tuple[tuple[str, str], ...], Desk] = {_key(desk.whitening): desk}
     exam = desk.exam
-    found = {who: np.zeros(len(exam.weights)) for who in ("blend", "single", "equal")}
+    found = {who: np.zeros(len(exam.weights)) for who in ("blend", "plain", "single", "equal")}
     rows: list[dict[str, Any]] = []
     width = 0.0
     sat_fold = folds[exam.rows[exam.trials.query]]
@@ -101,11 +106,18 @@ def nested_score(
         blend, kappa = tuned(others, folds, trials, seed, progress)
         single, equal = baselines(others)
         here = sat_fold == fold
-        for who, recipe in (("blend", blend), ("single", single), ("equal", equal)):
+        for who, recipe in (("plain", blend), ("single", single), ("equal", equal)):
             precision, open_width = _held_out(own.exam, recipe, here)
             found[who][here] = precision[here]
-            if who == "blend":
+            if who == "plain":
                 width += open_width
+        found["blend"][here] = found["plain"][here]
+        staged = second_stage_helps(others.exam, blend)
+        if staged:
+            weights = np.zeros(len(exam.weights))
+            weights[~here] = others.exam.weights
+            labels = SecondStage(own.exam, blend).of_held_out(here, weights)
+            found["blend"][here] = average_precisions(labels, exam.truth[here])
         weight = exam.weights[here].sum()
         rows.append(
             {
@@ -120,10 +132,11 @@ def nested_score(
                 "rule": blend.rule,
                 "threshold": blend.threshold,
                 "kappa": kappa,
+                "second_stage": staged,
                 "whitening": dict(kinds),
             }
         )
-    return NestedScore(exam, found["blend"], found["single"], found["equal"], rows, width)
+    return NestedScore(exam, found["blend"], found["plain"], found["single"], found["equal"], rows, width)
 
 
 def tuned(
@@ -191,11 +204,12 @@ def nested_report(project: Project, score: NestedScore, in_sample: float) -> dic
     -------
     dict
         `map5, in_sample, optimism, interval` (95 %, bootstrap over individuals), `prediction` (95 % for a test of the
-        real one's size), `test_photos, against` (paired differences to `single` and `equal`: `map5, difference,
+        real one's size), `test_photos, against` (paired differences to `single`, `equal` and `plain`,
+        the blend alone: `map5, difference,
         interval`), `folds, width, measured`.
     """
     weights = score.exam.weights
-    stacked = np.stack([score.blend, score.single, score.equal])
+    stacked = np.stack([score.blend, score.single, score.equal, score.plain])
     means = stacked @ weights
     draws = Bootstrap(score.exam, project.catalogue.labels).draws(stacked)
     test_photos = project.catalogue.test.height
@@ -212,7 +226,7 @@ def nested_report(project: Project, score: NestedScore, in_sample: float) -> dic
                 "difference": float(means[0] - means[n]),
                 "interval": interval_of(draws[:, 0] - draws[:, n]),
             }
-            for n, who in ((1, "single"), (2, "equal"))
+            for n, who in ((1, "single"), (2, "equal"), (3, "plain"))
         },
         "folds": score.folds,
         "width": score.width,

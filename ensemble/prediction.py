@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +11,12 @@ from ensemble.blend import Blend
 from ensemble.parts import Progress
 from ensemble.questions import Questions
 from postproc import Ranking, decide, rank
+from postproc.posterior import posterior_order
 from postproc.ranking import DEPTH
+
+if TYPE_CHECKING:
+    from ensemble.second_stage import SecondStage
+    from postproc.traits import Traits
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,17 @@ class Prediction:
         With `NEW` in its place; -1 where a list is shorter.
     recomputed : int
         Photos whose list the candidates left open: they were compared with the whole gallery.
+    traits : Traits, optional
+        The candidates that a second stage judged.
+    probability : (n, places + 2) float64 array, optional
+        Of each of them, of somebody new, of somebody missed.
     """
 
     ranking: Ranking
     labels: np.ndarray
     recomputed: int
+    traits: Traits | None = None
+    probability: np.ndarray | None = None
 
 
 def weights_of(questions: Questions, blend: Blend) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +94,9 @@ def settled(
     return whole
 
 
-def predict(questions: Questions, blend: Blend, progress: Progress | None = None) -> Prediction:
+def predict(
+    questions: Questions, blend: Blend, progress: Progress | None = None, stage: SecondStage | None = None
+) -> Prediction:
     """Name every photo; those whose list the candidates leave open are compared with the whole gallery.
 
     Parameters
@@ -91,7 +105,13 @@ def predict(questions: Questions, blend: Blend, progress: Progress | None = None
         With evidence for every source that has weight.
     blend : Blend
     progress : callable, optional
+    stage : SecondStage, optional
+        Judges the candidates of test photos instead of the blend's rule and threshold.
     """
+    if stage is not None:
+        traits, probability = stage.of_test(questions)
+        labels, _ = posterior_order(traits.individual, probability)
+        return Prediction(ranking_of(questions, blend), labels, 0, traits, probability)
     ranking = ranking_of(questions, blend)
     # the background takes one place more than the answer
     rows = np.flatnonzero(ranking.is_open(DEPTH - 1 if blend.background else DEPTH - 2))

@@ -20,10 +20,15 @@ from ensemble.prediction import ranking_of, weights_of
 from ensemble.questions import Questions
 from postproc import Ranking
 from postproc.candidates import PLACES, Candidates, candidates_of
-from postproc.choice import Choice, best_first, fit_choice
+from postproc.choice import Choice, fit_choice
 from postproc.cohort import COHORT, NO_FOLD, cohort_background, of_individuals
+from postproc.posterior import posterior_order
 from postproc.traits import Traits, traits_of
 
+HOW_STAGED = (
+    "second stage cross-fitted: each fold's photos by what was fitted on the other folds, weighted to the stated mix; "
+    "the blend's weights have seen all folds; no network saw the label of a photo it scored"
+)
 # the stage is used where this share of the drawn catalogues shows a gain
 CONFIDENCE = 0.95
 
@@ -69,14 +74,21 @@ class SecondStage:
             found.take(exam.rows).first(PLACES).joined(again), questions.species.doubt[sat], self._fold_of(exam)
         )
 
-    def of_test(self, questions: Questions) -> Traits:
-        """Traits of test photos."""
+    def of_test(self, questions: Questions) -> tuple[Traits, np.ndarray]:
+        """Traits and probabilities of test photos, by what was fitted on the whole exam."""
         found = self._candidates(questions, PLACES)
-        return self._describe(found, questions.species.doubt, np.full(len(questions.images), NO_FOLD))
+        traits = self._describe(found, questions.species.doubt, np.full(len(questions.images), NO_FOLD))
+        return traits, fit_choice(self.traits, self.exam.truth, self.exam.weights).of(traits)
 
-    def fitted(self) -> Choice:
-        """What names test photos: fitted on the whole exam."""
-        return fit_choice(self.traits, self.exam.truth, self.exam.weights)
+    def of_held_out(self, here: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """(k, 5) labels of some of the exam's photos, by what was fitted on the others with the given weights."""
+        traits = self.traits.take(here)
+        choice = fit_choice(self.traits, self.exam.truth, np.where(here, 0.0, weights))
+        return posterior_order(traits.individual, choice.of(traits))[0]
+
+    @cached_property
+    def _own(self) -> tuple[Traits, np.ndarray]:
+        return self.traits, self._by_others(self.traits, self.fold)
 
     @cached_property
     def without(self) -> dict[int, Choice]:
@@ -93,15 +105,21 @@ class SecondStage:
 
     def cross_fitted(self, exam: Exam | None = None) -> tuple[Traits, np.ndarray]:
         """Traits and probabilities of the exam's photos (or of the same photos in another mix)."""
-        traits, fold = (self.traits, self.fold) if exam is None else (self.of_exam(exam), self._fold_of(exam))
+        if exam is None or exam is self.exam:
+            return self._own
+        traits = self.of_exam(exam)
+        return traits, self._by_others(traits, self._fold_of(exam))
+
+    def _by_others(self, traits: Traits, fold: np.ndarray) -> np.ndarray:
         probability = np.empty((len(fold), PLACES + 2))
         for one, choice in self.without.items():
             probability[fold == one] = choice.of(traits.take(fold == one))
-        return traits, probability
+        return probability
 
     def answers(self, exam: Exam | None = None) -> np.ndarray:
         """(n + m, 5) labels of the exam's photos, by stages that never saw their fold."""
-        return best_first(*self.cross_fitted(exam))[0]
+        traits, probability = self.cross_fitted(exam)
+        return posterior_order(traits.individual, probability)[0]
 
     def _fold_of(self, exam: Exam) -> np.ndarray:
         return np.asarray(self._folds[np.append(exam.rows, exam.hidden)])
@@ -142,6 +160,14 @@ class Verdict:
     map5: float
     gain: float
     sure: float
+
+
+def second_stage_helps(exam: Exam, blend: Blend) -> bool:
+    """Whether a blend is to have a second stage; not where some fold's photos alone carry the mix."""
+    try:
+        return judge(SecondStage(exam, blend)).used
+    except FinblendError:
+        return False
 
 
 def judge(stage: SecondStage, ranking: Ranking | None = None) -> Verdict:

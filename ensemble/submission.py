@@ -14,13 +14,16 @@ from cv.catalogue import IMAGE_COLUMNS, NEW_INDIVIDUAL
 from cv.errors import FinblendError, shown
 from cv.files import written_beside
 from cv.metrics import MAX_NAMES
+from cv.mix import Mix
 from cv.tables import pick_column, read_table, text_column
 from ensemble.blend import Blend
+from ensemble.desk import set_exam
 from ensemble.evaluation import tuned_blend
 from ensemble.parts import Progress
 from ensemble.prediction import predict
 from ensemble.project import Project
 from ensemble.questions import questions_for_test
+from ensemble.second_stage import SecondStage
 from ensemble.sources import USES, Source, require_sources
 from postproc import NEW, NOBODY
 
@@ -50,7 +53,11 @@ def submit(
     output = Path(output)
     project, blend, sources = ready_to_name(folder, output, use)
     questions = questions_for_test(project, sources, blend.whitening, use, progress)
-    prediction = predict(questions, blend, progress)
+    stage = None
+    if blend.second_stage:
+        mix = Mix(**blend.mix)
+        stage = SecondStage(set_exam(project, mix, list(blend.weights), progress, blend.whitening).exam, blend)
+    prediction = predict(questions, blend, progress, stage)
     labels = prediction.labels
     names = project.catalogue.individuals
     rows = [

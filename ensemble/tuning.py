@@ -7,16 +7,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.contributions import contributions
 from ensemble.desk import HOW, mix_warnings, set_exam
-from ensemble.exam import certified, decided
+from ensemble.exam import Exam, certified, decided
 from ensemble.greedy import forward_selection
 from ensemble.nested import TRIALS, nested_report, nested_score
 from ensemble.parts import Progress
 from ensemble.project import Project
+from ensemble.second_stage import SecondStage, Verdict, judge
 from ensemble.species_weights import with_species_weights
 from ensemble.study import (
     MAX_SEED,
@@ -32,6 +35,7 @@ from ensemble.study import (
     starting_points,
     weighted_point,
 )
+from postproc import Ranking
 
 if TYPE_CHECKING:
     import optuna
@@ -89,6 +93,8 @@ def tune(
         species_weights, kappa, whitening, top_photos, species_penalty, background, trials, new_trials, seconds,
         equal_weights, greedy, single_models, contributions` (a dict of `left_out, shapley, error` each), `certified`
         (share of photos the candidates decide, the `least` and `most` they leave MAP@5 between, `recomputed` photos),
+        `second_stage` (None where there can be none, or `used, map5` (cross-fitted), `gain` over the plain blend,
+        `sure`, the share of drawn catalogues with a gain),
         `enough` (the trial after which more gained less than `gain`), `mix, new_first, measured, interrupted,
         warnings`.
     """
@@ -105,8 +111,8 @@ def tune(
     foreign = previous if previous and (not before or previous.mix != mix.as_dict()) else None
     names = list(desk.sources)
     greedy = forward_selection(desk.exam, names, desk.whitening)
-    starts = [*starting_points(names, foreign), weighted_point(greedy[0], names)]
-    starts = [params for n, params in enumerate(starts) if params not in tried and params not in starts[:n]]
+    given = [*starting_points(names, foreign), weighted_point(greedy[0], names)]
+    starts = [params for n, params in enumerate(given) if params not in tried and params not in given[:n]]
     deadline = None if timeout is None else time.monotonic() + timeout
     interrupted = False
     scores: list[float] = []
@@ -128,26 +134,26 @@ def tune(
     blend, kappa = with_species_weights(desk.exam, drawn, project.catalogue.folds, best_first, seed)
     blend, among = decided(desk.exam, blend)
     blend, ranking, outcome, recomputed = certified(desk.exam, blend, progress)
+    warnings = mix_warnings(desk, mix)
+    blend, verdict, labels = _with_second_stage(desk.exam, blend, ranking, warnings)
     wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
     nested = None
-    warnings = mix_warnings(desk, mix)
     if wanted and not interrupted:
         try:
             score = nested_score(project, desk, mix, trials=wanted, seed=seed, progress=progress)
-            nested = nested_report(project, score, outcome.map5)
+            nested = nested_report(project, score, verdict.map5 if blend.second_stage and verdict else outcome.map5)
         except KeyboardInterrupt:
             # the blend itself is done: it is kept without its honest score
             interrupted = True
         except FinblendError as error:
             warnings.append(f"no nested score: {error}")
-    new_first = desk.exam.share_of_new(ranking, blend)
     kept = ("map5", "optimism", "interval", "prediction", "test_photos", "measured")
     blend = replace(
         blend,
         mix=mix.as_dict(),
         measured={
             "map5": outcome.map5,
-            "new_first": new_first,
+            "new_first": desk.exam.share_of_new(labels),
             "how": HOW,
             "trials": len(done),
             "nested": nested and {key: nested[key] for key in kept},
@@ -181,12 +187,27 @@ def tune(
             "recomputed": recomputed,
         },
         "enough": enough(done),
+        "second_stage": verdict and asdict(verdict),
         "mix": mix.as_dict(),
-        "new_first": new_first,
+        "new_first": blend.measured["new_first"],
         "measured": HOW,
         "interrupted": interrupted,
         "warnings": warnings,
     }
+
+
+def _with_second_stage(
+    exam: Exam, blend: Blend, ranking: Ranking, warnings: list[str]
+) -> tuple[Blend, Verdict | None, np.ndarray]:
+    """The blend with its second stage, if that is clearly better; what that was judged by; the exam's answers."""
+    stage, verdict = SecondStage(exam, blend), None
+    try:
+        verdict = judge(stage, ranking)
+    except FinblendError as error:
+        warnings.append(f"no second stage: {error}")
+    if verdict is None or not verdict.used:
+        return blend, verdict, exam.answers(ranking, blend)
+    return replace(blend, second_stage=True), verdict, stage.answers()
 
 
 def _check_options(

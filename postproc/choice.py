@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cv.errors import FinblendError
-from cv.metrics import MAX_NAMES
-from postproc.decision import NEW
-from postproc.knn import NOBODY
+from postproc.posterior import outcome
 from postproc.traits import Traits
 
 RIDGE = 1.0
@@ -77,14 +75,6 @@ class Choice:
         return out
 
 
-def outcomes(traits: Traits, truth: np.ndarray) -> np.ndarray:
-    """(n,) which outcome came true: the right candidate's place, `places` for strangers, `places + 1` if missed."""
-    hit = (traits.individual == truth[:, None]) & traits.present
-    places = traits.present.shape[1]
-    found = np.where(hit.any(axis=1), hit.argmax(axis=1), places + 1)
-    return np.asarray(np.where(truth == NEW, places, found))
-
-
 def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: float = RIDGE) -> Choice:
     """Fit by weighted maximum likelihood with a ridge on all coefficients but the constants.
 
@@ -126,7 +116,7 @@ def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: fl
         np.zeros(len(query_centre) + 1),
     )
     x, z = _scaled(traits, empty)
-    came = outcomes(traits, truth)
+    came = outcome(traits.individual, truth)
     cuts = np.cumsum([len(empty.candidate), len(empty.new)])
     penalised = np.concatenate([np.ones(len(empty.candidate)), *(np.append(np.ones(z.shape[1] - 1), 0.0),) * 2])
     at = np.arange(len(came))
@@ -153,30 +143,6 @@ def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: fl
         found = minimize(loss, np.zeros(len(penalised)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
     candidate, new, missed = np.split(found.x, cuts)
     return Choice(traits.names, traits.query_names, centre, spread, query_centre, query_spread, candidate, new, missed)
-
-
-def best_first(traits: Traits, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Outcomes by falling probability, the list that maximises the expected MAP@5 (see `posterior_order`).
-
-    Parameters
-    ----------
-    traits : Traits
-    probability : (n, places + 2) float array
-        From `Choice.of`.
-
-    Returns
-    -------
-    labels : (n, 5) int32 array
-        `NEW` for somebody new, -1 where the list is shorter.
-    place : (n, 5) int64 array
-        Which outcome stands there; `places + 1` (missed) where the list is shorter.
-    """
-    n, places = traits.present.shape
-    named = np.concatenate([traits.individual, np.full((n, 1), NEW, dtype=np.int32)], axis=1)
-    value = np.where(named == NOBODY, -1.0, probability[:, :-1])
-    place = np.argsort(-value, axis=1, kind="stable")[:, :MAX_NAMES]
-    labels = np.take_along_axis(named, place, axis=1).astype(np.int32)
-    return labels, np.where(labels == NOBODY, places + 1, place)
 
 
 def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -68,29 +68,29 @@ class Posterior:
         return _shares(_features(ranking, self.scale) @ np.array(self.coefficients), _absent(ranking))
 
 
-def outcome(ranking: Ranking, truth: np.ndarray) -> np.ndarray:
-    """Which of the seven outcomes came true.
+def outcome(individual: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Which outcome came true.
 
     Parameters
     ----------
-    ranking : Ranking
-        Of five names.
+    individual : (n, k) int array
+        The names; -1 where there is none.
     truth : (n,) int array
         `NEW` for strangers.
 
     Returns
     -------
     (n,) int64 array
+        The place of the right name, k for somebody new, k + 1 for somebody known who is not among the names.
 
     Examples
     --------
-    >>> ranking = Ranking(np.array([[7, 3, 5, 1, 2]] * 3), np.zeros((3, 5)), np.zeros((3, 5)))
-    >>> outcome(ranking, np.array([3, NEW, 8]))
+    >>> outcome(np.array([[7, 3, 5, 1, 2]] * 3), np.array([3, NEW, 8]))
     array([1, 5, 6])
     """
-    hit = (ranking.individual == truth[:, None]) & (ranking.individual != NOBODY)
-    found = np.where(hit.any(axis=1), hit.argmax(axis=1), MISSED)
-    return np.asarray(np.where(truth == NEW, SOMEBODY_NEW, found))
+    hit = (individual == truth[:, None]) & (individual != NOBODY)
+    k = individual.shape[1]
+    return np.asarray(np.where(truth == NEW, k, np.where(hit.any(axis=1), hit.argmax(axis=1), k + 1)))
 
 
 def fit_posterior(ranking: Ranking, truth: np.ndarray, weights: np.ndarray) -> Posterior:
@@ -120,7 +120,7 @@ def fit_posterior(ranking: Ranking, truth: np.ndarray, weights: np.ndarray) -> P
     spread = float(np.std(best[there])) if there.any() else 0.0
     scale = spread if spread > 0 else 1.0
     x, absent = _features(lists, scale), _absent(lists)
-    right = np.take_along_axis(x, outcome(lists, truth[sat])[:, None, None], axis=1)[:, 0]
+    right = np.take_along_axis(x, outcome(lists.individual, truth[sat])[:, None, None], axis=1)[:, 0]
 
     def likelihood(c: np.ndarray) -> float:
         utility = np.where(absent, -np.inf, x @ c)
@@ -143,7 +143,7 @@ def fit_posterior(ranking: Ranking, truth: np.ndarray, weights: np.ndarray) -> P
     return Posterior(tuple(c.tolist()), scale)
 
 
-def posterior_order(ranking: Ranking, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def posterior_order(individual: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The list that maximises the expected MAP@5: outcomes by falling probability.
 
     The precision of a list is 1 / (place of the right answer), so its expectation is sum of p_k / k, and by the
@@ -151,25 +151,24 @@ def posterior_order(ranking: Ranking, probability: np.ndarray) -> tuple[np.ndarr
 
     Parameters
     ----------
-    ranking : Ranking
-        Of five names.
-    probability : (n, 7) float array
-        From `Posterior.of`.
+    individual : (n, k) int array
+        The names; -1 where there is none.
+    probability : (n, k + 2) float array
+        From `Posterior.of` or `Choice.of`.
 
     Returns
     -------
     labels : (n, 5) int32 array
         `NEW` for somebody new, -1 where the list is shorter.
     place : (n, 5) int64 array
-        Which outcome stands there; 6 (missed) where the list is shorter.
+        Which outcome stands there; k + 1 (missed) where the list is shorter.
     """
-    n = len(probability)
-    named = np.concatenate([ranking.individual, np.full((n, 1), NEW, dtype=np.int32)], axis=1)
+    named = np.concatenate([individual, np.full((len(individual), 1), NEW, dtype=np.int32)], axis=1)
     # names that are not there come last, behind those of probability 0
-    value = np.where(named == NOBODY, -1.0, probability[:, :MISSED])
+    value = np.where(named == NOBODY, -1.0, probability[:, :-1])
     place = np.argsort(-value, axis=1, kind="stable")[:, :MAX_NAMES]
     labels = np.take_along_axis(named, place, axis=1).astype(np.int32)
-    return labels, np.where(labels == NOBODY, MISSED, place)
+    return labels, np.where(labels == NOBODY, individual.shape[1] + 1, place)
 
 
 def share_of_strangers(probability: np.ndarray, prior: float) -> float:

@@ -69,7 +69,7 @@ def test_evaluate_scores_what_predict_says(project: Path) -> None:
 
 def test_the_submission_is_what_predict_says(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(ensemble.submission, "predict", lambda q, b, _: asked.append((q, b)) or predict(q, b))
+    monkeypatch.setattr(ensemble.submission, "predict", lambda q, b, *_: asked.append((q, b)) or predict(q, b))
     report = submit(project, tmp_path / "out.csv")
     ((questions, blend),) = asked
     assert blend == Blend.load(project / "blend.json")

@@ -45,7 +45,7 @@ def test_short_lists_leave_their_share_to_the_others() -> None:
     assert found.sum(axis=1) == pytest.approx([1, 1])
     assert (found[0, 2:5] == 0).all()
     assert (found[1, :5] == 0).all()
-    labels, place = posterior_order(ranking, found)
+    labels, place = posterior_order(ranking.individual, found)
     assert sorted(labels[0].tolist()) == [-2, -1, -1, 2, 4]
     assert labels[1].tolist() == [NEW, -1, -1, -1, -1]
     assert place[1].tolist() == [5, 6, 6, 6, 6]
@@ -85,7 +85,7 @@ def test_one_outcome_alone_and_constant_scores_stay_finite(truth: np.ndarray) ->
     names = np.tile(np.arange(5), (6, 1)).astype(np.int32)
     ranking = Ranking(names, np.full((6, 5), 0.5, dtype=np.float32), names)
     found = fit_posterior(ranking, truth, np.ones(6)).of(ranking)
-    came = outcome(ranking, truth)
+    came = outcome(ranking.individual, truth)
     assert np.isfinite(found).all()
     assert (found[np.arange(6), came] > 0.9).all()
 
@@ -94,7 +94,7 @@ def test_no_order_is_better_than_falling_probability() -> None:
     rng = np.random.default_rng(2)
     ranking = lists(rng, 5)
     probability = rng.dirichlet(np.ones(7), 5)
-    _, place = posterior_order(ranking, probability)
+    _, place = posterior_order(ranking.individual, probability)
     for p, chosen in zip(probability, place, strict=True):
         expected = [
             sum(p[one] / k for k, one in enumerate(order, start=1)) for order in itertools.permutations(range(6), 5)

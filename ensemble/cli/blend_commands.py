@@ -78,6 +78,8 @@ def tune(
         print(f"weights of their own (shrunk, kappa {report['kappa']:.0f}): {', '.join(report['species_weights'])}")
     if report["nested"]:
         print_nested(report["nested"])
+    if report["second_stage"]:
+        print(told_second_stage(report["second_stage"]))
     print(
         f"in-sample MAP@5 {report['map5']:.4f} (equal weights {report['equal_weights']:.4f}, "
         f"greedy selection {report['greedy']:.4f}, "
@@ -101,6 +103,14 @@ def told_certified(found: dict[str, Any]) -> str:
     )
 
 
+def told_second_stage(found: dict[str, Any]) -> str:
+    """Whether there is a second stage, and why, in one line."""
+    return (
+        f"second stage {'used' if found['used'] else 'not used'}: MAP@5 {found['map5']:.4f} cross-fitted, "
+        f"{found['gain']:+.4f} against the blend alone, a gain in {100 * found['sure']:.1f} % of drawn catalogues"
+    )
+
+
 def print_nested(nested: dict[str, Any]) -> None:
     """The honest score and what it is compared with."""
     low, high = nested["interval"]
@@ -110,7 +120,10 @@ def print_nested(nested: dict[str, Any]) -> None:
         f"  a test of {nested['test_photos']} photos: {low:.4f} to {high:.4f} with 95 %\n"
         f"  in-sample {nested['in_sample']:.4f}: optimism {nested['optimism']:+.4f}"
     )
-    for who, key in (("the best single model", "single"), ("equal weights", "equal")):
+    baselines = [("the best single model", "single"), ("equal weights", "equal")]
+    if any(fold["second_stage"] for fold in nested["folds"]):
+        baselines.append(("the blend without its second stage", "plain"))
+    for who, key in baselines:
         other = nested["against"][key]
         low, high = other["interval"]
         print(
