@@ -1,4 +1,4 @@
-"""One test, finblend and today's recipes on it: what each scores on the answers and out-of-fold, and the paired gains."""
+"""One test, finblend and today's recipes on it: what each scores on the answers and out-of-fold, and paired gains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from ensemble.bootstrap import Bootstrap
 from ensemble.desk import set_exam
 from ensemble.nested import NestedScore, nested_report, nested_score
 
-BEST = "concat, best"
+# the threshold that is best on the answers; the highest of the three recipes on this test
+AT_BEST, HIGHEST = "concat, best threshold", "highest recipe"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def measured(case: Case, trials: int, nested_trials: int) -> tuple[dict, dict[st
         test = {n: todays.precisions(todays.answers(f, case.material), case.truth) for n, f in fitted.items()}
         first, even = fitted["concat"], np.ones(len(case.truth))
         best = todays.grid_threshold(first.test, case.truth, even, first.rule)
-        test[BEST] = todays.precisions(todays.lists(first.test, first.rule, best), case.truth)
+        test[HIGHEST] = max(test.values(), key=np.mean)
+        test[AT_BEST] = todays.precisions(todays.lists(first.test, first.rule, best), case.truth)
     told = None
     if nested_trials:
         submission, decisions = (case.project.folder / f"{name}.csv" for name in ("submission", "decisions"))
@@ -76,7 +78,7 @@ def measured(case: Case, trials: int, nested_trials: int) -> tuple[dict, dict[st
         row["test"] = {name: float(precision.mean()) for name, precision in test.items()}
     if "finblend" in test:
         row["gain"], row["draws"] = {}, {}
-        for name in test.keys() - {"finblend"}:
+        for name in [name for name in test if name != "finblend"]:
             gained = test["finblend"] - test[name]
             row["draws"][name] = paired.drawn_means(gained, paired.owners(case.answers or []))
             row["gain"][name] = [float(gained.mean()), *paired.middle(row["draws"][name])]

@@ -4,8 +4,8 @@
     python benchmarks/recipes.py --photoid FOLDER [--answers FILE] [--share 0.12]
 
 and for both `[--trials 100] [--nested-trials 100] [--only-recipes] [--keep FOLDER] [--json FILE]`. What each recipe is
-stands in `todays.py`. `concat, best` is the first one with the threshold that is best on the answers themselves: nobody
-can have it, but no better threshold exists. Gains are paired: over the test's individuals (photos for strangers), and
+stands in `todays.py`. `concat, best threshold` is the first one with the threshold that is best on the answers: nobody
+can have it, and no threshold does better. Gains are paired: over the test's individuals (photos for strangers), and
 out-of-fold as finblend's nested score, every recipe with each fold's threshold from the other folds.
 
 `photoid` is a folder as `register` takes them (see `photoid.py`); its answers are a CSV `image,answer`, where names
@@ -25,7 +25,7 @@ import paired
 import polars as pl
 import reliability
 import todays
-from against import BEST, Case, measured
+from against import AT_BEST, HIGHEST, Case, measured
 from photoid import photoid_project
 from worlds import SHARE, drawn, seeds_of
 
@@ -125,7 +125,7 @@ def page(row: dict) -> str:
         prediction = f" (test in {_span(row['prediction'])})" if "prediction" in row else ""
         inside = f" ({row['inside']:.0%} inside)" if "inside" in row else ""
         out.append(f"| finblend | {_four(test.get('finblend'))}{inside} | | {row['nested']:.4f}{prediction} | |")
-    for name in [*todays.NAMES, BEST]:
+    for name in [*todays.NAMES, HIGHEST, AT_BEST]:
         own = apart.get(name, {})
         figures = [_four(test.get(name)), _gain(row.get("gain", {}).get(name)), _four(own.get("map5"))]
         out.append(f"| {name} | {' | '.join([*figures, _gain(own.get('gain'))])} |")
