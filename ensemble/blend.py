@@ -11,6 +11,7 @@ from typing import Any
 from cv.errors import FinblendError
 from cv.files import read_json, write_json
 from cv.mix import Mix
+from ensemble.operators import Operators, check_operators
 from postproc.decision import Decision
 from postproc.prune import MAX_PENALTY, MAX_TOP_PHOTOS
 from postproc.whitening import KINDS
@@ -45,6 +46,8 @@ class Blend:
         Hashes of the embeddings it was tuned on.
     species_weights : dict of str to dict of str to float
         Weights that photos of a species have instead of `weights`, shrunk towards them.
+    operators : dict of str to dict
+        Operators of each source, as `ensemble.operators.Operators.as_dict` has them; none where it is not named.
     format : int
     """
 
@@ -59,6 +62,7 @@ class Blend:
     measured: dict[str, Any] = field(default_factory=dict)
     contents: dict[str, list[str]] = field(default_factory=dict)
     species_weights: dict[str, dict[str, float]] = field(default_factory=dict)
+    operators: dict[str, dict[str, Any]] = field(default_factory=dict)
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -89,7 +93,13 @@ class Blend:
         wrong = sorted(set(self.whitening.values()) - set(KINDS))
         if wrong:
             raise FinblendError(f"whitening must be one of {', '.join(KINDS)}, but got {wrong[0]!r}")
+        check_operators(self.operators, self.weights)
         Decision(self.rule, self.threshold)
+
+    @property
+    def applied(self) -> dict[str, Operators]:
+        """The operators of each source that has some."""
+        return {name: Operators.from_dict(own) for name, own in self.operators.items() if own}
 
     @property
     def decision(self) -> Decision:

@@ -134,7 +134,7 @@ def decide(
     output = Path(output)
     project, blend, sources = ready_to_name(folder, output, use)
     mix = Mix(**blend.mix)
-    desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening)
+    desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening, blend.applied)
     exam = desk.exam
     ranking = ranking_of(exam.questions, blend)
     # probabilities look at every place, and one more individual may be hidden: nothing may be open
@@ -146,7 +146,7 @@ def decide(
     sat = _Sat(answers, answers.labels[:, 0] == exam.truth, exam.weights, fold)
     bands = sat.bands(np.ones(len(fold), dtype=bool), precision)
     came = outcome(lists, exam.truth)
-    questions = questions_for_test(project, sources, blend.whitening, use, progress)
+    questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
     test = predict(questions, blend, progress).ranking.against_background(blend.background)
     posterior = fit_posterior(lists, exam.truth, exam.weights).of(test)
     given = _Answers.of(test, posterior)

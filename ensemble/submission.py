@@ -49,7 +49,7 @@ def submit(
     """
     output = Path(output)
     project, blend, sources = ready_to_name(folder, output, use)
-    questions = questions_for_test(project, sources, blend.whitening, use, progress)
+    questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
     prediction = predict(questions, blend, progress)
     labels = prediction.labels
     names = project.catalogue.individuals

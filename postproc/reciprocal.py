@@ -1,5 +1,6 @@
-"""k-reciprocal re-ranking (Zhong, Zheng, Cao and Li 2017, "Re-ranking person re-identification with k-reciprocal
-encoding"), sparse, one query at a time.
+"""k-reciprocal re-ranking, sparse, one query at a time.
+
+Zhong, Zheng, Cao and Li 2017, "Re-ranking person re-identification with k-reciprocal encoding".
 
 Two photos are likely of one individual if each is among the nearest of the other, and so are the photos around them.
 Every photo p is encoded by its k1-reciprocal neighbours R(p, k1), its own k1 nearest that have p among theirs; they are
@@ -69,7 +70,8 @@ class Lists:
     near : Neighbours
         (m, k1): the nearest others of each gallery photo; nobody where a row is not in the gallery.
     start, other, similarity : (m + 1,) int64, (pairs,) int32, (pairs,) float32 arrays
-        Similarities of pairs that may weigh in an encoding; a few k1 a photo.
+        Similarities of pairs that may weigh in an encoding; at most k1 (k1 / 2 + 1) a photo, whatever the
+        size of the gallery.
     """
 
     near: Neighbours

@@ -59,14 +59,14 @@ def _holds(
     """Whether x is among the k nearest others of p in the pool."""
     me = len(index)
     if p == me:
-        for j in range(k):
+        for j in range(k):  # noqa: SIM110 - compiled
             if near[j] == x:
                 return True
         return False
     before = entered[p] and entry[p] > similarity[p, k - 1]
     if x == me:
         return bool(before)
-    for j in range(k - 1 if before else k):
+    for j in range(k - 1 if before else k):  # noqa: SIM110 - compiled
         if index[p, j] == x:
             return True
     return False
@@ -284,7 +284,7 @@ def jaccard(
                             y = member[j]
                             if x == y:
                                 value = 1.0
-                            elif x == m or y == m:
+                            elif max(x, y) == m:
                                 value = _lookup(own_photo, own_value, own_start[q], own_start[q + 1], min(x, y))
                             else:
                                 value = _lookup(pair_other, pair_value, pair_start[x], pair_start[x + 1], y)
