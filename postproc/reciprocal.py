@@ -154,7 +154,8 @@ def reciprocal_similarities(
     half = Reciprocal(k1, 1, 1.0).half
     for first in range(0, len(query_rows), step):
         block = slice(first, first + step)
-        rows, index = query_rows[block], np.ascontiguousarray(near.index[block])
+        # a copy: the compiled loops are made once, not again for arrays that may not be written
+        rows, index = query_rows[block], np.array(near.index[block])
         entered = _entered(space, view, rows, gallery_rows, lists.near.similarity[:, -1])
         own_start, own, between_start, between = query_pairs(
             lists.near.index, lists.near.similarity, index, *entered, k1, half
