@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -233,13 +234,13 @@ def test_from_tune_to_submit_by_the_command_line(
         patch.setattr(Part, "spaces", spaces)
         for entry in (project / "cache").iterdir():
             if entry.name.startswith(("evidence-test", "pruned-test", "votes-test", "nearest-test")):
-                __import__("shutil").rmtree(entry)
+                shutil.rmtree(entry)
         submit(project, tmp_path / "out.csv")
     assert seen
     assert set(seen) == {chosen}
     decide(project, tmp_path / "decisions.csv")
     assert pl.read_csv(tmp_path / "out.csv").height == pl.read_csv(tmp_path / "decisions.csv").height == 12
-    with pytest.raises(FinblendError, match="plain: has operators"):
+    with pytest.raises(FinblendError, match="mirrored: has operators"):
         export(project, tmp_path / "vectors")
     # none is the default: the same project, tuned without
     plain = tune(project, trials=0, new_share=0.15, nested_trials=0)
