@@ -11,6 +11,7 @@ from typing import Any
 from cv.errors import FinblendError
 from cv.files import read_json, write_json
 from cv.mix import Mix
+from ensemble.operators import Operators, check_operators
 from postproc.decision import Decision
 from postproc.prune import MAX_PENALTY, MAX_TOP_PHOTOS
 from postproc.whitening import KINDS
@@ -48,6 +49,8 @@ class Blend:
     second_stage : bool
         Whether the candidates are judged again (`ensemble.second_stage`) instead of by rule and threshold. What judges
         them is fitted anew wherever it is needed: it is a function of the out-of-fold photos and this blend.
+    operators : dict of str to dict
+        Operators of each source, as `ensemble.operators.Operators.as_dict` has them; none where it is not named.
     format : int
     """
 
@@ -63,6 +66,7 @@ class Blend:
     contents: dict[str, list[str]] = field(default_factory=dict)
     species_weights: dict[str, dict[str, float]] = field(default_factory=dict)
     second_stage: bool = False
+    operators: dict[str, dict[str, Any]] = field(default_factory=dict)
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -95,7 +99,13 @@ class Blend:
         wrong = sorted(set(self.whitening.values()) - set(KINDS))
         if wrong:
             raise FinblendError(f"whitening must be one of {', '.join(KINDS)}, but got {wrong[0]!r}")
+        check_operators(self.operators, self.weights)
         Decision(self.rule, self.threshold)
+
+    @property
+    def applied(self) -> dict[str, Operators]:
+        """The operators of each source that has some."""
+        return {name: Operators.from_dict(own) for name, own in self.operators.items() if own}
 
     @property
     def decision(self) -> Decision:

@@ -148,10 +148,10 @@ def decide(
     output = Path(output)
     project, blend, sources = ready_to_name(folder, output, use)
     mix = Mix(**blend.mix)
-    desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening)
+    desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening, blend.applied)
     exam = desk.exam
     fold = project.catalogue.folds[np.append(exam.rows, exam.hidden)]
-    questions = questions_for_test(project, sources, blend.whitening, use, progress)
+    questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
     by = _by_second_stage if blend.second_stage else _by_rank
     named, test = by(exam, blend, fold, questions, progress)
     answers, given = _Answers.of(named), _Answers.of(test)

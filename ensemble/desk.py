@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from cv.mix import Mix
 from ensemble.exam import Exam, sit
+from ensemble.operator_choice import choose_operators
+from ensemble.operators import Operators
 from ensemble.parts import Progress
 from ensemble.project import Project
 from ensemble.questions import questions_for_test, questions_out_of_fold
@@ -24,12 +26,17 @@ HOW = (
 
 @dataclass(frozen=True)
 class Desk:
-    """What tuning and evaluating need: the sources, their whitening, the exam, the species among the test photos."""
+    """What tuning and evaluating need: the sources, their whitening, the exam, the species among the test photos.
+
+    `operators` are those that sources have, `wanted` the names of those that could be chosen.
+    """
 
     sources: Mapping[str, Source]
     whitening: Mapping[str, str]
     exam: Exam
     test_species: np.ndarray
+    operators: Mapping[str, Operators] = field(default_factory=dict)
+    wanted: tuple[str, ...] = ()
 
     def resit(self, mix: Mix, rows: np.ndarray | None = None) -> Exam:
         """The exam in a mix, of some of the questions only."""
@@ -43,11 +50,15 @@ def set_exam(
     names: list[str] | None = None,
     progress: Progress | None = None,
     whitening: Mapping[str, str] | None = None,
+    operators: Mapping[str, Operators] | None = None,
+    wanted: tuple[str, ...] = (),
 ) -> Desk:
-    """Compute the evidence and set the exam in the stated mix."""
+    """Compute the evidence and set the exam in the stated mix; operators are chosen among the wanted, if not given."""
     sources = require_sources(project, names)
     kinds = choose_whitening(project, sources, progress) if whitening is None else whitening
-    return desk_for(project, sources, kinds, mix, progress)
+    if operators is None:
+        operators = choose_operators(project, sources, kinds, wanted, progress)
+    return desk_for(project, sources, kinds, mix, progress, operators, wanted)
 
 
 def desk_for(
@@ -56,13 +67,16 @@ def desk_for(
     kinds: Mapping[str, str],
     mix: Mix,
     progress: Progress | None = None,
+    operators: Mapping[str, Operators] | None = None,
+    wanted: tuple[str, ...] = (),
 ) -> Desk:
-    """A desk for given sources and whitening."""
-    questions = questions_out_of_fold(project, sources, kinds, progress)
-    test = questions_for_test(project, sources, kinds, progress=progress)
+    """A desk for given sources, whitening and operators."""
+    operators = operators or {}
+    questions = questions_out_of_fold(project, sources, kinds, progress, operators)
+    test = questions_for_test(project, sources, kinds, progress=progress, operators=operators)
     species = np.bincount(test.species.likely, minlength=test.species.doubt.shape[1]) / len(test.images)
     exam = sit(questions, mix, species if mix.gallery_exponent is not None else None)
-    return Desk(sources, kinds, exam, species)
+    return Desk(sources, kinds, exam, species, operators, wanted)
 
 
 def mix_warnings(desk: Desk, mix: Mix) -> list[str]:

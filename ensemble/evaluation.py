@@ -17,6 +17,7 @@ from ensemble.bootstrap import Bootstrap
 from ensemble.desk import HOW, Desk, mix_warnings, set_exam
 from ensemble.exam import Exam, decided, settle_open
 from ensemble.nested import TRIALS, nested_report, nested_score
+from ensemble.operators import NAMES
 from ensemble.parts import Progress
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
@@ -132,7 +133,8 @@ def evaluate(
         stated.new_share if new_share is None else new_share,
         stated.gallery_exponent if isinstance(gallery_exponent, str) else gallery_exponent,
     )
-    desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening)
+    wanted = tuple(name for name in NAMES if name in blend.measured.get("operators_tried", ()))
+    desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening, blend.applied, wanted)
     among = desk.exam.run(blend, blend.decision)
     ranking = ranking_of(desk.exam.questions, blend)
     still = desk.exam.trials.least < desk.exam.trials.most

@@ -1,13 +1,14 @@
 """The honest score: everything tunable is tuned on the other folds and scored on the fold that was held out.
 
-Whitening, weights, photos per individual, species penalty, background, rule, threshold, weights per species and the
-second stage are all chosen anew for each fold, without its photos as queries (as gallery photos they stay: without them
-the gallery would be another one). The best single model and equal weights are treated the same, so that the comparison
-is fair.
+Whitening, operators, weights, photos per individual, species penalty, background, rule, threshold, weights per species
+and the second stage are all chosen anew for each fold, without its photos as queries (as gallery photos they stay:
+without them the gallery would be another one). The best single model and equal weights are treated the same, so that
+the comparison is fair.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,8 @@ from ensemble.bootstrap import Bootstrap, interval_of, prediction_interval
 from ensemble.desk import Desk, desk_for
 from ensemble.exam import Exam, decided, settle_open
 from ensemble.greedy import forward_selection
+from ensemble.operator_choice import choose_operators
+from ensemble.operators import Operators
 from ensemble.parts import Progress
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
@@ -88,7 +91,7 @@ def nested_score(
         If the other folds of a fold lack the strangers, or the known photos, of the mix.
     """
     folds = project.catalogue.folds
-    desks: dict[tuple[tuple[str, str], ...], Desk] = {_key(desk.whitening): desk}
+    desks: dict[str, Desk] = {_key(desk.whitening, desk.operators): desk}
     exam = desk.exam
     found = {who: np.zeros(len(exam.weights)) for who in ("blend", "plain", "single", "equal")}
     rows: list[dict[str, Any]] = []
@@ -96,9 +99,11 @@ def nested_score(
     sat_fold = folds[exam.rows[exam.trials.query]]
     for fold in project.catalogue.fold_ids:
         kinds = choose_whitening(project, desk.sources, progress, without=fold)
-        if _key(kinds) not in desks:
-            desks[_key(kinds)] = desk_for(project, desk.sources, kinds, mix, progress)
-        own = desks[_key(kinds)]
+        operators = choose_operators(project, desk.sources, kinds, desk.wanted, progress, without=fold)
+        key = _key(kinds, operators)
+        if key not in desks:
+            desks[key] = desk_for(project, desk.sources, kinds, mix, progress, operators, desk.wanted)
+        own = desks[key]
         try:
             others = replace(own, exam=own.resit(mix, np.flatnonzero(folds != fold)))
         except FinblendError as error:
@@ -134,6 +139,7 @@ def nested_score(
                 "kappa": kappa,
                 "second_stage": staged,
                 "whitening": dict(kinds),
+                "operators": {name: how.as_dict() for name, how in operators.items()},
             }
         )
     return NestedScore(exam, found["blend"], found["plain"], found["single"], found["equal"], rows, width)
@@ -193,8 +199,8 @@ def _held_out(exam: Exam, blend: Blend, here: np.ndarray) -> tuple[np.ndarray, f
     return exam.trials.precision.copy(), width()
 
 
-def _key(whitening: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(whitening.items()))
+def _key(whitening: Mapping[str, str], operators: Mapping[str, Operators]) -> str:
+    return json.dumps([dict(whitening), {name: how.as_dict() for name, how in operators.items()}], sort_keys=True)
 
 
 def nested_report(project: Project, score: NestedScore, in_sample: float) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ import numpy as np
 from cv.catalogue import Catalogue
 from ensemble.cache import cached, entries
 from ensemble.parts import Part, Progress, step
+from ensemble.reciprocals import reranked
 from ensemble.searches import joint, nearest, nearest_of_species
 from postproc import Evidence, Neighbours, Space, build_evidence, vote_species
 from postproc.channels import channel_table
 from postproc.prune import prune
+from postproc.rerank import rerank_evidence
 from postproc.species import species_doubt
 
 
@@ -59,9 +62,14 @@ def _evidence(
     def pruned() -> dict[str, np.ndarray]:
         arrays = cached(project.cache, f"evidence-{part.name}", list(made_from.items()), whole, _described(part))
         evidence = Evidence(tuple(part.sources), **arrays)
+        evidence = rerank_evidence(evidence, part.views, reranked(part, spaces, progress), part.rows)
         return prune(evidence, species_doubt(shares), catalogue.species_of_individual).arrays()
 
-    arrays = cached(project.cache, f"pruned-{part.name}", [list(made_from.items()), decided[1]], pruned)
+    mixed = {name: how.reciprocal for name, how in part.operators.items() if name in part.sources and how.reciprocal}
+    key: list[Any] = [list(made_from.items()), decided[1]]
+    if mixed:
+        key.append({name: asdict(how) for name, how in mixed.items()})
+    arrays = cached(project.cache, f"pruned-{part.name}", key, pruned)
     return Evidence(tuple(part.sources), **arrays), shares
 
 

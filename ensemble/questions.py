@@ -10,9 +10,11 @@ import polars as pl
 
 from cv.catalogue import NO_SPECIES
 from cv.folds import gallery_photos
+from ensemble.operators import Operators
 from ensemble.part_evidence import part_evidence
 from ensemble.parts import Part, Progress
 from ensemble.project import Project
+from ensemble.reciprocals import reranked
 from ensemble.sources import Source, fold_rows
 from ensemble.species_scores import with_registered
 from postproc import NEW, Evidence, Ranking, given_species, join_evidence, species_doubt
@@ -91,7 +93,7 @@ class Questions:
             with part.spaces([sources[n] for n in used]) as spaces:
                 species = Species(self.species.doubt[own], self.species.of_individual, self.species.likely[own])
                 found.append(
-                    part.whole(spaces).rank(
+                    part.whole(spaces, reranked(part, lambda: spaces, None, list(spaces))).rank(
                         own,
                         weights[inside][:, used],
                         top_photos=top_photos,
@@ -106,7 +108,11 @@ class Questions:
 
 
 def questions_out_of_fold(
-    project: Project, sources: Mapping[str, Source], whitening: Mapping[str, str], progress: Progress | None = None
+    project: Project,
+    sources: Mapping[str, Source],
+    whitening: Mapping[str, str],
+    progress: Progress | None = None,
+    operators: Mapping[str, Operators] | None = None,
 ) -> Questions:
     """Every train photo as a query against the other folds, in a space whose network never saw its label.
 
@@ -118,6 +124,8 @@ def questions_out_of_fold(
         Fitted for each fold on the other folds.
     progress : callable, optional
         Called with (what, done since the last call, total).
+    operators : mapping of name to Operators, optional
+        None by default.
     """
     catalogue = project.catalogue
     given = np.full(len(catalogue.labels), -1, dtype=np.int32)
@@ -141,6 +149,7 @@ def questions_out_of_fold(
                 lambda votes, stores=stores, own=own: given_species(  # type: ignore[misc]
                     given[own], with_registered(votes, stores, "train", own, catalogue)
                 ),
+                operators or {},
             )
         )
     have = gallery_photos(catalogue.labels, catalogue.folds)
@@ -161,6 +170,7 @@ def questions_for_test(
     whitening: Mapping[str, str],
     use: str = "folds",
     progress: Progress | None = None,
+    operators: Mapping[str, Operators] | None = None,
 ) -> Questions:
     """Every test photo as a query against all train photos; parameters as `questions_out_of_fold`."""
     catalogue = project.catalogue
@@ -178,6 +188,7 @@ def questions_for_test(
         rows,
         None,
         lambda votes: given_species(given, with_registered(votes, stores, "test", rows, catalogue)),
+        operators or {},
     )
     images = catalogue.test["image"].to_list()
     return _questions(project, [part], images, truth=None, have=None, can_hide=False, progress=progress)

@@ -17,13 +17,13 @@ from postproc.evidence import Joint
 
 
 def nearest(
-    part: Part, spaces: Callable[[], dict[str, Space]], progress: Progress | None
+    part: Part, spaces: Callable[[], dict[str, Space]], progress: Progress | None, names: list[str] | None = None
 ) -> dict[str, list[Neighbours]]:
-    """The nearest photos in every source and view."""
+    """The nearest photos in every source (or some) and view."""
     folds = part.project.catalogue.folds
     own_group = None if part.fold is None else folds
     found = {}
-    for name in part.sources:
+    for name in part.sources if names is None else names:
 
         def search(name: str = name) -> dict[str, np.ndarray]:
             advance = step(progress, f"search {part.name}", len(part.sources))

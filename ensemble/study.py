@@ -85,7 +85,8 @@ def draw(trial: optuna.trial.BaseTrial, desk: Desk) -> Blend:
     # the third power gives small penalties room without a special case for none
     root = trial.suggest_float("species_penalty_root", 0.0, 1.0)
     background = trial.suggest_float("background", 0.0, MAX_BACKGROUND)
-    return Blend(_normalised(factors), dict(desk.whitening), top_photos, root**3, background)
+    operators = {name: how.as_dict() for name, how in desk.operators.items()}
+    return Blend(_normalised(factors), dict(desk.whitening), top_photos, root**3, background, operators=operators)
 
 
 def _normalised(factors: Mapping[str, float]) -> dict[str, float]:
@@ -182,6 +183,8 @@ def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) 
         NEAREST_TOGETHER,
         hashlib.sha256(desk.exam.weights.round(12).tobytes() + desk.exam.questions.species.doubt.tobytes()).hexdigest(),
     ]
+    if desk.operators:
+        made_from.append({name: how.as_dict() for name, how in sorted(desk.operators.items())})
     name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
     path = str(project.study_path)
     with warnings.catch_warnings():

@@ -52,11 +52,11 @@ def submit(
     """
     output = Path(output)
     project, blend, sources = ready_to_name(folder, output, use)
-    questions = questions_for_test(project, sources, blend.whitening, use, progress)
+    questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
     stage = None
     if blend.second_stage:
-        mix = Mix(**blend.mix)
-        stage = SecondStage(set_exam(project, mix, list(blend.weights), progress, blend.whitening).exam, blend)
+        mix, names = Mix(**blend.mix), list(blend.weights)
+        stage = SecondStage(set_exam(project, mix, names, progress, blend.whitening, blend.applied).exam, blend)
     prediction = predict(questions, blend, progress, stage)
     labels = prediction.labels
     names = project.catalogue.individuals

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from ensemble.desk import HOW, mix_warnings, set_exam
 from ensemble.exam import Exam, certified, decided
 from ensemble.greedy import forward_selection
 from ensemble.nested import TRIALS, nested_report, nested_score
+from ensemble.operators import wanted_operators
 from ensemble.parts import Progress
 from ensemble.project import Project
 from ensemble.second_stage import SecondStage, Verdict, judge
@@ -55,6 +57,7 @@ def tune(
     timeout: float | None = None,
     models: list[str] | None = None,
     nested_trials: int | None = None,
+    operators: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Tune the blend and write it into the project.
@@ -84,25 +87,27 @@ def tune(
     nested_trials : int, optional
         Trials per fold for the honest score (`ensemble.nested`); as many as `trials` but at most 100 by default, 0 for
         none.
+    operators : sequence of str
+        Which of "database-augmentation", "query-expansion", "reciprocal" may be chosen for a source, where it is
+        clearly better for it (`ensemble.operator_choice`); none by default.
     progress : callable, optional
 
     Returns
     -------
     dict
         `map5` (in-sample), `nested` (None, or as `ensemble.nested.nested_report`), `threshold, rule, weights,
-        species_weights, kappa, whitening, top_photos, species_penalty, background, trials, new_trials, seconds,
-        equal_weights, greedy, single_models, contributions` (a dict of `left_out, shapley, error` each), `certified`
-        (share of photos the candidates decide, the `least` and `most` they leave MAP@5 between, `recomputed` photos),
-        `second_stage` (None where there can be none, or `used, map5` (cross-fitted), `gain` over the plain blend,
-        `sure`, the share of drawn catalogues with a gain),
-        `enough` (the trial after which more gained less than `gain`), `mix, new_first, measured, interrupted,
-        warnings`.
+        species_weights, kappa, whitening, operators, top_photos, species_penalty, background, trials, new_trials,
+        seconds, equal_weights, greedy, single_models, contributions` (a dict of `left_out, shapley, error` each),
+        `certified` (share of photos the candidates decide, the `least` and `most` they leave MAP@5 between,
+        `recomputed` photos), `second_stage` (None where there can be none, or `used, map5` (cross-fitted), `gain` over
+        the plain blend, `sure`, the share of drawn catalogues with a gain), `enough` (the trial after which more
+        gained less than `gain`), `mix, new_first, measured, interrupted, warnings`.
     """
     started = time.monotonic()
     _check_options(trials, sampler, seed, timeout, models, nested_trials)
     project = Project.open(folder)
     mix = Mix(new_share, gallery_exponent)
-    desk = set_exam(project, mix, models, progress)
+    desk = set_exam(project, mix, models, progress, wanted=wanted_operators(operators))
     study = open_study(project, desk, mix, sampler, seed)
     before = len(complete(study))
     previous = Blend.load(project.blend_path) if project.blend_path.is_file() else None
@@ -157,6 +162,7 @@ def tune(
             "how": HOW,
             "trials": len(done),
             "nested": nested and {key: nested[key] for key in kept},
+            "operators_tried": list(desk.wanted),
         },
         contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},
     )
@@ -170,6 +176,7 @@ def tune(
         "species_weights": blend.species_weights,
         "kappa": kappa,
         "whitening": blend.whitening,
+        "operators": blend.operators,
         "top_photos": blend.top_photos,
         "species_penalty": blend.species_penalty,
         "background": blend.background,

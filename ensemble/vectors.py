@@ -43,6 +43,9 @@ def export(folder: str | Path, output: str | Path) -> dict[str, Any]:
     """
     project = Project.open(folder)
     blend = tuned_blend(project)
+    if blend.applied:
+        name = next(iter(blend.applied))
+        raise FinblendError(f"{name}: has operators, which depend on the gallery searched; vectors cannot hold them")
     output = Path(output)
     if output.exists():
         raise FinblendError(f"{output}: already exists; choose another folder")

@@ -7,7 +7,7 @@ then scored from exact similarities, so nothing about the answer is open any mor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numba
 import numpy as np
@@ -17,6 +17,7 @@ from postproc.evidence import Gallery, by_individual, group_candidates
 from postproc.knn import MEMORY_MB, Space, pair_similarities, similarities
 from postproc.rank import Species, rank
 from postproc.ranking import DEPTH, Ranking
+from postproc.rerank import Reranked, mixed
 
 # float32 sums of a few weighted similarities, and their mean over photos and views
 _ROUNDING = 2e-6
@@ -33,12 +34,15 @@ class WholeGallery:
     gallery : Gallery
     query_group : int or None
         The queries' common group: its photos are not in their gallery.
+    reranked : mapping of source to one `Reranked` a query view
+        Sources whose similarities are mixed with k-reciprocal ones.
     """
 
     spaces: Mapping[str, Space]
     views: Mapping[str, Sequence[str]]
     gallery: Gallery
     query_group: int | None = None
+    reranked: Mapping[str, Sequence[Reranked]] = field(default_factory=dict)
 
     def rank(
         self,
@@ -108,6 +112,8 @@ class WholeGallery:
         rounding = _ROUNDING + penalty * 2.0**-24
         slack = rounding
         sources = list(self.spaces)
+        place = np.zeros(len(labels), dtype=np.int64)
+        place[rows] = np.arange(len(rows))
         for c, (source, view) in enumerate(columns):
             s = sources.index(source)
             factor = weights[:, s, None].astype(np.float32)
@@ -116,6 +122,8 @@ class WholeGallery:
             own = range(self.spaces[source].n_views) if view is None else [view]
             for v in own:
                 screened, error = similarities(self.spaces[source], v, query_rows, rows)
+                if source in self.reranked:
+                    self.reranked[source][v].mix_table(screened, query_rows, place)
                 slack = max(slack, error + rounding)
                 screened *= factor / len(own)
                 for channel in np.flatnonzero(channels[s] == c):
@@ -140,6 +148,10 @@ class WholeGallery:
             own = range(self.spaces[source].n_views) if view is None else [view]
             values = [pair_similarities(self.spaces[source], v, query_rows, query, photo) for v in own]
             similarity[:, c] = np.mean(values, axis=0) if view is None else values[0]
+            if source in self.reranked:
+                start = np.searchsorted(query, np.arange(len(query_rows) + 1))
+                tables = [self.reranked[source][v] for v in own]
+                similarity[:, c] = mixed(similarity[:, c], tables, query_rows, start, photo)
         allowed = np.zeros(len(labels), dtype=bool)
         allowed[rows] = True
         nothing_beyond = np.full((len(query_rows), len(columns)), -np.inf, dtype=np.float32)

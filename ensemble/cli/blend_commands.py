@@ -29,6 +29,13 @@ def tune(
             metavar="N", help="Trials per fold for the nested score; default: --trials, at most 100; 0: none."
         ),
     ] = None,
+    operators: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="May be chosen per model: database-augmentation,query-expansion,reciprocal (commas); default: none.",
+        ),
+    ] = "",
     json: AsJson = False,
 ) -> None:
     """Tune the blend on out-of-fold MAP@5: weights, photos per individual, species penalty, background, threshold.
@@ -50,6 +57,7 @@ def tune(
             timeout=timeout,
             models=model or None,
             nested_trials=nested_trials,
+            operators=operators.split(","),
             progress=progress,
         )
     warn(report["warnings"])
@@ -74,6 +82,9 @@ def tune(
     errors = [part["error"] for part in parts.values() if part["error"] is not None]
     if errors:
         print(f"Shapley values are sampled; standard error up to {max(errors):.4f}")
+    for name, own in report["operators"].items():
+        told = "; ".join(f"{what} {', '.join(f'{k} {v:g}' for k, v in how.items())}" for what, how in own.items())
+        print(f"operators of {name}: {told}")
     if report["species_weights"]:
         print(f"weights of their own (shrunk, kappa {report['kappa']:.0f}): {', '.join(report['species_weights'])}")
     if report["nested"]:
