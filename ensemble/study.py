@@ -212,7 +212,6 @@ def sampler_of(name: str, seed: int) -> optuna.samplers.BaseSampler:
             return optuna.samplers.TPESampler(seed=seed, multivariate=True)
         if name == "gp":
             try:
-                import scipy  # noqa: F401
                 import torch  # noqa: F401
             except ImportError as error:
                 raise FinblendError(

@@ -20,7 +20,7 @@ from ensemble.greedy import forward_selection
 
 MODELS = ["m0", "m1", "m2"]
 SAMPLERS = ["tpe", "cmaes", "gp", "random"]
-NEEDED = {"cmaes": ["cmaes"], "gp": ["scipy", "torch"]}
+NEEDED = {"cmaes": ["cmaes"], "gp": ["torch"]}
 STARTS = 7  # equal weights in three ways, each model alone, greedy forward selection
 
 
