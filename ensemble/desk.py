@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cv.errors import shown
 from cv.mix import Mix
 from ensemble.exam import Exam, sit
 from ensemble.parts import Progress
@@ -74,6 +75,11 @@ def mix_warnings(desk: Desk, mix: Mix) -> list[str]:
         found.append(
             f"no --new-share was given: the raw out-of-fold share of strangers, {float((have == 0).mean()):.3f}, "
             "is assumed for test too"
+        )
+    if exam.joined:
+        found.append(
+            f"too few out-of-fold photos (strangers, or known ones) for a share of strangers of their own: "
+            f"{shown(exam.joined)}; these species meet the share that they are expected to have together"
         )
     if mix.gallery_exponent is not None:
         species = exam.questions.species.likely[exam.rows[exam.trials.query]]

@@ -91,6 +91,12 @@ class Project:
         """The photos."""
         return Catalogue.load(self.folder / "catalogue.parquet")
 
+    @property
+    def repairs(self) -> dict[str, str]:
+        """Species names that `init` repaired, and what they became."""
+        report = self.settings.get("report") or {}
+        return {repair["raw"]: repair["repaired"] for repair in report.get("repairs", [])}
+
     @cached_property
     def photos_hash(self) -> str:
         """Hash of what out-of-fold rests on beside the embeddings: photos, individuals, species, folds."""

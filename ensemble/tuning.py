@@ -11,13 +11,14 @@ from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.contributions import contributions
-from ensemble.desk import HOW, mix_warnings, set_exam
+from ensemble.desk import HOW, mix_warnings
 from ensemble.exam import certified, decided
 from ensemble.greedy import forward_selection
 from ensemble.nested import TRIALS, nested_report, nested_score
 from ensemble.parts import Progress
 from ensemble.project import Project
 from ensemble.species_weights import with_species_weights
+from ensemble.strangers import ShareLike, set_exam_at
 from ensemble.study import (
     MAX_SEED,
     SAMPLERS,
@@ -44,7 +45,7 @@ def tune(
     folder: str | Path,
     *,
     trials: int = 100,
-    new_share: float | None = None,
+    new_share: ShareLike = None,
     gallery_exponent: float | None = Mix.gallery_exponent,
     sampler: str = "tpe",
     seed: int = 0,
@@ -67,8 +68,9 @@ def tune(
     folder : str or Path
     trials : int
         How many more trials; 0 takes the best so far.
-    new_share : float, optional
-        Share of strangers expected in test, in [0, 1); the raw out-of-fold share by default, which is rarely test's.
+    new_share : float, mapping of str to float, path or "estimate", optional
+        Share of strangers expected in test, in [0, 1); per species as a mapping or a table (`cv.new_share`); estimated
+        from the test photos' own scores (`ensemble.strangers`). By default the raw out-of-fold share, rarely test's.
     gallery_exponent : float or None
         See `cv.Mix`.
     sampler : {"tpe", "cmaes", "gp", "random"}
@@ -89,14 +91,14 @@ def tune(
         species_weights, kappa, whitening, top_photos, species_penalty, background, trials, new_trials, seconds,
         equal_weights, greedy, single_models, contributions` (a dict of `left_out, shapley, error` each), `certified`
         (share of photos the candidates decide, the `least` and `most` they leave MAP@5 between, `recomputed` photos),
-        `enough` (the trial after which more gained less than `gain`), `mix, new_first, measured, interrupted,
+        `enough` (the trial after which more gained less than `gain`), `mix, estimate` (of the share of
+        strangers, None where it is stated, or as `ensemble.strangers.Estimate`), `new_first, measured, interrupted,
         warnings`.
     """
     started = time.monotonic()
     _check_options(trials, sampler, seed, timeout, models, nested_trials)
     project = Project.open(folder)
-    mix = Mix(new_share, gallery_exponent)
-    desk = set_exam(project, mix, models, progress)
+    desk, mix, estimate = set_exam_at(project, new_share, gallery_exponent, models, progress)
     study = open_study(project, desk, mix, sampler, seed)
     before = len(complete(study))
     previous = Blend.load(project.blend_path) if project.blend_path.is_file() else None
@@ -130,7 +132,7 @@ def tune(
     blend, ranking, outcome, recomputed = certified(desk.exam, blend, progress)
     wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
     nested = None
-    warnings = mix_warnings(desk, mix)
+    warnings = mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
     if wanted and not interrupted:
         try:
             score = nested_score(project, desk, mix, trials=wanted, seed=seed, progress=progress)
@@ -151,6 +153,7 @@ def tune(
             "how": HOW,
             "trials": len(done),
             "nested": nested and {key: nested[key] for key in kept},
+            "estimate": estimate and estimate.as_dict(),
         },
         contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},
     )
@@ -182,6 +185,7 @@ def tune(
         },
         "enough": enough(done),
         "mix": mix.as_dict(),
+        "estimate": estimate and estimate.as_dict(),
         "new_first": new_first,
         "measured": HOW,
         "interrupted": interrupted,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, GalleryMix, NewShare, ProjectFolder, gallery_exponent
+from ensemble.cli.options import AsJson, GalleryMix, NewShare, ProjectFolder, gallery_exponent, print_estimate
 from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
 
 
@@ -188,6 +188,7 @@ def models(
     ]
     header = ["model", "MAP@5", "known only", "whitening", "views", "stores"]
     print_table(f"Models in {folder}", header, rows, report["measured"])
+    print_estimate(report["estimate"])
 
 
 def _stores(stores: list[str]) -> str:
