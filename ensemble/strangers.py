@@ -18,14 +18,16 @@ from ensemble.parts import Progress
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
 from ensemble.questions import questions_for_test
-from postproc import NEW
-from postproc.posterior import SOMEBODY_NEW, fit_posterior, sampling_error, share_of_strangers
+from postproc import NEW, Ranking
+from postproc.posterior import SOMEBODY_NEW, fit_posterior, share_of_strangers
 
 ESTIMATE = "estimate"
 # where the estimate begins, and from which change on another round is not worth it
 START = 0.2
 MOVED = 0.005
 ROUNDS = 5
+# drawn catalogues for its standard error
+DRAWS = 50
 # an estimate of none, or of nothing but strangers, could not be moved any more
 LEAST, MOST = 0.001, 0.95
 
@@ -41,7 +43,8 @@ class Estimate:
     ----------
     share : float
     error : float
-        Its standard error as if the out-of-fold photos were just like test's: sampling only.
+        Its standard error, by drawing out-of-fold individuals and test photos anew. That out-of-fold photos are not
+        quite like test's is not in it.
     rounds : list of float
         The share after each round.
     settled : bool
@@ -155,13 +158,46 @@ def estimate_share(
     test = ranking_of(questions, blend).against_background(blend.background)
     ranking = ranking_of(desk.exam.questions, blend)
     share, rounds = START, list[float]()
-    while len(rounds) < ROUNDS:
-        exam = desk.resit(Mix(share, gallery_exponent))
+    while True:
+        before, exam = share, desk.resit(Mix(share, gallery_exponent))
         lists = exam.ranking(ranking, blend.background)
-        probability = fit_posterior(lists, exam.truth, exam.weights).of(test)[:, SOMEBODY_NEW]
-        found = share_of_strangers(probability, float(exam.weights[exam.truth == NEW].sum()))
-        rounds.append(round(float(np.clip(found, LEAST, MOST)), 4))
-        before, prior, share = share, share, rounds[-1]
-        if abs(share - before) < MOVED:
-            return Estimate(share, sampling_error(probability, prior, share), rounds, True)
-    return Estimate(share, sampling_error(probability, prior, share), rounds, False)
+        share = _found(lists, exam.truth, exam.weights, test)
+        rounds.append(share)
+        settled = abs(share - before) < MOVED
+        if settled or len(rounds) == ROUNDS:
+            break
+    owner = project.catalogue.labels[np.append(exam.rows, exam.hidden)]
+    return Estimate(share, _error(lists, exam.truth, exam.weights, owner, test, progress), rounds, settled)
+
+
+def _found(lists: Ranking, truth: np.ndarray, weights: np.ndarray, test: Ranking) -> float:
+    """The share that makes the test photos likeliest, by a posterior fitted to the exam."""
+    probability = fit_posterior(lists, truth, weights).of(test)[:, SOMEBODY_NEW]
+    found = share_of_strangers(probability, float(weights[truth == NEW].sum() / weights.sum()))
+    return round(float(np.clip(found, LEAST, MOST)), 4)
+
+
+def _error(
+    lists: Ranking,
+    truth: np.ndarray,
+    weights: np.ndarray,
+    owner: np.ndarray,
+    test: Ranking,
+    progress: Progress | None,
+) -> float:
+    """Spread of the share over drawn catalogues (whole individuals, for their photos are alike) and drawn tests."""
+    rng = np.random.default_rng(0)
+    new, found = truth == NEW, list[float]()
+    for _ in range(DRAWS):
+        times = np.bincount(rng.integers(0, owner.max() + 1, owner.max() + 1), minlength=owner.max() + 1)
+        drawn = weights * times[owner]
+        for kind in (new, ~new):
+            # the share that the posterior is fitted at stays
+            if drawn[kind].sum() > 0:
+                drawn[kind] *= weights[kind].sum() / drawn[kind].sum()
+        if drawn[new].sum() > 0 and drawn[~new].sum() > 0:
+            n = len(test.score)
+            found.append(_found(lists, truth, drawn, test.take(rng.integers(0, n, n))))
+        if progress is not None:
+            progress("share of strangers", 1, DRAWS)
+    return float(np.std(found)) if found else float("inf")

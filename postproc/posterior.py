@@ -217,30 +217,6 @@ def share_of_strangers(probability: np.ndarray, prior: float) -> float:
     return moved
 
 
-def sampling_error(probability: np.ndarray, prior: float, share: float) -> float:
-    """Standard error of an estimated share of strangers, from the curvature of its likelihood.
-
-    Parameters
-    ----------
-    probability, prior
-        As of `share_of_strangers`.
-    share : float
-        What it found, in (0, 1).
-
-    Examples
-    --------
-    Of certain answers it is that of any share, sqrt(share (1 - share) / n); of answers that tell nothing it is endless.
-
-    >>> round(sampling_error(np.array([1.0, 0.0, 0.0, 0.0]), 0.5, 0.25), 6), round((0.25 * 0.75 / 4) ** 0.5, 6)
-    (0.216506, 0.216506)
-    >>> sampling_error(np.full(4, 0.5), 0.5, 0.25)
-    inf
-    """
-    new, known = probability / prior, (1 - probability) / (1 - prior)
-    curvature = float((((new - known) / (share * new + (1 - share) * known)) ** 2).sum())
-    return float(1 / curvature**0.5) if curvature > 0 else float("inf")
-
-
 def calibration_error(probability: np.ndarray, right: np.ndarray, weights: np.ndarray) -> float:
     """Expected calibration error over 15 bins of equal weight.
 

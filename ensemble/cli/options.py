@@ -33,7 +33,7 @@ def print_estimate(estimate: dict[str, Any] | None) -> None:
         rounds = ", ".join(f"{share:.3f}" for share in estimate["rounds"])
         print(
             f"share of strangers estimated from the test photos' own scores: {estimate['share']:.3f} "
-            f"(standard error {estimate['error']:.3f}, sampling only; round by round {rounds})"
+            f"(standard error {estimate['error']:.3f}; round by round {rounds})"
         )
 
 
