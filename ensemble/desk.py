@@ -66,9 +66,15 @@ def desk_for(
     return Desk(sources, kinds, exam, species)
 
 
-def mix_warnings(desk: Desk, mix: Mix) -> list[str]:
-    """What to tell of the mix: a share that nobody stated, species that out-of-fold photos cannot make up."""
+def mix_warnings(project: Project, desk: Desk, mix: Mix) -> list[str]:
+    """What to tell of the exam: encounters in several folds, a share nobody stated, species photos cannot make up."""
     found: list[str] = []
+    straddling = (project.settings.get("report") or {}).get("straddling_encounters", 0)
+    if straddling:
+        found.append(
+            f"{straddling} encounters have photos in several folds: out-of-fold photos meet their own sighting, "
+            "and scores are too good"
+        )
     exam, there = desk.exam, desk.test_species > 0
     have = exam.questions.gallery_photos
     if mix.new_share is None and have is not None:
