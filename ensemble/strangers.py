@@ -43,8 +43,8 @@ class Estimate:
     ----------
     share : float
     error : float
-        Its standard error, by drawing out-of-fold individuals and test photos anew. That out-of-fold photos are not
-        quite like test's is not in it.
+        Its standard error, by drawing out-of-fold individuals and test photos anew; 1 where no draw has both strangers
+        and known photos. That out-of-fold photos are not quite like test's is not in it.
     rounds : list of float
         The share after each round.
     settled : bool
@@ -200,4 +200,4 @@ def _error(
             found.append(_found(lists, truth, drawn, test.take(rng.integers(0, n, n))))
         if progress is not None:
             progress("share of strangers", 1, DRAWS)
-    return float(np.std(found)) if found else float("inf")
+    return float(np.std(found)) if found else 1.0
