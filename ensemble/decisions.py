@@ -172,7 +172,7 @@ def decide(
         },
         "mix": mix.as_dict(),
         "measured": HOW,
-        "warnings": mix_warnings(project, desk, mix),
+        "warnings": mix_warnings(desk, mix),
     }
 
 

@@ -66,10 +66,11 @@ def desk_for(
     return Desk(sources, kinds, exam, species)
 
 
-def mix_warnings(project: Project, desk: Desk, mix: Mix) -> list[str]:
+def mix_warnings(desk: Desk, mix: Mix) -> list[str]:
     """What to tell of the exam: encounters in several folds, a share nobody stated, species photos cannot make up."""
     found: list[str] = []
-    straddling = (project.settings.get("report") or {}).get("straddling_encounters", 0)
+    settings = desk.exam.questions.parts[0].project.settings
+    straddling = (settings.get("report") or {}).get("straddling_encounters", 0)
     if straddling:
         found.append(
             f"{straddling} encounters have photos in several folds: out-of-fold photos meet their own sighting, "

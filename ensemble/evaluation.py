@@ -60,7 +60,7 @@ def models(
     mix, estimate = Mix(None if isinstance(share, str) else share, gallery_exponent), None
     if usable:
         desk, mix, estimate = set_exam_at(project, share, gallery_exponent, list(usable), progress)
-        warnings += mix_warnings(project, desk, mix) + (estimate.warnings() if estimate else [])
+        warnings += mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
         for name in usable:
             blend, outcome = decided(desk.exam, Blend({name: 1.0}, dict(desk.whitening), background=1.0))
             found = _summary(desk.exam, desk.exam.precisions(ranking_of(desk.exam.questions, blend), blend))
@@ -155,7 +155,7 @@ def evaluate(
         "shares": _over_shares(desk, mix, ranking, blend),
         "mix": mix.as_dict(),
         "estimate": estimate and estimate.as_dict(),
-        "warnings": mix_warnings(project, desk, mix) + (estimate.warnings() if estimate else []),
+        "warnings": mix_warnings(desk, mix) + (estimate.warnings() if estimate else []),
         "photos": len(plain),
         "strangers": int(np.count_nonzero(desk.exam.truth[: len(plain)] == NEW)),
         "played_strangers": len(desk.exam.hidden),

@@ -132,7 +132,7 @@ def tune(
     blend, ranking, outcome, recomputed = certified(desk.exam, blend, progress)
     wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
     nested = None
-    warnings = mix_warnings(project, desk, mix) + (estimate.warnings() if estimate else [])
+    warnings = mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
     if wanted and not interrupted:
         try:
             score = nested_score(project, desk, mix, trials=wanted, seed=seed, progress=progress)

@@ -125,9 +125,9 @@ def test_a_species_too_thin_for_its_share_is_told(project: Path) -> None:
     desk, mix, _ = set_exam_at(Project.open(project), {"beluga": 0.9, "fin_whale": 0.0}, 0.9)
     exam = desk.resit(mix, np.flatnonzero(desk.exam.questions.species.likely == 1)[:300])
     assert exam.joined == ["beluga", "fin_whale"]
-    (told,) = [w for w in mix_warnings(Project.open(project), replace(desk, exam=exam), mix) if "too few" in w]
+    (told,) = [w for w in mix_warnings(replace(desk, exam=exam), mix) if "too few" in w]
     assert "beluga, fin_whale; these species meet the share" in told
-    assert not [w for w in mix_warnings(Project.open(project), desk, mix) if "too few" in w]
+    assert not [w for w in mix_warnings(desk, mix) if "too few" in w]
 
 
 @pytest.mark.parametrize("share", [0.05, 0.4])
