@@ -13,7 +13,8 @@ import sys
 import numpy as np
 import polars as pl
 
-from cv.mix import EDGES, EXPONENT
+from cv.margins import EDGES
+from cv.mix import EXPONENT
 
 
 def main(train_csv: str, answers_csv: str) -> None:

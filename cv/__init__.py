@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cv.errors import FinblendError
     from cv.folds import gallery_photos, make_folds
     from cv.metrics import average_precision, map5
-    from cv.mix import Catalogued, Mix, Photos, mix_weights
+    from cv.mix import Catalogued, Mix, Photos, joined_species, mix_weights
     from cv.species import HAPPYWHALE_REPAIRS, repair_species
 
 __getattr__ = lazy_names(
@@ -26,6 +26,7 @@ __getattr__ = lazy_names(
         "Photos": "cv.mix",
         "average_precision": "cv.metrics",
         "gallery_photos": "cv.folds",
+        "joined_species": "cv.mix",
         "make_folds": "cv.folds",
         "map5": "cv.metrics",
         "mix_weights": "cv.mix",
@@ -44,6 +45,7 @@ __all__ = [
     "Photos",
     "average_precision",
     "gallery_photos",
+    "joined_species",
     "make_folds",
     "map5",
     "mix_weights",

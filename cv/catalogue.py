@@ -104,6 +104,7 @@ class CatalogueReport:
     unlabelled_images: int = 0
     renamed_individuals: int = 0
     individuals_of_several_species: int = 0
+    unused_encounters: bool = False
 
 
 def read_catalogue(
@@ -142,6 +143,7 @@ def read_catalogue(
         image=images, individual_id=_identities(table[identity_column], name)
     )
     table, repaired, raw_species = _with_species(table, repairs)
+    unused = encounters is None and "encounter" in table.columns
     table = _with_encounters(table, encounters, name).drop("row", "split", strict=False).with_row_index("row")
     known = table["individual_id"].is_not_null()
     rest = "unlabelled" if test is not None else "test"
@@ -167,6 +169,7 @@ def read_catalogue(
         unlabelled_images=0 if test is None else others.height,
         renamed_individuals=renamed,
         individuals_of_several_species=species_each.filter(pl.col("species") > 1).height,
+        unused_encounters=unused,
     )
     return Catalogue(frame), report
 

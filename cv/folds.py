@@ -37,7 +37,7 @@ class FoldReport:
     straddling_encounters: int
 
 
-def make_folds(train: pl.DataFrame, n_folds: int, seed: int = 0) -> np.ndarray:
+def make_folds(train: pl.DataFrame, n_folds: int, seed: int = 0, hold_out: int = 0) -> np.ndarray:
     """Assign photos to folds.
 
     An encounter never straddles folds (a photo without one is an encounter of its own). An individual's encounters
@@ -52,6 +52,10 @@ def make_folds(train: pl.DataFrame, n_folds: int, seed: int = 0) -> np.ndarray:
     n_folds : int
         At least 2.
     seed : int
+    hold_out : int
+        So many individuals of several encounters, drawn by the seed, get all their photos into one fold: strangers to
+        that fold's gallery, and to the network trained without it, who have more than one photo. Whoever shares an
+        encounter with them goes along with it.
 
     Returns
     -------
@@ -75,16 +79,14 @@ def make_folds(train: pl.DataFrame, n_folds: int, seed: int = 0) -> np.ndarray:
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, (image, encounter) in enumerate(zip(images, train["encounter"].to_list(), strict=True)):
         groups[("photo", image) if encounter is None else ("encounter", encounter)].append(row)
-    encounters_of: dict[str, int] = defaultdict(int)
-    for rows in groups.values():
-        for individual in {individuals[row] for row in rows}:
-            encounters_of[individual] += 1
+    if hold_out:
+        groups = _held_together(groups, individuals, hold_out, seed)
+    encounters_of = _encounters_of(groups, individuals)
 
     def order(item: tuple[tuple[str, str], list[int]]) -> tuple[int, int, bytes]:
         # individuals with many encounters first: singles are free to balance the folds afterwards
         key, rows = item
-        noise = hashlib.blake2b(f"{seed}|{key[0]}|{key[1]}".encode(), digest_size=8).digest()
-        return -max(encounters_of[individuals[row]] for row in rows), -len(rows), noise
+        return -max(encounters_of[individuals[row]] for row in rows), -len(rows), _noise(seed, *key)
 
     n_photos = [0] * n_folds
     of_individual: dict[str, list[int]] = defaultdict(lambda: [0] * n_folds)
@@ -110,6 +112,44 @@ def make_folds(train: pl.DataFrame, n_folds: int, seed: int = 0) -> np.ndarray:
             of_species[species[row]][fold] += 1
         n_photos[fold] += len(rows)
     return folds
+
+
+def _noise(seed: int, kind: str, name: str) -> bytes:
+    """A draw that depends on a name, never on where it stands."""
+    return hashlib.blake2b(f"{seed}|{kind}|{name}".encode(), digest_size=8).digest()
+
+
+def _encounters_of(groups: dict[tuple[str, str], list[int]], individuals: list[str]) -> dict[str, int]:
+    """In how many groups each individual is."""
+    found: dict[str, int] = defaultdict(int)
+    for rows in groups.values():
+        for individual in {individuals[row] for row in rows}:
+            found[individual] += 1
+    return found
+
+
+def _held_together(
+    groups: dict[tuple[str, str], list[int]], individuals: list[str], hold_out: int, seed: int
+) -> dict[tuple[str, str], list[int]]:
+    """Groups in which drawn individuals have one group each: all of theirs are one."""
+    several = [name for name, n in _encounters_of(groups, individuals).items() if n > 1]
+    if not 0 <= hold_out < max(len(several), 1):
+        raise FinblendError(
+            f"--hold-out: 0 <= N < {max(len(several), 1)} must hold ({len(several)} individuals have several "
+            f"encounters), but got N={hold_out}"
+        )
+    drawn = set(sorted(several, key=lambda name: (_noise(seed, "held out", name), name))[:hold_out])
+    joined: dict[tuple[str, str], list[int]] = {}
+    group_of: dict[str, tuple[str, str]] = {}
+    for key in sorted(groups):
+        rows = groups[key]
+        # groups that this one links become one, under the first one's key
+        linked = sorted({group_of[individuals[row]] for row in rows if individuals[row] in group_of})
+        rows = [row for other in linked for row in joined.pop(other)] + rows
+        own = min([key, *linked])
+        joined[own] = rows
+        group_of |= {individuals[row]: own for row in rows if individuals[row] in drawn}
+    return joined
 
 
 def folds_from_values(images: Iterable[str], values: pl.DataFrame, source: str) -> np.ndarray:

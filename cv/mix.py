@@ -8,24 +8,21 @@ individual removes this, the largest error of plain out-of-fold scores.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from cv.errors import FinblendError
+from cv.errors import FinblendError, shown
+from cv.margins import factors, gallery_classes, raked, species_cells, species_classes
 
+# the species that a table of shares does not name
+REST = "*"
 # Known test photos of an individual are assumed to come in proportion to (its gallery photos) ** EXPONENT. 0.9 is the
 # value whose mix is nearest to the gallery photos of a winning team's answers on Happywhale's real test photos
 # (benchmarks/gallery_mix.py).
 EXPONENT = 0.9
-# Gallery photos are counted in these classes (lower edges): beyond a few photos the exact number hardly matters.
-EDGES = (1, 2, 3, 4, 6, 11, 21, 51)
-# A class joins its neighbour if it has fewer out-of-fold photos than this, or would have to be lifted by more: a
-# handful of photos must not carry a large share of the score.
-MIN_PHOTOS = 20
-MAX_LIFT = 3.0
-ROUNDS = 100
 
 
 @dataclass(frozen=True)
@@ -34,28 +31,82 @@ class Mix:
 
     Attributes
     ----------
-    new_share : float or None
-        Share of strangers, in [0, 1); None keeps the raw out-of-fold share.
+    new_share : float, mapping of str to float, or None
+        Share of strangers, in [0, 1), overall or per species (`REST` for those it does not name); None keeps the raw
+        out-of-fold share.
     gallery_exponent : float or None
         Known photos of an individual with n gallery photos come in proportion to n ** gallery_exponent (>= 0);
         None keeps the raw out-of-fold numbers.
     """
 
-    new_share: float | None = None
+    new_share: float | Mapping[str, float] | None = None
     gallery_exponent: float | None = EXPONENT
 
     def __post_init__(self) -> None:
-        for name in ("new_share", "gallery_exponent"):
-            if not isinstance(getattr(self, name), (int, float, type(None))):
-                raise FinblendError(f"{name} must be a number, but got {name}={getattr(self, name)!r}")
-        if self.new_share is not None and not 0.0 <= self.new_share < 1.0:
-            raise FinblendError(f"0 <= new_share < 1 must hold, but got new_share={self.new_share}")
+        if isinstance(self.new_share, Mapping):
+            if not self.new_share:
+                raise FinblendError("new_share names no species")
+            # in one order, so that the same shares are the same mix
+            object.__setattr__(self, "new_share", dict(sorted(self.new_share.items())))
+            for species, share in self.new_share.items():
+                _check_share(f"new_share of {species}", np.nan if share is None else share)
+        else:
+            _check_share("new_share", self.new_share)
+        _check_number("gallery_exponent", self.gallery_exponent)
         if self.gallery_exponent is not None and not 0.0 <= self.gallery_exponent < np.inf:
             raise FinblendError(f"gallery_exponent >= 0 must hold, but got gallery_exponent={self.gallery_exponent}")
+
+    def shares(self, species: Sequence[str]) -> np.ndarray | None:
+        """Share of strangers in each species.
+
+        Parameters
+        ----------
+        species : sequence of str
+            The catalogue's.
+
+        Returns
+        -------
+        (n_species,) float64 array in [0, 1), or None where no share is stated
+
+        Raises
+        ------
+        FinblendError
+            If a species of the mix is not the catalogue's, or one of the catalogue's has no share.
+
+        Examples
+        --------
+        >>> Mix({"beluga": 0.01, "*": 0.2}).shares(["beluga", "fin_whale"])
+        array([0.01, 0.2 ])
+        """
+        if self.new_share is None:
+            return None
+        if not isinstance(self.new_share, Mapping):
+            return np.full(len(species), float(self.new_share))
+        strange = [name for name in self.new_share if name != REST and name not in species]
+        if strange:
+            raise FinblendError(f"new_share: species '{strange[0]}' is not among the catalogue's ({shown(species)})")
+        missing = [name for name in species if name not in self.new_share]
+        if missing and REST not in self.new_share:
+            raise FinblendError(
+                f"new_share: no share for {shown(missing)}; every species needs one, or '{REST}' the rest"
+            )
+        rest = self.new_share.get(REST, 0.0)
+        return np.array([float(self.new_share.get(name, rest)) for name in species])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+
+def _check_number(name: str, value: object) -> None:
+    if not isinstance(value, (int, float, type(None))):
+        raise FinblendError(f"{name} must be a number, but got {name}={value!r}")
+
+
+def _check_share(name: str, value: float | None) -> None:
+    _check_number(name, value)
+    if value is not None and not 0.0 <= value < 1.0:
+        raise FinblendError(f"0 <= {name} < 1 must hold, but got {name}={value}")
 
 
 @dataclass(frozen=True)
@@ -95,11 +146,14 @@ class Catalogued:
     species : (n_individuals,) int array
     test_species : (n_species,) float array or None
         Share of each species among the test photos; None leaves the species as they are out-of-fold.
+    names : sequence of str
+        The species' names, needed where strangers have a share in each species.
     """
 
     photos: np.ndarray
     species: np.ndarray
     test_species: np.ndarray | None = None
+    names: Sequence[str] = ()
 
     @classmethod
     def plain(cls, photos: np.ndarray) -> Catalogued:
@@ -113,6 +167,9 @@ def mix_weights(photos: Photos, catalogue: Catalogued, mix: Mix) -> np.ndarray:
     Three margins are met at once by raking (iterative proportional fitting, Deming and Stephan 1940): the share of
     strangers, the gallery photos per known individual, and the species among the test photos. The share is always met;
     where all strangers, or all known photos, are of species that test lacks, the species stay as they are.
+
+    With a share per species the first and the last are one margin, species by stranger or not. Species that cannot
+    carry their share (`joined_species`) meet the share that they have together.
 
     Parameters
     ----------
@@ -139,96 +196,61 @@ def mix_weights(photos: Photos, catalogue: Catalogued, mix: Mix) -> np.ndarray:
     """
     new = photos.gallery_photos == 0
     total = photos.count.sum()
-    share = float(photos.count[new].sum() / total) if mix.new_share is None else mix.new_share
-    for wanted, there, who in ((share, new.any(), "strangers"), (1 - share, (~new).any(), "known individuals")):
-        if wanted > 0 and not there:
-            raise FinblendError(f"the stated mix has a share of {wanted:.3g} of {who}, but out-of-fold there are none")
+    species_target: np.ndarray | None
+    if isinstance(mix.new_share, Mapping):
+        wanted, _ = _wanted(photos, catalogue, mix)
+        share = float(wanted[:, 1].sum())
+        of_photo, species_target, _ = species_cells(photos, wanted)
+    else:
+        share = float(photos.count[new].sum() / total) if mix.new_share is None else mix.new_share
+        of_photo, species_target = species_classes(photos, catalogue)
+    for part, there, who in ((share, new.any(), "strangers"), (1 - share, (~new).any(), "known individuals")):
+        if part > 0 and not there:
+            raise FinblendError(f"the stated mix has a share of {part:.3g} of {who}, but out-of-fold there are none")
     classes = np.zeros(len(new), dtype=np.int64)
     target = np.array([share, 1 - share])
     classes[~new] = 1
     if mix.gallery_exponent is not None and (~new).any():
-        known, wanted_share = _gallery_classes(photos, catalogue, mix.gallery_exponent)
+        known, wanted_share = gallery_classes(photos, catalogue, mix.gallery_exponent)
         classes[~new] = 1 + known
         target = np.append(share, (1 - share) * wanted_share)
-    species, species_target = _species_classes(photos, catalogue)
     kinds, wanted_kinds = new.astype(np.int64), np.array([1 - share, share])
-    weights = _raked(photos.count / total, (species, species_target), (classes, target))
+    weights = raked(photos.count / total, (of_photo, species_target), (classes, target))
     reached = np.bincount(kinds, weights=weights, minlength=2)
     if ((reached == 0) & (wanted_kinds > 0)).any():
         # all strangers, or all known photos, are of species that test lacks: the share goes before the species
-        weights = _raked(photos.count / total, (species, None), (classes, target))
+        weights = raked(photos.count / total, (of_photo, None), (classes, target))
     # a class whose photos are all of such species has lost its weight to the others of its kind
-    return np.asarray(weights * _factors(weights, kinds, wanted_kinds)[kinds])
+    return np.asarray(weights * factors(weights, kinds, wanted_kinds)[kinds])
 
 
-def _raked(
-    weights: np.ndarray, species: tuple[np.ndarray, np.ndarray | None], classes: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:
-    """Weights that meet one margin after the other, again and again."""
-    for _ in range(ROUNDS):
-        before = weights
-        for of_photo, target in (species, classes):
-            if target is not None:
-                weights = weights * _factors(weights, of_photo, target)[of_photo]
-        if np.abs(weights - before).max() < 1e-12:
-            break
-    return weights
+def joined_species(photos: Photos, catalogue: Catalogued, mix: Mix) -> list[str]:
+    """Species with a share of their own in the mix that too few out-of-fold photos could carry.
+
+    Parameters
+    ----------
+    photos : Photos
+    catalogue : Catalogued
+    mix : Mix
+
+    Returns
+    -------
+    list of str
+        Only species that the mix names and test seems to have; none where the mix has one share for all.
+    """
+    if not isinstance(mix.new_share, Mapping):
+        return []
+    wanted, names = _wanted(photos, catalogue, mix)
+    joined = species_cells(photos, wanted)[2]
+    expected = wanted.sum(axis=1) > 0
+    return [name for n, name in enumerate(names) if joined[n] and expected[n] and name in mix.new_share]
 
 
-def _factors(weights: np.ndarray, classes: np.ndarray, target: np.ndarray) -> np.ndarray:
-    have = np.bincount(classes, weights=weights, minlength=len(target))
-    return np.asarray(np.divide(target, have, out=np.zeros_like(have), where=have > 0))
-
-
-def _gallery_classes(photos: Photos, catalogue: Catalogued, exponent: float) -> tuple[np.ndarray, np.ndarray]:
-    """Class of each known photo by its gallery photos, and the share each class shall have."""
-    edges = np.array(EDGES)
-    known = photos.gallery_photos > 0
-    classes = np.searchsorted(edges, photos.gallery_photos[known], side="right") - 1
-    rate = (catalogue.photos / catalogue.photos.max()) ** exponent
-    if catalogue.test_species is not None:
-        # an individual is met as often as its species is, whatever its number of individuals
-        of_species = np.bincount(catalogue.species, weights=rate, minlength=len(catalogue.test_species))
-        rate = (
-            rate
-            * np.divide(catalogue.test_species, of_species, out=np.zeros_like(of_species), where=of_species > 0)[
-                catalogue.species
-            ]
-        )
-    wanted = np.bincount(np.searchsorted(edges, catalogue.photos, side="right") - 1, weights=rate, minlength=len(edges))
-    joined = _join_thin(np.bincount(classes, weights=photos.count[known], minlength=len(edges)), wanted / wanted.sum())
-    share = np.bincount(joined, weights=wanted / wanted.sum(), minlength=len(edges))
-    share[np.setdiff1d(np.arange(len(edges)), joined[classes])] = 0.0
-    return joined[classes], share / share.sum()
-
-
-def _join_thin(have: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Which class each class joins: thin ones the next smaller, from the long tail's end; the first the next larger."""
-    joined = np.arange(len(have))
-
-    def thin(c: int) -> bool:
-        inside = joined == c
-        lift = wanted[inside].sum() / max(have[inside].sum() / have.sum(), 1e-12)
-        return bool(have[inside].sum() < MIN_PHOTOS or lift > MAX_LIFT)
-
-    for c in range(len(have) - 1, 0, -1):
-        if thin(c):
-            joined[joined == c] = c - 1
-    while thin(0) and (joined > 0).any():
-        joined[joined == joined[joined > 0].min()] = 0
-    return joined
-
-
-def _species_classes(photos: Photos, catalogue: Catalogued) -> tuple[np.ndarray, np.ndarray | None]:
-    """Species of each photo, rare ones as one, and the share each shall have (None: as they are)."""
-    if catalogue.test_species is None:
-        return np.zeros(len(photos.species), dtype=np.int64), None
-    n = len(catalogue.test_species)
-    have = np.bincount(photos.species, weights=photos.count, minlength=n)
-    lift = catalogue.test_species / np.maximum(have / have.sum(), 1e-12)
-    rare = (have < MIN_PHOTOS) | (lift > MAX_LIFT)
-    merged = np.where(rare, n, np.arange(n))
-    target = np.bincount(merged, weights=catalogue.test_species, minlength=n + 1)
-    species = merged[photos.species]
-    target[np.setdiff1d(np.arange(n + 1), species)] = 0.0
-    return species, target / target.sum() if target.sum() > 0 else None
+def _wanted(photos: Photos, catalogue: Catalogued, mix: Mix) -> tuple[np.ndarray, Sequence[str]]:
+    """(n_species, 2) share of known photos and of strangers of each species, summing to 1, and the species' names."""
+    rate = mix.shares(catalogue.names)
+    species = catalogue.test_species
+    if species is None:
+        species = np.bincount(photos.species, weights=photos.count, minlength=len(catalogue.names))
+    assert rate is not None  # noqa: S101 - callers have a mix by species
+    return (species / species.sum())[:, None] * np.stack([1 - rate, rate], axis=1), catalogue.names

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cv.errors import shown
 from cv.mix import Mix
 from ensemble.exam import Exam, sit
 from ensemble.operator_choice import choose_operators
@@ -80,14 +81,26 @@ def desk_for(
 
 
 def mix_warnings(desk: Desk, mix: Mix) -> list[str]:
-    """What to tell of the mix: a share that nobody stated, species that out-of-fold photos cannot make up."""
+    """What to tell of the exam: encounters in several folds, a share nobody stated, species photos cannot make up."""
     found: list[str] = []
+    settings = desk.exam.questions.parts[0].project.settings
+    straddling = (settings.get("report") or {}).get("straddling_encounters", 0)
+    if straddling:
+        found.append(
+            f"{straddling} encounters have photos in several folds: out-of-fold photos meet their own sighting, "
+            "and scores are too good"
+        )
     exam, there = desk.exam, desk.test_species > 0
     have = exam.questions.gallery_photos
     if mix.new_share is None and have is not None:
         found.append(
             f"no --new-share was given: the raw out-of-fold share of strangers, {float((have == 0).mean()):.3f}, "
             "is assumed for test too"
+        )
+    if exam.joined:
+        found.append(
+            f"too few out-of-fold photos (strangers, or known ones) for a share of strangers of their own: "
+            f"{shown(exam.joined)}; these species meet the share that they are expected to have together"
         )
     if mix.gallery_exponent is not None:
         species = exam.questions.species.likely[exam.rows[exam.trials.query]]

@@ -12,6 +12,7 @@ import numpy as np
 from cv.errors import FinblendError
 from cv.metrics import average_precisions
 from cv.mix import Mix
+from cv.new_share import at_share
 from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap
 from ensemble.desk import HOW, Desk, mix_warnings, set_exam
@@ -23,6 +24,7 @@ from ensemble.prediction import ranking_of
 from ensemble.project import Project
 from ensemble.second_stage import HOW_STAGED, SecondStage
 from ensemble.sources import usable_sources
+from ensemble.strangers import ShareLike, set_exam_at, stated_share
 from postproc import NEW
 
 # assumed shares of strangers that `evaluate` tells the score at
@@ -34,7 +36,7 @@ SUSPICIOUS = 0.98
 def models(
     folder: str | Path,
     *,
-    new_share: float | None = None,
+    new_share: ShareLike = None,
     gallery_exponent: float | None = Mix.gallery_exponent,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -43,24 +45,26 @@ def models(
     Parameters
     ----------
     folder : str or Path
-    new_share, gallery_exponent : float, optional
-        The mix, see `cv.Mix`.
+    new_share, gallery_exponent
+        The mix, as of `tune`; an estimate rests on equal weights.
     progress : callable, optional
 
     Returns
     -------
     dict
         `models`: one dict a model with `model, stores, views, map5, known, whitening, usable, reason`; `mix`,
-        `measured`, `warnings`. `map5` is out-of-fold with its own best threshold; `known` ignores strangers.
+        `estimate` (as of `tune`), `measured`, `warnings`. `map5` is out-of-fold with its own best threshold; `known`
+        ignores strangers.
     """
     project = Project.open(folder)
     usable, refused = usable_sources(project)
     rows: list[dict[str, Any]] = []
     warnings: list[str] = []
-    mix = Mix(new_share, gallery_exponent)
+    share = stated_share(project, new_share)
+    mix, estimate = Mix(None if isinstance(share, str) else share, gallery_exponent), None
     if usable:
-        desk = set_exam(project, mix, list(usable), progress)
-        warnings += mix_warnings(desk, mix)
+        desk, mix, estimate = set_exam_at(project, share, gallery_exponent, list(usable), progress)
+        warnings += mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
         for name in usable:
             blend, outcome = decided(desk.exam, Blend({name: 1.0}, dict(desk.whitening), background=1.0))
             found = _summary(desk.exam, desk.exam.precisions(ranking_of(desk.exam.questions, blend), blend))
@@ -84,6 +88,7 @@ def models(
     return {
         "models": rows,
         "mix": mix.as_dict(),
+        "estimate": estimate and estimate.as_dict(),
         "measured": "out-of-fold, each model alone with its own best threshold (in-sample), weighted to the stated mix",
         "warnings": warnings,
     }
@@ -92,7 +97,7 @@ def models(
 def evaluate(
     folder: str | Path,
     *,
-    new_share: float | None = None,
+    new_share: ShareLike = None,
     gallery_exponent: float | str | None = "blend",
     nested: bool = False,
     nested_trials: int = TRIALS,
@@ -104,8 +109,9 @@ def evaluate(
     Parameters
     ----------
     folder : str or Path
-    new_share : float, optional
-        Another share of strangers than the blend was tuned for; its threshold stays as it is.
+    new_share : float, mapping of str to float, path or "estimate", optional
+        Another share of strangers than the blend was tuned for, as of `tune`; its threshold stays as it is. An estimate
+        rests on the blend's scores.
     gallery_exponent : float, None or "blend"
         Another gallery mix, see `cv.Mix`.
     nested : bool
@@ -122,19 +128,23 @@ def evaluate(
         photos, `least` and `most` that MAP@5 lies between, and how many photos were `recomputed` over the whole
         gallery, after which nothing is open), `shares` (how `map5` moves with the assumed share of strangers, the
         threshold as it is: one dict of `new_share, map5, known, new` each), `nested` (None, or as
-        `ensemble.nested.nested_report`), `mix`, `measured`, `warnings`.
+        `ensemble.nested.nested_report`), `mix`, `estimate` (as of `tune`), `measured`, `warnings`.
     """
     if nested_trials < 0:
         raise FinblendError(f"--nested-trials >= 0 must hold, but got nested_trials={nested_trials}")
     project = Project.open(folder)
     blend = tuned_blend(project)
     stated = Mix(**blend.mix)
-    mix = Mix(
+    tried = blend.measured.get("operators_tried", ())
+    desk, mix, estimate = set_exam_at(
+        project,
         stated.new_share if new_share is None else new_share,
         stated.gallery_exponent if isinstance(gallery_exponent, str) else gallery_exponent,
+        list(blend.weights),
+        progress,
+        blend,
+        tuple(name for name in NAMES if name in tried),
     )
-    wanted = tuple(name for name in NAMES if name in blend.measured.get("operators_tried", ()))
-    desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening, blend.applied, wanted)
     among = desk.exam.run(blend, blend.decision)
     ranking = ranking_of(desk.exam.questions, blend)
     still = desk.exam.trials.least < desk.exam.trials.most
@@ -156,7 +166,8 @@ def evaluate(
         "species": _per_species(desk.exam, project.catalogue.species, own_species, precision),
         "shares": _over_shares(desk, mix, answers),
         "mix": mix.as_dict(),
-        "warnings": mix_warnings(desk, mix),
+        "estimate": estimate and estimate.as_dict(),
+        "warnings": mix_warnings(desk, mix) + (estimate.warnings() if estimate else []),
         "photos": len(plain),
         "strangers": int(np.count_nonzero(desk.exam.truth[: len(plain)] == NEW)),
         "played_strangers": len(desk.exam.hidden),
@@ -176,12 +187,15 @@ def evaluate(
 def _over_shares(desk: Desk, mix: Mix, answers: Callable[[Exam], np.ndarray]) -> list[dict[str, Any]]:
     """The score at other shares of strangers; shares that no out-of-fold photo can make up are left out.
 
-    Photos that sit at other shares only (hidden ones, where none was stated) are scored among their candidates.
+    Where species have shares of their own, these keep their pattern (`cv.new_share.at_share`). Photos that sit at other
+    shares only (hidden ones, where none was stated) are scored among their candidates.
     """
     found = []
+    names, own = desk.exam.questions.species_names, desk.exam.questions.species.likely
+    expected = desk.test_species if mix.gallery_exponent is not None else np.bincount(own, minlength=len(names))
     for share in SHARES:
         with contextlib.suppress(FinblendError):
-            exam = desk.resit(Mix(share, mix.gallery_exponent))
+            exam = desk.resit(at_share(mix, share, names, expected))
             told = _summary(exam, average_precisions(answers(exam), exam.truth))
             found.append({key: told[key] for key in ("new_share", "map5", "known", "new")})
     return found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from cv.errors import FinblendError
 from cv.metrics import average_precisions
-from cv.mix import Catalogued, Mix, Photos, mix_weights
+from cv.mix import Catalogued, Mix, Photos, joined_species, mix_weights
 from ensemble.blend import Blend
 from ensemble.parts import Progress
 from ensemble.prediction import ranking_of, settled, weights_of
@@ -41,12 +42,15 @@ class Exam:
         Those of them that sit again with their individual hidden.
     weights : (n + m,) float64 array
         Summing to 1: first the questions as they are, then the hidden ones.
+    joined : list of str
+        Species whose own share of strangers too few photos could carry, see `cv.joined_species`.
     """
 
     questions: Questions
     rows: np.ndarray
     hidden: np.ndarray
     weights: np.ndarray
+    joined: list[str] = field(default_factory=list)
 
     @cached_property
     def truth(self) -> np.ndarray:
@@ -114,20 +118,27 @@ def sit(questions: Questions, mix: Mix, test_species: np.ndarray | None = None, 
         raise FinblendError("test photos have no known answers to be scored on")
     rows = np.arange(len(truth)) if rows is None else rows
     known = rows[truth[rows] != NEW]
-    hidden = known if questions.can_hide and mix.new_share else known[:0]
     species = questions.species.likely
     n_species = int(questions.species.doubt.shape[1])
+    rate = mix.shares(questions.species_names)
+    hidden = known if questions.can_hide and rate is not None and rate.any() else known[:0]
     per_species = np.bincount(species[known], minlength=n_species)
     count = np.ones(len(rows) + len(hidden))
-    if len(hidden):
-        count[len(rows) :] = PRIOR_PHOTOS * (mix.new_share or 0.0) / per_species[species[hidden]]
+    if rate is not None:
+        count[len(rows) :] = PRIOR_PHOTOS * rate[species[hidden]] / per_species[species[hidden]]
     photos = Photos(
         gallery_photos=np.append(have[rows], np.zeros(len(hidden), dtype=have.dtype)),
         species=np.append(species[rows], species[hidden]),
         count=count,
     )
-    catalogue = Catalogued(questions.catalogue_photos, questions.species.of_individual, test_species)
-    return Exam(questions, rows, hidden, mix_weights(photos, catalogue, mix))
+    if test_species is None and isinstance(mix.new_share, Mapping):
+        # as out-of-fold, without the photos that sit twice
+        test_species = np.bincount(species[rows], minlength=n_species) / len(rows)
+    catalogue = Catalogued(
+        questions.catalogue_photos, questions.species.of_individual, test_species, questions.species_names
+    )
+    weights = mix_weights(photos, catalogue, mix)
+    return Exam(questions, rows, hidden, weights, joined_species(photos, catalogue, mix))
 
 
 def decided(exam: Exam, blend: Blend) -> tuple[Blend, Outcome]:

@@ -91,6 +91,12 @@ class Project:
         """The photos."""
         return Catalogue.load(self.folder / "catalogue.parquet")
 
+    @property
+    def repairs(self) -> dict[str, str]:
+        """Species names that `init` repaired, and what they became."""
+        report = self.settings.get("report") or {}
+        return {repair["raw"]: repair["repaired"] for repair in report.get("repairs", [])}
+
     @cached_property
     def photos_hash(self) -> str:
         """Hash of what out-of-fold rests on beside the embeddings: photos, individuals, species, folds."""
@@ -121,6 +127,7 @@ def init(
     test_species: str | None = None,
     species_map: str | Path | Mapping[str, str] | None = None,
     seed: int = 0,
+    hold_out: int = 0,
 ) -> dict[str, Any]:
     """Make a project: read and repair the catalogue, assign folds.
 
@@ -140,6 +147,8 @@ def init(
         Replaces the built-in repairs; the path "none" repairs nothing.
     seed : int
         Of the folds.
+    hold_out : int
+        How many individuals of several encounters are strangers in their fold too, see `cv.make_folds`.
 
     Returns
     -------
@@ -155,7 +164,7 @@ def init(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FinblendError(f"{folder}: already exists and is not empty; choose another folder or remove it")
     catalogue, found = read_catalogue(train, test, encounters=encounters, repairs=_repairs(species_map))
-    assigned = _assign_folds(catalogue, folds, seed)
+    assigned = _assign_folds(catalogue, folds, seed, hold_out)
     frame = catalogue.frame.with_columns(
         fold=pl.concat(
             [
@@ -179,9 +188,11 @@ def init(
         "new_share": sum(balance.strangers.values()) / catalogue.train.height,
         "single_photo_individuals": balance.single_photo,
         "single_encounter_individuals": balance.single_encounter,
+        "held_out_individuals": hold_out,
         "encounters": catalogue.train["encounter"].drop_nulls().n_unique(),
         "photos_without_encounter": catalogue.train["encounter"].null_count() if encounters else 0,
         "straddling_encounters": balance.straddling_encounters,
+        "unused_encounters": found.unused_encounters,
         "individuals_of_several_species": found.individuals_of_several_species,
         "renamed_individuals": found.renamed_individuals,
         "unlabelled_images": found.unlabelled_images,
@@ -193,6 +204,7 @@ def init(
         "folds": folds,
         "encounters": encounters,
         "seed": seed,
+        "hold_out": hold_out,
         "train": str(train) if isinstance(train, (str, Path)) else "a frame",
         "test": str(test) if isinstance(test, (str, Path)) else "a frame" if test is not None else None,
         "report": report,
@@ -219,13 +231,15 @@ def _repairs(species_map: str | Path | Mapping[str, str] | None) -> Mapping[str,
     return {} if str(species_map) == "none" else read_species_map(species_map)
 
 
-def _assign_folds(catalogue: Catalogue, folds: int | str, seed: int) -> np.ndarray:
+def _assign_folds(catalogue: Catalogue, folds: int | str, seed: int, hold_out: int) -> np.ndarray:
     text = str(folds)
     if text.lstrip("-").isdecimal():
-        assigned = make_folds(catalogue.train, int(text), seed)
+        assigned = make_folds(catalogue.train, int(text), seed, hold_out)
         if len(np.unique(assigned)) < int(text):
             raise FinblendError(f"--folds {text}: there are not enough encounters to fill {text} folds")
         return assigned
+    if hold_out:
+        raise FinblendError(f"--hold-out {hold_out}: needs folds that are made here, but --folds {text} brings its own")
     return folds_from_values(catalogue.train["image"], column_of_file(text, catalogue.train, "train"), text)
 
 

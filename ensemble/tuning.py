@@ -14,7 +14,7 @@ from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.contributions import contributions
-from ensemble.desk import HOW, mix_warnings, set_exam
+from ensemble.desk import HOW, mix_warnings
 from ensemble.exam import Exam, certified, decided
 from ensemble.greedy import forward_selection
 from ensemble.nested import TRIALS, nested_report, nested_score
@@ -23,6 +23,7 @@ from ensemble.parts import Progress
 from ensemble.project import Project
 from ensemble.second_stage import SecondStage, Verdict, judge
 from ensemble.species_weights import with_species_weights
+from ensemble.strangers import ShareLike, set_exam_at
 from ensemble.study import (
     MAX_SEED,
     SAMPLERS,
@@ -50,7 +51,7 @@ def tune(
     folder: str | Path,
     *,
     trials: int = 100,
-    new_share: float | None = None,
+    new_share: ShareLike = None,
     gallery_exponent: float | None = Mix.gallery_exponent,
     sampler: str = "tpe",
     seed: int = 0,
@@ -74,8 +75,9 @@ def tune(
     folder : str or Path
     trials : int
         How many more trials; 0 takes the best so far.
-    new_share : float, optional
-        Share of strangers expected in test, in [0, 1); the raw out-of-fold share by default, which is rarely test's.
+    new_share : float, mapping of str to float, path or "estimate", optional
+        Share of strangers expected in test, in [0, 1); per species as a mapping or a table (`cv.new_share`); estimated
+        from the test photos' own scores (`ensemble.strangers`). By default the raw out-of-fold share, rarely test's.
     gallery_exponent : float or None
         See `cv.Mix`.
     sampler : {"tpe", "cmaes", "gp", "random"}
@@ -101,13 +103,15 @@ def tune(
         `certified` (share of photos the candidates decide, the `least` and `most` they leave MAP@5 between,
         `recomputed` photos), `second_stage` (None where there can be none, or `used, map5` (cross-fitted), `gain` over
         the plain blend, `sure`, the share of drawn catalogues with a gain), `enough` (the trial after which more
-        gained less than `gain`), `mix, new_first, measured, interrupted, warnings`.
+        gained less than `gain`), `mix, estimate` (of the share of strangers, None where it is stated, or as
+        `ensemble.strangers.Estimate`), `new_first, measured, interrupted, warnings`.
     """
     started = time.monotonic()
     _check_options(trials, sampler, seed, timeout, models, nested_trials)
     project = Project.open(folder)
-    mix = Mix(new_share, gallery_exponent)
-    desk = set_exam(project, mix, models, progress, wanted=wanted_operators(operators))
+    desk, mix, estimate = set_exam_at(
+        project, new_share, gallery_exponent, models, progress, wanted=wanted_operators(operators)
+    )
     study = open_study(project, desk, mix, sampler, seed)
     before = len(complete(study))
     previous = Blend.load(project.blend_path) if project.blend_path.is_file() else None
@@ -139,7 +143,7 @@ def tune(
     blend, kappa = with_species_weights(desk.exam, drawn, project.catalogue.folds, best_first, seed)
     blend, among = decided(desk.exam, blend)
     blend, ranking, outcome, recomputed = certified(desk.exam, blend, progress)
-    warnings = mix_warnings(desk, mix)
+    warnings = mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
     blend, verdict, labels = _with_second_stage(desk.exam, blend, ranking, warnings)
     wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
     nested = None
@@ -163,6 +167,7 @@ def tune(
             "trials": len(done),
             "nested": nested and {key: nested[key] for key in kept},
             "operators_tried": list(desk.wanted),
+            "estimate": estimate and estimate.as_dict(),
         },
         contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},
     )
@@ -196,6 +201,7 @@ def tune(
         "enough": enough(done),
         "second_stage": verdict and asdict(verdict),
         "mix": mix.as_dict(),
+        "estimate": estimate and estimate.as_dict(),
         "new_first": blend.measured["new_first"],
         "measured": HOW,
         "interrupted": interrupted,

@@ -30,6 +30,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         register(folder / "P", "frozen" if seed == 0 else "trained", **flags, train=path, test=path)
     small.write_npz("next.npz", *small.noisy(20))
     tune(folder / "P", trials=0, new_share=0.15)
+    (folder / "few.csv").write_text("species,new_share\nbeluga,0.1\n")
+    (folder / "orca.csv").write_text("species,new_share\n*,0.1\norca,0.1\n")
     return folder
 
 
@@ -77,6 +79,10 @@ WRONG = {
     "init Q --train train.csv --test sample_submission.csv --folds some": "no column 'some'",
     "init Q --train train.csv --test sample_submission.csv --encounters train.csv:sighting": "'sighting'",
     "init Q --train train.csv --test sample_submission.csv --seed many": "--seed",
+    "init Q --train train.csv --test sample_submission.csv --hold-out 99": "--hold-out: 0 <= N < 10 must hold",
+    "init Q --train train.csv --test sample_submission.csv --hold-out -1": "N=-1",
+    "init Q --train train.csv --test sample_submission.csv --hold-out some": "--hold-out",
+    "init Q --train train.csv --test sample_submission.csv --hold-out 2 --folds train.csv:image": "brings its own",
     f"register P m {NEXT}": "exactly one of --frozen, --fold K and --full",
     f"register P m --fold 5 {NEXT}": "the project's folds are 0, 1, 2, 3, 4",
     f"register P m --fold one {NEXT}": "--fold",
@@ -92,6 +98,11 @@ WRONG = {
     "models Q": "Q: is not a finblend project",
     "models P --new-share 1.5": "new_share=1.5",
     "models P --new-share half": "--new-share",
+    "models P --new-share gone.csv": "gone.csv: no such file",
+    "models P --new-share sample_submission.csv": "sample_submission.csv: needs a column species",
+    "models P --new-share train.csv": "train.csv: needs a column new_share",
+    "tune P --trials 0 --new-share few.csv": "few.csv: gives no share for fin_whale; every species needs a row",
+    "evaluate P --new-share orca.csv": "orca.csv: row 2: species 'orca' is not among the catalogue's",
     "models P --gallery-mix much": "--gallery-mix must be a number or 'raw', but got 'much'",
     "tune P --trials x": "--trials",
     "tune P --trials -1": "trials=-1",

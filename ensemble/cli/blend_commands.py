@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, GalleryMix, NewShare, ProjectFolder, gallery_exponent
+from ensemble.cli.options import AsJson, GalleryMix, NewShare, ProjectFolder, gallery_exponent, print_estimate
 from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
 
 
@@ -66,6 +66,7 @@ def tune(
     if json:
         print_json(report)
         return
+    print_estimate(report["estimate"])
     parts = report["contributions"]
     rows = [
         [
@@ -186,6 +187,7 @@ def evaluate(
     print_table("Species", ["species", "photos", "strangers", "MAP@5", "known", "new"], rows)
     shares = [[row["new_share"], row["map5"], row["known"], row["new"]] for row in report["shares"]]
     print_table("If the share of strangers were", ["share", "MAP@5", "known", "new"], shares)
+    print_estimate(report["estimate"])
     low, high = report["interval"]
     print(f"MAP@5 {report['map5']:.4f}, 95 % interval over individuals {low:.4f} to {high:.4f}")
     for who, key in (("known individuals", "known"), ("strangers", "new")):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, GalleryMix, NewShare, ProjectFolder, gallery_exponent
+from ensemble.cli.options import AsJson, GalleryMix, NewShare, ProjectFolder, gallery_exponent, print_estimate
 from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
 
 
@@ -42,7 +42,13 @@ def init(
             metavar="FILE|none", help="Species repairs: JSON {raw: right} or CSV raw,repaired; default: Happywhale's."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the folds.")] = 0,
+    hold_out: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="So many individuals with several encounters are strangers too: all photos in one fold."
+        ),
+    ] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the folds and of who is held out.")] = 0,
     json: AsJson = False,
 ) -> None:
     """Make a project: read the catalogue, repair species names, assign folds.
@@ -60,6 +66,7 @@ def init(
         test_species=test_species,
         species_map=species_map,
         seed=seed,
+        hold_out=hold_out,
     )
     warn(_init_warnings(report))
     if json:
@@ -80,6 +87,8 @@ def _strangers(report: dict[str, Any]) -> str:
     text = f"{report['single_photo_individuals']} individuals have one photo"
     if report["encounters"]:
         text += f", {report['single_encounter_individuals']} more have one encounter"
+    if report["held_out_individuals"]:
+        text += f", {report['held_out_individuals']} are held out"
     return f"{text}: strangers in their own fold, {100 * report['new_share']:.1f} % of the train photos"
 
 
@@ -91,7 +100,13 @@ def _init_warnings(report: dict[str, Any]) -> list[str]:
         "unlabelled_images": "train rows have no known individual; they play no part",
         "photos_without_encounter": "photos have no encounter; each stands alone",
     }
-    return [f"{report[key]} {text}" for key, text in told.items() if report[key]]
+    found = [f"{report[key]} {text}" for key, text in told.items() if report[key]]
+    if report["unused_encounters"]:
+        found.append(
+            "the train table has a column 'encounter' that is not used: with --encounters encounter, photos of one "
+            "sighting stay in one fold"
+        )
+    return found
 
 
 @app.command()
@@ -188,6 +203,7 @@ def models(
     ]
     header = ["model", "MAP@5", "known only", "whitening", "views", "stores"]
     print_table(f"Models in {folder}", header, rows, report["measured"])
+    print_estimate(report["estimate"])
 
 
 def _stores(stores: list[str]) -> str:

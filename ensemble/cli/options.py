@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,8 +11,12 @@ ProjectFolder = Annotated[Path, typer.Argument(metavar="P", help="The project fo
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 Use = Annotated[str, typer.Option(metavar="folds|full|both", help="Which stores of trained models name test photos.")]
 NewShare = Annotated[
-    float | None,
-    typer.Option(metavar="S", help="Share of strangers expected among the test photos, 0 <= S < 1."),
+    str | None,
+    typer.Option(
+        metavar="S|FILE|estimate",
+        help="Share of strangers expected among the test photos, 0 <= S < 1; a table species,new_share (* for the "
+        "rest); or estimated from the test photos' scores.",
+    ),
 ]
 GalleryMix = Annotated[
     str,
@@ -21,6 +25,16 @@ GalleryMix = Annotated[
         help="Known test photos come in proportion to (gallery photos of their individual)^E; 'raw': as out-of-fold.",
     ),
 ]
+
+
+def print_estimate(estimate: dict[str, Any] | None) -> None:
+    """Print an estimated share of strangers; nothing where it was stated."""
+    if estimate is not None:
+        rounds = ", ".join(f"{share:.3f}" for share in estimate["rounds"])
+        print(
+            f"share of strangers estimated from the test photos' own scores: {estimate['share']:.3f} "
+            f"(standard error {estimate['error']:.3f}; round by round {rounds})"
+        )
 
 
 def gallery_exponent(text: str) -> float | None:

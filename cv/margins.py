@@ -1,0 +1,137 @@
+"""The margins that out-of-fold photos are weighted to, their thin classes joined, and the raking that meets them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from cv.mix import Catalogued, Photos
+
+# Gallery photos are counted in these classes (lower edges): beyond a few photos the exact number hardly matters.
+EDGES = (1, 2, 3, 4, 6, 11, 21, 51)
+# A class joins its neighbour if it has fewer out-of-fold photos than this, or would have to be lifted by more: a
+# handful of photos must not carry a large share of the score.
+MIN_PHOTOS = 20
+MAX_LIFT = 3.0
+ROUNDS = 100
+
+
+def raked(
+    weights: np.ndarray, species: tuple[np.ndarray, np.ndarray | None], classes: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """Weights that meet one margin after the other, again and again."""
+    for _ in range(ROUNDS):
+        before = weights
+        for of_photo, target in (species, classes):
+            if target is not None:
+                weights = weights * factors(weights, of_photo, target)[of_photo]
+        if np.abs(weights - before).max() < 1e-12:
+            break
+    return weights
+
+
+def factors(weights: np.ndarray, classes: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """What each class's weights are multiplied by to meet its target."""
+    have = np.bincount(classes, weights=weights, minlength=len(target))
+    return np.asarray(np.divide(target, have, out=np.zeros_like(have), where=have > 0))
+
+
+def gallery_classes(photos: Photos, catalogue: Catalogued, exponent: float) -> tuple[np.ndarray, np.ndarray]:
+    """Class of each known photo by its gallery photos, and the share each class shall have."""
+    edges = np.array(EDGES)
+    known = photos.gallery_photos > 0
+    classes = np.searchsorted(edges, photos.gallery_photos[known], side="right") - 1
+    rate = (catalogue.photos / catalogue.photos.max()) ** exponent
+    if catalogue.test_species is not None:
+        # an individual is met as often as its species is, whatever its number of individuals
+        of_species = np.bincount(catalogue.species, weights=rate, minlength=len(catalogue.test_species))
+        rate = (
+            rate
+            * np.divide(catalogue.test_species, of_species, out=np.zeros_like(of_species), where=of_species > 0)[
+                catalogue.species
+            ]
+        )
+    wanted = np.bincount(np.searchsorted(edges, catalogue.photos, side="right") - 1, weights=rate, minlength=len(edges))
+    joined = join_thin(np.bincount(classes, weights=photos.count[known], minlength=len(edges)), wanted / wanted.sum())
+    share = np.bincount(joined, weights=wanted / wanted.sum(), minlength=len(edges))
+    share[np.setdiff1d(np.arange(len(edges)), joined[classes])] = 0.0
+    return joined[classes], share / share.sum()
+
+
+def join_thin(have: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Which class each class joins: thin ones the next smaller, from the long tail's end; the first the next larger."""
+    joined = np.arange(len(have))
+
+    def thin(c: int) -> bool:
+        inside = joined == c
+        lift = wanted[inside].sum() / max(have[inside].sum() / have.sum(), 1e-12)
+        return bool(have[inside].sum() < MIN_PHOTOS or lift > MAX_LIFT)
+
+    for c in range(len(have) - 1, 0, -1):
+        if thin(c):
+            joined[joined == c] = c - 1
+    while thin(0) and (joined > 0).any():
+        joined[joined == joined[joined > 0].min()] = 0
+    return joined
+
+
+def species_classes(photos: Photos, catalogue: Catalogued) -> tuple[np.ndarray, np.ndarray | None]:
+    """Species of each photo, rare ones as one, and the share each shall have (None: as they are)."""
+    if catalogue.test_species is None:
+        return np.zeros(len(photos.species), dtype=np.int64), None
+    n = len(catalogue.test_species)
+    have = np.bincount(photos.species, weights=photos.count, minlength=n)
+    lift = catalogue.test_species / np.maximum(have / have.sum(), 1e-12)
+    rare = (have < MIN_PHOTOS) | (lift > MAX_LIFT)
+    merged = np.where(rare, n, np.arange(n))
+    target = np.bincount(merged, weights=catalogue.test_species, minlength=n + 1)
+    species = merged[photos.species]
+    target[np.setdiff1d(np.arange(n + 1), species)] = 0.0
+    return species, target / target.sum() if target.sum() > 0 else None
+
+
+def species_cells(photos: Photos, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Species and kind (known or new) of each photo, thin species as one, and the share each cell shall have.
+
+    Parameters
+    ----------
+    photos : Photos
+    wanted : (n_species, 2) float array
+        Share of known photos and of strangers of each species, summing to 1.
+
+    Returns
+    -------
+    cell : (n,) int array
+    target : (n_species * 2 + 2,) float array
+        Summing to 1, the strangers' cells to their whole share; a kind that a species lacks falls to the others'.
+    joined : (n_species,) bool array
+        Species that meet their shares together only. A thin one has a cell that fewer photos (in effective number, as
+        hidden ones count in part) than `MIN_PHOTOS` carry, or that is lifted by more than `MAX_LIFT`; where together
+        they are thin still, the next smallest species joins them.
+    """
+    n, new = len(wanted), (photos.gallery_photos == 0).astype(np.int64)
+    cell = photos.species.astype(np.int64) * 2 + new
+    have, squares = (np.bincount(cell, weights=photos.count**k, minlength=2 * n).reshape(n, 2) for k in (1, 2))
+    total = photos.count.sum()
+
+    def thin(some: np.ndarray) -> bool:
+        # Kish 1965
+        h, s, w = (part[some].sum(axis=0) for part in (have, squares, wanted))
+        effective = np.divide(h**2, s, out=np.zeros(2), where=s > 0)
+        return bool(((w > 0) & ((effective < MIN_PHOTOS) | (w * total > MAX_LIFT * effective))).any())
+
+    joined = np.array([thin(np.arange(n) == s) for s in range(n)])
+    for s in np.argsort(wanted.sum(axis=1), kind="stable"):
+        if not joined.any() or not thin(joined):
+            break
+        joined[s] = True
+    merged = np.where(joined, n, np.arange(n))
+    cell = merged[photos.species] * 2 + new
+    target = np.stack([np.bincount(merged, weights=wanted[:, k], minlength=n + 1) for k in (0, 1)], axis=1)
+    there = np.bincount(cell, weights=photos.count, minlength=2 * n + 2).reshape(n + 1, 2) > 0
+    met = np.where(there, target, 0.0)
+    share = met.sum(axis=0)
+    met *= np.divide(target.sum(axis=0), share, out=np.zeros(2), where=share > 0)
+    return cell, met.ravel(), joined

@@ -1,0 +1,99 @@
+"""A table of the strangers expected in each species."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from cv.errors import FinblendError, shown
+from cv.mix import REST, Mix
+from cv.tables import TableLike, pick_column, read_table, text_column
+
+
+def read_new_shares(source: TableLike, species: Sequence[str], repairs: Mapping[str, str]) -> dict[str, float]:
+    """Read a table with columns `species,new_share`, a row for each species; a row `*` stands for the rest.
+
+    Parameters
+    ----------
+    source : path, polars.DataFrame or pandas.DataFrame
+    species : sequence of str
+        The catalogue's.
+    repairs : mapping of str to str
+        Names that the catalogue had repaired, which the table may still write as they were.
+
+    Returns
+    -------
+    dict of str to float
+        Share of strangers in [0, 1), as `cv.Mix` takes it.
+
+    Raises
+    ------
+    FinblendError
+        If a species is unknown, stands twice or has no share, or a share is none.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> table = pl.DataFrame({"species": ["kiler_whale", "*"], "new_share": [0.02, 0.1]})
+    >>> read_new_shares(table, ["beluga", "killer_whale"], {"kiler_whale": "killer_whale"})
+    {'killer_whale': 0.02, '*': 0.1}
+    """
+    table, name = read_table(source, "new_share")
+    names = text_column(table, pick_column(table, ("species",), name), name).str.strip_chars()
+    values = text_column(table, pick_column(table, ("new_share",), name), name)
+    found: dict[str, float] = {}
+    for row, (raw, text) in enumerate(zip(names, values, strict=True), start=1):
+        own = repairs.get(raw, raw)
+        if own != REST and own not in species:
+            raise FinblendError(f"{name}: row {row}: species '{own}' is not among the catalogue's ({shown(species)})")
+        if own in found:
+            raise FinblendError(f"{name}: row {row}: species {own} stands twice; a species has one share")
+        try:
+            share = float(text)
+        except ValueError:
+            raise FinblendError(f"{name}: row {row}: new_share '{text}' is not a number") from None
+        if not 0.0 <= share < 1.0:
+            raise FinblendError(f"{name}: row {row}: 0 <= new_share < 1 must hold, but got new_share={text}")
+        found[own] = share
+    missing = [one for one in species if one not in found]
+    if missing and REST not in found:
+        raise FinblendError(
+            f"{name}: gives no share for {shown(missing)}; every species needs a row, or a row '{REST}' the rest"
+        )
+    return found
+
+
+def at_share(mix: Mix, share: float, species: Sequence[str], expected: np.ndarray) -> Mix:
+    """A mix with another share of strangers overall.
+
+    Shares by species keep their pattern: the odds of all of them are changed by one factor, so each stays in [0, 1).
+
+    Parameters
+    ----------
+    mix : Mix
+    share : float
+        In [0, 1).
+    species : sequence of str
+        The catalogue's.
+    expected : (n_species,) float array
+        Share of each species among the photos.
+
+    Examples
+    --------
+    >>> mix = at_share(Mix({"a": 0.1, "b": 0.2}), 0.3, ["a", "b"], np.array([0.5, 0.5]))
+    >>> {name: round(own, 3) for name, own in mix.new_share.items()}
+    {'a': 0.217, 'b': 0.383}
+    """
+    own = mix.shares(species)
+    expected = np.asarray(expected) / np.sum(expected)
+    if own is None or not isinstance(mix.new_share, Mapping) or share == 0 or share >= 1 - expected @ (own == 0):
+        # where no factor reaches it, all species have the share
+        return replace(mix, new_share=share)
+    low, high = -50.0, 50.0
+    for _ in range(100):
+        factor = np.exp((low + high) / 2)
+        moved = own * factor / (1 - own + own * factor)
+        low, high = ((low + high) / 2, high) if expected @ moved < share else (low, (low + high) / 2)
+    return replace(mix, new_share=dict(zip(species, np.minimum(moved, np.nextafter(1.0, 0.0)).tolist(), strict=True)))
