@@ -100,13 +100,13 @@ def set_exam_at(
     estimate : Estimate or None
         Where the share was estimated.
     """
-    given = (None, None) if blend is None else (blend.whitening, blend.applied)
+    whitening, operators = (None, None) if blend is None else (blend.whitening, blend.applied)
     share = stated_share(project, new_share)
     if not isinstance(share, str):
         mix = Mix(share, gallery_exponent)
-        return set_exam(project, mix, names, progress, *given, wanted=wanted), mix, None
+        return set_exam(project, mix, names, progress, whitening, operators, wanted), mix, None
     try:
-        desk = set_exam(project, Mix(START, gallery_exponent), names, progress, *given, wanted=wanted)
+        desk = set_exam(project, Mix(START, gallery_exponent), names, progress, whitening, operators, wanted)
         estimate = estimate_share(project, desk, gallery_exponent, blend, progress)
     except FinblendError as error:
         raise FinblendError(f"--new-share {ESTIMATE}: {error}") from None
