@@ -1,0 +1,176 @@
+"""The second stage from tune to submit: used where it helps, fitted without the fold that it scores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import ensemble
+from cv.metrics import map5
+from cv.mix import Mix
+from ensemble.blend import Blend
+from ensemble.desk import Desk, set_exam
+from ensemble.exam import sit
+from ensemble.project import Project
+from ensemble.second_stage import SecondStage, judge, second_stage_helps
+from postproc import NEW
+
+SHARE = 0.15
+
+
+def drawn(folder: Path, spread: float) -> tuple[Path, list[str]]:
+    """A catalogue of 220 individuals in pods with 1 to 6 photos; photos differ in quality."""
+    rng = np.random.default_rng(5)
+    people = np.repeat(np.arange(220), rng.integers(1, 7, 220))
+    asked = np.append(rng.choice(people, 215), np.arange(220, 255))
+    # pods: whose photos resemble many others' is worth knowing
+    look = 0.7 * rng.standard_normal((255, 24)) + rng.standard_normal((12, 24))[rng.integers(0, 12, 255) ** 2 // 12]
+    models = {}
+    quality = [np.exp(spread * rng.standard_normal((len(who), 1))) for who in (people, asked)]
+    shared = [
+        look[who] + 0.35 * q * rng.standard_normal((len(who), 24))
+        for who, q in zip((people, asked), quality, strict=True)
+    ]
+    for name in ("a", "b"):
+        models[name] = [
+            np.tanh(s + 0.6 * q * rng.standard_normal(s.shape)) for s, q in zip(shared, quality, strict=True)
+        ]
+    train = [f"tr{n}.jpg" for n in range(len(people))]
+    test = [f"te{n}.jpg" for n in range(len(asked))]
+    pl.DataFrame({"image": train, "individual_id": [f"id{p}" for p in people]}).write_csv(folder / "train.csv")
+    pl.DataFrame({"image": test}).write_csv(folder / "test.csv")
+    ensemble.init(folder / "P", train=folder / "train.csv", test=folder / "test.csv", folds=4)
+    for name, (mine, theirs) in models.items():
+        ensemble.register(folder / "P", name, frozen=True, train=(train, mine), test=(test, theirs))
+    return folder / "P", [f"id{p}" if p < 220 else "new_individual" for p in asked]
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], dict]:
+    project, answers = drawn(tmp_path_factory.mktemp("stage"), 0.8)
+    return project, answers, ensemble.tune(project, trials=6, new_share=SHARE, nested_trials=3)
+
+
+@pytest.fixture(scope="module")
+def desk(tuned: tuple[Path, list[str], dict]) -> tuple[Desk, Blend]:
+    project = Project.open(tuned[0])
+    blend = Blend.load(project.blend_path)
+    return set_exam(project, Mix(**blend.mix), list(blend.weights), None, blend.whitening), blend
+
+
+def test_where_it_helps_it_is_used_and_told(tuned: tuple[Path, list[str], dict]) -> None:
+    project, _, report = tuned
+    assert report["second_stage"]["used"]
+    assert report["second_stage"]["gain"] > 0.01
+    assert Blend.load(project / "blend.json").second_stage
+    nested = report["nested"]
+    assert nested["in_sample"] == report["second_stage"]["map5"]
+    assert sum(fold["second_stage"] for fold in nested["folds"]) >= 3
+    # each fold by a stage and a blend that never saw it: still better than the blend alone
+    assert nested["against"]["plain"]["difference"] > 0
+    assert nested["map5"] == pytest.approx(
+        nested["against"]["plain"]["map5"] + nested["against"]["plain"]["difference"]
+    )
+
+
+def test_submit_decide_and_evaluate_speak_of_the_same_answers(
+    tuned: tuple[Path, list[str], dict], tmp_path: Path
+) -> None:
+    project, answers, report = tuned
+    ensemble.submit(project, tmp_path / "s.csv")
+    told = ensemble.decide(project, tmp_path / "d.csv", precision=0.9)
+    lists = pl.read_csv(tmp_path / "s.csv")["predictions"].str.split(" ").to_list()
+    table = pl.read_csv(tmp_path / "d.csv")
+    assert lists == [[n for n in row if n is not None] for row in table.select(f"name_{k}" for k in range(1, 6)).rows()]
+    owner = dict(pl.read_csv(project.parent / "train.csv").select("image", "individual_id").iter_rows())
+    for row in table.iter_rows(named=True):
+        for k in range(1, 6):
+            name, photo = row[f"name_{k}"], row[f"photo_{k}"]
+            assert photo is None if name in {None, "new_individual"} else owner[photo] == name
+    assert told["calibration"]["same"] < 0.2
+    scored = ensemble.evaluate(project)
+    assert scored["map5"] == pytest.approx(report["second_stage"]["map5"])
+    assert "cross-fitted" in scored["measured"]
+    assert scored["new_first"] == pytest.approx(report["new_first"])
+    # the score at the stated share is the score
+    nearest = min(scored["shares"], key=lambda row: abs(row["new_share"] - SHARE))
+    assert nearest["map5"] == pytest.approx(scored["map5"])
+    # and the answers are those of a stage that is worth its name
+    blend = Blend.load(project / "blend.json")
+    replace(blend, second_stage=False).save(project / "blend.json")
+    ensemble.submit(project, tmp_path / "plain.csv")
+    blend.save(project / "blend.json")
+    plain = pl.read_csv(tmp_path / "plain.csv")["predictions"].str.split(" ").to_list()
+    assert map5(lists, answers) > map5(plain, answers)
+
+
+def test_a_photo_is_judged_by_a_stage_that_never_saw_its_label(desk: tuple[Desk, Blend]) -> None:
+    """A planted leak: the right answers of one fold are changed; what judges that fold must not notice."""
+    one, blend = desk
+    questions, folds = one.exam.questions, one.exam.questions.parts[0].project.catalogue.folds
+    assert questions.truth is not None
+    truth, rng = questions.truth.copy(), np.random.default_rng(0)
+    fold = 2
+    known = np.flatnonzero((folds == fold) & (truth != NEW))
+    truth[known] = rng.permutation(truth[known])
+    changed = replace(one.exam, questions=replace(questions, truth=truth))
+    before, after = SecondStage(one.exam, blend), SecondStage(changed, blend)
+    for other in range(4):
+        same = np.array_equal(before.without[other].candidate, after.without[other].candidate)
+        assert same == (other == fold)
+    rows = np.flatnonzero(folds[one.exam.rows] == fold)
+    np.testing.assert_array_equal(before.cross_fitted()[1][rows], after.cross_fitted()[1][rows])
+
+
+def test_a_fold_held_out_is_answered_as_cross_fitting_answers_it(desk: tuple[Desk, Blend]) -> None:
+    one, blend = desk
+    stage = SecondStage(one.exam, blend)
+    here = stage.fold == 1
+    np.testing.assert_array_equal(stage.of_held_out(here, one.exam.weights), stage.answers()[here])
+
+
+def test_nothing_of_a_query_s_fold_shapes_the_background_it_meets(desk: tuple[Desk, Blend]) -> None:
+    """Similarities of a fold's photos, as gallery photos of others, are spoilt: its queries see the same cohort."""
+    one, blend = desk
+    evidence, folds = one.exam.questions.evidence, one.exam.questions.parts[0].project.catalogue.folds
+    spoilt = evidence.similarity.copy()
+    query = np.repeat(np.repeat(np.arange(evidence.n_queries), np.diff(evidence.group_start)), 1)
+    query = np.repeat(query, np.diff(evidence.photo_start))
+    spoilt[(folds[evidence.photo] == 3) & (folds[query] != 3)] += 0.3
+    other = replace(one.exam, questions=replace(one.exam.questions, evidence=replace(evidence, similarity=spoilt)))
+    before, after = SecondStage(one.exam, blend).traits, SecondStage(other, blend).traits
+    rows = np.flatnonzero(folds[one.exam.rows] == 3)
+    np.testing.assert_array_equal(before.candidate[rows], after.candidate[rows])
+    assert not np.array_equal(before.candidate, after.candidate)
+
+
+def test_without_a_clear_gain_the_blend_stays_alone(tmp_path: Path) -> None:
+    """Two networks that see nothing: there is nothing to judge again."""
+    rng = np.random.default_rng(1)
+    project, _ = drawn(tmp_path, 0.0)
+    train, test = (pl.read_csv(tmp_path / f"{split}.csv")["image"].to_list() for split in ("train", "test"))
+    for name in ("a", "b"):
+        given = {s: (i, rng.standard_normal((len(i), 8))) for s, i in (("train", train), ("test", test))}
+        ensemble.register(project, f"noise-{name}", frozen=True, **given)
+    report = ensemble.tune(project, trials=2, new_share=SHARE, models=["noise-a", "noise-b"], nested_trials=0)
+    assert not report["second_stage"]["used"]
+    assert not Blend.load(project / "blend.json").second_stage
+
+
+def test_where_one_fold_carries_the_mix_there_is_no_second_stage(desk: tuple[Desk, Blend]) -> None:
+    one, blend = desk
+    folds = one.exam.questions.parts[0].project.catalogue.folds
+    alone = sit(one.exam.questions, Mix(SHARE, None), rows=np.flatnonzero(folds == 0))
+    assert not second_stage_helps(alone, blend)
+
+
+def test_the_verdict_is_a_paired_one(desk: tuple[Desk, Blend]) -> None:
+    one, blend = desk
+    stage = SecondStage(one.exam, blend)
+    verdict = judge(stage)
+    assert 0 <= verdict.sure <= 1
+    assert verdict.used == (verdict.sure >= 0.95)
