@@ -90,8 +90,8 @@ class Catalogued:
 
     Attributes
     ----------
-    photos : (n_individuals,) int array >= 1
-        Photos of each individual.
+    photos : (n_individuals,) int array >= 0
+        Photos of each individual; who has none is nobody that test could show.
     species : (n_individuals,) int array
     test_species : (n_species,) float array or None
         Share of each species among the test photos; None leaves the species as they are out-of-fold.
@@ -185,7 +185,7 @@ def _gallery_classes(photos: Photos, catalogue: Catalogued, exponent: float) -> 
     edges = np.array(EDGES)
     known = photos.gallery_photos > 0
     classes = np.searchsorted(edges, photos.gallery_photos[known], side="right") - 1
-    rate = (catalogue.photos / catalogue.photos.max()) ** exponent
+    rate = np.where(catalogue.photos > 0, (catalogue.photos / catalogue.photos.max()) ** exponent, 0.0)
     if catalogue.test_species is not None:
         # an individual is met as often as its species is, whatever its number of individuals
         of_species = np.bincount(catalogue.species, weights=rate, minlength=len(catalogue.test_species))
@@ -195,7 +195,8 @@ def _gallery_classes(photos: Photos, catalogue: Catalogued, exponent: float) -> 
                 catalogue.species
             ]
         )
-    wanted = np.bincount(np.searchsorted(edges, catalogue.photos, side="right") - 1, weights=rate, minlength=len(edges))
+    own_class = np.searchsorted(edges, np.maximum(catalogue.photos, 1), side="right") - 1
+    wanted = np.bincount(own_class, weights=rate, minlength=len(edges))
     joined = _join_thin(np.bincount(classes, weights=photos.count[known], minlength=len(edges)), wanted / wanted.sum())
     share = np.bincount(joined, weights=wanted / wanted.sum(), minlength=len(edges))
     share[np.setdiff1d(np.arange(len(edges)), joined[classes])] = 0.0

@@ -45,6 +45,8 @@ class Blend:
         Hashes of the embeddings it was tuned on.
     species_weights : dict of str to dict of str to float
         Weights that photos of a species have instead of `weights`, shrunk towards them.
+    gallery : str
+        Hash of the test photos that were merged into the gallery; empty where there are none.
     format : int
     """
 
@@ -59,6 +61,7 @@ class Blend:
     measured: dict[str, Any] = field(default_factory=dict)
     contents: dict[str, list[str]] = field(default_factory=dict)
     species_weights: dict[str, dict[str, float]] = field(default_factory=dict)
+    gallery: str = ""
     format: int = FORMAT
 
     def __post_init__(self) -> None:

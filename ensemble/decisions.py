@@ -17,7 +17,7 @@ from ensemble.desk import mix_warnings, set_exam
 from ensemble.parts import Progress
 from ensemble.prediction import predict, ranking_of, settled
 from ensemble.project import Project
-from ensemble.questions import questions_for_test
+from ensemble.questions import Questions, questions_for_test
 from ensemble.submission import ready_to_name
 from postproc import NEW, NOBODY, Ranking
 from postproc.posterior import (
@@ -62,7 +62,7 @@ class Bands:
 
 
 @dataclass(frozen=True)
-class _Answers:
+class Answers:
     """Five answers a photo by falling probability: label, probability, gallery photo (-1 for somebody new)."""
 
     labels: np.ndarray
@@ -70,13 +70,15 @@ class _Answers:
     photo: np.ndarray
 
     @classmethod
-    def of(cls, lists: Ranking, posterior: np.ndarray) -> _Answers:
+    def of(cls, lists: Ranking, posterior: np.ndarray) -> Answers:
+        """From lists and the probabilities of their outcomes."""
         labels, place = posterior_order(lists, posterior)
         nobody = np.full((len(labels), 2), NOBODY, dtype=lists.photo.dtype)
         photo = np.take_along_axis(np.concatenate([lists.photo, nobody], axis=1), place, axis=1)
         return cls(labels, np.take_along_axis(posterior, place, axis=1), photo)
 
     def band(self, bands: Bands) -> np.ndarray:
+        """(n,) index into `BANDS`."""
         return bands.of(self.labels[:, 0], self.probability[:, 0])
 
 
@@ -84,7 +86,7 @@ class _Answers:
 class _Sat:
     """What the exam's photos were answered, each by what was fitted on the other folds."""
 
-    answers: _Answers
+    answers: Answers
     right: np.ndarray
     weights: np.ndarray
     fold: np.ndarray
@@ -141,17 +143,17 @@ def decide(
     ranking = settled(exam.questions, blend, ranking, np.flatnonzero(ranking.is_open(DEPTH)), progress)
     lists = exam.ranking(ranking, blend.background)
     fold = project.catalogue.folds[np.append(exam.rows, exam.hidden)]
-    probability = _cross_fitted(lists, exam.truth, exam.weights, fold)
-    answers = _Answers.of(lists, probability)
+    probability = cross_fitted(lists, exam.truth, exam.weights, fold)
+    answers = Answers.of(lists, probability)
     sat = _Sat(answers, answers.labels[:, 0] == exam.truth, exam.weights, fold)
     bands = sat.bands(np.ones(len(fold), dtype=bool), precision)
     came = outcome(lists, exam.truth)
     questions = questions_for_test(project, sources, blend.whitening, use, progress)
     test = predict(questions, blend, progress).ranking.against_background(blend.background)
     posterior = fit_posterior(lists, exam.truth, exam.weights).of(test)
-    given = _Answers.of(test, posterior)
+    given = Answers.of(test, posterior)
     given_band = given.band(bands)
-    _write(output, project, questions.images, given, given_band)
+    _write(output, project, questions, given, given_band)
     prior = float(exam.weights[exam.truth == NEW].sum())
     return {
         "rows": len(given_band),
@@ -202,11 +204,14 @@ def bands_for(
     >>> bands_for(names, sure, np.array([True, True, True]), np.ones(3), 0.99)
     Bands(auto=inf, new=inf)
     """
-    chosen = [_lowest(probability[own], right[own], weights[own], precision) for own in (first >= 0, first == NEW)]
+    chosen = [
+        lowest_keeping(probability[own], right[own], weights[own], precision) for own in (first >= 0, first == NEW)
+    ]
     return Bands(*chosen)
 
 
-def _lowest(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, precision: float) -> float:
+def lowest_keeping(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, precision: float) -> float:
+    """The lowest value from which on photos are right often enough, as of `bands_for`; inf where there is none."""
     order = np.argsort(-probability, kind="stable")
     sure = probability[order]
     total, good = np.cumsum(weights[order]), np.cumsum((weights * right)[order])
@@ -217,7 +222,8 @@ def _lowest(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, pre
     return float(sure[np.flatnonzero(kept)[-1]]) if kept.any() else float("inf")
 
 
-def _cross_fitted(lists: Ranking, truth: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
+def cross_fitted(lists: Ranking, truth: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """(n, 7) probabilities of the outcomes, each photo's from what was fitted on the other folds."""
     out = np.empty((len(truth), OUTCOMES))
     for one in np.unique(fold):
         here = fold == one
@@ -244,8 +250,8 @@ def _told(sat: _Sat, given: np.ndarray, precision: float) -> dict[str, dict[str,
     return found
 
 
-def _write(output: Path, project: Project, images: list[str], given: _Answers, band: np.ndarray) -> None:
-    names, photos = project.catalogue.individuals, project.catalogue.train["image"].to_list()
+def _write(output: Path, project: Project, questions: Questions, given: Answers, band: np.ndarray) -> None:
+    images, names, photos = questions.images, project.catalogue.individuals, questions.parts[0].gallery_images
     header = ["image", "band", *(f"{what}_{k}" for k in range(1, 6) for what in ("name", "probability", "photo"))]
     with written_beside(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -18,6 +18,7 @@ from ensemble.nested import TRIALS, nested_report, nested_score
 from ensemble.parts import Progress
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
+from ensemble.rounds import gallery_of
 from ensemble.sources import usable_sources
 from postproc import NEW, Ranking
 
@@ -199,6 +200,11 @@ def tuned_blend(project: Project) -> Blend:
             raise FinblendError(
                 f"{project.blend_path}: {name} was registered again after tuning; run 'finblend tune' again"
             )
+    if blend.gallery != gallery_of(project).fingerprint:
+        raise FinblendError(
+            f"{project.blend_path}: was tuned with another gallery: pseudo-labels have joined or left it since; "
+            f"run 'finblend tune {project.folder}' again"
+        )
     return blend
 
 

@@ -7,7 +7,7 @@ be another one). The best single model and equal weights are treated the same, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,22 +83,13 @@ def nested_score(
         If the other folds of a fold lack the strangers, or the known photos, of the mix.
     """
     folds = project.catalogue.folds
-    desks: dict[tuple[tuple[str, str], ...], Desk] = {_key(desk.whitening): desk}
     exam = desk.exam
     found = {who: np.zeros(len(exam.weights)) for who in ("blend", "single", "equal")}
     rows: list[dict[str, Any]] = []
     width = 0.0
     sat_fold = folds[exam.rows[exam.trials.query]]
-    for fold in project.catalogue.fold_ids:
-        kinds = choose_whitening(project, desk.sources, progress, without=fold)
-        if _key(kinds) not in desks:
-            desks[_key(kinds)] = desk_for(project, desk.sources, kinds, mix, progress)
-        own = desks[_key(kinds)]
-        try:
-            others = replace(own, exam=own.resit(mix, np.flatnonzero(folds != fold)))
-        except FinblendError as error:
-            raise FinblendError(f"without fold {fold}, {error}") from None
-        blend, kappa = tuned(others, folds, trials, seed, progress)
+    for one in tuned_without_each(project, desk, mix, trials=trials, seed=seed, progress=progress):
+        fold, own, others, blend = one.fold, one.desk, one.others, one.blend
         single, equal = baselines(others)
         here = sat_fold == fold
         for who, recipe in (("blend", blend), ("single", single), ("equal", equal)):
@@ -119,11 +110,52 @@ def nested_score(
                 "background": blend.background,
                 "rule": blend.rule,
                 "threshold": blend.threshold,
-                "kappa": kappa,
-                "whitening": dict(kinds),
+                "kappa": one.kappa,
+                "whitening": dict(own.whitening),
             }
         )
     return NestedScore(exam, found["blend"], found["single"], found["equal"], rows, width)
+
+
+@dataclass(frozen=True)
+class Without:
+    """What was tuned without one fold's photos as queries.
+
+    Attributes
+    ----------
+    fold : int
+    desk : Desk
+        With the whitening chosen without the fold, and the exam of all photos.
+    others : Desk
+        The same with the exam of the other folds' photos.
+    blend : Blend
+    kappa : float or None
+        As of `with_species_weights`.
+    """
+
+    fold: int
+    desk: Desk
+    others: Desk
+    blend: Blend
+    kappa: float | None
+
+
+def tuned_without_each(
+    project: Project, desk: Desk, mix: Mix, *, trials: int = TRIALS, seed: int = 0, progress: Progress | None = None
+) -> Iterator[Without]:
+    """Tune without each fold in turn; parameters and errors as of `nested_score`."""
+    folds = project.catalogue.folds
+    desks: dict[tuple[tuple[str, str], ...], Desk] = {_key(desk.whitening): desk}
+    for fold in project.catalogue.fold_ids:
+        kinds = choose_whitening(project, desk.sources, progress, without=fold)
+        if _key(kinds) not in desks:
+            desks[_key(kinds)] = desk_for(project, desk.sources, kinds, mix, progress)
+        own = desks[_key(kinds)]
+        try:
+            others = replace(own, exam=own.resit(mix, np.flatnonzero(folds != fold)))
+        except FinblendError as error:
+            raise FinblendError(f"without fold {fold}, {error}") from None
+        yield Without(fold, own, others, *tuned(others, folds, trials, seed, progress))
 
 
 def tuned(

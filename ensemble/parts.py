@@ -13,9 +13,10 @@ import numpy as np
 
 from backbones.store import Store
 from ensemble.project import Project
+from ensemble.rounds import Added
 from ensemble.sources import Source
 from ensemble.whitening import fit, whitened
-from postproc import Gallery, Space
+from postproc import NOBODY, Gallery, Space
 from postproc.whole import WholeGallery
 
 # Candidates per source and view: the K nearest photos, and as many within the likeliest species. Those of all sources
@@ -42,7 +43,9 @@ class Part:
     rows : (n,) int array
         Rows of the spaces' queries.
     fold : int or None
-        The queries' fold, whose photos are not in their gallery.
+        The fold whose photos are not in the gallery; out-of-fold the queries' own.
+    added : Added or None
+        Named test photos in the gallery, behind the train photos.
     settle_species : callable
         (n, n_species) votes to the shares that count: with registered and given species.
     """
@@ -56,6 +59,7 @@ class Part:
     contents: Mapping[str, list[str]]
     rows: np.ndarray
     fold: int | None
+    added: Added | None
     settle_species: Callable[[np.ndarray], np.ndarray]
 
     @property
@@ -76,12 +80,37 @@ class Part:
     @property
     def gallery(self) -> Gallery:
         """Who is on the gallery photos."""
-        return Gallery(self.project.catalogue.labels, self.project.catalogue.folds)
+        catalogue = self.project.catalogue
+        if self.added is None:
+            return Gallery(catalogue.labels, catalogue.folds)
+        # added photos are of no fold, so every query meets them but the one that is such a photo itself
+        labels = np.append(catalogue.labels, self.added.labels).astype(np.int32)
+        groups = np.append(catalogue.folds, np.full(len(self.added.rows), NOBODY)).astype(np.int32)
+        selves = None
+        if self.of_test:
+            selves = np.full(catalogue.test.height, NOBODY, dtype=np.int32)
+            selves[self.added.rows] = len(catalogue.labels) + np.arange(len(self.added.rows))
+        return Gallery(labels, groups, selves)
+
+    @property
+    def of_test(self) -> bool:
+        """Whether the queries are test photos."""
+        return not self.name.startswith("fold")
+
+    @property
+    def gallery_images(self) -> list[str]:
+        """Names of the gallery photos."""
+        catalogue = self.project.catalogue
+        own = catalogue.train["image"].to_list()
+        if self.added is None:
+            return own
+        return own + [catalogue.test["image"][int(row)] for row in self.added.rows]
 
     def made_from(self, name: str) -> list[Any]:
         """What a source's neighbours depend on."""
         kind = self.whitening.get(name, "none")
-        return [self.project.photos_hash, self.nearest, self.contents[name], self.sources[name].views, kind]
+        found = [self.project.photos_hash, self.nearest, self.contents[name], self.sources[name].views, kind]
+        return found if self.added is None else [*found, self.added.fingerprint]
 
     def made_together(self) -> list[Any]:
         """What the neighbours by all sources together depend on."""
@@ -99,10 +128,30 @@ class Part:
             found = {}
             for name in self.sources if names is None else names:
                 kind, raw = self.whitening.get(name, "none"), self.raw[name]
-                if kind != "none":
-                    raw = whitened(raw, fit(raw, kind, catalogue.labels, gallery_rows), Path(folder), name)
+                # photos that pseudo-labels name have no say in the whitening
+                fitted = None if kind == "none" else fit(raw, kind, catalogue.labels, gallery_rows)
+                if self.added is not None:
+                    raw = self._extended(name, raw, Path(folder))
+                if fitted is not None:
+                    raw = whitened(raw, fitted, Path(folder), name)
                 found[name] = raw
             yield found
+
+    def _extended(self, name: str, raw: Space, folder: Path) -> Space:
+        """A space with the added photos behind its gallery, written into files: it is as large as the embeddings."""
+        assert self.added is not None  # noqa: S101 - checked by the caller
+        parts = []
+        for p, (store, views) in enumerate(zip(self.stores[name], raw.gallery, strict=True)):
+            out = []
+            for v, (view, array) in enumerate(zip(self.sources[name].views, views, strict=True)):
+                shape = (len(array) + len(self.added.rows), array.shape[1])
+                path = folder / f"{name}-{p}-{v}-extended.npy"
+                both = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+                both[: len(array)] = array
+                both[len(array) :] = store.embedding("test", view)[self.added.rows]
+                out.append(both)
+            parts.append(tuple(out))
+        return Space(raw.query, tuple(parts))
 
     def whole(self, spaces: Mapping[str, Space]) -> WholeGallery:
         """The whole gallery for single queries."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from ensemble.cache import cached, entries
 from ensemble.parts import Part, Progress, step
-from postproc import Neighbours, Space, top_k
+from postproc import NOBODY, Neighbours, Space, top_k
 from postproc.evidence import Joint
 
 
@@ -20,8 +20,6 @@ def nearest(
     part: Part, spaces: Callable[[], dict[str, Space]], progress: Progress | None
 ) -> dict[str, list[Neighbours]]:
     """The nearest photos in every source and view."""
-    folds = part.project.catalogue.folds
-    own_group = None if part.fold is None else folds
     found = {}
     for name in part.sources:
 
@@ -29,14 +27,7 @@ def nearest(
             advance = step(progress, f"search {part.name}", len(part.sources))
             out: dict[str, np.ndarray] = {}
             for v in range(len(part.views[name])):
-                near = top_k(
-                    spaces()[name],
-                    part.nearest,
-                    view=v,
-                    query_rows=part.rows,
-                    query_group=own_group,
-                    gallery_group=None if own_group is None else folds,
-                )
+                near = _top(part, spaces()[name], part.nearest, v, part.rows)
                 out |= {f"index{v}": near.index, f"similarity{v}": near.similarity}
             if advance is not None:
                 advance(1)
@@ -52,7 +43,7 @@ def nearest_of_species(
 ) -> dict[str, list[Neighbours]]:
     """The nearest photos of each query's likeliest species; queries whose species stays are not searched again."""
     catalogue = part.project.catalogue
-    of_photo = catalogue.species_of_individual[catalogue.labels]
+    of_photo = catalogue.species_of_individual[part.gallery.labels]
     found = {}
     for name in part.sources:
         entry_name = f"kin-{part.name}-{name}"
@@ -93,17 +84,49 @@ def _search_kin(
 ) -> Neighbours:
     query_class = np.zeros(space.n_query, dtype=np.int32)
     query_class[part.rows] = likely
-    folds = None if part.fold is None else part.project.catalogue.folds
-    return top_k(
+    return _top(part, space, k, view, part.rows[todo], query_class, of_photo)
+
+
+def _top(
+    part: Part,
+    space: Space,
+    k: int,
+    view: int,
+    rows: np.ndarray,
+    query_class: np.ndarray | None = None,
+    gallery_class: np.ndarray | None = None,
+) -> Neighbours:
+    """The nearest photos that the part's queries may meet: none of its fold, and no photo itself."""
+    gallery = part.gallery
+    own = gallery.own(rows)
+    with_groups = part.fold is not None
+    near = top_k(
         space,
-        k,
+        k + int((own != NOBODY).any()),
         view=view,
-        query_rows=part.rows[todo],
-        query_group=folds,
-        gallery_group=folds,
+        query_rows=rows,
+        query_group=np.full(space.n_query, part.fold, dtype=np.int32) if with_groups else None,
+        gallery_group=gallery.groups if with_groups else None,
         query_class=query_class,
-        gallery_class=of_photo,
+        gallery_class=gallery_class,
     )
+    return near if near.index.shape[1] == k else without_selves(near, own)
+
+
+def without_selves(near: Neighbours, own: np.ndarray) -> Neighbours:
+    """Lists one shorter: each without the photo that is the query itself, or without the last.
+
+    Examples
+    --------
+    >>> near = Neighbours(np.array([[5, 2, 7], [5, 2, 7]]), np.array([[3.0, 2.0, 1.0]] * 2, dtype=np.float32))
+    >>> without_selves(near, np.array([2, -1])).index
+    array([[5, 7],
+           [5, 2]])
+    """
+    mine = (near.index == own[:, None]) & (own != NOBODY)[:, None]
+    mine[:, -1] |= ~mine.any(axis=1)
+    shape = (len(own), near.index.shape[1] - 1)
+    return Neighbours(near.index[~mine].reshape(shape), near.similarity[~mine].reshape(shape))
 
 
 def joint(
@@ -113,15 +136,14 @@ def joint(
     if len(part.sources) < 2 or any(len(views) > 1 for views in part.views.values()):
         return None
     catalogue = part.project.catalogue
-    of_photo = catalogue.species_of_individual[catalogue.labels]
-    folds = None if part.fold is None else catalogue.folds
+    of_photo = catalogue.species_of_individual[part.gallery.labels]
 
     def search() -> dict[str, np.ndarray]:
         every = spaces().values()
         space = Space(
             tuple(own for one in every for own in one.query), tuple(own for one in every for own in one.gallery)
         )
-        near = top_k(space, part.nearest_together, query_rows=part.rows, query_group=folds, gallery_group=folds)
+        near = _top(part, space, part.nearest_together, 0, part.rows)
         kin = near
         if len(catalogue.species) > 1:
             everybody = np.arange(len(likely))

@@ -17,6 +17,7 @@ from ensemble.greedy import forward_selection
 from ensemble.nested import TRIALS, nested_report, nested_score
 from ensemble.parts import Progress
 from ensemble.project import Project
+from ensemble.rounds import gallery_of
 from ensemble.species_weights import with_species_weights
 from ensemble.study import (
     MAX_SEED,
@@ -153,6 +154,7 @@ def tune(
             "nested": nested and {key: nested[key] for key in kept},
         },
         contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},
+        gallery=gallery_of(project).fingerprint,
     )
     blend.save(project.blend_path)
     return {
