@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ensemble.evaluation import evaluate, models
     from ensemble.merging import merge
     from ensemble.project import Project, init
-    from ensemble.pseudo import pseudo
+    from ensemble.pseudo_sets import pseudo
     from ensemble.registry import register
     from ensemble.submission import check, submit
     from ensemble.training import train
@@ -41,7 +41,7 @@ __getattr__ = lazy_names(
         "init": "ensemble.project",
         "merge": "ensemble.merging",
         "models": "ensemble.evaluation",
-        "pseudo": "ensemble.pseudo",
+        "pseudo": "ensemble.pseudo_sets",
         "register": "ensemble.registry",
         "submit": "ensemble.submission",
         "train": "ensemble.training",

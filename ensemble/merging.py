@@ -18,7 +18,7 @@ from ensemble.blend import Blend
 from ensemble.gallery_effect import gallery_effect
 from ensemble.parts import Progress
 from ensemble.project import Project, finblend_version
-from ensemble.pseudo import drift_of
+from ensemble.pseudo_sets import drift_of
 from ensemble.rounds import KINDS, LEDGER, Added, NamedGallery, rounds
 
 

@@ -37,7 +37,7 @@ def pseudo(
 
     Example: finblend pseudo P -o pseudo.csv --precision 0.95
     """
-    from ensemble.pseudo import pseudo as write
+    from ensemble.pseudo_sets import pseudo as write
 
     with progress_bars() as progress:
         report = write(
