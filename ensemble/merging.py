@@ -51,7 +51,7 @@ def merge(
     -------
     dict
         The ledger (`round, kind, source` (`file, sha256`), `from`: `finblend` or `elsewhere`, `made` (rule, threshold,
-        models, recipe), `sets` (of each: `sha256, rows`), `effect` (None, or see `ensemble.gallery_effect`), `forced,
+        models, recipe), `min_prob, sets` (of each: `sha256, rows`), `effect` (None, or see `ensemble.gallery_effect`), `forced,
         labels, finblend`) with `folder`, `drift` (see `cv.drift`), `left_out` rows, `other_species` rows whose species
         is not their individual's (None where there are none told).
     """
@@ -77,6 +77,7 @@ def merge(
         "source": source,
         "from": "elsewhere" if full.never_saw is None else "finblend",
         "made": full.made,
+        "min_prob": min_prob,
         "sets": {},
         "effect": effect,
         "forced": force,

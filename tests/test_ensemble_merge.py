@@ -186,6 +186,7 @@ def test_a_file_from_elsewhere_is_for_full_only(project: Path, tmp_path: Path) -
     report = merge(project, path, min_prob=0.5)
     assert (report["from"], list(report["sets"]), report["made"]) == ("elsewhere", ["full"], None)
     # one names nobody, one is unsure; id02 is a fin whale
+    assert report["min_prob"] == 0.5
     assert (report["sets"]["full"]["rows"], report["left_out"], report["other_species"]) == (2, 2, 1)
     opened = Project.open(project)
     assert named_round(opened, "round-1").set_for(opened, "full").frame["image"].to_list() == ["te000.jpg", "te003.jpg"]
