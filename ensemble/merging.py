@@ -52,8 +52,8 @@ def merge(
     dict
         The ledger (`round, kind, source` (`file, sha256`), `from`: `finblend` or `elsewhere`, `made` (rule, threshold,
         models, recipe), `min_prob, sets` (of each: `sha256, rows`), `effect` (None, or see
-        `ensemble.gallery_effect`), `forced, labels, finblend`) with `folder`, `drift` (see `cv.drift`), `left_out` rows,
-        `other_species` rows whose species is not their individual's (None where there are none told).
+        `ensemble.gallery_effect`), `forced, labels, finblend`) with `folder`, `drift` (see `cv.drift`),
+        `left_out` rows, `other_species` rows whose species is not their individual's (None where there are none told).
     """
     if kind not in KINDS:
         raise FinblendError(f"--as must be one of {', '.join(KINDS)}, but got {kind}")
