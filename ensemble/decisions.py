@@ -63,8 +63,16 @@ class Bands:
 
 
 @dataclass(frozen=True)
-class _Named:
-    """Who may be on each photo: individuals, their gallery photos, probabilities (then of somebody new and missed)."""
+class Named:
+    """Who may be on each photo, and how likely.
+
+    Attributes
+    ----------
+    individual, photo : (n, places) int arrays
+        And the gallery photo most like the query; -1 for nobody.
+    probability : (n, places + 2) float array
+        Of each, of somebody new, of somebody missed.
+    """
 
     individual: np.ndarray
     photo: np.ndarray
@@ -72,11 +80,12 @@ class _Named:
 
     @property
     def somebody_new(self) -> np.ndarray:
+        """(n,) probability of somebody new."""
         return np.asarray(self.probability[:, -2])
 
 
 @dataclass(frozen=True)
-class _Answers:
+class Answers:
     """Five answers a photo by falling probability: label, probability, gallery photo (-1 for somebody new)."""
 
     labels: np.ndarray
@@ -84,13 +93,15 @@ class _Answers:
     photo: np.ndarray
 
     @classmethod
-    def of(cls, named: _Named) -> _Answers:
+    def of(cls, named: Named) -> Answers:
+        """The likeliest five."""
         labels, place = posterior_order(named.individual, named.probability)
         nobody = np.full((len(labels), 2), NOBODY, dtype=named.photo.dtype)
         photo = np.take_along_axis(np.concatenate([named.photo, nobody], axis=1), place, axis=1)
         return cls(labels, np.take_along_axis(named.probability, place, axis=1), photo)
 
     def band(self, bands: Bands) -> np.ndarray:
+        """(n,) index into `BANDS`."""
         return bands.of(self.labels[:, 0], self.probability[:, 0])
 
 
@@ -98,7 +109,7 @@ class _Answers:
 class _Sat:
     """What the exam's photos were answered, each by what was fitted on the other folds."""
 
-    answers: _Answers
+    answers: Answers
     right: np.ndarray
     weights: np.ndarray
     fold: np.ndarray
@@ -154,11 +165,11 @@ def decide(
     questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
     by = _by_second_stage if blend.second_stage else _by_rank
     named, test = by(exam, blend, fold, questions, progress)
-    answers, given = _Answers.of(named), _Answers.of(test)
+    answers, given = Answers.of(named), Answers.of(test)
     sat = _Sat(answers, answers.labels[:, 0] == exam.truth, exam.weights, fold)
     bands = sat.bands(np.ones(len(fold), dtype=bool), precision)
     given_band = given.band(bands)
-    _write(output, project, questions.images, given, given_band)
+    _write(output, project, questions, given, given_band)
     prior = float(exam.weights[exam.truth == NEW].sum())
     return {
         "rows": len(given_band),
@@ -209,11 +220,14 @@ def bands_for(
     >>> bands_for(names, sure, np.array([True, True, True]), np.ones(3), 0.99)
     Bands(auto=inf, new=inf)
     """
-    chosen = [_lowest(probability[own], right[own], weights[own], precision) for own in (first >= 0, first == NEW)]
+    chosen = [
+        lowest_keeping(probability[own], right[own], weights[own], precision) for own in (first >= 0, first == NEW)
+    ]
     return Bands(*chosen)
 
 
-def _lowest(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, precision: float) -> float:
+def lowest_keeping(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, precision: float) -> float:
+    """The lowest value from which on photos are right often enough, as of `bands_for`; inf where there is none."""
     order = np.argsort(-probability, kind="stable")
     sure = probability[order]
     total, good = np.cumsum(weights[order]), np.cumsum((weights * right)[order])
@@ -224,7 +238,7 @@ def _lowest(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, pre
     return float(sure[np.flatnonzero(kept)[-1]]) if kept.any() else float("inf")
 
 
-def _first_name(named: _Named, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _first_name(named: Named, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) probability of the likeliest name, and whether it is right."""
     best = named.probability[:, :-2].argmax(axis=1)[:, None]
     who = np.take_along_axis(named.individual, best, axis=1)[:, 0]
@@ -233,7 +247,7 @@ def _first_name(named: _Named, truth: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def _by_second_stage(
     exam: Exam, blend: Blend, fold: np.ndarray, questions: Questions, progress: Progress | None
-) -> tuple[_Named, _Named]:
+) -> tuple[Named, Named]:
     """Out-of-fold and test photos by the second stage."""
     stage = SecondStage(exam, blend)
     traits, probability = stage.cross_fitted()
@@ -241,26 +255,27 @@ def _by_second_stage(
     assert found.traits is not None  # noqa: S101 - the stage gives both
     assert found.probability is not None  # noqa: S101
     return (
-        _Named(traits.individual, traits.photo, probability),
-        _Named(found.traits.individual, found.traits.photo, found.probability),
+        Named(traits.individual, traits.photo, probability),
+        Named(found.traits.individual, found.traits.photo, found.probability),
     )
 
 
 def _by_rank(
     exam: Exam, blend: Blend, fold: np.ndarray, questions: Questions, progress: Progress | None
-) -> tuple[_Named, _Named]:
+) -> tuple[Named, Named]:
     """Out-of-fold and test photos by a posterior over the blend's five best names."""
     ranking = ranking_of(exam.questions, blend)
     # probabilities look at every place, and one more individual may be hidden: nothing may be open
     ranking = settled(exam.questions, blend, ranking, np.flatnonzero(ranking.is_open(DEPTH)), progress)
     lists = exam.ranking(ranking, blend.background)
-    probability = _cross_fitted(lists, exam.truth, exam.weights, fold)
+    probability = cross_fitted(lists, exam.truth, exam.weights, fold)
     test = predict(questions, blend, progress).ranking.against_background(blend.background)
     posterior = fit_posterior(lists, exam.truth, exam.weights).of(test)
-    return _Named(lists.individual, lists.photo, probability), _Named(test.individual, test.photo, posterior)
+    return Named(lists.individual, lists.photo, probability), Named(test.individual, test.photo, posterior)
 
 
-def _cross_fitted(lists: Ranking, truth: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
+def cross_fitted(lists: Ranking, truth: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """(n, 7) probabilities of the outcomes, each photo's from what was fitted on the other folds."""
     out = np.empty((len(truth), OUTCOMES))
     for one in np.unique(fold):
         here = fold == one
@@ -287,8 +302,8 @@ def _told(sat: _Sat, given: np.ndarray, precision: float) -> dict[str, dict[str,
     return found
 
 
-def _write(output: Path, project: Project, images: list[str], given: _Answers, band: np.ndarray) -> None:
-    names, photos = project.catalogue.individuals, project.catalogue.train["image"].to_list()
+def _write(output: Path, project: Project, questions: Questions, given: Answers, band: np.ndarray) -> None:
+    images, names, photos = questions.images, project.catalogue.individuals, questions.parts[0].gallery_images
     header = ["image", "band", *(f"{what}_{k}" for k in range(1, 6) for what in ("name", "probability", "photo"))]
     with written_beside(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
