@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cv.errors import FinblendError
+from cv.metrics import average_precisions
 from cv.mix import Mix
 from ensemble.bootstrap import Bootstrap, interval_of
 from ensemble.desk import set_exam
@@ -18,10 +19,12 @@ from ensemble.parts import Progress
 from ensemble.project import Project
 from ensemble.questions import SUPPOSED, questions_out_of_fold
 from ensemble.rounds import NamedGallery
+from ensemble.second_stage import SecondStage
 
 HOW = (
     "out-of-fold: fold K's photos meet the set for fold K, which never saw it; the blend's weights were tuned on all "
-    "folds without these photos, its rule and threshold are solved again on both sides"
+    "folds without these photos, its rule and threshold are solved again on both sides, or its second stage is fitted "
+    "on both sides, cross-fitted over folds"
 )
 
 
@@ -51,8 +54,11 @@ def gallery_effect(project: Project, gallery: NamedGallery, progress: Progress |
         exams = (desk.exam, replace(desk.exam, questions=questions))
         precisions = []
         for exam in exams:
-            own, ranking, _, _ = certified(exam, blend, progress)
-            precisions.append(exam.precisions(ranking, own))
+            if blend.second_stage:
+                precisions.append(average_precisions(SecondStage(exam, blend).answers(), exam.truth))
+            else:
+                own, ranking, _, _ = certified(exam, blend, progress)
+                precisions.append(exam.precisions(ranking, own))
     finally:
         for entry in project.cache.glob(f"*{SUPPOSED}-*"):
             shutil.rmtree(entry, ignore_errors=True)

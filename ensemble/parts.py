@@ -100,6 +100,12 @@ class Part:
         return Gallery(labels, groups, selves)
 
     @property
+    def photos_met(self) -> np.ndarray:
+        """(n_individuals,) gallery photos of each individual, but for a query that is one itself."""
+        labels = self.gallery.labels[self.gallery_rows]
+        return np.bincount(labels, minlength=len(self.project.catalogue.individuals))
+
+    @property
     def of_test(self) -> bool:
         """Whether the queries are test photos."""
         return not self.name.startswith("fold")

@@ -22,22 +22,31 @@ from cv.mix import Mix
 from cv.new_share import at_share
 from cv.pseudo_labels import PseudoLabels, set_file, write_pseudo_labels
 from ensemble.blend import Blend
-from ensemble.decisions import Named
 from ensemble.desk import mix_warnings, set_exam
 from ensemble.exam import sit
+from ensemble.naming import Namer, all_settled, namer_of
 from ensemble.nested import TRIALS, Without, tuned_without_each
 from ensemble.operators import NAMES
 from ensemble.parts import Progress
-from ensemble.prediction import predict
 from ensemble.project import Project
 from ensemble.questions import Questions, questions_for_test
 from ensemble.submission import ready_to_name
-from ensemble.trust import RULES, First, Judged, all_settled, alone, alone_in_exam, judge, share_right
+from ensemble.trust import RULES, First, Judged, alone, alone_in_exam, judge, share_right
 from postproc import NEW
-from postproc.posterior import Posterior
 from postproc.rank import Species
 
 PRECISION = 0.95
+# what a set's file tells of the blend
+RECIPE = {
+    "weights",
+    "whitening",
+    "operators",
+    "top_photos",
+    "species_penalty",
+    "background",
+    "species_weights",
+    "second_stage",
+}
 HOW = (
     "full: cross-fitted, each fold's photos by probabilities and threshold of the other folds, weights tuned on all; "
     "held out: each fold's photos by all that made that fold's set, none of it chosen on them; "
@@ -130,16 +139,17 @@ def pseudo(
     sets = []
     held: list[tuple[np.ndarray, ...]] = []
     for one in tuned_without_each(project, desk, mix, trials=trials, seed=seed, progress=progress):
-        made, apart = _fold_set(project, one, mix, wanted, progress)
+        own = replace(one.blend, second_stage=blend.second_stage)
+        made, apart = _fold_set(project, replace(one, blend=own), mix, wanted, progress)
         sets.append(made)
         held.append(apart)
-    ranking = all_settled(desk.exam.questions, blend, progress)
+    namer = namer_of(desk.exam, blend, progress)
     by_itself = alone_in_exam(desk.exam, alone(desk.exam.questions, blend))
-    judged = judge(desk.exam, blend, ranking, by_itself, catalogue.folds)
+    judged = judge(desk.exam, namer, by_itself, catalogue.folds)
     questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
     cut = wanted.threshold(judged, "full")
     share, right = judged.expected(rule, None if min_prob is not None else precision, min_prob)
-    full = _named(project, "full", questions, blend, judged.posterior, wanted, cut, progress)
+    full = _named(project, "full", questions, blend, namer, wanted, cut, progress)
     sets.append(replace(full, expected_share=share, right=right))
     common = {"rule": rule, "precision": None if min_prob is not None else precision, "min_prob": min_prob}
     made_from = {**common, "use": use, "trials": trials, "seed": seed, "blend": sha256_of(project.blend_path)}
@@ -213,9 +223,9 @@ def _fold_set(
     questions = questions_for_test(
         project, desk.sources, desk.whitening, progress=progress, operators=desk.operators, without=one.fold
     )
-    ranking = all_settled(desk.exam.questions, blend, progress)
-    by_itself = alone_in_exam(desk.exam, alone(desk.exam.questions, blend))
+    ranking = None if blend.second_stage else all_settled(desk.exam.questions, blend, progress)
     exam = desk.exam
+    by_itself = alone(exam.questions, blend)
     sat = np.append(exam.rows, exam.hidden)
     species = _species_shares(questions.species) if mix.gallery_exponent is not None else None
     mix_there, photos = _met_without(project, one, mix, species)
@@ -226,14 +236,14 @@ def _fold_set(
             species,
             np.flatnonzero(folds != one.fold),
         )
-        judged = judge(others, blend, ranking, alone_in_exam(others, alone(exam.questions, blend)), folds)
+        namer = namer_of(others, blend, progress, ranking)
+        judged = judge(others, namer, alone_in_exam(others, by_itself), folds)
     except FinblendError as error:
         raise FinblendError(f"without fold {one.fold}, {error}") from None
     cut = wanted.threshold(judged, seen)
-    made = _named(project, seen, questions, blend, judged.posterior, wanted, cut, progress)
+    made = _named(project, seen, questions, blend, namer, wanted, cut, progress)
     here = folds[sat] == one.fold
-    lists = exam.ranking(ranking, blend.background).take(here)
-    first = First.of(Named(lists.individual, lists.photo, judged.posterior.of(lists)), by_itself[:, here])
+    first = First.of(namer.of_exam(exam, here), alone_in_exam(exam, by_itself)[:, here])
     apart = (first.value(wanted.rule) >= cut, first.label == exam.truth[here], exam.weights[here])
     share, right = share_right(*apart) if apart[2].sum() > 0 else (None, None)
     return replace(made, expected_share=share, right=right), apart
@@ -275,15 +285,14 @@ def _named(
     seen: str,
     questions: Questions,
     blend: Blend,
-    posterior: Posterior,
+    namer: Namer,
     wanted: _Wanted,
     cut: float,
     progress: Progress | None,
 ) -> _Set:
     """The test photos whose first name the rule trusts."""
-    lists = predict(questions, blend, progress).ranking.against_background(blend.background)
     by_itself = np.stack([r.individual[:, 0] for r in alone(questions, blend)])
-    first = First.of(Named(lists.individual, lists.photo, posterior.of(lists)), by_itself)
+    first = First.of(namer.of_test(questions, progress), by_itself)
     rows = np.flatnonzero(first.value(wanted.rule) >= cut)
     if not len(rows):
         raise FinblendError(f"no test photo reaches the threshold {cut:.4f} of the set for {seen}")
@@ -296,6 +305,5 @@ def _named(
             "why": [first.why(row) for row in rows.tolist()],
         }
     )
-    told = ("weights", "whitening", "operators", "top_photos", "species_penalty", "background", "species_weights")
-    recipe = {key: value for key, value in asdict(blend).items() if key in told}
+    recipe = {key: value for key, value in asdict(blend).items() if key in RECIPE}
     return _Set(seen, frame, cut, {name: questions.parts[0].contents[name] for name in blend.used}, recipe)

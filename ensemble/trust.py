@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ensemble.blend import Blend
-from ensemble.decisions import Answers, Named, cross_fitted, lowest_keeping
+from ensemble.decisions import lowest_keeping
 from ensemble.exam import Exam
-from ensemble.parts import Progress
-from ensemble.prediction import ranking_of, settled
+from ensemble.naming import Answers, Named, Namer
+from ensemble.prediction import ranking_of
 from ensemble.questions import Questions
 from postproc import Ranking
-from postproc.posterior import Posterior, fit_posterior
-from postproc.ranking import DEPTH
 
 RULES = ("confidence", "agreement", "gap")
 
@@ -79,15 +77,12 @@ class Judged:
     right : (n,) bool array
     weights : (n,) float array
     fold : (n,) int array
-    posterior : Posterior
-        Fitted on all of them.
     """
 
     first: First
     right: np.ndarray
     weights: np.ndarray
     fold: np.ndarray
-    posterior: Posterior
 
     def threshold(self, rule: str, precision: float, rows: np.ndarray | None = None) -> float:
         """The rule's lowest threshold that keeps the precision on some of the photos; inf where there is none."""
@@ -112,32 +107,21 @@ def share_right(taken: np.ndarray, right: np.ndarray, weights: np.ndarray) -> tu
     return total / float(weights.sum()), float(weights[taken] @ right[taken]) / total if total > 0 else None
 
 
-def judge(exam: Exam, blend: Blend, ranking: Ranking, alone: np.ndarray, folds: np.ndarray) -> Judged:
+def judge(exam: Exam, namer: Namer, alone: np.ndarray, folds: np.ndarray) -> Judged:
     """Judge an exam's photos.
 
     Parameters
     ----------
     exam : Exam
-    blend : Blend
-    ranking : Ranking
-        Of all questions, nothing open, from `all_settled`.
+    namer : Namer
+        Of the exam.
     alone : (sources, n + m) int array
         From `alone_in_exam`.
     folds : (n,) int array
         Fold of every question.
     """
-    lists = exam.ranking(ranking, blend.background)
-    fold = folds[np.append(exam.rows, exam.hidden)]
-    probability = cross_fitted(lists, exam.truth, exam.weights, fold)
-    first = First.of(Named(lists.individual, lists.photo, probability), alone)
-    posterior = fit_posterior(lists, exam.truth, exam.weights)
-    return Judged(first, first.label == exam.truth, exam.weights, fold, posterior)
-
-
-def all_settled(questions: Questions, blend: Blend, progress: Progress | None = None) -> Ranking:
-    """A ranking in which nothing is open: probabilities look at every place, and one more may be hidden."""
-    ranking = ranking_of(questions, blend)
-    return settled(questions, blend, ranking, np.flatnonzero(ranking.is_open(DEPTH)), progress)
+    first = First.of(namer.out_of_fold(), alone)
+    return Judged(first, first.label == exam.truth, exam.weights, folds[np.append(exam.rows, exam.hidden)])
 
 
 def alone(questions: Questions, blend: Blend) -> list[Ranking]:

@@ -16,21 +16,28 @@ import pytest
 from conftest import Small
 from planted import add, add_trained, few_candidates
 
+import ensemble.part_evidence
 from backbones.store import Seen
 from cv import FinblendError
 from cv.files import sha256_of
+from cv.metrics import average_precisions
 from cv.mix import Mix
 from cv.pseudo_labels import PseudoLabels, write_pseudo_labels
-from ensemble import Blend, Project, decide, init, merge, register, submit, tune
+from ensemble import Blend, Project, decide, init, merge, pseudo, register, submit, tune
 from ensemble.desk import set_exam
 from ensemble.exam import certified, sit
 from ensemble.gallery_effect import gallery_effect
+from ensemble.operators import Operators
 from ensemble.prediction import ranking_of, settled
 from ensemble.questions import Questions, questions_for_test, questions_out_of_fold
 from ensemble.rounds import Added, NamedGallery, gallery_of, named_round
+from ensemble.second_stage import SecondStage
 from ensemble.sources import require_sources
 from ensemble.trainees import trainees_of
 from postproc import Ranking
+from postproc.expansion import Expansion
+from postproc.reciprocal import Reciprocal
+from postproc.traits import Traits
 
 FOLDS = range(5)
 
@@ -375,6 +382,101 @@ def test_the_effect_is_what_the_merged_gallery_scores(project: Path, sets: Path)
     exam = replace(desk.exam, questions=questions)
     own, ranking, _, _ = certified(exam, blend)
     assert exam.weights @ exam.precisions(ranking, own) == pytest.approx(effect["with"])
+
+
+def test_the_effect_on_a_second_stage_is_that_of_its_answers(project: Path) -> None:
+    opened = Project.open(project)
+    blend = replace(Blend.load(project / "blend.json"), second_stage=True)
+    plain = gallery_effect(opened, named(opened))
+    blend.save(project / "blend.json")
+    effect = gallery_effect(opened, named(opened))
+    desk = set_exam(opened, Mix(**blend.mix), list(blend.weights), None, blend.whitening)
+    with_added = questions_out_of_fold(opened, desk.sources, blend.whitening, supposed=named(opened))
+    for key, questions in (("without", desk.exam.questions), ("with", with_added)):
+        exam = replace(desk.exam, questions=questions)
+        precision = average_precisions(SecondStage(exam, blend).answers(), exam.truth)
+        assert effect[key] == pytest.approx(exam.weights @ precision)
+        assert effect[key] != plain[key]
+
+
+def test_the_second_stage_counts_merged_photos_and_keeps_the_galleries_background(
+    project: Path, sets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By counting; all candidates are kept, so that they alone cannot move the background."""
+    monkeypatch.setattr(ensemble.part_evidence, "prune", lambda evidence, *_: evidence)
+    shutil.rmtree(project / "cache")
+    before = Project.open(project)
+    sources = require_sources(before, ["frozen"])
+    blend = Blend({"frozen": 1.0}, second_stage=True)
+
+    def staged(opened: Project) -> SecondStage:
+        return SecondStage(sit(questions_out_of_fold(opened, sources, {}), Mix(0.15, None)), blend)
+
+    old = staged(before)
+    merge(project, sets, kind="gallery", force=True)
+    opened = Project.open(project)
+    new, gallery, catalogue = staged(opened), named(opened), opened.catalogue
+
+    def check(traits: Traits, rows: np.ndarray, seen: str, fold: int, selves: bool) -> None:
+        own = gallery.sets[seen]
+        column = traits.names.index("gallery_photos")
+        for q, row in enumerate(rows.tolist()):
+            met = np.append(catalogue.labels[catalogue.folds != fold], own.labels[(own.rows != row) | (not selves)])
+            for place, who in enumerate(traits.individual[q].tolist()):
+                if who >= 0:
+                    count = np.expm1(traits.candidate[q, place, column])
+                    assert count == pytest.approx((met == who).sum(), abs=1e-4)
+
+    for k in FOLDS:
+        inside = np.flatnonzero((new.fold == k) & (np.arange(len(new.fold)) < len(catalogue.labels)))
+        check(new.traits.take(inside), inside, f"fold-{k}", k, False)
+    everybody = np.arange(catalogue.test.height)
+    for without, fold, seen in ((None, -1, "full"), (2, 2, "fold-2")):
+        (one, chances), (other, _) = (
+            stage.of_test(questions_for_test(opened, sources, {}, without=without)) for stage in (new, old)
+        )
+        check(one, everybody, seen, fold, True)
+        np.testing.assert_allclose(chances.sum(axis=1), 1.0)
+        column = one.names.index("cohort:blend")
+        assert one.candidate[..., column].any()
+        np.testing.assert_allclose(one.candidate[..., column], other.candidate[..., column], rtol=1e-6)
+
+
+def test_a_second_round_is_named_by_the_second_stage_over_the_merged_gallery(project: Path, sets: Path) -> None:
+    merge(project, sets, kind="gallery", force=True)
+    tune(project, trials=0, new_share=0.15, nested_trials=0)
+    replace(Blend.load(project / "blend.json"), second_stage=True).save(project / "blend.json")
+    report = pseudo(project, project.parent / "second.csv", min_prob=0.3, trials=0)
+    assert all(one["rows"] > 0 for one in report["sets"])
+    submit(project, project.parent / "out.csv")
+    decide(project, project.parent / "d.csv", precision=0.5)
+    first = pl.read_csv(project.parent / "out.csv")["predictions"].str.split(" ").list.first()
+    assert first.to_list() == pl.read_csv(project.parent / "d.csv")["name_1"].to_list()
+
+
+def test_operators_know_merged_photos(project: Path, sets: Path) -> None:
+    """Among the candidates and over the whole gallery alike, and no photo moves or meets itself."""
+    merge(project, sets, kind="gallery", force=True)
+    opened = Project.open(project)
+    sources = require_sources(opened)
+    how = {"frozen": Operators(Expansion(2, 1.0), Expansion(1, 3.0), Reciprocal(10, 3, 0.6))}
+    for questions in (
+        questions_out_of_fold(opened, sources, {"frozen": "within"}, None, how),
+        questions_for_test(opened, sources, {"frozen": "within"}, operators=how),
+    ):
+        blend = Blend({"frozen": 0.6, "trained": 0.4})
+        ranking = ranking_of(questions, blend)
+        whole = settled(questions, blend, ranking, np.arange(len(questions.images)))
+        np.testing.assert_array_equal(whole.individual[:, :5], ranking.individual[:, :5])
+        np.testing.assert_allclose(whole.score[:, :5], ranking.score[:, :5], rtol=1e-5)
+        (part,) = questions.parts[:1]
+        assert part.added is not None
+        with part.spaces(["frozen"]) as spaces:
+            # a merged photo is moved like any other of the gallery
+            plain = replace(part, operators={})
+            with plain.spaces(["frozen"]) as unmoved:
+                n = len(opened.catalogue.labels)
+                assert (spaces["frozen"].gallery[0][0][n:] != unmoved["frozen"].gallery[0][0][n:]).any()
 
 
 def test_a_gallery_that_helps_is_merged(tmp_path: Path) -> None:

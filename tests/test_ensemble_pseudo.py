@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -16,19 +17,23 @@ from planted import add, add_trained
 
 import cv.drift
 import cv.pseudo_labels
+import ensemble.part_evidence
 import ensemble.pseudo_sets
 import ensemble.trust
 import postproc.knn_space
 from cv import FinblendError
 from cv.files import sha256_of
+from cv.mix import Mix
 from cv.pseudo_labels import read_pseudo_labels
-from ensemble import Project, init, pseudo, tune
-from ensemble.exam import Exam
-from ensemble.questions import Questions, questions_for_test
+from ensemble import Blend, Project, decide, init, pseudo, tune
+from ensemble.exam import Exam, sit
+from ensemble.naming import Namer
+from ensemble.questions import Questions, questions_for_test, questions_out_of_fold
+from ensemble.second_stage import SecondStage
 from ensemble.sources import require_sources
 from ensemble.trust import First, Judged
 from postproc import NEW
-from postproc.posterior import Posterior
+from postproc.traits import Traits
 
 SETS = ["full", *(f"fold-{k}" for k in range(5))]
 
@@ -142,19 +147,95 @@ def test_a_folds_questions_know_only_the_network_that_never_saw_it(project: Path
     assert everything[0].shape != everything[1].shape or (everything[0] != everything[1]).any()
 
 
+@pytest.fixture(scope="module")
+def staged(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same project, its blend with a second stage."""
+    folder = tmp_path_factory.mktemp("staged") / "P"
+    shutil.copytree(project, folder)
+    replace(Blend.load(folder / "blend.json"), second_stage=True).save(folder / "blend.json")
+    return folder
+
+
+@pytest.mark.parametrize("which", ["project", "staged"])
 def test_nothing_of_a_set_is_chosen_on_its_own_folds_photos(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    judged, whole = [], ensemble.pseudo_sets.judge
+    project = request.getfixturevalue(which)
+    judged, whole, whole_namer = [], ensemble.pseudo_sets.judge, ensemble.pseudo_sets.namer_of
     folds = Project.open(project).catalogue.folds
+    fitted = []
 
     def noted(exam: Exam, *rest: object) -> Judged:
         judged.append(sorted(set(folds[np.append(exam.rows, exam.hidden)].tolist())))
         return whole(exam, *rest)  # type: ignore[arg-type]
 
+    def noted_namer(exam: Exam, blend: Blend, *rest: object) -> Namer:
+        fitted.append((sorted(set(folds[np.append(exam.rows, exam.hidden)].tolist())), blend.second_stage))
+        return whole_namer(exam, blend, *rest)  # type: ignore[arg-type]
+
     monkeypatch.setattr(ensemble.pseudo_sets, "judge", noted)
+    monkeypatch.setattr(ensemble.pseudo_sets, "namer_of", noted_namer)
     pseudo(project, tmp_path / "p.csv", min_prob=0.5, trials=0)
     assert judged == [[f for f in range(5) if f != k] for k in range(5)] + [[0, 1, 2, 3, 4]]
+    assert fitted == [(own, which == "staged") for own in judged]
+
+
+def test_a_blend_with_a_second_stage_names_by_it(staged: Path, tmp_path: Path) -> None:
+    report = pseudo(staged, tmp_path / "p.csv", min_prob=0.3, trials=0)
+    decide(staged, tmp_path / "d.csv", precision=0.5)
+    whole = pl.read_csv(tmp_path / "d.csv")
+    found = pl.read_csv(tmp_path / "p.csv").join(whole, "image", "left")
+    assert found["individual_id"].to_list() == found["name_1"].to_list()
+    np.testing.assert_allclose(found["conf"], found["probability_1"], atol=1e-6)
+    named = whole.filter((pl.col("name_1") != "new_individual") & (pl.col("probability_1") >= 0.3))
+    assert found["image"].to_list() == named["image"].to_list()
+    # a posterior over the blend's names says something else
+    plain = tmp_path / "plain"
+    shutil.copytree(staged, plain)
+    replace(Blend.load(plain / "blend.json"), second_stage=False).save(plain / "blend.json")
+    decide(plain, tmp_path / "other.csv", precision=0.5)
+    assert pl.read_csv(tmp_path / "other.csv")["probability_1"].to_list() != whole["probability_1"].to_list()
+    for one in report["sets"]:
+        told = json.loads(Path(f"{one['file']}.json").read_text())
+        assert told["made"]["recipe"]["second_stage"] is True
+
+
+def stage_without(folder: Path, fold: int) -> tuple[SecondStage, Traits]:
+    """A second stage fitted without a fold's photos, and what it knows of test photos without the fold."""
+    opened = Project.open(folder)
+    sources = require_sources(opened)
+    questions = questions_out_of_fold(opened, sources, {"frozen": "total"})
+    exam = sit(questions, Mix(0.15, None), rows=np.flatnonzero(opened.catalogue.folds != fold))
+    stage = SecondStage(exam, Blend({"frozen": 0.5, "trained": 0.5}, species_penalty=0.1))
+    return stage, stage.of_test(without(folder, fold))[0]
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_a_folds_traits_know_nothing_of_its_labels(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pruned: bool
+) -> None:
+    """With all candidates kept, to the bit. Pruning is by what all photos show: it moves the cohorts, nothing else."""
+    if not pruned:
+        monkeypatch.setattr(ensemble.part_evidence, "prune", lambda evidence, *_: evidence)
+    other = shuffled(project, tmp_path, 3)
+    shutil.copytree(project, tmp_path / "mine", ignore=shutil.ignore_patterns("cache"))
+    (stage, mine), (_, theirs) = (stage_without(folder, 3) for folder in (tmp_path / "mine", other))
+    assert (mine.names, mine.query_names) == (theirs.names, theirs.query_names)
+    np.testing.assert_array_equal(mine.individual, theirs.individual)
+    for name, column, same in zip(
+        (*mine.names, *mine.query_names),
+        [*np.moveaxis(mine.candidate, -1, 0), *mine.query.T],
+        [*np.moveaxis(theirs.candidate, -1, 0), *theirs.query.T],
+        strict=True,
+    ):
+        if not (pruned and "cohort" in name):
+            np.testing.assert_array_equal(column, same, err_msg=name)
+    assert mine.candidate[..., mine.names.index("cohort:blend")].any()
+    if not pruned:
+        np.testing.assert_array_equal(stage.choice.of(mine), stage.choice.of(theirs))
+    # who is on the photos of a fold that is in the gallery does matter
+    (_, mine), (_, theirs) = (stage_without(folder, 1) for folder in (tmp_path / "mine", other))
+    assert (mine.candidate != theirs.candidate).any()
 
 
 def first(label: list[int], sure: list[float], second: list[float], agree: list[int]) -> First:
@@ -169,7 +250,7 @@ def test_thresholds_are_the_lowest_that_keep_the_precision_by_every_rule() -> No
         sure = rng.integers(4, 9, n) / 8
         answers = First(rng.choice([NEW, 3], n, p=[0.2, 0.8]), sure, (1 - sure) / 2, rng.integers(1, 3, n), 2)
         right, weights = rng.random(n) < 0.7, rng.integers(0, 4, n) / 4
-        judged = Judged(answers, right, weights, np.arange(n) % 3, Posterior((0.0,) * 5, 1.0))
+        judged = Judged(answers, right, weights, np.arange(n) % 3)
         eligible = {"confidence": answers.label >= 0, "gap": answers.label >= 0}
         eligible["agreement"] = (answers.label >= 0) & (answers.agree == 2)
         for rule, own in eligible.items():
@@ -187,7 +268,7 @@ def test_expected_precision_is_that_of_the_other_folds_thresholds() -> None:
     # fold 0 alone would take all from 0.5 on, fold 1 alone only from 0.9 on
     answers = first([3] * 12, ([0.9] * 3 + [0.5] * 3) * 2, [0.0] * 12, [2] * 12)
     right = np.array([True] * 9 + [False] * 3)
-    judged = Judged(answers, right, np.ones(12), np.repeat([0, 1], 6), Posterior((0.0,) * 5, 1.0))
+    judged = Judged(answers, right, np.ones(12), np.repeat([0, 1], 6))
     # fold 0 by fold 1's threshold: its three at 0.9; fold 1 by fold 0's: all six, of which three are right
     assert judged.expected("confidence", 0.6, None) == (pytest.approx(9 / 12), pytest.approx(6 / 9))
     assert judged.expected("confidence", None, 0.9) == (pytest.approx(6 / 12), pytest.approx(1.0))
