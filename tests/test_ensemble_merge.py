@@ -461,8 +461,8 @@ def test_operators_know_merged_photos(project: Path, sets: Path) -> None:
     sources = require_sources(opened)
     how = {"frozen": Operators(Expansion(2, 1.0), Expansion(1, 3.0), Reciprocal(10, 3, 0.6))}
     for questions in (
-        questions_out_of_fold(opened, sources, {"frozen": "within"}, None, how),
-        questions_for_test(opened, sources, {"frozen": "within"}, operators=how),
+        questions_out_of_fold(opened, sources, {"frozen": "total"}, None, how),
+        questions_for_test(opened, sources, {"frozen": "total"}, operators=how),
     ):
         blend = Blend({"frozen": 0.6, "trained": 0.4})
         ranking = ranking_of(questions, blend)
