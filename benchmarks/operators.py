@@ -112,6 +112,7 @@ def _on_test(
         contents,
         rows,
         None,
+        None,
         lambda votes: votes,
         {name: how},
     )

@@ -43,7 +43,7 @@ def gallery_classes(photos: Photos, catalogue: Catalogued, exponent: float) -> t
     edges = np.array(EDGES)
     known = photos.gallery_photos > 0
     classes = np.searchsorted(edges, photos.gallery_photos[known], side="right") - 1
-    rate = (catalogue.photos / catalogue.photos.max()) ** exponent
+    rate = np.where(catalogue.photos > 0, (catalogue.photos / catalogue.photos.max()) ** exponent, 0.0)
     if catalogue.test_species is not None:
         # an individual is met as often as its species is, whatever its number of individuals
         of_species = np.bincount(catalogue.species, weights=rate, minlength=len(catalogue.test_species))
@@ -53,7 +53,8 @@ def gallery_classes(photos: Photos, catalogue: Catalogued, exponent: float) -> t
                 catalogue.species
             ]
         )
-    wanted = np.bincount(np.searchsorted(edges, catalogue.photos, side="right") - 1, weights=rate, minlength=len(edges))
+    own_class = np.searchsorted(edges, np.maximum(catalogue.photos, 1), side="right") - 1
+    wanted = np.bincount(own_class, weights=rate, minlength=len(edges))
     joined = join_thin(np.bincount(classes, weights=photos.count[known], minlength=len(edges)), wanted / wanted.sum())
     share = np.bincount(joined, weights=wanted / wanted.sum(), minlength=len(edges))
     share[np.setdiff1d(np.arange(len(edges)), joined[classes])] = 0.0

@@ -141,8 +141,8 @@ class Catalogued:
 
     Attributes
     ----------
-    photos : (n_individuals,) int array >= 1
-        Photos of each individual.
+    photos : (n_individuals,) int array >= 0
+        Photos of each individual; who has none is nobody that test could show.
     species : (n_individuals,) int array
     test_species : (n_species,) float array or None
         Share of each species among the test photos; None leaves the species as they are out-of-fold.

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ensemble.decisions import decide
     from ensemble.embedding import embed
     from ensemble.evaluation import evaluate, models
+    from ensemble.merging import merge
     from ensemble.project import Project, init
+    from ensemble.pseudo_sets import pseudo
     from ensemble.registry import register
     from ensemble.submission import check, submit
     from ensemble.training import train
@@ -37,7 +39,9 @@ __getattr__ = lazy_names(
         "evaluate": "ensemble.evaluation",
         "export": "ensemble.vectors",
         "init": "ensemble.project",
+        "merge": "ensemble.merging",
         "models": "ensemble.evaluation",
+        "pseudo": "ensemble.pseudo_sets",
         "register": "ensemble.registry",
         "submit": "ensemble.submission",
         "train": "ensemble.training",
@@ -55,7 +59,9 @@ __all__ = [
     "evaluate",
     "export",
     "init",
+    "merge",
     "models",
+    "pseudo",
     "register",
     "submit",
     "train",

@@ -51,6 +51,8 @@ class Blend:
         them is fitted anew wherever it is needed: it is a function of the out-of-fold photos and this blend.
     operators : dict of str to dict
         Operators of each source, as `ensemble.operators.Operators.as_dict` has them; none where it is not named.
+    gallery : str
+        Hash of the test photos that were merged into the gallery; empty where there are none.
     format : int
     """
 
@@ -67,6 +69,7 @@ class Blend:
     species_weights: dict[str, dict[str, float]] = field(default_factory=dict)
     second_stage: bool = False
     operators: dict[str, dict[str, Any]] = field(default_factory=dict)
+    gallery: str = ""
     format: int = FORMAT
 
     def __post_init__(self) -> None:

@@ -13,24 +13,17 @@ from cv.catalogue import NEW_INDIVIDUAL
 from cv.errors import FinblendError
 from cv.files import written_beside
 from cv.mix import Mix
-from ensemble.blend import Blend
 from ensemble.desk import mix_warnings, set_exam
-from ensemble.exam import Exam
+from ensemble.naming import Answers, Named, namer_of
 from ensemble.parts import Progress
-from ensemble.prediction import predict, ranking_of, settled
 from ensemble.project import Project
 from ensemble.questions import Questions, questions_for_test
-from ensemble.second_stage import SecondStage
 from ensemble.submission import ready_to_name
-from postproc import NEW, NOBODY, Ranking
+from postproc import NEW, NOBODY
 from postproc.posterior import (
-    OUTCOMES,
     calibration_error,
-    fit_posterior,
-    posterior_order,
     share_of_strangers,
 )
-from postproc.ranking import DEPTH
 
 PRECISION = 0.99
 BANDS = ("auto", "review", "new")
@@ -63,42 +56,10 @@ class Bands:
 
 
 @dataclass(frozen=True)
-class _Named:
-    """Who may be on each photo: individuals, their gallery photos, probabilities (then of somebody new and missed)."""
-
-    individual: np.ndarray
-    photo: np.ndarray
-    probability: np.ndarray
-
-    @property
-    def somebody_new(self) -> np.ndarray:
-        return np.asarray(self.probability[:, -2])
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """Five answers a photo by falling probability: label, probability, gallery photo (-1 for somebody new)."""
-
-    labels: np.ndarray
-    probability: np.ndarray
-    photo: np.ndarray
-
-    @classmethod
-    def of(cls, named: _Named) -> _Answers:
-        labels, place = posterior_order(named.individual, named.probability)
-        nobody = np.full((len(labels), 2), NOBODY, dtype=named.photo.dtype)
-        photo = np.take_along_axis(np.concatenate([named.photo, nobody], axis=1), place, axis=1)
-        return cls(labels, np.take_along_axis(named.probability, place, axis=1), photo)
-
-    def band(self, bands: Bands) -> np.ndarray:
-        return bands.of(self.labels[:, 0], self.probability[:, 0])
-
-
-@dataclass(frozen=True)
 class _Sat:
     """What the exam's photos were answered, each by what was fitted on the other folds."""
 
-    answers: _Answers
+    answers: Answers
     right: np.ndarray
     weights: np.ndarray
     fold: np.ndarray
@@ -152,13 +113,13 @@ def decide(
     exam = desk.exam
     fold = project.catalogue.folds[np.append(exam.rows, exam.hidden)]
     questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
-    by = _by_second_stage if blend.second_stage else _by_rank
-    named, test = by(exam, blend, fold, questions, progress)
-    answers, given = _Answers.of(named), _Answers.of(test)
+    namer = namer_of(exam, blend, progress)
+    named, test = namer.out_of_fold(), namer.of_test(questions, progress)
+    answers, given = Answers.of(named), Answers.of(test)
     sat = _Sat(answers, answers.labels[:, 0] == exam.truth, exam.weights, fold)
     bands = sat.bands(np.ones(len(fold), dtype=bool), precision)
-    given_band = given.band(bands)
-    _write(output, project, questions.images, given, given_band)
+    given_band = _band(given, bands)
+    _write(output, project, questions, given, given_band)
     prior = float(exam.weights[exam.truth == NEW].sum())
     return {
         "rows": len(given_band),
@@ -209,11 +170,14 @@ def bands_for(
     >>> bands_for(names, sure, np.array([True, True, True]), np.ones(3), 0.99)
     Bands(auto=inf, new=inf)
     """
-    chosen = [_lowest(probability[own], right[own], weights[own], precision) for own in (first >= 0, first == NEW)]
+    chosen = [
+        lowest_keeping(probability[own], right[own], weights[own], precision) for own in (first >= 0, first == NEW)
+    ]
     return Bands(*chosen)
 
 
-def _lowest(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, precision: float) -> float:
+def lowest_keeping(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, precision: float) -> float:
+    """The lowest value from which on photos are right often enough, as of `bands_for`; inf where there is none."""
     order = np.argsort(-probability, kind="stable")
     sure = probability[order]
     total, good = np.cumsum(weights[order]), np.cumsum((weights * right)[order])
@@ -224,50 +188,16 @@ def _lowest(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, pre
     return float(sure[np.flatnonzero(kept)[-1]]) if kept.any() else float("inf")
 
 
-def _first_name(named: _Named, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _first_name(named: Named, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) probability of the likeliest name, and whether it is right."""
     best = named.probability[:, :-2].argmax(axis=1)[:, None]
     who = np.take_along_axis(named.individual, best, axis=1)[:, 0]
     return np.take_along_axis(named.probability, best, axis=1)[:, 0], (who == truth) & (who != NOBODY)
 
 
-def _by_second_stage(
-    exam: Exam, blend: Blend, fold: np.ndarray, questions: Questions, progress: Progress | None
-) -> tuple[_Named, _Named]:
-    """Out-of-fold and test photos by the second stage."""
-    stage = SecondStage(exam, blend)
-    traits, probability = stage.cross_fitted()
-    found = predict(questions, blend, progress, stage)
-    assert found.traits is not None  # noqa: S101 - the stage gives both
-    assert found.probability is not None  # noqa: S101
-    return (
-        _Named(traits.individual, traits.photo, probability),
-        _Named(found.traits.individual, found.traits.photo, found.probability),
-    )
-
-
-def _by_rank(
-    exam: Exam, blend: Blend, fold: np.ndarray, questions: Questions, progress: Progress | None
-) -> tuple[_Named, _Named]:
-    """Out-of-fold and test photos by a posterior over the blend's five best names."""
-    ranking = ranking_of(exam.questions, blend)
-    # probabilities look at every place, and one more individual may be hidden: nothing may be open
-    ranking = settled(exam.questions, blend, ranking, np.flatnonzero(ranking.is_open(DEPTH)), progress)
-    lists = exam.ranking(ranking, blend.background)
-    probability = _cross_fitted(lists, exam.truth, exam.weights, fold)
-    test = predict(questions, blend, progress).ranking.against_background(blend.background)
-    posterior = fit_posterior(lists, exam.truth, exam.weights).of(test)
-    return _Named(lists.individual, lists.photo, probability), _Named(test.individual, test.photo, posterior)
-
-
-def _cross_fitted(lists: Ranking, truth: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    out = np.empty((len(truth), OUTCOMES))
-    for one in np.unique(fold):
-        here = fold == one
-        if not (weights[~here] > 0).any():
-            raise FinblendError(f"without fold {one} no photo has weight in the stated mix: no probability can be told")
-        out[here] = fit_posterior(lists.take(~here), truth[~here], weights[~here]).of(lists.take(here))
-    return out
+def _band(answers: Answers, bands: Bands) -> np.ndarray:
+    """(n,) index into `BANDS`."""
+    return bands.of(answers.labels[:, 0], answers.probability[:, 0])
 
 
 def _told(sat: _Sat, given: np.ndarray, precision: float) -> dict[str, dict[str, float | None]]:
@@ -275,7 +205,7 @@ def _told(sat: _Sat, given: np.ndarray, precision: float) -> dict[str, dict[str,
     band = np.empty(len(sat.fold), dtype=np.int64)
     for one in np.unique(sat.fold):
         here = sat.fold == one
-        band[here] = sat.answers.band(sat.bands(~here, precision))[here]
+        band[here] = _band(sat.answers, sat.bands(~here, precision))[here]
     found: dict[str, dict[str, float | None]] = {}
     for n, name in enumerate(BANDS):
         weight = float(sat.weights[band == n].sum())
@@ -287,8 +217,8 @@ def _told(sat: _Sat, given: np.ndarray, precision: float) -> dict[str, dict[str,
     return found
 
 
-def _write(output: Path, project: Project, images: list[str], given: _Answers, band: np.ndarray) -> None:
-    names, photos = project.catalogue.individuals, project.catalogue.train["image"].to_list()
+def _write(output: Path, project: Project, questions: Questions, given: Answers, band: np.ndarray) -> None:
+    images, names, photos = questions.images, project.catalogue.individuals, questions.parts[0].gallery_images
     header = ["image", "band", *(f"{what}_{k}" for k in range(1, 6) for what in ("name", "probability", "photo"))]
     with written_beside(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -22,6 +22,7 @@ from ensemble.operators import NAMES
 from ensemble.parts import Progress
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
+from ensemble.rounds import gallery_of
 from ensemble.second_stage import HOW_STAGED, SecondStage
 from ensemble.sources import usable_sources
 from ensemble.strangers import ShareLike, set_exam_at, stated_share
@@ -224,6 +225,11 @@ def tuned_blend(project: Project) -> Blend:
             raise FinblendError(
                 f"{project.blend_path}: {name} was registered again after tuning; run 'finblend tune' again"
             )
+    if blend.gallery != gallery_of(project).fingerprint:
+        raise FinblendError(
+            f"{project.blend_path}: was tuned with another gallery: pseudo-labels have joined or left it since; "
+            f"run 'finblend tune {project.folder}' again"
+        )
     return blend
 
 

@@ -9,7 +9,7 @@ the comparison is fair.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -91,24 +91,13 @@ def nested_score(
         If the other folds of a fold lack the strangers, or the known photos, of the mix.
     """
     folds = project.catalogue.folds
-    desks: dict[str, Desk] = {_key(desk.whitening, desk.operators): desk}
     exam = desk.exam
     found = {who: np.zeros(len(exam.weights)) for who in ("blend", "plain", "single", "equal")}
     rows: list[dict[str, Any]] = []
     width = 0.0
     sat_fold = folds[exam.rows[exam.trials.query]]
-    for fold in project.catalogue.fold_ids:
-        kinds = choose_whitening(project, desk.sources, progress, without=fold)
-        operators = choose_operators(project, desk.sources, kinds, desk.wanted, progress, without=fold)
-        key = _key(kinds, operators)
-        if key not in desks:
-            desks[key] = desk_for(project, desk.sources, kinds, mix, progress, operators, desk.wanted)
-        own = desks[key]
-        try:
-            others = replace(own, exam=own.resit(mix, np.flatnonzero(folds != fold)))
-        except FinblendError as error:
-            raise FinblendError(f"without fold {fold}, {error}") from None
-        blend, kappa = tuned(others, folds, trials, seed, progress)
+    for one in tuned_without_each(project, desk, mix, trials=trials, seed=seed, progress=progress):
+        fold, own, others, blend = one.fold, one.desk, one.others, one.blend
         single, equal = baselines(others)
         here = sat_fold == fold
         for who, recipe in (("plain", blend), ("single", single), ("equal", equal)):
@@ -136,13 +125,56 @@ def nested_score(
                 "background": blend.background,
                 "rule": blend.rule,
                 "threshold": blend.threshold,
-                "kappa": kappa,
+                "kappa": one.kappa,
                 "second_stage": staged,
-                "whitening": dict(kinds),
-                "operators": {name: how.as_dict() for name, how in operators.items()},
+                "whitening": dict(own.whitening),
+                "operators": {name: how.as_dict() for name, how in own.operators.items()},
             }
         )
     return NestedScore(exam, found["blend"], found["plain"], found["single"], found["equal"], rows, width)
+
+
+@dataclass(frozen=True)
+class Without:
+    """What was tuned without one fold's photos as queries.
+
+    Attributes
+    ----------
+    fold : int
+    desk : Desk
+        With the whitening and operators chosen without the fold, and the exam of all photos.
+    others : Desk
+        The same with the exam of the other folds' photos.
+    blend : Blend
+    kappa : float or None
+        As of `with_species_weights`.
+    """
+
+    fold: int
+    desk: Desk
+    others: Desk
+    blend: Blend
+    kappa: float | None
+
+
+def tuned_without_each(
+    project: Project, desk: Desk, mix: Mix, *, trials: int = TRIALS, seed: int = 0, progress: Progress | None = None
+) -> Iterator[Without]:
+    """Tune without each fold in turn; parameters and errors as of `nested_score`."""
+    folds = project.catalogue.folds
+    desks: dict[str, Desk] = {_key(desk.whitening, desk.operators): desk}
+    for fold in project.catalogue.fold_ids:
+        kinds = choose_whitening(project, desk.sources, progress, without=fold)
+        operators = choose_operators(project, desk.sources, kinds, desk.wanted, progress, without=fold)
+        key = _key(kinds, operators)
+        if key not in desks:
+            desks[key] = desk_for(project, desk.sources, kinds, mix, progress, operators, desk.wanted)
+        own = desks[key]
+        try:
+            others = replace(own, exam=own.resit(mix, np.flatnonzero(folds != fold)))
+        except FinblendError as error:
+            raise FinblendError(f"without fold {fold}, {error}") from None
+        yield Without(fold, own, others, *tuned(others, folds, trials, seed, progress))
 
 
 def tuned(

@@ -126,6 +126,7 @@ def _precision(project: Project, name: str, source: Source, kind: str, how: Oper
         {name: source.out_of_fold_contents()},
         queries,
         fold,
+        None,
         lambda votes: votes,
         {name: how},
     )

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from cv.errors import FinblendError
-from postproc import Neighbours, Space, top_k
+from postproc import NOBODY, Neighbours, Space, top_k
 from postproc.expansion import Allocate, Expansion, augment_gallery, expand_queries, gallery_neighbours
+from postproc.knn_space import without_selves
 from postproc.reciprocal import Reciprocal
 
 # in the order in which they are applied and chosen
@@ -100,7 +101,15 @@ def wanted_operators(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in NAMES if name in asked)
 
 
-def moved(space: Space, how: Operators, rows: np.ndarray, gallery_rows: np.ndarray, start: Path, keep: Keep) -> Space:
+def moved(
+    space: Space,
+    how: Operators,
+    rows: np.ndarray,
+    gallery_rows: np.ndarray,
+    start: Path,
+    keep: Keep,
+    own: np.ndarray | None = None,
+) -> Space:
     """Move gallery photos and queries as the operators say.
 
     Parameters
@@ -115,6 +124,8 @@ def moved(space: Space, how: Operators, rows: np.ndarray, gallery_rows: np.ndarr
         Start of the names of the files that new arrays are in: they are as large as the embeddings.
     keep : callable
         Keeps neighbours, so that they are searched once.
+    own : (n,) int array, optional
+        The gallery photo that is the query itself, which does not move it; -1 for none.
     """
     views = range(space.n_views)
     if how.augmentation is not None:
@@ -127,17 +138,21 @@ def moved(space: Space, how: Operators, rows: np.ndarray, gallery_rows: np.ndarr
         k = how.expansion.k
         two = space
         key = [k, Operators(how.augmentation).as_dict()]
-        found = keep("expansion", key, lambda: _arrays(_near(two, k, v, rows, gallery_rows) for v in views))
+        found = keep("expansion", key, lambda: _arrays(_near(two, k, v, rows, gallery_rows, own) for v in views))
         near = [Neighbours(found[f"index{v}"], found[f"similarity{v}"]) for v in views]
         space = expand_queries(space, near, rows, how.expansion, _files(start, "query"))
     return space
 
 
-def _near(space: Space, k: int, view: int, rows: np.ndarray, gallery_rows: np.ndarray) -> Neighbours:
+def _near(
+    space: Space, k: int, view: int, rows: np.ndarray, gallery_rows: np.ndarray, own: np.ndarray | None
+) -> Neighbours:
     inside = np.zeros(space.n_gallery, dtype=np.int32)
     inside[gallery_rows] = 1
     outside = np.zeros(space.n_query, dtype=np.int32)
-    return top_k(space, k, view=view, query_rows=rows, query_group=outside, gallery_group=inside)
+    one_more = own is not None and bool((own != NOBODY).any())
+    near = top_k(space, k + one_more, view=view, query_rows=rows, query_group=outside, gallery_group=inside)
+    return without_selves(near, own) if own is not None and one_more else near
 
 
 def _arrays(found: Iterable[Neighbours]) -> dict[str, np.ndarray]:

@@ -49,7 +49,7 @@ def _evidence(
         project.cache,
         f"votes-{part.name}",
         [[name, part.made_from(name)] for name in part.sources],
-        lambda: {"votes": _votes(nearest(part, spaces, progress), catalogue)},
+        lambda: {"votes": _votes(nearest(part, spaces, progress), catalogue, part.gallery.labels)},
     )["votes"]
     shares = part.settle_species(np.array(votes))
     likely = shares.argmax(axis=1).astype(np.int32)
@@ -73,8 +73,8 @@ def _evidence(
     return Evidence(tuple(part.sources), **arrays), shares
 
 
-def _votes(nearest: Mapping[str, list[Neighbours]], catalogue: Catalogue) -> np.ndarray:
-    of_photo = catalogue.species_of_individual[catalogue.labels]
+def _votes(nearest: Mapping[str, list[Neighbours]], catalogue: Catalogue, labels: np.ndarray) -> np.ndarray:
+    of_photo = catalogue.species_of_individual[labels]
     return vote_species([near for each in nearest.values() for near in each], of_photo, len(catalogue.species))
 
 

@@ -15,6 +15,7 @@ from ensemble.part_evidence import part_evidence
 from ensemble.parts import Part, Progress
 from ensemble.project import Project
 from ensemble.reciprocals import reranked
+from ensemble.rounds import NamedGallery, gallery_of
 from ensemble.sources import Source, fold_rows
 from ensemble.species_scores import with_registered
 from postproc import NEW, Evidence, Ranking, given_species, join_evidence, species_doubt
@@ -22,6 +23,8 @@ from postproc.rank import Species
 
 # share of test photos with a given species from which on species count as given
 MOSTLY = 0.5
+# ends the name of parts with a gallery that is only tried
+SUPPOSED = "supposed"
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ def questions_out_of_fold(
     whitening: Mapping[str, str],
     progress: Progress | None = None,
     operators: Mapping[str, Operators] | None = None,
+    supposed: NamedGallery | None = None,
 ) -> Questions:
     """Every train photo as a query against the other folds, in a space whose network never saw its label.
 
@@ -126,8 +130,11 @@ def questions_out_of_fold(
         Called with (what, done since the last call, total).
     operators : mapping of name to Operators, optional
         None by default.
+    supposed : NamedGallery, optional
+        Test photos to be in the gallery instead of those that are merged.
     """
     catalogue = project.catalogue
+    named = gallery_of(project) if supposed is None else supposed
     given = np.full(len(catalogue.labels), -1, dtype=np.int32)
     if (_species_index(catalogue.test, catalogue.species) >= 0).mean() > MOSTLY:
         # test photos come with their species, so out-of-fold photos do too: what is tuned meets what it was tuned for
@@ -138,7 +145,7 @@ def questions_out_of_fold(
         parts.append(
             Part(
                 project,
-                f"fold{fold}",
+                f"fold{fold}" if supposed is None else f"fold{fold}{SUPPOSED}",
                 sources,
                 whitening,
                 stores,
@@ -146,6 +153,7 @@ def questions_out_of_fold(
                 {name: source.out_of_fold_contents() for name, source in sources.items()},
                 own,
                 fold,
+                named.sets.get(f"fold-{fold}"),
                 lambda votes, stores=stores, own=own: given_species(  # type: ignore[misc]
                     given[own], with_registered(votes, stores, "train", own, catalogue)
                 ),
@@ -171,22 +179,33 @@ def questions_for_test(
     use: str = "folds",
     progress: Progress | None = None,
     operators: Mapping[str, Operators] | None = None,
+    without: int | None = None,
 ) -> Questions:
-    """Every test photo as a query against all train photos; parameters as `questions_out_of_fold`."""
+    """Every test photo as a query against all train photos; parameters as `questions_out_of_fold`.
+
+    With `without`, a fold, as if its labels were not there: its photos are in no gallery, and only spaces whose
+    network never saw them are compared in.
+    """
     catalogue = project.catalogue
-    stores = {name: source.test_stores(use) for name, source in sources.items()}
     rows = np.arange(catalogue.test.height)
     given = _species_index(catalogue.test, catalogue.species)
+    if without is None:
+        name, stores = "test", {name: source.test_stores(use) for name, source in sources.items()}
+        raw = {name: source.test(use) for name, source in sources.items()}
+    else:
+        name, stores = f"without{without}", {name: [s.out_of_fold_store(without)] for name, s in sources.items()}
+        raw = {name: source.unseen(without) for name, source in sources.items()}
     part = Part(
         project,
-        "test",
+        name,
         sources,
         whitening,
         stores,
-        {name: source.test(use) for name, source in sources.items()},
+        raw,
         {name: [s.manifest.content_sha256 for s in own] for name, own in stores.items()},
         rows,
-        None,
+        without,
+        gallery_of(project).sets.get("full" if without is None else f"fold-{without}"),
         lambda votes: given_species(given, with_registered(votes, stores, "test", rows, catalogue)),
         operators or {},
     )

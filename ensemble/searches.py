@@ -12,16 +12,15 @@ import numpy as np
 
 from ensemble.cache import cached, entries
 from ensemble.parts import Part, Progress, step
-from postproc import Neighbours, Space, top_k
+from postproc import NOBODY, Neighbours, Space, top_k
 from postproc.evidence import Joint
+from postproc.knn_space import without_selves
 
 
 def nearest(
     part: Part, spaces: Callable[[], dict[str, Space]], progress: Progress | None, names: list[str] | None = None
 ) -> dict[str, list[Neighbours]]:
     """The nearest photos in every source (or some) and view."""
-    folds = part.project.catalogue.folds
-    own_group = None if part.fold is None else folds
     found = {}
     for name in part.sources if names is None else names:
 
@@ -29,14 +28,7 @@ def nearest(
             advance = step(progress, f"search {part.name}", len(part.sources))
             out: dict[str, np.ndarray] = {}
             for v in range(len(part.views[name])):
-                near = top_k(
-                    spaces()[name],
-                    part.nearest,
-                    view=v,
-                    query_rows=part.rows,
-                    query_group=own_group,
-                    gallery_group=None if own_group is None else folds,
-                )
+                near = _top(part, spaces()[name], part.nearest, v, part.rows)
                 out |= {f"index{v}": near.index, f"similarity{v}": near.similarity}
             if advance is not None:
                 advance(1)
@@ -52,7 +44,7 @@ def nearest_of_species(
 ) -> dict[str, list[Neighbours]]:
     """The nearest photos of each query's likeliest species; queries whose species stays are not searched again."""
     catalogue = part.project.catalogue
-    of_photo = catalogue.species_of_individual[catalogue.labels]
+    of_photo = catalogue.species_of_individual[part.gallery.labels]
     found = {}
     for name in part.sources:
         entry_name = f"kin-{part.name}-{name}"
@@ -93,17 +85,33 @@ def _search_kin(
 ) -> Neighbours:
     query_class = np.zeros(space.n_query, dtype=np.int32)
     query_class[part.rows] = likely
-    folds = None if part.fold is None else part.project.catalogue.folds
-    return top_k(
+    return _top(part, space, k, view, part.rows[todo], query_class, of_photo)
+
+
+def _top(
+    part: Part,
+    space: Space,
+    k: int,
+    view: int,
+    rows: np.ndarray,
+    query_class: np.ndarray | None = None,
+    gallery_class: np.ndarray | None = None,
+) -> Neighbours:
+    """The nearest photos that the part's queries may meet: none of its fold, and no photo itself."""
+    gallery = part.gallery
+    own = gallery.own(rows)
+    with_groups = part.fold is not None
+    near = top_k(
         space,
-        k,
+        k + int((own != NOBODY).any()),
         view=view,
-        query_rows=part.rows[todo],
-        query_group=folds,
-        gallery_group=folds,
+        query_rows=rows,
+        query_group=np.full(space.n_query, part.fold, dtype=np.int32) if with_groups else None,
+        gallery_group=gallery.groups if with_groups else None,
         query_class=query_class,
-        gallery_class=of_photo,
+        gallery_class=gallery_class,
     )
+    return near if near.index.shape[1] == k else without_selves(near, own)
 
 
 def joint(
@@ -113,15 +121,14 @@ def joint(
     if len(part.sources) < 2 or any(len(views) > 1 for views in part.views.values()):
         return None
     catalogue = part.project.catalogue
-    of_photo = catalogue.species_of_individual[catalogue.labels]
-    folds = None if part.fold is None else catalogue.folds
+    of_photo = catalogue.species_of_individual[part.gallery.labels]
 
     def search() -> dict[str, np.ndarray]:
         every = spaces().values()
         space = Space(
             tuple(own for one in every for own in one.query), tuple(own for one in every for own in one.gallery)
         )
-        near = top_k(space, part.nearest_together, query_rows=part.rows, query_group=folds, gallery_group=folds)
+        near = _top(part, space, part.nearest_together, 0, part.rows)
         kin = near
         if len(catalogue.species) > 1:
             everybody = np.arange(len(likely))

@@ -18,7 +18,7 @@ from ensemble.bootstrap import Bootstrap
 from ensemble.exam import Exam
 from ensemble.prediction import ranking_of, weights_of
 from ensemble.questions import Questions
-from postproc import Ranking
+from postproc import NOBODY, Ranking
 from postproc.candidates import PLACES, Candidates, candidates_of
 from postproc.choice import Choice, fit_choice
 from postproc.cohort import COHORT, NO_FOLD, cohort_background, of_individuals
@@ -44,19 +44,23 @@ class SecondStage:
 
     def __init__(self, exam: Exam, blend: Blend) -> None:
         self.exam, self.blend = exam, blend
-        catalogue = exam.questions.parts[0].project.catalogue
+        parts = exam.questions.parts
+        catalogue = parts[0].project.catalogue
         self._folds, labels = catalogue.folds, catalogue.labels
+        # Test photos that joined the gallery have no say in its background: whom another fold's set names was told by
+        # photos of this fold.
+        joined = max(len(part.gallery.labels) for part in parts) - len(labels)
         weights, _ = weights_of(exam.questions, blend)
         n_folds, people = len(catalogue.fold_ids), len(catalogue.individuals)
         self._background: dict[int, np.ndarray] = {}
-        self._photos: dict[int, np.ndarray] = {}
+        self._photos = {part.fold: part.photos_met for part in parts if part.fold is not None}
         for fold in (NO_FOLD, *catalogue.fold_ids):
             inside = self._folds != fold
             # a fold less is a smaller cohort: its k-th individual is as rare as the whole's if k falls with its size
             k = COHORT if fold == NO_FOLD else max(1, round(COHORT * (n_folds - 2) / max(n_folds - 1, 1)))
-            found = cohort_background(exam.questions.evidence, weights[0], labels, self._folds, fold, k)
+            hidden = np.append(self._folds, np.full(joined, fold))
+            found = cohort_background(exam.questions.evidence, weights[0], labels, hidden, fold, k)
             self._background[fold] = of_individuals(found[inside], labels[inside], people)
-            self._photos[fold] = np.bincount(labels[inside], minlength=people)
         if n_folds < 3:
             # with two folds nothing is left to tell a background from once the query's fold is hidden
             self._background = {fold: np.zeros_like(found) for fold, found in self._background.items()}
@@ -70,21 +74,37 @@ class SecondStage:
         found = self._candidates(questions, PLACES + 1)
         again = found.take(exam.hidden).hiding(questions.truth[exam.hidden])
         sat = np.append(exam.rows, exam.hidden)
-        return self._describe(
-            found.take(exam.rows).first(PLACES).joined(again), questions.species.doubt[sat], self._fold_of(exam)
-        )
+        found, fold = found.take(exam.rows).first(PLACES).joined(again), self._fold_of(exam)
+        who = np.maximum(found.individual, 0)
+        photos = np.empty(who.shape, dtype=np.int64)
+        for one in np.unique(fold).tolist():
+            photos[fold == one] = self._photos[one][who[fold == one]]
+        return self._describe(found, photos, questions.species.doubt[sat], fold)
 
     def of_test(self, questions: Questions) -> tuple[Traits, np.ndarray]:
-        """Traits and probabilities of test photos, by what was fitted on the whole exam."""
+        """Traits and probabilities of test photos, by what was fitted on the whole exam.
+
+        Where a fold is not in their gallery, its photos have no say in the gallery's background and photo counts.
+        """
         found = self._candidates(questions, PLACES)
-        traits = self._describe(found, questions.species.doubt, np.full(len(questions.images), NO_FOLD))
-        return traits, fit_choice(self.traits, self.exam.truth, self.exam.weights).of(traits)
+        (part,) = questions.parts
+        photos = part.photos_met[np.maximum(found.individual, 0)]
+        own = part.gallery.own(part.rows)
+        itself = (found.individual == part.gallery.labels[own][:, None]) & (own != NOBODY)[:, None]
+        fold = np.full(len(questions.images), NO_FOLD if part.fold is None else part.fold)
+        traits = self._describe(found, photos - itself, questions.species.doubt, fold)
+        return traits, self.choice.of(traits)
 
     def of_held_out(self, here: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(k, 5) labels of some of the exam's photos, by what was fitted on the others with the given weights."""
         traits = self.traits.take(here)
         choice = fit_choice(self.traits, self.exam.truth, np.where(here, 0.0, weights))
         return posterior_order(traits.individual, choice.of(traits))[0]
+
+    @cached_property
+    def choice(self) -> Choice:
+        """What names test photos: fitted on the whole exam."""
+        return fit_choice(self.traits, self.exam.truth, self.exam.weights)
 
     @cached_property
     def _own(self) -> tuple[Traits, np.ndarray]:
@@ -128,14 +148,12 @@ class SecondStage:
         weights, recipe = weights_of(questions, self.blend)
         return candidates_of(questions.evidence, weights, recipe, questions.species, self.blend.species_penalty, places)
 
-    def _describe(self, found: Candidates, doubt: np.ndarray, fold: np.ndarray) -> Traits:
+    def _describe(self, found: Candidates, photos: np.ndarray, doubt: np.ndarray, fold: np.ndarray) -> Traits:
         questions = self.exam.questions
         who = np.maximum(found.individual, 0)
-        photos = np.empty(who.shape, dtype=np.int64)
         background = np.empty((*who.shape, len(questions.evidence.sources) + 1), dtype=np.float32)
         for one in np.unique(fold).tolist():
             here = fold == one
-            photos[here] = self._photos[one][who[here]]
             background[here] = self._background[one][who[here]]
         own_doubt = np.take_along_axis(doubt, questions.species.of_individual[who].astype(np.int64), axis=1)
         return traits_of(found, questions.evidence.sources, photos, own_doubt, background)

@@ -47,6 +47,14 @@ class Source:
         train = tuple(store.embedding("train", view) for view in self.views)
         return Space((train,), (train,))
 
+    def unseen(self, fold: int) -> Space:
+        """Test photos as queries and all train photos as gallery, in the space that never saw the fold's labels."""
+        store = self.out_of_fold_store(fold)
+        return Space(
+            (tuple(store.embedding("test", view) for view in self.views),),
+            (tuple(store.embedding("train", view) for view in self.views),),
+        )
+
     def test_stores(self, use: str) -> list[Store]:
         """The stores that name test photos; with "full" or "both" a model without a full store keeps its folds."""
         if self.frozen is not None:

@@ -18,6 +18,7 @@ from ensemble.desk import Desk
 from ensemble.exam import decided
 from ensemble.parts import NEAREST, NEAREST_TOGETHER
 from ensemble.project import Project
+from ensemble.rounds import gallery_of
 from postproc.prune import MAX_TOP_PHOTOS
 from postproc.trials import Outcome
 
@@ -185,6 +186,9 @@ def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) 
     ]
     if desk.operators:
         made_from.append({name: how.as_dict() for name, how in sorted(desk.operators.items())})
+    merged = gallery_of(project).fingerprint
+    if merged:
+        made_from.append(merged)
     name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
     path = str(project.study_path)
     with warnings.catch_warnings():

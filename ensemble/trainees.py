@@ -11,8 +11,9 @@ import polars as pl
 
 from backbones.store import Seen
 from cv.errors import FinblendError
-from cv.pseudo_labels import read_pseudo_labels
+from cv.pseudo_labels import PseudoLabels, read_pseudo_labels
 from ensemble.project import Project
+from ensemble.rounds import NAME, named_round
 from ensemble.sightings import Sightings
 
 
@@ -52,7 +53,7 @@ def trainees_of(project: Project, photos: Sightings, seen: Seen, pseudo: str | N
     seen : Seen
         What the network shall have seen.
     pseudo : str or None
-        File of pseudo-labels; `{fold}` in it stands for `str(seen)`.
+        File of pseudo-labels; `{fold}` in it stands for `str(seen)`. Or `round-N`, a merged round.
     pseudo_min : float
         Least confidence.
     """
@@ -62,9 +63,7 @@ def trainees_of(project: Project, photos: Sightings, seen: Seen, pseudo: str | N
         told = told.filter(pl.col("fold") != seen.fold)
     told = told.drop("fold")
     if pseudo is not None:
-        name = pseudo.replace("{fold}", str(seen))
-        labels = read_pseudo_labels(Path(name), catalogue, pseudo_min)
-        labels.refuse_for(str(seen), project.photos_hash, name)
+        labels, name = _pseudo_labels(project, seen, pseudo, pseudo_min)
         added = labels.frame.join(
             told.unique("individual_id", keep="first", maintain_order=True).select("individual_id", "species"),
             "individual_id",
@@ -91,3 +90,16 @@ def trainees_of(project: Project, photos: Sightings, seen: Seen, pseudo: str | N
         classes=classes,
         pseudo=int(told["pseudo"].sum()),
     )
+
+
+def _pseudo_labels(project: Project, seen: Seen, pseudo: str, least: float) -> tuple[PseudoLabels, str]:
+    """A network's pseudo-labels, refused where they may have seen what it must not; and where they came from."""
+    if NAME.fullmatch(pseudo) and not Path(pseudo).exists():
+        own = named_round(project, pseudo)
+        own.set_for(project, str(seen))
+        name = str(own.folder / f"{seen}.csv")
+    else:
+        name = pseudo.replace("{fold}", str(seen))
+    labels = read_pseudo_labels(Path(name), project.catalogue, least)
+    labels.refuse_for(str(seen), project.photos_hash, name)
+    return labels, name

@@ -63,7 +63,7 @@ def train(
     folds : str
         "all", "full", or fold numbers with commas between.
     pseudo : str, optional
-        File of pseudo-labels; `{fold}` in it stands for `fold-K` or `full`.
+        File of pseudo-labels; `{fold}` in it stands for `fold-K` or `full`. Or `round-N`, a merged round.
     pseudo_min : float
         Least confidence.
     boxes, crops, box_form

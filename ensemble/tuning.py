@@ -21,6 +21,7 @@ from ensemble.nested import TRIALS, nested_report, nested_score
 from ensemble.operators import wanted_operators
 from ensemble.parts import Progress
 from ensemble.project import Project
+from ensemble.rounds import gallery_of
 from ensemble.second_stage import SecondStage, Verdict, judge
 from ensemble.species_weights import with_species_weights
 from ensemble.strangers import ShareLike, set_exam_at
@@ -170,6 +171,7 @@ def tune(
             "estimate": estimate and estimate.as_dict(),
         },
         contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},
+        gallery=gallery_of(project).fingerprint,
     )
     blend.save(project.blend_path)
     return {

@@ -27,10 +27,19 @@ class Gallery:
         Individual of each photo.
     groups : (n,) int32 array or None
         Photos of the query's own group (its fold) are not in its gallery.
+    selves : (queries,) int32 array or None
+        The gallery photo that is the query itself, which it never meets; -1 where there is none.
     """
 
     labels: np.ndarray
     groups: np.ndarray | None = None
+    selves: np.ndarray | None = None
+
+    def own(self, query_rows: np.ndarray) -> np.ndarray:
+        """(n,) int32 gallery photo that is the query itself, -1 for none, of some queries."""
+        if self.selves is None:
+            return np.full(len(query_rows), NOBODY, dtype=np.int32)
+        return np.asarray(self.selves[query_rows], dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -180,7 +189,15 @@ def build_evidence(
         if progress is not None:
             progress(1)
     found = group_candidates(
-        tuple(spaces), channels, query, photo, gallery.labels, allowed, similarity, horizons[0], *horizons[1:]
+        tuple(spaces),
+        channels,
+        query,
+        photo,
+        gallery.labels,
+        allowed,
+        similarity,
+        *horizons,
+        own=gallery.own(query_rows),
     )
     if joint is None:
         return found
@@ -212,19 +229,22 @@ def group_candidates(
     similarity: np.ndarray,
     horizon: np.ndarray,
     species_horizon: np.ndarray | None = None,
+    *,
+    own: np.ndarray,
 ) -> Evidence:
-    """Evidence of pairs sorted by individual; `allowed` says which gallery photos may be met."""
+    """Evidence of pairs sorted by individual; `allowed` and `own` say which gallery photos may be met."""
     label = labels[photo]
     first = np.ones(len(query), dtype=bool)
     first[1:] = (query[1:] != query[:-1]) | (label[1:] != label[:-1])
     starts = np.flatnonzero(first)
     n_photos = np.bincount(labels[allowed], minlength=int(labels.max()) + 1).astype(np.int32)
+    of_own = np.where(own >= 0, labels[own], NOBODY)
     return Evidence(
         sources=sources,
         channels=channels,
         group_start=np.searchsorted(query[starts], np.arange(len(horizon) + 1)).astype(np.int64),
         individual=label[starts].astype(np.int32),
-        gallery_photos=n_photos[label[starts]],
+        gallery_photos=n_photos[label[starts]] - (label[starts] == of_own[query[starts]]).astype(np.int32),
         photo_start=np.append(starts, len(query)).astype(np.int64),
         photo=photo,
         similarity=similarity,

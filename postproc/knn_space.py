@@ -77,6 +77,22 @@ class Neighbours:
     similarity: np.ndarray
 
 
+def without_selves(near: Neighbours, own: np.ndarray) -> Neighbours:
+    """Lists one shorter: each without the photo that is the query itself, or without the last.
+
+    Examples
+    --------
+    >>> near = Neighbours(np.array([[5, 2, 7], [5, 2, 7]]), np.array([[3.0, 2.0, 1.0]] * 2, dtype=np.float32))
+    >>> without_selves(near, np.array([2, -1])).index
+    array([[5, 7],
+           [5, 2]])
+    """
+    mine = (near.index == own[:, None]) & (own != NOBODY)[:, None]
+    mine[:, -1] |= ~mine.any(axis=1)
+    shape = (len(own), near.index.shape[1] - 1)
+    return Neighbours(near.index[~mine].reshape(shape), near.similarity[~mine].reshape(shape))
+
+
 def norms(array: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """(n,) float64 Euclidean norms of the rows, in the fixed order of all exact products.
 

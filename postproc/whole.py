@@ -78,15 +78,19 @@ class WholeGallery:
             allowed = groups != self.query_group
         rows = np.flatnonzero(allowed)
         rows = rows[np.argsort(labels[rows], kind="stable")].astype(np.int32)
+        own_photo = self.gallery.own(query_rows)
         starts = np.flatnonzero(np.append(True, np.diff(labels[rows]) != 0))
         n_views = channel_table(self.views)[0].shape[1]
         step = max(1, int(memory_mb * 2**20 / (len(rows) * 4 * (n_views + 3))))
         parts = []
         for start in range(0, len(query_rows), step):
             block = slice(start, start + step)
-            own = Species(species.doubt[block], species.of_individual, species.likely[block])
+            kinds = Species(species.doubt[block], species.of_individual, species.likely[block])
+            own = own_photo[block]
             parts.append(
-                self._rank_block(query_rows[block], weights[block], rows, starts, top_photos, species_penalty, own)
+                self._rank_block(
+                    query_rows[block], own, weights[block], rows, starts, top_photos, species_penalty, kinds
+                )
             )
             if progress is not None:
                 progress(len(parts[-1].score))
@@ -98,6 +102,7 @@ class WholeGallery:
     def _rank_block(
         self,
         query_rows: np.ndarray,
+        own_photo: np.ndarray,
         weights: np.ndarray,
         rows: np.ndarray,
         starts: np.ndarray,
@@ -129,8 +134,11 @@ class WholeGallery:
                 for channel in np.flatnonzero(channels[s] == c):
                     blended[channel] += screened
         chosen = np.zeros((len(query_rows), len(rows)), dtype=bool)
+        place = np.full(len(labels) + 1, -1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
         choose_contenders(
             blended,
+            place[own_photo],
             starts,
             labels[rows[starts]],
             top_photos,
@@ -155,7 +163,9 @@ class WholeGallery:
         allowed = np.zeros(len(labels), dtype=bool)
         allowed[rows] = True
         nothing_beyond = np.full((len(query_rows), len(columns)), -np.inf, dtype=np.float32)
-        evidence = group_candidates(tuple(sources), channels, query, photo, labels, allowed, similarity, nothing_beyond)
+        evidence = group_candidates(
+            tuple(sources), channels, query, photo, labels, allowed, similarity, nothing_beyond, own=own_photo
+        )
         return rank(
             evidence,
             weights,
@@ -169,6 +179,7 @@ class WholeGallery:
 @numba.njit(cache=True, parallel=True)
 def choose_contenders(
     blended: np.ndarray,
+    own: np.ndarray,
     starts: np.ndarray,
     individual: np.ndarray,
     top_photos: int,
@@ -180,7 +191,8 @@ def choose_contenders(
 ) -> None:
     """Choose the photos that decide who the first seven are: all that can be in the mean of an individual in question.
 
-    `blended` is (views, queries, photos), photos sorted by individual, right to within `slack`.
+    `blended` is (views, queries, photos), photos sorted by individual, right to within `slack`; `own` is the photo that
+    is the query itself, which has no say, or -1.
     """
     n_views, n, m = blended.shape
     for q in numba.prange(n):
@@ -190,7 +202,7 @@ def choose_contenders(
             stop = starts[g + 1] if g + 1 < len(starts) else m
             total = 0.0
             for v in range(n_views):
-                total += _mean_of_best(blended[v, q], starts[g], stop, best)
+                total += _mean_of_best(blended[v, q], starts[g], stop, own[q], best)
             score[g] = total / n_views - penalty * doubt[q, species_of_individual[individual[g]]]
         cut = -np.inf
         if len(starts) > DEPTH:
@@ -199,19 +211,26 @@ def choose_contenders(
             if score[g] >= cut:
                 stop = starts[g + 1] if g + 1 < len(starts) else m
                 for v in range(n_views):
-                    _mean_of_best(blended[v, q], starts[g], stop, best)
-                    least = best[min(top_photos, stop - starts[g]) - 1] - 2.0 * slack
+                    _mean_of_best(blended[v, q], starts[g], stop, own[q], best)
+                    there = stop - starts[g] - (starts[g] <= own[q] < stop)
+                    if there == 0:
+                        continue
+                    least = best[min(top_photos, there) - 1] - 2.0 * slack
                     for p in range(starts[g], stop):
-                        if blended[v, q, p] >= least:
+                        if p != own[q] and blended[v, q, p] >= least:
                             chosen[q, p] = True
 
 
 @numba.njit(cache=True, inline="always")
-def _mean_of_best(values: np.ndarray, start: int, stop: int, best: np.ndarray) -> float:
-    """Mean of the highest `len(best)` values of a range, or of all if they are fewer; they stand in `best`."""
-    wanted = min(len(best), stop - start)
+def _mean_of_best(values: np.ndarray, start: int, stop: int, own: int, best: np.ndarray) -> float:
+    """Mean of the highest `len(best)` values of a range but `own`, or of all if fewer; they stand in `best`."""
+    wanted = min(len(best), stop - start - (start <= own < stop))
+    if wanted == 0:
+        return -np.inf
     best[:wanted] = -np.inf
     for p in range(start, stop):
+        if p == own:
+            continue
         value = np.float64(values[p])
         if value > best[wanted - 1]:
             at = wanted - 1

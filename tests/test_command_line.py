@@ -19,7 +19,7 @@ from ensemble.cli import main
 
 FINBLEND = Path(sys.executable).with_name("finblend")
 COMMANDS = ["init", "register", "models", "embed", "train", "tune", "evaluate"]
-COMMANDS += ["decide", "submit", "export", "check", "demo"]
+COMMANDS += ["pseudo", "merge", "decide", "submit", "export", "check", "demo"]
 
 
 def finblend(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -59,6 +59,17 @@ def test_from_an_empty_folder_to_a_checked_submission(small: Small, tmp_path: Pa
     assert {"known", "new", "species", "interval", "mix"} <= scored.keys()
     decided = json.loads(done("decide", "P", "-o", "decisions.csv", "--json", cwd=tmp_path))
     assert decided["rows"] == pl.read_csv(tmp_path / "decisions.csv").height == 12
+    trusted = json.loads(
+        done("pseudo", "P", "-o", "trusted.csv", "--min-prob", "0.5", "--trials", "0", "--json", cwd=tmp_path)
+    )
+    assert trusted["rows"] == pl.read_csv(tmp_path / "trusted.csv").height > 0
+    merged = json.loads(done("merge", "P", "trusted.csv", "--json", cwd=tmp_path))
+    assert (merged["round"], merged["sets"]["full"]["rows"]) == ("round-1", trusted["rows"])
+    told = done("merge", "P", "trusted.csv", "--as", "gallery", "--force", cwd=tmp_path)
+    assert "out-of-fold MAP@5" in told
+    assert "next: finblend tune P" in told
+    assert finblend("submit", "P", "-o", "out.csv", cwd=tmp_path).returncode == 1
+    done("tune", "P", "--trials", "0", "--new-share", "0.15", "--nested-trials", "0", cwd=tmp_path)
     done("submit", "P", "-o", "out.csv", cwd=tmp_path)
     rows = pl.read_csv(tmp_path / "out.csv")
     assert rows.columns == ["image", "predictions"]
@@ -68,7 +79,8 @@ def test_from_an_empty_folder_to_a_checked_submission(small: Small, tmp_path: Pa
     done("export", "P", "-o", "vectors", cwd=tmp_path)
     with np.load(tmp_path / "vectors" / "frozen.npz", allow_pickle=False) as file:
         assert file["train_embedding"].shape[0] == 60
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["P", "data", "decisions.csv", "out.csv", "vectors"]
+    left = sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("trusted"))
+    assert left == ["P", "data", "decisions.csv", "out.csv", "vectors"]
 
 
 def test_every_layout_of_the_issue_registers_through_the_same_flags(small: Small, tmp_path: Path) -> None:

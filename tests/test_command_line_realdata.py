@@ -125,3 +125,16 @@ def test_happywhale_is_read_and_repaired(real_data: Path, tmp_path: Path) -> Non
         "globis",
     }
     assert made["single_photo_individuals"] == 9258
+
+
+def test_a_winning_teams_pseudo_labels_merge(real_data: Path, tmp_path: Path) -> None:
+    """What its confident rows name is far from what test photos show: the drift that the report is there for."""
+    whales, project = real_data / "happywhale", tmp_path / "P"
+    for folder in (project, tmp_path / "P2"):
+        run("finblend init P --train train.csv --test sample_submission.csv", whales, folder)
+    every = json.loads(run("finblend merge P winner_pseudo_labels.csv --json", whales, project))
+    assert (every["round"], every["from"], every["sets"]["full"]["rows"]) == ("round-1", "elsewhere", 27956)
+    sure = json.loads(run("finblend merge P winner_pseudo_labels.csv --min-prob 0.6 --json", whales, tmp_path / "P2"))
+    assert sure["sets"]["full"]["rows"] == 18573
+    assert every["drift"]["top_share"] < 0.55 < 0.6 < sure["drift"]["top_share"]
+    assert (every["other_species"], sure["other_species"]) == (99, 3)

@@ -64,7 +64,7 @@ def test_a_file_that_changed_no_longer_is_what_was_said_of_it(catalogue: Catalog
     )
     for told in ([], {"never_saw": "fold-2"}, json.loads(beside.read_text()) | {"more": 1}):
         beside.write_text(json.dumps(told))
-        with pytest.raises(FinblendError, match=r"pseudo.csv.json: must hold .* and nothing else"):
+        with pytest.raises(FinblendError, match=r"pseudo.csv.json: must hold .*, may hold made, and nothing else"):
             read_pseudo_labels(path, catalogue)
     beside.write_text("{")
     with pytest.raises(FinblendError, match=r"pseudo.csv.json: is not valid JSON"):

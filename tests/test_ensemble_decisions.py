@@ -118,4 +118,4 @@ def test_probabilities_come_from_the_other_folds(
 def test_a_fold_that_alone_has_weight_is_named() -> None:
     lists = Ranking(np.zeros((2, 5), dtype=np.int32), np.zeros((2, 5), dtype=np.float32), np.zeros((2, 5)))
     with pytest.raises(FinblendError, match="without fold 1 no photo has weight"):
-        ensemble.decisions._cross_fitted(lists, np.zeros(2), np.array([0.0, 1.0]), np.array([0, 1]))
+        ensemble.decisions.cross_fitted(lists, np.zeros(2), np.array([0.0, 1.0]), np.array([0, 1]))

@@ -21,11 +21,12 @@ from ensemble.cli import main
 from ensemble.desk import desk_for, set_exam
 from ensemble.nested import nested_score
 from ensemble.operator_choice import CLEAR, GRID, choose_operators, clear_best
-from ensemble.operators import NAMES, Operators, wanted_operators
+from ensemble.operators import NAMES, Operators, moved, wanted_operators
 from ensemble.parts import Part
 from ensemble.prediction import predict
 from ensemble.questions import Questions, questions_for_test, questions_out_of_fold
 from ensemble.sources import require_sources
+from postproc import Space
 from postproc.expansion import Expansion
 from postproc.reciprocal import Reciprocal
 
@@ -280,3 +281,21 @@ def test_a_blend_keeps_its_operators_and_an_older_one_has_none(tmp_path: Path) -
     assert blend.applied == {"a": ALL}
     (tmp_path / "blend.json").write_text('{"weights": {"a": 1.0}}')
     assert Blend.load(tmp_path / "blend.json").applied == {}
+
+
+def test_a_query_that_is_in_the_gallery_itself_is_not_what_moves_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    gallery = rng.standard_normal((6, 4)).astype(np.float32)
+    query = np.concatenate([gallery[2:3], rng.standard_normal((1, 4)).astype(np.float32)])
+    how, rows = Operators(expansion=Expansion(1, 1.0)), np.arange(2)
+    space = Space(((query,),), ((gallery,),))
+
+    def found(gallery_rows: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+        keep = moved(space, how, rows, gallery_rows, tmp_path / "m", lambda *asked: asked[2](), own)
+        return np.array(keep.query[0][0])
+
+    itself = found(np.arange(6), np.array([2, -1]))
+    # the first as if its photo were not there, the second as ever
+    np.testing.assert_array_equal(itself[0], found(np.array([0, 1, 3, 4, 5]), None)[0])
+    np.testing.assert_array_equal(itself[1], found(np.arange(6), None)[1])
+    np.testing.assert_allclose(found(np.arange(6), None)[0], query[0] / np.linalg.norm(query[0]), rtol=1e-5)

@@ -129,8 +129,8 @@ def train(
     pseudo: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE",
-            help="Pseudo-labels image,individual_id,conf; {fold} in the name stands for fold-K or full.",
+            metavar="FILE|round-N",
+            help="Pseudo-labels image,individual_id,conf ({fold} stands for fold-K or full), or a merged round.",
         ),
     ] = None,
     pseudo_min: Annotated[float, typer.Option(metavar="C", help="Least confidence of a pseudo-label.")] = 0.0,
