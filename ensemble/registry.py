@@ -10,8 +10,10 @@ import polars as pl
 from backbones.align import align, contradicting_labels
 from backbones.embeddings import Embeddings, as_embeddings
 from backbones.formats import read_embeddings
+from backbones.store import Store
 from cv.errors import FinblendError
 from cv.files import sha256_of
+from ensemble import logits
 from ensemble.project import Project, finblend_version
 from ensemble.shelf import place_for, put, refuse_weights_elsewhere, seen_by
 from ensemble.species_scores import NAME as SPECIES
@@ -111,6 +113,9 @@ def register(
     refuse_weights_elsewhere(project, facts["weights_sha256"], model, seen)
     attachments = {} if class_order is None else {f"classes{Path(str(labels)).suffix}": class_order}
     manifest = put(project, model, seen, splits, facts, there=there, attachments=attachments)
+    if logits.LOGIT in manifest.predictions:
+        reason = logits.why_unusable(Store(project.store_folder(model, seen)), project.catalogue)
+        warnings += [f"{model}: {logits.INDEX} and {logits.LOGIT} {reason}: kept, but not used"] if reason else []
     return {
         "model": model,
         "seen": str(seen),

@@ -16,6 +16,7 @@ from cv.metrics import average_precisions
 from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap
 from ensemble.exam import Exam
+from ensemble.logits import logits_of, why_unusable
 from ensemble.prediction import ranking_of, weights_of
 from ensemble.questions import Questions
 from postproc import NOBODY, Ranking
@@ -79,7 +80,8 @@ class SecondStage:
         photos = np.empty(who.shape, dtype=np.int64)
         for one in np.unique(fold).tolist():
             photos[fold == one] = self._photos[one][who[fold == one]]
-        return self._describe(found, photos, questions.species.doubt[sat], fold)
+        logits = self._logits(questions, sat, found.individual)
+        return self._describe(found, photos, questions.species.doubt[sat], fold, logits)
 
     def of_test(self, questions: Questions) -> tuple[Traits, np.ndarray]:
         """Traits and probabilities of test photos, by what was fitted on the whole exam.
@@ -92,7 +94,8 @@ class SecondStage:
         own = part.gallery.own(part.rows)
         itself = (found.individual == part.gallery.labels[own][:, None]) & (own != NOBODY)[:, None]
         fold = np.full(len(questions.images), NO_FOLD if part.fold is None else part.fold)
-        traits = self._describe(found, photos - itself, questions.species.doubt, fold)
+        logits = self._logits(questions, np.arange(len(fold)), found.individual)
+        traits = self._describe(found, photos - itself, questions.species.doubt, fold, logits)
         return traits, self.choice.of(traits)
 
     def of_held_out(self, here: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -148,7 +151,36 @@ class SecondStage:
         weights, recipe = weights_of(questions, self.blend)
         return candidates_of(questions.evidence, weights, recipe, questions.species, self.blend.species_penalty, places)
 
-    def _describe(self, found: Candidates, photos: np.ndarray, doubt: np.ndarray, fold: np.ndarray) -> Traits:
+    def _logits(self, questions: Questions, sat: np.ndarray, individual: np.ndarray) -> dict[str, np.ndarray]:
+        """Per source whose stores have usable logits everywhere: (n, places), NaN where an individual is no class."""
+        found: dict[str, np.ndarray] = {}
+        for name in self._with_logits:
+            found[name] = np.full(individual.shape, np.nan, dtype=np.float32)
+            for part in questions.parts:
+                here = np.flatnonzero(np.isin(sat, part.rows)) if len(questions.parts) > 1 else np.arange(len(sat))
+                split = "test" if questions.truth is None else "train"
+                own = logits_of(part.stores[name], split, sat[here], individual[here], part.project.catalogue)
+                if own is not None:
+                    found[name][here] = own
+        return found
+
+    @cached_property
+    def _with_logits(self) -> list[str]:
+        parts = self.exam.questions.parts
+        return [
+            name
+            for name in self.exam.questions.evidence.sources
+            if all(why_unusable(store, part.project.catalogue) is None for part in parts for store in part.stores[name])
+        ]
+
+    def _describe(
+        self,
+        found: Candidates,
+        photos: np.ndarray,
+        doubt: np.ndarray,
+        fold: np.ndarray,
+        logits: dict[str, np.ndarray],
+    ) -> Traits:
         questions = self.exam.questions
         who = np.maximum(found.individual, 0)
         background = np.empty((*who.shape, len(questions.evidence.sources) + 1), dtype=np.float32)
@@ -156,7 +188,7 @@ class SecondStage:
             here = fold == one
             background[here] = self._background[one][who[here]]
         own_doubt = np.take_along_axis(doubt, questions.species.of_individual[who].astype(np.int64), axis=1)
-        return traits_of(found, questions.evidence.sources, photos, own_doubt, background)
+        return traits_of(found, questions.evidence.sources, photos, own_doubt, background, logits)
 
 
 @dataclass(frozen=True)

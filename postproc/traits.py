@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,7 @@ def traits_of(
     gallery_photos: np.ndarray,
     doubt: np.ndarray,
     gallery_background: np.ndarray,
+    logits: Mapping[str, np.ndarray] | None = None,
 ) -> Traits:
     """Describe candidates.
 
@@ -78,6 +80,9 @@ def traits_of(
         In the candidate's species.
     gallery_background : (n, places, sources + 1) float array
         Of the candidate.
+    logits : mapping of source to (n, places) float array, optional
+        What the source's own head says of the candidate; NaN where it does not know the individual. Gives `logit`, how
+        far above the mean of the query's known candidates, and `logit_known`.
     """
     present = candidates.individual != NOBODY
     columns = (*sources, "blend")
@@ -119,6 +124,11 @@ def traits_of(
     ):
         names.append(name)
         numbers.append(np.where(present, number, 0.0)[..., None])
+    for source, logit in (logits or {}).items():
+        known = present & np.isfinite(logit)
+        usual = np.where(known, logit, 0.0).sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+        names += [f"logit:{source}", f"logit_known:{source}"]
+        numbers += [np.where(known, logit - usual, 0.0)[..., None], known[..., None]]
     each = np.concatenate(numbers, axis=2).astype(np.float32)
     query = np.concatenate([each[:, 0], background[:, 0].astype(np.float32)], axis=1)
     query_names = (*names, *(f"background:{column}" for column in columns))

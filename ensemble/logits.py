@@ -1,0 +1,118 @@
+"""What a trained head says of candidates: `pred_idx` and `pred_logit` beside a store's embeddings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from backbones.store import Store
+from cv.catalogue import Catalogue
+
+INDEX, LOGIT = "pred_idx", "pred_logit"
+_COLUMN = "individual_id"
+# photos whose logits are laid out over all individuals at once: 512 of 15,587 are 32 MB
+_BLOCK = 512
+
+
+def classes_of(store: Store, catalogue: Catalogue) -> np.ndarray | None:
+    """Which individual each of the head's classes is.
+
+    Parameters
+    ----------
+    store : Store
+        With its class order beside it: `classes.json` (a list of names), `.csv` (a column `individual_id`) or `.txt`
+        (a name a line), as `train` writes and `register --labels` keeps it.
+    catalogue : Catalogue
+
+    Returns
+    -------
+    (classes,) int64 array or None
+        -1 for individuals that the catalogue lacks; None where the store has no logits or no class order to read.
+    """
+    if not {INDEX, LOGIT} <= set(store.manifest.predictions):
+        return None
+    index = {name: n for n, name in enumerate(catalogue.individuals)}
+    for path in sorted(store.folder.glob("classes.*")):
+        names = _names(path)
+        if names:
+            return np.array([index.get(name, -1) for name in names], dtype=np.int64)
+    return None
+
+
+def _names(path: Path) -> list[str]:
+    """Names of a class order; none where the file is not one of the three forms."""
+    try:
+        if path.suffix == ".json":
+            value = json.loads(path.read_text(encoding="utf-8"))
+            return [str(name) for name in value] if isinstance(value, list) else []
+        if path.suffix == ".csv":
+            return pl.read_csv(path, infer_schema=False)[_COLUMN].to_list()
+        return path.read_text(encoding="utf-8").split() if path.suffix == ".txt" else []
+    except (ValueError, pl.exceptions.PolarsError):
+        return []
+
+
+def why_unusable(store: Store, catalogue: Catalogue) -> str | None:
+    """Say why a store's logits cannot be used, or None."""
+    classes = classes_of(store, catalogue)
+    if classes is None:
+        return "have no class order beside them (register --labels FILE: .json, .csv or .txt)"
+    for split in ("train", "test"):
+        found = store.prediction(split, INDEX)
+        if found.ndim != 2 or found.shape != store.prediction(split, LOGIT).shape:
+            return f"have other shapes for {INDEX} than for {LOGIT}"
+        if found.size and not (found.min() >= 0 and found.max() < len(classes)):
+            return f"count in {INDEX} up to {found.max()}, but the class order has {len(classes)} names"
+    return None
+
+
+def logits_of(
+    stores: Sequence[Store], split: str, rows: np.ndarray, individual: np.ndarray, catalogue: Catalogue
+) -> np.ndarray | None:
+    """Logits of candidates, the mean over stores.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+        Out-of-fold the one whose network never saw the photos' labels, in test all that are used.
+    split : {"train", "test"}
+    rows : (n,) int array
+        Rows of the split.
+    individual : (n, places) int array
+        Candidates; -1 where there is nobody.
+    catalogue : Catalogue
+
+    Returns
+    -------
+    (n, places) float32 array or None
+        The least listed logit for individuals below the list; NaN for those that are no class of any network. None
+        where no store has logits and their class order. What `why_unusable` refuses must not be asked for.
+    """
+    found = []
+    for store in stores:
+        classes = classes_of(store, catalogue)
+        if classes is None:
+            continue
+        index, logit = store.prediction(split, INDEX), store.prediction(split, LOGIT)
+        own = np.full(individual.shape, np.nan, dtype=np.float32)
+        usual = np.full(len(catalogue.individuals) + 1, np.nan, dtype=np.float32)
+        usual[classes] = 0.0
+        usual[-1] = np.nan
+        for start in range(0, len(rows), _BLOCK):
+            at = rows[start : start + _BLOCK]
+            laid = usual + logit[at].min(axis=1, keepdims=True).astype(np.float32)
+            np.put_along_axis(laid, classes[index[at]], logit[at].astype(np.float32), axis=1)
+            laid[:, -1] = np.nan
+            own[start : start + _BLOCK] = np.take_along_axis(laid, individual[start : start + _BLOCK], axis=1)
+        found.append(own)
+    if not found:
+        return None
+    known = ~np.isnan(np.stack(found))
+    total = np.where(known, np.stack(found), 0.0).sum(axis=0)
+    count = known.sum(axis=0)
+    out = np.full(total.shape, np.nan, dtype=np.float32)
+    return np.asarray(np.divide(total, count, out=out, where=count > 0))
