@@ -185,3 +185,14 @@ def test_the_share_is_met_though_test_lacks_the_species_of_a_whole_class_of_know
     weights = mix_weights(Photos(have, species, np.ones(250)), catalogue, Mix(0.2))
     assert share(weights, have == 0) == pytest.approx(0.2)
     assert share(weights, have == 1) == pytest.approx(0.8)
+
+
+def test_who_has_no_photo_in_the_catalogue_is_not_there() -> None:
+    """As where a fold is left out of the gallery and somebody has photos in it only."""
+    rng = np.random.default_rng(0)
+    photos = Photos(rng.integers(0, 8, 300), rng.integers(0, 2, 300), np.ones(300))
+    counts, species = rng.integers(1, 9, 40), np.repeat([0, 1], 20)
+    without = Catalogued(counts, species, np.array([0.3, 0.7]), ["a", "b"])
+    with_them = Catalogued(np.append(counts, [0, 0]), np.append(species, [0, 1]), np.array([0.3, 0.7]), ["a", "b"])
+    for mix in (Mix(0.2, 0.9), Mix(0.2, 0.0), Mix({"a": 0.1, "b": 0.3}, 0.5)):
+        np.testing.assert_allclose(mix_weights(photos, with_them, mix), mix_weights(photos, without, mix))

@@ -275,6 +275,31 @@ def test_expected_precision_is_that_of_the_other_folds_thresholds() -> None:
     assert judged.expected("confidence", None, 0.95) == (0.0, None)
 
 
+def test_shares_by_species_keep_their_pattern_without_a_fold(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has photos in the fold only is a stranger there: in all species the odds rise by one factor."""
+    stated, mixes = {"beluga": 0.1, "fin_whale": 0.2}, []
+    own = tmp_path / "own"
+    shutil.copytree(project, own)
+    blend = Blend.load(own / "blend.json")
+    replace(blend, mix=Mix(stated).as_dict()).save(own / "blend.json")
+    whole = ensemble.pseudo_sets.sit
+
+    def noted(questions: Questions, mix: Mix, *rest: object) -> Exam:
+        mixes.append(mix.new_share)
+        return whole(questions, mix, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ensemble.pseudo_sets, "sit", noted)
+    pseudo(own, tmp_path / "p.csv", min_prob=0.01, trials=0)
+    assert len(mixes) == 5
+    for share in mixes:
+        assert isinstance(share, dict)
+        odds = [share[name] / (1 - share[name]) * (1 - before) / before for name, before in stated.items()]
+        assert odds[0] == pytest.approx(odds[1])
+        assert odds[0] > 1
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
