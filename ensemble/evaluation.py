@@ -205,7 +205,7 @@ def _over_shares(desk: Desk, mix: Mix, answers: Callable[[Exam], np.ndarray]) ->
 def _nested(
     project: Project, desk: Desk, mix: Mix, in_sample: float, trials: int, seed: int, progress: Progress | None
 ) -> dict[str, Any]:
-    fresh = set_exam(project, mix, list(desk.sources), progress)
+    fresh = set_exam(project, mix, list(desk.sources), progress, wanted=desk.wanted)
     score = nested_score(project, fresh, mix, trials=trials, seed=seed, progress=progress)
     return nested_report(project, score, in_sample)
 

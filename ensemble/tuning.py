@@ -168,6 +168,7 @@ def tune(
             "trials": len(done),
             "nested": nested and {key: nested[key] for key in kept},
             "operators_tried": list(desk.wanted),
+            "second_stage": verdict and asdict(verdict),
             "estimate": estimate and estimate.as_dict(),
         },
         contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},
