@@ -150,7 +150,8 @@ def evaluate(
     ranking = ranking_of(desk.exam.questions, blend)
     still = desk.exam.trials.least < desk.exam.trials.most
     ranking = settle_open(desk.exam, blend, ranking, still, progress)
-    stage = SecondStage(desk.exam, blend) if blend.second_stage else None
+    # the stage that is submitted: fitted to the mix that the blend was tuned for, whatever mix is asked about
+    stage = SecondStage(desk.resit(stated), blend) if blend.second_stage else None
 
     def answers(exam: Exam) -> np.ndarray:
         return exam.answers(ranking, blend) if stage is None else stage.answers(exam)

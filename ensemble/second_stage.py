@@ -128,8 +128,16 @@ class SecondStage:
 
     def cross_fitted(self, exam: Exam | None = None) -> tuple[Traits, np.ndarray]:
         """Traits and probabilities of the exam's photos (or of the same photos in another mix)."""
-        if exam is None or exam is self.exam:
+        if exam is None:
             return self._own
+        if np.array_equal(exam.rows, self.exam.rows):
+            # the same photos with other weights, or only those that sit as themselves
+            if np.array_equal(exam.hidden, self.exam.hidden):
+                return self._own
+            if not len(exam.hidden):
+                traits, probability = self._own
+                rows = np.arange(len(exam.rows))
+                return traits.take(rows), probability[rows]
         traits = self.of_exam(exam)
         return traits, self._by_others(traits, self._fold_of(exam))
 
@@ -159,9 +167,15 @@ class SecondStage:
             for part in questions.parts:
                 here = np.flatnonzero(np.isin(sat, part.rows)) if len(questions.parts) > 1 else np.arange(len(sat))
                 split = "test" if questions.truth is None else "train"
-                own = logits_of(part.stores[name], split, sat[here], individual[here], part.project.catalogue)
-                if own is not None:
-                    found[name][here] = own
+                catalogue = part.project.catalogue
+                stores = [store for store in part.stores[name] if why_unusable(store, catalogue) is None]
+                own = logits_of(stores, split, sat[here], individual[here], catalogue)
+                if own is None:
+                    raise FinblendError(
+                        f"{name}: the second stage was fitted with its logits, and what names these photos has none "
+                        "that can be used; register it with pred_idx, pred_logit and --labels, or --use folds"
+                    )
+                found[name][here] = own
         return found
 
     @cached_property

@@ -14,7 +14,7 @@ from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.contributions import contributions
-from ensemble.desk import HOW, mix_warnings
+from ensemble.desk import HOW, Desk, mix_warnings
 from ensemble.exam import Exam, certified, decided
 from ensemble.greedy import forward_selection
 from ensemble.nested import TRIALS, nested_report, nested_score
@@ -22,7 +22,7 @@ from ensemble.operators import wanted_operators
 from ensemble.parts import Progress
 from ensemble.project import Project
 from ensemble.rounds import gallery_of
-from ensemble.second_stage import SecondStage, Verdict, judge
+from ensemble.second_stage import HOW_STAGED, SecondStage, Verdict, judge
 from ensemble.species_weights import with_species_weights
 from ensemble.strangers import ShareLike, set_exam_at
 from ensemble.study import (
@@ -98,9 +98,9 @@ def tune(
     Returns
     -------
     dict
-        `map5` (in-sample), `nested` (None, or as `ensemble.nested.nested_report`), `threshold, rule, weights,
-        species_weights, kappa, whitening, operators, top_photos, species_penalty, background, trials, new_trials,
-        seconds, equal_weights, greedy, single_models, contributions` (a dict of `left_out, shapley, error` each),
+        `map5` (in-sample, of the blend alone), `nested` (None, or as `ensemble.nested.nested_report`), `threshold,
+        rule, weights, species_weights, kappa, whitening, operators, top_photos, species_penalty, background, trials,
+        new_trials, seconds, equal_weights, greedy, single_models, contributions` (a dict of `left_out, shapley, error` each),
         `certified` (share of photos the candidates decide, the `least` and `most` they leave MAP@5 between,
         `recomputed` photos), `second_stage` (None where there can be none, or `used, map5` (cross-fitted), `gain` over
         the plain blend, `sure`, the share of drawn catalogues with a gain), `enough` (the trial after which more
@@ -145,18 +145,14 @@ def tune(
     blend, among = decided(desk.exam, blend)
     blend, ranking, outcome, recomputed = certified(desk.exam, blend, progress)
     warnings = mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
-    blend, verdict, labels = _with_second_stage(desk.exam, blend, ranking, warnings)
+    blend, verdict, labels, stopped = _with_second_stage(desk.exam, blend, ranking, warnings)
     wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
     nested = None
-    if wanted and not interrupted:
-        try:
-            score = nested_score(project, desk, mix, trials=wanted, seed=seed, progress=progress)
-            nested = nested_report(project, score, verdict.map5 if blend.second_stage and verdict else outcome.map5)
-        except KeyboardInterrupt:
-            # the blend itself is done: it is kept without its honest score
-            interrupted = True
-        except FinblendError as error:
-            warnings.append(f"no nested score: {error}")
+    if wanted and not interrupted and not stopped:
+        in_sample = verdict.map5 if blend.second_stage and verdict else outcome.map5
+        nested, stopped = _nested(project, desk, mix, (wanted, seed), in_sample, warnings, progress)
+    interrupted = interrupted or stopped
+    how = f"map5: the blend alone, {HOW}; new_first: {HOW_STAGED}" if blend.second_stage else HOW
     kept = ("map5", "optimism", "interval", "prediction", "test_photos", "measured")
     blend = replace(
         blend,
@@ -164,7 +160,7 @@ def tune(
         measured={
             "map5": outcome.map5,
             "new_first": desk.exam.share_of_new(labels),
-            "how": HOW,
+            "how": how,
             "trials": len(done),
             "nested": nested and {key: nested[key] for key in kept},
             "operators_tried": list(desk.wanted),
@@ -206,7 +202,7 @@ def tune(
         "mix": mix.as_dict(),
         "estimate": estimate and estimate.as_dict(),
         "new_first": blend.measured["new_first"],
-        "measured": HOW,
+        "measured": how,
         "interrupted": interrupted,
         "warnings": warnings,
     }
@@ -214,16 +210,42 @@ def tune(
 
 def _with_second_stage(
     exam: Exam, blend: Blend, ranking: Ranking, warnings: list[str]
-) -> tuple[Blend, Verdict | None, np.ndarray]:
-    """The blend with its second stage, if that is clearly better; what that was judged by; the exam's answers."""
-    stage, verdict = SecondStage(exam, blend), None
+) -> tuple[Blend, Verdict | None, np.ndarray, bool]:
+    """The blend with its second stage, if that is clearly better; what that was judged by; answers; interrupted."""
+    verdict, stopped = None, False
     try:
+        stage = SecondStage(exam, blend)
         verdict = judge(stage, ranking)
+        if verdict.used:
+            return replace(blend, second_stage=True), verdict, stage.answers(), False
+    except KeyboardInterrupt:
+        # the blend itself is done
+        stopped = True
     except FinblendError as error:
         warnings.append(f"no second stage: {error}")
-    if verdict is None or not verdict.used:
-        return blend, verdict, exam.answers(ranking, blend)
-    return replace(blend, second_stage=True), verdict, stage.answers()
+    return blend, verdict, exam.answers(ranking, blend), stopped
+
+
+def _nested(
+    project: Project,
+    desk: Desk,
+    mix: Mix,
+    how: tuple[int, int],
+    in_sample: float,
+    warnings: list[str],
+    progress: Progress | None,
+) -> tuple[dict[str, Any] | None, bool]:
+    """The honest score by (trials, seed), None where there is none; whether it was interrupted."""
+    trials, seed = how
+    try:
+        score = nested_score(project, desk, mix, trials=trials, seed=seed, progress=progress)
+        return nested_report(project, score, in_sample), False
+    except KeyboardInterrupt:
+        # the blend itself is done: it is kept without its honest score
+        return None, True
+    except FinblendError as error:
+        warnings.append(f"no nested score: {error}")
+        return None, False
 
 
 def _check_options(

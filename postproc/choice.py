@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cv.errors import FinblendError
+from postproc.decision import NEW
 from postproc.posterior import outcome
 from postproc.traits import Traits
 
@@ -98,9 +99,9 @@ def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: fl
     chosen = np.flatnonzero(weights > 0)
     if not len(chosen):
         raise FinblendError("no photo has weight: the second stage has nothing to learn from")
-    if len(chosen) > ENOUGH:
-        chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:ENOUGH])
-    traits, truth, weights = traits.take(chosen), truth[chosen], weights[chosen].astype(np.float64)
+    drawn = _drawn(chosen, truth == NEW, weights)
+    chosen = np.flatnonzero(drawn > 0)
+    traits, truth, weights = traits.take(chosen), truth[chosen], drawn[chosen]
     weights = weights * weights.sum() / (weights**2).sum()
     centre, spread = _moments(traits.candidate, traits.present * weights[:, None])
     query_centre, query_spread = _moments(traits.query, weights)
@@ -143,6 +144,23 @@ def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: fl
         found = minimize(loss, np.zeros(len(penalised)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
     candidate, new, missed = np.split(found.x, cuts)
     return Choice(traits.names, traits.query_names, centre, spread, query_centre, query_spread, candidate, new, missed)
+
+
+def _drawn(chosen: np.ndarray, new: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weights in which at most `ENOUGH` photos are left; strangers and known photos keep their shares."""
+    out = np.zeros(len(weights))
+    out[chosen] = weights[chosen]
+    if len(chosen) <= ENOUGH:
+        return out
+    rng, kinds = np.random.default_rng(0), [chosen[new[chosen]], chosen[~new[chosen]]]
+    rarer = min(ENOUGH // 2, *map(len, kinds))
+    for kind in kinds:
+        quota = rarer if len(kind) == min(map(len, kinds)) else ENOUGH - rarer
+        left = rng.permutation(kind)[quota:]
+        total = out[kind].sum()
+        out[left] = 0.0
+        out[kind] *= total / out[kind].sum() if total > 0 else 1.0
+    return out
 
 
 def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

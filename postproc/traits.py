@@ -54,6 +54,10 @@ class Traits:
         )
 
 
+# queries that are described at a time, which bounds the memory that is needed in between
+_BLOCK = 4096
+
+
 def traits_of(
     candidates: Candidates,
     sources: tuple[str, ...],
@@ -84,6 +88,29 @@ def traits_of(
         What the source's own head says of the candidate; NaN where it does not know the individual. Gives `logit`, how
         far above the mean of the query's known candidates, and `logit_known`.
     """
+    n = len(candidates.individual)
+    parts = []
+    for start in range(0, max(n, 1), _BLOCK):
+        at = slice(start, start + _BLOCK)
+        own = {source: logit[at] for source, logit in (logits or {}).items()}
+        part = candidates.take(np.arange(start, min(start + _BLOCK, n)))
+        parts.append(_block(part, sources, gallery_photos[at], doubt[at], gallery_background[at], own))
+    one = parts[0]
+    each, query, present, individual, photo = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("candidate", "query", "present", "individual", "photo")
+    )
+    return Traits(one.names, each, one.query_names, query, present, individual, photo)
+
+
+def _block(
+    candidates: Candidates,
+    sources: tuple[str, ...],
+    gallery_photos: np.ndarray,
+    doubt: np.ndarray,
+    gallery_background: np.ndarray,
+    logits: Mapping[str, np.ndarray],
+) -> Traits:
     present = candidates.individual != NOBODY
     columns = (*sources, "blend")
     best = candidates.similarity[..., BEST]
@@ -124,7 +151,7 @@ def traits_of(
     ):
         names.append(name)
         numbers.append(np.where(present, number, 0.0)[..., None])
-    for source, logit in (logits or {}).items():
+    for source, logit in logits.items():
         known = present & np.isfinite(logit)
         usual = np.where(known, logit, 0.0).sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
         names += [f"logit:{source}", f"logit_known:{source}"]

@@ -10,24 +10,28 @@ import pytest
 from conftest import Small
 
 from backbones.embeddings import Embeddings
+from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble import init, register
 from ensemble.blend import Blend
 from ensemble.desk import set_exam
 from ensemble.logits import classes_of, logits_of, why_unusable
 from ensemble.project import Project
+from ensemble.questions import questions_for_test
 from ensemble.second_stage import SecondStage
 
 
-def registered(folder: Path, small: Small, order: Path | None, name: str = "m") -> list[str]:
-    """A frozen model with two logits a photo: the right individual's and id00's."""
+def registered(
+    folder: Path, small: Small, order: Path | None, name: str = "m", noise: int = 0, **seen: int
+) -> list[str]:
+    """A model, frozen by default, with two logits a photo: the right individual's and id00's."""
     names = sorted(set(small.individuals))
     right = np.array([names.index(i) for i in small.individuals])
     told = np.array([small.answers[n] if small.answers[n] < len(names) else 1 for n in range(12)])
     made = {}
     for split, images, who, array in (
-        ("train", small.train_images, right, small.noisy(len(name), 1.0)[0]),
-        ("test", small.test_images, told, small.noisy(len(name), 1.0)[1]),
+        ("train", small.train_images, right, small.noisy(noise or len(name), 1.0)[0]),
+        ("test", small.test_images, told, small.noisy(noise or len(name), 1.0)[1]),
     ):
         other = np.where(who == 0, 1, 0)
         pairs = {
@@ -35,7 +39,7 @@ def registered(folder: Path, small: Small, order: Path | None, name: str = "m") 
             "pred_logit": np.tile(np.array([0.9, 0.2], dtype=np.float32), (len(who), 1)),
         }
         made[split] = Embeddings({"orig": array}, images, predictions=pairs)
-    return list(register(folder, name, frozen=True, labels=order, **made)["warnings"])
+    return list(register(folder, name, labels=order, **(seen or {"frozen": True}), **made)["warnings"])
 
 
 @pytest.fixture
@@ -116,3 +120,25 @@ def test_a_head_s_logits_are_traits_of_the_second_stage(tmp_path: Path, small_pr
     # the planted head is always right: nobody stands above the right individual
     assert (at[right] >= at.max(axis=1)[right.any(axis=1)] - 1e-6).all()
     assert right.any(axis=1).sum() > 30
+
+
+def test_the_folds_logits_do_not_judge_by_a_full_store_that_has_none(
+    tmp_path: Path, small_project: tuple[Path, Small]
+) -> None:
+    folder, small = small_project
+    order = order_file(tmp_path, ".json", sorted(set(small.individuals)))
+    for fold in range(3):
+        registered(folder, small, order, noise=10 + fold, fold=fold)
+    train, test = small.noisy(20, 1.0)
+    register(folder, "m", full=True, train=(small.train_images, train), test=(small.test_images, test))
+    project = Project.open(folder)
+    desk = set_exam(project, Mix(0.2, None))
+    stage = SecondStage(desk.exam, Blend({"m": 1.0}, dict(desk.whitening)))
+    assert "logit:m" in stage.traits.names
+    for use in ("folds", "both"):
+        asked = questions_for_test(project, desk.sources, desk.whitening, use)
+        traits, probability = stage.of_test(asked)
+        assert probability.sum(axis=1) == pytest.approx(1)
+        assert traits.candidate[..., traits.names.index("logit_known:m")].any()
+    with pytest.raises(FinblendError, match="m: the second stage was fitted with its logits"):
+        stage.of_test(questions_for_test(project, desk.sources, desk.whitening, "full"))

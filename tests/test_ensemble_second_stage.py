@@ -10,11 +10,13 @@ import polars as pl
 import pytest
 
 import ensemble
+from cv.errors import FinblendError
 from cv.metrics import map5
 from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.desk import Desk, set_exam
 from ensemble.exam import sit
+from ensemble.prediction import ranking_of
 from ensemble.project import Project
 from ensemble.second_stage import SecondStage, judge, second_stage_helps
 from postproc import NEW
@@ -166,12 +168,30 @@ def test_where_one_fold_carries_the_mix_there_is_no_second_stage(desk: tuple[Des
     one, blend = desk
     folds = one.exam.questions.parts[0].project.catalogue.folds
     alone = sit(one.exam.questions, Mix(SHARE, None), rows=np.flatnonzero(folds == 0))
+    with pytest.raises(FinblendError, match="without fold 0 no photo has weight"):
+        judge(SecondStage(alone, blend))
     assert not second_stage_helps(alone, blend)
 
 
-def test_the_verdict_is_a_paired_one(desk: tuple[Desk, Blend]) -> None:
+def test_the_verdict_is_a_paired_one(desk: tuple[Desk, Blend], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage that answers as its blend does has no gain in any draw, however much draws differ."""
     one, blend = desk
     stage = SecondStage(one.exam, blend)
+    plain = one.exam.answers(ranking_of(one.exam.questions, blend), blend)
+    monkeypatch.setattr(stage, "answers", lambda: plain)
     verdict = judge(stage)
-    assert 0 <= verdict.sure <= 1
-    assert verdict.used == (verdict.sure >= 0.95)
+    assert (verdict.used, verdict.gain, verdict.sure) == (False, 0.0, 0.0)
+    # one photo more is right: a gain in every draw that has its individual, and only there
+    better = plain.copy()
+    wrong = np.flatnonzero((plain[:, 0] != one.exam.truth) & (one.exam.weights > 0))[0]
+    better[wrong, 0] = one.exam.truth[wrong]
+    monkeypatch.setattr(stage, "answers", lambda: better)
+    assert judge(stage).sure == pytest.approx(1 - np.exp(-1), abs=0.05)
+
+
+def test_another_mix_is_asked_of_the_stage_that_is_submitted(tuned: tuple[Path, list[str], dict]) -> None:
+    project, _, _ = tuned
+    usual = ensemble.evaluate(project)
+    for row in usual["shares"][1:]:
+        asked = ensemble.evaluate(project, new_share=row["new_share"])
+        assert asked["map5"] == pytest.approx(row["map5"])

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import CHANNELS, N_PEOPLE, random_evidence, random_species, random_weights
 
+import postproc.choice
 import postproc.cohort
+import postproc.traits
 from cv.errors import FinblendError
 from postproc import NEW, NOBODY, Evidence
 from postproc.candidates import Candidates, candidates_of
@@ -199,6 +201,31 @@ def test_photos_without_weight_have_no_say() -> None:
     np.testing.assert_array_equal(
         fit_choice(traits, truth, weights).of(here), fit_choice(traits, other, weights).of(here)
     )
+
+
+def test_a_fit_on_some_of_many_photos_keeps_the_share_of_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few heavy strangers among many known photos: which are drawn must not move what they weigh together."""
+    monkeypatch.setattr(postproc.choice, "ENOUGH", 300)
+    rng = np.random.default_rng(8)
+    traits = random_traits(rng, 3000)
+    truth = truth_drawn(rng, traits, PLANTED)
+    few = np.flatnonzero(truth == NEW)[:12]
+    weights = np.where(truth == NEW, 0.0, 1.0)
+    weights[few] = 0.2 / 0.8 * weights.sum() / 12
+    share = fit_choice(traits, truth, weights).of(traits)[:, -2]
+    assert np.average(share, weights=weights) == pytest.approx(0.2, abs=0.06)
+
+
+def test_traits_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    three = one_query().joined(one_query().joined(one_query().take(np.array([0]))))
+    given = (np.ones((3, 4)), np.zeros((3, 4)), np.zeros((3, 4, 2)))
+    logits = {"a": np.array([[0.5, np.nan, 0.1, np.nan]] * 3)}
+    whole = traits_of(three, ("a",), *given, logits)
+    monkeypatch.setattr(postproc.traits, "_BLOCK", 2)
+    np.testing.assert_array_equal(whole.candidate, traits_of(three, ("a",), *given, logits).candidate)
+    at = whole.names.index("logit:a")
+    assert whole.candidate[2, :, at] == pytest.approx([0.2, 0, -0.2, 0])
+    assert whole.candidate[2, :, at + 1].tolist() == [1, 0, 1, 0]
 
 
 def test_refusals() -> None:

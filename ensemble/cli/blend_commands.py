@@ -93,7 +93,7 @@ def tune(
     if report["second_stage"]:
         print(told_second_stage(report["second_stage"]))
     print(
-        f"in-sample MAP@5 {report['map5']:.4f} (equal weights {report['equal_weights']:.4f}, "
+        f"in-sample MAP@5 of the blend {report['map5']:.4f} (equal weights {report['equal_weights']:.4f}, "
         f"greedy selection {report['greedy']:.4f}, "
         f"best single model {max(report['single_models'].values()):.4f})\n"
         f"{told_certified(report['certified'])}\n"
