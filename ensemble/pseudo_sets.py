@@ -49,7 +49,8 @@ RECIPE = {
 }
 HOW = (
     "full: cross-fitted, each fold's photos by probabilities and threshold of the other folds, weights tuned on all; "
-    "held out: each fold's photos by all that made that fold's set, none of it chosen on them; "
+    "held out: each fold's photos by all that made that fold's set, none of it chosen on them but whether there is a "
+    "second stage; "
     "both weighted to the stated mix"
 )
 
