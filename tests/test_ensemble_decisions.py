@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,16 @@ import pytest
 from conftest import Small
 
 import ensemble.decisions
+import ensemble.naming
 from cv import FinblendError
+from cv.mix import Mix
 from ensemble import decide, init, register, submit, tune
+from ensemble.blend import Blend
 from ensemble.decisions import Bands, bands_for
-from postproc import NEW, Ranking
+from ensemble.desk import set_exam
+from ensemble.naming import namer_of
+from ensemble.project import Project
+from postproc import NEW
 
 NAMES = [f"name_{k}" for k in range(1, 6)]
 PROBABILITIES = [f"probability_{k}" for k in range(1, 6)]
@@ -102,20 +109,24 @@ def test_impossible_precisions_are_refused(project: Path, tmp_path: Path, precis
 def test_probabilities_come_from_the_other_folds(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fitted, whole = [], ensemble.decisions.fit_posterior
+    fitted, whole = [], ensemble.naming.fit_posterior
 
     def noted(lists, truth, weights):  # type: ignore[no-untyped-def]
         fitted.append(len(truth))
         return whole(lists, truth, weights)
 
-    monkeypatch.setattr(ensemble.decisions, "fit_posterior", noted)
+    monkeypatch.setattr(ensemble.naming, "fit_posterior", noted)
     decide(project, tmp_path / "d.csv")
     # five folds' others, each photo missing once, then all for the test photos
     assert len(fitted) == 6
     assert sum(fitted[:5]) == 4 * fitted[5]
 
 
-def test_a_fold_that_alone_has_weight_is_named() -> None:
-    lists = Ranking(np.zeros((2, 5), dtype=np.int32), np.zeros((2, 5), dtype=np.float32), np.zeros((2, 5)))
+def test_a_fold_that_alone_has_weight_is_named(project: Path) -> None:
+    opened = Project.open(project)
+    blend = Blend.load(opened.blend_path)
+    exam = set_exam(opened, Mix(**blend.mix), list(blend.weights), None, blend.whitening).exam
+    folds = opened.catalogue.folds[np.append(exam.rows, exam.hidden)]
+    alone = replace(exam, weights=np.where(folds == 1, exam.weights, 0.0))
     with pytest.raises(FinblendError, match="without fold 1 no photo has weight"):
-        ensemble.decisions.cross_fitted(lists, np.zeros(2), np.array([0.0, 1.0]), np.array([0, 1]))
+        namer_of(alone, blend).out_of_fold()
