@@ -152,7 +152,7 @@ def tune(
         in_sample = verdict.map5 if blend.second_stage and verdict else outcome.map5
         nested, stopped = _nested(project, desk, mix, (wanted, seed), in_sample, warnings, progress)
     interrupted = interrupted or stopped
-    how = f"map5: the blend alone, {HOW}; new_first: {HOW_STAGED}" if blend.second_stage else HOW
+    how = f"map5: the blend alone, {HOW};\nnew_first: {HOW_STAGED}" if blend.second_stage else HOW
     kept = ("map5", "optimism", "interval", "prediction", "test_photos", "measured")
     blend = replace(
         blend,
