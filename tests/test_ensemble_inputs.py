@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,8 @@ def test_the_first_place_layout_keeps_its_views_predictions_and_class_order(proj
     train = write_first_place(small.folder / "train_results.npz", order, small.train[order], label[order])
     test = write_first_place(small.folder / "test_results.npz", np.arange(12), small.test, np.zeros(12, int))
     classes = small.folder / "classes.json"
-    classes.write_text('["id00"]')
+    order_of_classes = json.dumps([f"id{n:02d}" for n in range(60)])
+    classes.write_text(order_of_classes)
     report = register(project, "b7", frozen=True, train=train, test=test, labels=classes)
     assert report["views"] == {"orig": 16, "hflip": 16}
     assert report["predictions"] == ["pred_idx", "pred_logit", "pred_species"]
@@ -140,15 +142,16 @@ def test_the_first_place_layout_keeps_its_views_predictions_and_class_order(proj
     store = Project.open(project).stores()["b7"]["frozen"]
     np.testing.assert_array_equal(store.embedding("train", "orig"), small.train)
     assert store.prediction("train", "pred_idx")[:, 0].tolist() == list(range(60))
-    assert (store.folder / "classes.json").read_text() == '["id00"]'
+    assert (store.folder / "classes.json").read_text() == order_of_classes
 
 
 def test_rows_numbered_in_another_table_raise_a_warning(project: Path, small: Small) -> None:
     label = np.unique(small.individuals, return_inverse=True)[1]
     train = write_first_place(small.folder / "train_results.npz", np.arange(60), small.train, np.roll(label, 7))
     test = write_first_place(small.folder / "test_results.npz", np.arange(12), small.test, np.zeros(12, int))
-    (warning,) = register(project, "b7", frozen=True, train=train, test=test)["warnings"]
+    warning, other = register(project, "b7", frozen=True, train=train, test=test)["warnings"]
     assert "contradict" in warning
+    assert "pred_idx and pred_logit have no class order" in other
 
 
 def test_row_numbers_point_at_the_table_as_it_was_given(small: Small, tmp_path: Path) -> None:
