@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
+
+from cv.catalogue import Catalogue
 
 # the most photographed individuals: this share of them
 TOP = 0.1
@@ -56,3 +59,10 @@ def drift(names: Sequence[str], photos: np.ndarray, added: np.ndarray, exponent:
         if total
         else None,
     }
+
+
+def drift_of(catalogue: Catalogue, named: pl.Series, exponent: float | None) -> dict[str, Any]:
+    """Drift of the individuals' counts by whom pseudo-labels name; see `drift`."""
+    n = len(catalogue.individuals)
+    added = np.bincount(np.searchsorted(catalogue.individuals, named.to_numpy()), minlength=n)
+    return drift(catalogue.individuals, np.bincount(catalogue.labels, minlength=n), added, exponent)

@@ -11,7 +11,7 @@ from typing import Any
 from cv.errors import FinblendError
 from cv.files import read_json, write_json
 from cv.mix import Mix
-from ensemble.operators import Operators, check_operators
+from ensemble.operators import NAMES, Operators, check_operators
 from postproc.decision import Decision
 from postproc.prune import MAX_PENALTY, MAX_TOP_PHOTOS
 from postproc.whitening import KINDS
@@ -109,6 +109,12 @@ class Blend:
     def applied(self) -> dict[str, Operators]:
         """The operators of each source that has some."""
         return {name: Operators.from_dict(own) for name, own in self.operators.items() if own}
+
+    @property
+    def operators_tried(self) -> tuple[str, ...]:
+        """The operators that tuning chose among."""
+        tried = self.measured.get("operators_tried", ())
+        return tuple(name for name in NAMES if name in tried)
 
     @property
     def decision(self) -> Decision:

@@ -13,7 +13,7 @@ from cv.catalogue import NEW_INDIVIDUAL
 from cv.errors import FinblendError
 from cv.files import written_beside
 from cv.mix import Mix
-from ensemble.desk import mix_warnings, set_exam
+from ensemble.desk import desk_of, mix_warnings
 from ensemble.naming import Answers, Named, namer_of
 from ensemble.parts import Progress
 from ensemble.project import Project
@@ -109,7 +109,7 @@ def decide(
     output = Path(output)
     project, blend, sources = ready_to_name(folder, output, use)
     mix = Mix(**blend.mix)
-    desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening, blend.applied)
+    desk = desk_of(project, blend, progress)
     exam = desk.exam
     fold = project.catalogue.folds[np.append(exam.rows, exam.hidden)]
     questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)

@@ -9,6 +9,7 @@ import numpy as np
 
 from cv.errors import shown
 from cv.mix import Mix
+from ensemble.blend import Blend
 from ensemble.exam import Exam, sit
 from ensemble.operator_choice import choose_operators
 from ensemble.operators import Operators
@@ -60,6 +61,12 @@ def set_exam(
     if operators is None:
         operators = choose_operators(project, sources, kinds, wanted, progress)
     return desk_for(project, sources, kinds, mix, progress, operators, wanted)
+
+
+def desk_of(project: Project, blend: Blend, progress: Progress | None = None) -> Desk:
+    """The desk of a tuned blend: its models, whitening, operators and mix."""
+    mix, names = Mix(**blend.mix), list(blend.weights)
+    return set_exam(project, mix, names, progress, blend.whitening, blend.applied, blend.operators_tried)
 
 
 def desk_for(

@@ -18,7 +18,6 @@ from ensemble.bootstrap import Bootstrap
 from ensemble.desk import HOW, Desk, mix_warnings, set_exam
 from ensemble.exam import Exam, decided, settle_open
 from ensemble.nested import TRIALS, nested_report, nested_score
-from ensemble.operators import NAMES
 from ensemble.parts import Progress
 from ensemble.prediction import ranking_of
 from ensemble.project import Project
@@ -136,7 +135,6 @@ def evaluate(
     project = Project.open(folder)
     blend = tuned_blend(project)
     stated = Mix(**blend.mix)
-    tried = blend.measured.get("operators_tried", ())
     desk, mix, estimate = set_exam_at(
         project,
         stated.new_share if new_share is None else new_share,
@@ -144,7 +142,7 @@ def evaluate(
         list(blend.weights),
         progress,
         blend,
-        tuple(name for name in NAMES if name in tried),
+        blend.operators_tried,
     )
     among = desk.exam.run(blend, blend.decision)
     ranking = ranking_of(desk.exam.questions, blend)

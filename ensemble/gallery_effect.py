@@ -10,9 +10,8 @@ import numpy as np
 
 from cv.errors import FinblendError
 from cv.metrics import average_precisions
-from cv.mix import Mix
 from ensemble.bootstrap import Bootstrap, interval_of
-from ensemble.desk import set_exam
+from ensemble.desk import desk_of
 from ensemble.evaluation import tuned_blend
 from ensemble.exam import certified
 from ensemble.parts import Progress
@@ -48,7 +47,7 @@ def gallery_effect(project: Project, gallery: NamedGallery, progress: Progress |
     if missing:
         raise FinblendError(f"there is no set for fold-{missing[0]}: what it does to the gallery cannot be measured")
     blend = tuned_blend(project)
-    desk = set_exam(project, Mix(**blend.mix), list(blend.weights), progress, blend.whitening, blend.applied)
+    desk = desk_of(project, blend, progress)
     try:
         questions = questions_out_of_fold(project, desk.sources, blend.whitening, progress, blend.applied, gallery)
         exams = (desk.exam, replace(desk.exam, questions=questions))

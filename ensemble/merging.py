@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from cv.drift import drift_of
 from cv.errors import FinblendError
 from cv.files import folder_written_beside, sha256_of, write_json
 from cv.mix import Mix
@@ -18,7 +19,6 @@ from ensemble.blend import Blend
 from ensemble.gallery_effect import gallery_effect
 from ensemble.parts import Progress
 from ensemble.project import Project, finblend_version
-from ensemble.pseudo_sets import drift_of
 from ensemble.rounds import KINDS, LEDGER, Added, NamedGallery, rounds
 
 
@@ -96,7 +96,7 @@ def merge(
     return {
         **ledger,
         "folder": str(place),
-        "drift": drift_of(project, full.frame, exponent),
+        "drift": drift_of(project.catalogue, full.frame["individual_id"], exponent),
         "left_out": table.height - full.frame.height,
         "other_species": _other_species(project, table, full.frame),
     }

@@ -16,7 +16,6 @@ from postproc.ranking import DEPTH
 
 if TYPE_CHECKING:
     from ensemble.second_stage import SecondStage
-    from postproc.traits import Traits
 
 
 @dataclass(frozen=True)
@@ -31,17 +30,11 @@ class Prediction:
         With `NEW` in its place; -1 where a list is shorter.
     recomputed : int
         Photos whose list the candidates left open: they were compared with the whole gallery.
-    traits : Traits, optional
-        The candidates that a second stage judged.
-    probability : (n, places + 2) float64 array, optional
-        Of each of them, of somebody new, of somebody missed.
     """
 
     ranking: Ranking
     labels: np.ndarray
     recomputed: int
-    traits: Traits | None = None
-    probability: np.ndarray | None = None
 
 
 def weights_of(questions: Questions, blend: Blend) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +104,7 @@ def predict(
     if stage is not None:
         traits, probability = stage.of_test(questions)
         labels, _ = posterior_order(traits.individual, probability)
-        return Prediction(ranking_of(questions, blend), labels, 0, traits, probability)
+        return Prediction(ranking_of(questions, blend), labels, 0)
     ranking = ranking_of(questions, blend)
     # the background takes one place more than the answer
     rows = np.flatnonzero(ranking.is_open(DEPTH - 1 if blend.background else DEPTH - 2))

@@ -15,18 +15,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cv.drift import drift
+from cv.drift import drift_of
 from cv.errors import FinblendError
 from cv.files import sha256_of
 from cv.mix import Mix
 from cv.new_share import at_share
 from cv.pseudo_labels import PseudoLabels, set_file, write_pseudo_labels
 from ensemble.blend import Blend
-from ensemble.desk import mix_warnings, set_exam
+from ensemble.desk import desk_of, mix_warnings
 from ensemble.exam import sit
 from ensemble.naming import Namer, all_settled, namer_of
 from ensemble.nested import TRIALS, Without, tuned_without_each
-from ensemble.operators import NAMES
 from ensemble.parts import Progress
 from ensemble.project import Project
 from ensemble.questions import Questions, questions_for_test
@@ -134,9 +133,7 @@ def pseudo(
     if len(catalogue.fold_ids) < 3:
         raise FinblendError("pseudo needs at least 3 folds: a fold's set is judged on two others")
     mix = Mix(**blend.mix)
-    tried = blend.measured.get("operators_tried", ())
-    wanted_operators = tuple(name for name in NAMES if name in tried)
-    desk = set_exam(project, mix, list(blend.weights), progress, blend.whitening, blend.applied, wanted_operators)
+    desk = desk_of(project, blend, progress)
     sets = []
     held: list[tuple[np.ndarray, ...]] = []
     for one in tuned_without_each(project, desk, mix, trials=trials, seed=seed, progress=progress):
@@ -176,19 +173,11 @@ def pseudo(
         **common,
         "sets": [one_set.told(output, catalogue.test.height) for one_set in (sets[-1], *sets[:-1])],
         "held_out": {"share": outside[0], "right": outside[1]},
-        "drift": drift_of(project, sets[-1].frame, mix.gallery_exponent),
+        "drift": drift_of(catalogue, sets[-1].frame["individual_id"], mix.gallery_exponent),
         "mix": mix.as_dict(),
         "measured": HOW,
         "warnings": mix_warnings(desk, mix),
     }
-
-
-def drift_of(project: Project, frame: pl.DataFrame, exponent: float | None) -> dict[str, Any]:
-    """Drift of the individuals' counts by some pseudo-labels."""
-    catalogue = project.catalogue
-    n = len(catalogue.individuals)
-    added = np.bincount(np.searchsorted(catalogue.individuals, frame["individual_id"].to_numpy()), minlength=n)
-    return drift(catalogue.individuals, np.bincount(catalogue.labels, minlength=n), added, exponent)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from cv.catalogue import IMAGE_COLUMNS, NEW_INDIVIDUAL
 from cv.errors import FinblendError, shown
 from cv.files import written_beside
 from cv.metrics import MAX_NAMES
-from cv.mix import Mix
 from cv.tables import pick_column, read_table, text_column
 from ensemble.blend import Blend
-from ensemble.desk import set_exam
+from ensemble.desk import desk_of
 from ensemble.evaluation import tuned_blend
 from ensemble.parts import Progress
 from ensemble.prediction import predict
@@ -53,10 +52,7 @@ def submit(
     output = Path(output)
     project, blend, sources = ready_to_name(folder, output, use)
     questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
-    stage = None
-    if blend.second_stage:
-        mix, names = Mix(**blend.mix), list(blend.weights)
-        stage = SecondStage(set_exam(project, mix, names, progress, blend.whitening, blend.applied).exam, blend)
+    stage = SecondStage(desk_of(project, blend, progress).exam, blend) if blend.second_stage else None
     prediction = predict(questions, blend, progress, stage)
     labels = prediction.labels
     names = project.catalogue.individuals

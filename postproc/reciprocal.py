@@ -23,7 +23,8 @@ import numpy as np
 from cv.errors import FinblendError
 from postproc.expansion import gallery_neighbours
 from postproc.knn import MEMORY_MB, NOBODY, Neighbours, Progress, Space, pair_similarities, similarities
-from postproc.reciprocal_kernels import gallery_pairs, jaccard, query_pairs
+from postproc.reciprocal_kernels import jaccard
+from postproc.reciprocal_sets import gallery_pairs, query_pairs
 
 MAX_K1 = 64
 # queries whose pairs are held at a time
