@@ -79,18 +79,76 @@ def join_thin(have: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def species_classes(photos: Photos, catalogue: Catalogued) -> tuple[np.ndarray, np.ndarray | None]:
-    """Species of each photo, rare ones as one, and the share each shall have (None: as they are)."""
+    """Which class each species is of, rare ones as one, and the share each shall have (None: as they are)."""
     if catalogue.test_species is None:
-        return np.zeros(len(photos.species), dtype=np.int64), None
+        return np.zeros(int(photos.species.max()) + 1, dtype=np.int64), None
     n = len(catalogue.test_species)
     have = np.bincount(photos.species, weights=photos.count, minlength=n)
     lift = catalogue.test_species / np.maximum(have / have.sum(), 1e-12)
     rare = (have < MIN_PHOTOS) | (lift > MAX_LIFT)
     merged = np.where(rare, n, np.arange(n))
     target = np.bincount(merged, weights=catalogue.test_species, minlength=n + 1)
-    species = merged[photos.species]
-    target[np.setdiff1d(np.arange(n + 1), species)] = 0.0
-    return species, target / target.sum() if target.sum() > 0 else None
+    target[np.setdiff1d(np.arange(n + 1), merged[photos.species])] = 0.0
+    return merged, target / target.sum() if target.sum() > 0 else None
+
+
+def strangers_by_species(photos: Photos, catalogue: Catalogued, share: float, exponent: float | None) -> np.ndarray:
+    """How many strangers of each species test shall have.
+
+    In each species the odds of a stranger are those of the out-of-fold strangers against the known photos that test
+    would have if all species were met alike, all odds times one factor that gives the whole share. Where test has the
+    species so met, strangers are of the species that they are of out-of-fold; a species that test has more or less of
+    brings more or fewer strangers, and never more than itself.
+
+    Parameters
+    ----------
+    photos : Photos
+    catalogue : Catalogued
+        With `test_species`.
+    share : float
+        Of strangers, overall, in [0, 1).
+    exponent : float or None
+        `Mix.gallery_exponent`.
+
+    Returns
+    -------
+    (n_species,) float64 array
+        Shares of all photos, summing to `share` if out-of-fold strangers are of species that test has.
+
+    Examples
+    --------
+    Half of the strangers are of either species, and so they stay; of the second species test has half as many:
+
+    >>> four = Photos(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.ones(4))
+    >>> strangers_by_species(four, Catalogued(np.array([2, 2]), np.arange(2), np.array([0.5, 0.5])), 0.2, 1.0).round(3)
+    array([0.1, 0.1])
+    >>> strangers_by_species(four, Catalogued(np.array([2, 2]), np.arange(2), np.array([0.8, 0.2])), 0.2, 1.0).round(3)
+    array([0.16, 0.04])
+    """
+    expected = catalogue.test_species
+    assert expected is not None  # noqa: S101 - callers have species
+    n, new = len(expected), photos.gallery_photos == 0
+    strangers = np.bincount(photos.species[new], weights=photos.count[new], minlength=n)
+    if exponent is None:
+        known = np.bincount(photos.species[~new], weights=photos.count[~new], minlength=n)
+    else:
+        known = np.bincount(catalogue.species, weights=catalogue.photos.astype(float) ** exponent, minlength=n)
+    odds = np.divide(strangers, known, out=np.where(strangers > 0, np.inf, 0.0), where=known > 0)
+    most = float(expected[odds > 0].sum())
+    if not 0 < share < most:
+        return np.where(odds > 0, expected, 0.0) * (share / most if most > 0 else 0.0)
+    found = expected * rates_at(odds, expected, share)
+    return np.asarray(found * (share / found.sum()))
+
+
+def rates_at(odds: np.ndarray, expected: np.ndarray, share: float) -> np.ndarray:
+    """Rates whose odds are the given ones times one factor, so that their mean over the expected shares is `share`."""
+    low, high = -50.0, 50.0
+    for _ in range(100):
+        factor = np.exp((low + high) / 2)
+        moved = np.where(np.isinf(odds), 1.0, 1.0 - 1.0 / (1.0 + odds * factor))
+        low, high = ((low + high) / 2, high) if expected @ moved < share else (low, (low + high) / 2)
+    return np.asarray(moved)
 
 
 def species_cells(photos: Photos, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

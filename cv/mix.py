@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cv.errors import FinblendError, shown
-from cv.margins import factors, gallery_classes, raked, species_cells, species_classes
+from cv.margins import factors, gallery_classes, raked, species_cells, species_classes, strangers_by_species
 
 # the species that a table of shares does not name
 REST = "*"
@@ -165,7 +165,8 @@ def mix_weights(photos: Photos, catalogue: Catalogued, mix: Mix) -> np.ndarray:
     """Weight out-of-fold photos so that they have the stated mix.
 
     Three margins are met at once by raking (iterative proportional fitting, Deming and Stephan 1940): the share of
-    strangers, the gallery photos per known individual, and the species among the test photos. The share is always met;
+    strangers, the gallery photos per known individual, and the species among the test photos. Strangers are of the
+    species that they are of out-of-fold, as far as test has these (`strangers_by_species`). The share is always met;
     where all strangers, or all known photos, are of species that test lacks, the species stay as they are.
 
     With a share per species the first and the last are one margin, species by stranger or not. Species that cannot
@@ -203,17 +204,25 @@ def mix_weights(photos: Photos, catalogue: Catalogued, mix: Mix) -> np.ndarray:
         of_photo, species_target, _ = species_cells(photos, wanted)
     else:
         share = float(photos.count[new].sum() / total) if mix.new_share is None else mix.new_share
-        of_photo, species_target = species_classes(photos, catalogue)
+        merged, species_target = species_classes(photos, catalogue)
+        of_photo = merged[photos.species]
     for part, there, who in ((share, new.any(), "strangers"), (1 - share, (~new).any(), "known individuals")):
         if part > 0 and not there:
             raise FinblendError(f"the stated mix has a share of {part:.3g} of {who}, but out-of-fold there are none")
     classes = np.zeros(len(new), dtype=np.int64)
-    target = np.array([share, 1 - share])
-    classes[~new] = 1
+    target = np.array([share])
+    if species_target is not None and not isinstance(mix.new_share, Mapping):
+        # or the raking would lift strangers with the known photos of a species that out-of-fold is short of
+        own = strangers_by_species(photos, catalogue, share, mix.gallery_exponent)
+        if own.any():
+            classes, target = of_photo.copy(), np.bincount(merged, weights=own, minlength=len(species_target))
+    classes[~new] = len(target)
     if mix.gallery_exponent is not None and (~new).any():
         known, wanted_share = gallery_classes(photos, catalogue, mix.gallery_exponent)
-        classes[~new] = 1 + known
-        target = np.append(share, (1 - share) * wanted_share)
+        classes[~new] = len(target) + known
+        target = np.append(target, (1 - share) * wanted_share)
+    else:
+        target = np.append(target, 1 - share)
     kinds, wanted_kinds = new.astype(np.int64), np.array([1 - share, share])
     weights = raked(photos.count / total, (of_photo, species_target), (classes, target))
     reached = np.bincount(kinds, weights=weights, minlength=2)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cv.errors import FinblendError, shown
+from cv.margins import rates_at
 from cv.mix import REST, Mix
 from cv.tables import TableLike, pick_column, read_table, text_column
 
@@ -91,9 +92,5 @@ def at_share(mix: Mix, share: float, species: Sequence[str], expected: np.ndarra
     if own is None or not isinstance(mix.new_share, Mapping) or share == 0 or share >= 1 - expected @ (own == 0):
         # where no factor reaches it, all species have the share
         return replace(mix, new_share=share)
-    low, high = -50.0, 50.0
-    for _ in range(100):
-        factor = np.exp((low + high) / 2)
-        moved = own * factor / (1 - own + own * factor)
-        low, high = ((low + high) / 2, high) if expected @ moved < share else (low, (low + high) / 2)
+    moved = rates_at(own / (1 - own), expected, share)
     return replace(mix, new_share=dict(zip(species, np.minimum(moved, np.nextafter(1.0, 0.0)).tolist(), strict=True)))

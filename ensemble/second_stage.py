@@ -81,7 +81,8 @@ class SecondStage:
         for one in np.unique(fold).tolist():
             photos[fold == one] = self._photos[one][who[fold == one]]
         logits = self._logits(questions, sat, found.individual)
-        return self._describe(found, photos, questions.species.doubt[sat], fold, logits)
+        doubt, likely = questions.species.doubt[sat], questions.species.likely[sat]
+        return self._describe(found, photos, doubt, likely, fold, logits)
 
     def of_test(self, questions: Questions) -> tuple[Traits, np.ndarray]:
         """Traits and probabilities of test photos, by what was fitted on the whole exam.
@@ -95,7 +96,8 @@ class SecondStage:
         itself = (found.individual == part.gallery.labels[own][:, None]) & (own != NOBODY)[:, None]
         fold = np.full(len(questions.images), NO_FOLD if part.fold is None else part.fold)
         logits = self._logits(questions, np.arange(len(fold)), found.individual)
-        traits = self._describe(found, photos - itself, questions.species.doubt, fold, logits)
+        doubt, likely = questions.species.doubt, questions.species.likely
+        traits = self._describe(found, photos - itself, doubt, likely, fold, logits)
         return traits, self.choice.of(traits)
 
     def of_held_out(self, here: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -192,6 +194,7 @@ class SecondStage:
         found: Candidates,
         photos: np.ndarray,
         doubt: np.ndarray,
+        likely: np.ndarray,
         fold: np.ndarray,
         logits: dict[str, np.ndarray],
     ) -> Traits:
@@ -202,7 +205,7 @@ class SecondStage:
             here = fold == one
             background[here] = self._background[one][who[here]]
         own_doubt = np.take_along_axis(doubt, questions.species.of_individual[who].astype(np.int64), axis=1)
-        return traits_of(found, questions.evidence.sources, photos, own_doubt, background, logits)
+        return traits_of(found, questions.evidence.sources, photos, own_doubt, background, likely, logits)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """The second stage: a conditional logit over each query's candidates, somebody new, and somebody known who was missed.
 
 McFadden 1974, "Conditional logit analysis of qualitative choice behavior". A candidate's utility is linear in its
-traits; those of somebody new and of somebody missed are linear in the query's. Probabilities sum to 1, and fitted to
+traits; those of somebody new and of somebody missed are linear in the query's, and somebody new has an offset for each
+species, shrunk to 0: the more photos, the freer. Probabilities sum to 1, and fitted to
 photos weighted to the stated mix they carry the expected share of strangers as their prior.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +42,8 @@ class Choice:
         Coefficients.
     new, missed : (query traits + 1,) float64 arrays
         Coefficients, the constant last.
+    offsets : (species,) float64 array
+        What the query's species adds to the utility of somebody new.
     """
 
     names: tuple[str, ...]
@@ -52,6 +55,7 @@ class Choice:
     candidate: np.ndarray
     new: np.ndarray
     missed: np.ndarray
+    offsets: np.ndarray
 
     def of(self, traits: Traits) -> np.ndarray:
         """Probability of every outcome.
@@ -72,8 +76,14 @@ class Choice:
         for start in range(0, n, _BLOCK):
             part = traits.take(np.arange(start, min(start + _BLOCK, n)))
             x, z = _scaled(part, self)
-            out[start : start + _BLOCK] = _probability(x, z, part.present, self.candidate, self.new, self.missed)
+            own = self._offset_of(part.species)
+            out[start : start + _BLOCK] = _probability(x, z, part.present, self.candidate, self.new, self.missed, own)
         return out
+
+    def _offset_of(self, species: np.ndarray) -> np.ndarray:
+        """(n,) offsets; 0 for a species that the fit has not met."""
+        known = species < len(self.offsets)
+        return np.where(known, self.offsets[np.where(known, species, 0)], 0.0)
 
 
 def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: float = RIDGE) -> Choice:
@@ -115,17 +125,20 @@ def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: fl
         np.zeros(len(centre)),
         np.zeros(len(query_centre) + 1),
         np.zeros(len(query_centre) + 1),
+        np.zeros(int(traits.species.max()) + 1),
     )
     x, z = _scaled(traits, empty)
     came = outcome(traits.individual, truth)
-    cuts = np.cumsum([len(empty.candidate), len(empty.new)])
-    penalised = np.concatenate([np.ones(len(empty.candidate)), *(np.append(np.ones(z.shape[1] - 1), 0.0),) * 2])
+    cuts = np.cumsum([len(empty.candidate), len(empty.new), len(empty.missed)])
+    of_query = np.append(np.ones(z.shape[1] - 1), 0.0)
+    # as other coefficients are, offsets are shrunk as if their prior's standard deviation were 1
+    penalised = np.concatenate([np.ones(len(empty.candidate)), of_query, of_query, np.ones(len(empty.offsets))])
     at = np.arange(len(came))
     flat = x.reshape(-1, x.shape[2])
 
     def loss(flat_coefficients: np.ndarray) -> tuple[float, np.ndarray]:
-        candidate, new, missed = np.split(flat_coefficients, cuts)
-        share = _probability(x, z, traits.present, candidate, new, missed)
+        candidate, new, missed, offsets = np.split(flat_coefficients, cuts)
+        share = _probability(x, z, traits.present, candidate, new, missed, offsets[traits.species])
         value = -float(weights @ np.log(np.maximum(share[at, came], 1e-300)))
         share[at, came] -= 1.0
         share *= weights[:, None]
@@ -134,6 +147,7 @@ def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: fl
                 (share[:, :-2].ravel().astype(np.float32) @ flat).astype(np.float64),
                 share[:, -2] @ z,
                 share[:, -1] @ z,
+                np.bincount(traits.species, weights=share[:, -2], minlength=len(offsets)),
             ]
         )
         shrunk = ridge * penalised * flat_coefficients
@@ -142,8 +156,8 @@ def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: fl
     # the products are small: more threads would wait for each other most of the time
     with threadpool_limits(1, user_api="blas"):
         found = minimize(loss, np.zeros(len(penalised)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    candidate, new, missed = np.split(found.x, cuts)
-    return Choice(traits.names, traits.query_names, centre, spread, query_centre, query_spread, candidate, new, missed)
+    candidate, new, missed, offsets = np.split(found.x, cuts)
+    return replace(empty, candidate=candidate, new=new, missed=missed, offsets=offsets)
 
 
 def _drawn(chosen: np.ndarray, new: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -181,10 +195,18 @@ def _scaled(traits: Traits, choice: Choice) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _probability(
-    x: np.ndarray, z: np.ndarray, present: np.ndarray, candidate: np.ndarray, new: np.ndarray, missed: np.ndarray
+    x: np.ndarray,
+    z: np.ndarray,
+    present: np.ndarray,
+    candidate: np.ndarray,
+    new: np.ndarray,
+    missed: np.ndarray,
+    offset: np.ndarray,
 ) -> np.ndarray:
     named = (x.reshape(-1, x.shape[2]) @ candidate.astype(np.float32)).reshape(present.shape).astype(np.float64)
-    utility = np.concatenate([np.where(present, named, -np.inf), (z @ new)[:, None], (z @ missed)[:, None]], axis=1)
+    utility = np.concatenate(
+        [np.where(present, named, -np.inf), (z @ new + offset)[:, None], (z @ missed)[:, None]], axis=1
+    )
     utility -= utility.max(axis=1, keepdims=True)
     np.exp(utility, out=utility)
     utility /= utility.sum(axis=1, keepdims=True)

@@ -31,6 +31,8 @@ class Traits:
     present : (n, places) bool array
     individual, photo : (n, places) int32 arrays
         As of `Candidates`.
+    species : (n,) int array
+        The query's likeliest species.
     """
 
     names: tuple[str, ...]
@@ -40,6 +42,7 @@ class Traits:
     present: np.ndarray
     individual: np.ndarray
     photo: np.ndarray
+    species: np.ndarray
 
     def take(self, rows: np.ndarray) -> Traits:
         """Those of some queries."""
@@ -51,6 +54,7 @@ class Traits:
             self.present[rows],
             self.individual[rows],
             self.photo[rows],
+            self.species[rows],
         )
 
 
@@ -64,6 +68,7 @@ def traits_of(
     gallery_photos: np.ndarray,
     doubt: np.ndarray,
     gallery_background: np.ndarray,
+    species: np.ndarray,
     logits: Mapping[str, np.ndarray] | None = None,
 ) -> Traits:
     """Describe candidates.
@@ -84,6 +89,8 @@ def traits_of(
         In the candidate's species.
     gallery_background : (n, places, sources + 1) float array
         Of the candidate.
+    species : (n,) int array
+        The query's likeliest.
     logits : mapping of source to (n, places) float array, optional
         What the source's own head says of the candidate; NaN where it does not know the individual. Gives `logit`, how
         far above the mean of the query's known candidates, and `logit_known`.
@@ -94,13 +101,13 @@ def traits_of(
         at = slice(start, start + _BLOCK)
         own = {source: logit[at] for source, logit in (logits or {}).items()}
         part = candidates.take(np.arange(start, min(start + _BLOCK, n)))
-        parts.append(_block(part, sources, gallery_photos[at], doubt[at], gallery_background[at], own))
+        parts.append(_block(part, sources, gallery_photos[at], doubt[at], gallery_background[at], species[at], own))
     one = parts[0]
     each, query, present, individual, photo = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("candidate", "query", "present", "individual", "photo")
     )
-    return Traits(one.names, each, one.query_names, query, present, individual, photo)
+    return Traits(one.names, each, one.query_names, query, present, individual, photo, species)
 
 
 def _block(
@@ -109,6 +116,7 @@ def _block(
     gallery_photos: np.ndarray,
     doubt: np.ndarray,
     gallery_background: np.ndarray,
+    species: np.ndarray,
     logits: Mapping[str, np.ndarray],
 ) -> Traits:
     present = candidates.individual != NOBODY
@@ -159,7 +167,7 @@ def _block(
     each = np.concatenate(numbers, axis=2).astype(np.float32)
     query = np.concatenate([each[:, 0], background[:, 0].astype(np.float32)], axis=1)
     query_names = (*names, *(f"background:{column}" for column in columns))
-    return Traits(tuple(names), each, query_names, query, present, candidates.individual, candidates.photo)
+    return Traits(tuple(names), each, query_names, query, present, candidates.individual, candidates.photo, species)
 
 
 def _background(best: np.ndarray, there: np.ndarray) -> np.ndarray:

@@ -100,7 +100,9 @@ def one_query() -> Candidates:
 
 def test_traits_by_hand() -> None:
     background = np.array([0.3, 0.2, 0.1, 0.0])[None, :, None].repeat(2, axis=2)
-    found = traits_of(one_query(), ("a",), np.array([[2, 1, 1, 0]]), np.zeros((1, 4)), background)
+    found = traits_of(
+        one_query(), ("a",), np.array([[2, 1, 1, 0]]), np.zeros((1, 4)), background, np.zeros(1, dtype=np.int64)
+    )
     at = {name: found.candidate[0, :, n].tolist() for n, name in enumerate(found.names)}
     # the query's background is the mean of places 2 and 3: 0.5
     assert at["best:a"] == pytest.approx([0.4, 0.1, -0.1, 0])
@@ -132,7 +134,7 @@ def random_traits(rng: np.random.Generator, n: int) -> Traits:
     individual[rng.random(n) < 0.2, -1] = NOBODY
     present = individual != NOBODY
     candidate = np.where(present[..., None], rng.standard_normal((n, places, 2)), 0).astype(np.float32)
-    return Traits(names, candidate, ("z",), candidate[:, 0, :1], present, individual, individual)
+    return Traits(names, candidate, ("z",), candidate[:, 0, :1], present, individual, individual, rng.integers(0, 2, n))
 
 
 def truth_drawn(rng: np.random.Generator, traits: Traits, choice: Choice) -> np.ndarray:
@@ -152,6 +154,7 @@ PLANTED = Choice(
     np.array([1.5, -1.0]),
     np.array([-0.8, 0.5]),
     np.array([0.4, -1.0]),
+    np.array([0.0, 1.2]),
 )
 
 
@@ -164,9 +167,13 @@ def test_a_worked_choice() -> None:
         np.array([[True, True, False, False]]),
         np.array([[4, 2, NOBODY, NOBODY]], dtype=np.int32),
         np.zeros((1, 4), dtype=np.int32),
+        np.array([1]),
     )
-    odds = np.exp([1.5, -1.0, -np.inf, -np.inf, -0.8 + 0.5, 0.4 - 1.0])
+    odds = np.exp([1.5, -1.0, -np.inf, -np.inf, -0.8 + 0.5 + 1.2, 0.4 - 1.0])
     assert PLANTED.of(traits)[0] == pytest.approx(odds / odds.sum())
+    # a species that the fit has not met has no offset
+    odds[-2] = np.exp(-0.8 + 0.5)
+    assert PLANTED.of(replace(traits, species=np.array([7])))[0] == pytest.approx(odds / odds.sum())
 
 
 def test_a_fit_finds_what_drew_the_truth() -> None:
@@ -178,6 +185,20 @@ def test_a_fit_finds_what_drew_the_truth() -> None:
     # their constants are free: somebody new and somebody missed are as common as their probabilities say
     came = np.bincount(outcome(traits.individual, truth), minlength=6) / len(truth)
     assert found.of(traits).mean(axis=0)[-2:] == pytest.approx(came[-2:], abs=0.001)
+
+
+def test_a_species_with_few_photos_stays_nearer_to_the_others() -> None:
+    rng = np.random.default_rng(6)
+    traits = random_traits(rng, 6_000)
+    few = replace(traits, species=np.where(np.arange(6_000) < 20, 2, traits.species))
+    truth = truth_drawn(rng, traits, PLANTED)
+    # all 20 photos of the rare species and as many of a frequent one show somebody new
+    truth[:20] = NEW
+    offsets = fit_choice(few, truth, np.ones(6_000)).offsets
+    assert offsets[1] - offsets[0] == pytest.approx(1.2, abs=0.2)
+    assert 1.0 < offsets[2] < 4.0
+    freer = fit_choice(few, truth, np.ones(6_000), ridge=0.01).offsets
+    assert freer[2] > offsets[2] + 1.0
 
 
 def test_a_fit_does_not_depend_on_the_scale_of_a_trait_or_of_the_weights() -> None:
@@ -218,7 +239,7 @@ def test_a_fit_on_some_of_many_photos_keeps_the_share_of_strangers(monkeypatch: 
 
 def test_traits_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     three = one_query().joined(one_query().joined(one_query().take(np.array([0]))))
-    given = (np.ones((3, 4)), np.zeros((3, 4)), np.zeros((3, 4, 2)))
+    given = (np.ones((3, 4)), np.zeros((3, 4)), np.zeros((3, 4, 2)), np.zeros(3, dtype=np.int64))
     logits = {"a": np.array([[0.5, np.nan, 0.1, np.nan]] * 3)}
     whole = traits_of(three, ("a",), *given, logits)
     monkeypatch.setattr(postproc.traits, "_BLOCK", 2)
