@@ -119,6 +119,7 @@ def strangers_by_species(photos: Photos, catalogue: Catalogued, share: float, ex
     --------
     Half of the strangers are of either species, and so they stay; of the second species test has half as many:
 
+    >>> from cv.mix import Catalogued, Photos
     >>> four = Photos(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.ones(4))
     >>> strangers_by_species(four, Catalogued(np.array([2, 2]), np.arange(2), np.array([0.5, 0.5])), 0.2, 1.0).round(3)
     array([0.1, 0.1])
@@ -143,10 +144,11 @@ def strangers_by_species(photos: Photos, catalogue: Catalogued, share: float, ex
 
 def rates_at(odds: np.ndarray, expected: np.ndarray, share: float) -> np.ndarray:
     """Rates whose odds are the given ones times one factor, so that their mean over the expected shares is `share`."""
-    low, high = -50.0, 50.0
+    low, high = -600.0, 600.0
+    finite = np.where(np.isinf(odds), 0.0, odds)
     for _ in range(100):
-        factor = np.exp((low + high) / 2)
-        moved = np.where(np.isinf(odds), 1.0, 1.0 - 1.0 / (1.0 + odds * factor))
+        near = finite * np.exp((low + high) / 2)
+        moved = np.where(np.isinf(odds), 1.0, near / (1.0 + near))
         low, high = ((low + high) / 2, high) if expected @ moved < share else (low, (low + high) / 2)
     return np.asarray(moved)
 

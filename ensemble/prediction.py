@@ -10,8 +10,9 @@ import numpy as np
 from ensemble.blend import Blend
 from ensemble.parts import Progress
 from ensemble.questions import Questions
-from postproc import Ranking, decide, rank
-from postproc.posterior import posterior_order
+from postproc import Decision, Ranking, decide, rank
+from postproc.decision import cut_for_share
+from postproc.posterior import posterior_order, with_new_first
 from postproc.ranking import DEPTH
 
 if TYPE_CHECKING:
@@ -88,7 +89,11 @@ def settled(
 
 
 def predict(
-    questions: Questions, blend: Blend, progress: Progress | None = None, stage: SecondStage | None = None
+    questions: Questions,
+    blend: Blend,
+    progress: Progress | None = None,
+    stage: SecondStage | None = None,
+    new_first: float | None = None,
 ) -> Prediction:
     """Name every photo; those whose list the candidates leave open are compared with the whole gallery.
 
@@ -100,13 +105,22 @@ def predict(
     progress : callable, optional
     stage : SecondStage, optional
         Judges the candidates of test photos instead of the blend's rule and threshold.
+    new_first : float, optional
+        Share of the photos that shall have somebody new in first place, in [0, 1]: moves the threshold, or with a
+        stage the odds of somebody new by one factor. By default what was tuned decides.
     """
     if stage is not None:
         traits, probability = stage.of_test(questions)
+        if new_first is not None:
+            probability = with_new_first(probability, new_first)
         labels, _ = posterior_order(traits.individual, probability)
         return Prediction(ranking_of(questions, blend), labels, 0)
     ranking = ranking_of(questions, blend)
     # the background takes one place more than the answer
     rows = np.flatnonzero(ranking.is_open(DEPTH - 1 if blend.background else DEPTH - 2))
     ranking = settled(questions, blend, ranking, rows, progress)
-    return Prediction(ranking, decide(ranking.against_background(blend.background), blend.decision), len(rows))
+    scored, decision = ranking.against_background(blend.background), blend.decision
+    if new_first is not None:
+        # compared as `decide` compares: float32 scores
+        decision = Decision(decision.rule, cut_for_share(scored.score[:, 0].astype(np.float32), new_first))
+    return Prediction(ranking, decide(scored, decision), len(rows))

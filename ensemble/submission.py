@@ -30,7 +30,12 @@ HEADER = ["image", "predictions"]
 
 
 def submit(
-    folder: str | Path, output: str | Path, *, use: str = "folds", progress: Progress | None = None
+    folder: str | Path,
+    output: str | Path,
+    *,
+    use: str = "folds",
+    new_first: float | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Name every test photo by the tuned blend and write the submission.
 
@@ -41,6 +46,9 @@ def submit(
         Where `image,predictions` is written, in the sample's order.
     use : {"folds", "full", "both"}
         Which stores of a trained model name test photos: its folds' (cosines averaged), its full one, or all.
+    new_first : float, optional
+        Share of the test photos that shall have `new_individual` in first place, in [0, 1]. What was predicted of the
+        blend does not hold for such answers. By default what was tuned decides.
     progress : callable, optional
 
     Returns
@@ -49,11 +57,13 @@ def submit(
         `rows, new_first, output, use, recomputed` (photos whose list the candidates left open, so that they were
         compared with the whole gallery).
     """
+    if new_first is not None and not 0 <= new_first <= 1:
+        raise FinblendError(f"--new-first: 0 <= new_first <= 1 must hold, but got new_first={new_first}")
     output = Path(output)
     project, blend, sources = ready_to_name(folder, output, use)
     questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
     stage = SecondStage(desk_of(project, blend, progress).exam, blend) if blend.second_stage else None
-    prediction = predict(questions, blend, progress, stage)
+    prediction = predict(questions, blend, progress, stage, new_first)
     labels = prediction.labels
     names = project.catalogue.individuals
     rows = [

@@ -80,6 +80,35 @@ def decide(ranking: Ranking, decision: Decision) -> np.ndarray:
     return out[:, :MAX_NAMES]
 
 
+def cut_for_share(values: np.ndarray, share: float) -> float:
+    """A number that a share of the values is below, as nearly as equal values allow.
+
+    Parameters
+    ----------
+    values : (n,) float array
+    share : float
+        In [0, 1].
+
+    Examples
+    --------
+    >>> cut_for_share(np.array([0.1, 0.2, 0.4, 0.8]), 0.5)
+    0.30000000000000004
+    >>> cut_for_share(np.array([0.1, 0.2, 0.4, 0.8]), 1.0)
+    inf
+    """
+    edges = np.unique(values.astype(np.float64))
+    if not len(edges):
+        return 0.0
+    below = np.append(np.searchsorted(np.sort(values), edges), len(values))
+    at = int(np.abs(below - share * len(values)).argmin())
+    if at in (0, len(edges)):
+        return -np.inf if at == 0 else np.inf
+    low, high = edges[at - 1], edges[at]
+    # two infinities have no middle, nor has a number beside one
+    middle = (low + high) / 2
+    return float(middle if np.isfinite(middle) else high)
+
+
 def sweep(ranking: Ranking, truth: np.ndarray, weights: np.ndarray, rule: str) -> tuple[Decision, float]:
     """Find the threshold with the highest MAP@5, exactly, by one sort.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from cv.errors import FinblendError
 from cv.metrics import MAX_NAMES
-from postproc.decision import NEW
+from postproc.decision import NEW, cut_for_share
 from postproc.knn import NOBODY
 from postproc.ranking import Ranking
 
@@ -169,6 +169,40 @@ def posterior_order(individual: np.ndarray, probability: np.ndarray) -> tuple[np
     place = np.argsort(-value, axis=1, kind="stable")[:, :MAX_NAMES]
     labels = np.take_along_axis(named, place, axis=1).astype(np.int32)
     return labels, np.where(labels == NOBODY, individual.shape[1] + 1, place)
+
+
+def with_new_first(probability: np.ndarray, share: float) -> np.ndarray:
+    """Probabilities whose odds of somebody new are moved by one factor, so that it is the likeliest in a share of rows.
+
+    Parameters
+    ----------
+    probability : (n, k + 2) float array
+        From `Posterior.of` or `Choice.of`.
+    share : float
+        Of rows in which somebody new is likelier than every name, in [0, 1]; as nearly as equal odds allow.
+
+    Returns
+    -------
+    (n, k + 2) float64 array
+        Rows sum to 1. Names keep their order, and what has no probability keeps none.
+
+    Examples
+    --------
+    >>> with_new_first(np.array([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1]]), 0.5).round(2)
+    array([[0.62, 0.31, 0.08],
+           [0.32, 0.63, 0.05]])
+    """
+    tiny = np.finfo(np.float64).tiny
+    lead = np.log(np.maximum(probability[:, :-2].max(axis=1), tiny)) - np.log(np.maximum(probability[:, -2], tiny))
+    # no further than passing every row takes, or names would vanish behind somebody new
+    cut = np.clip(cut_for_share(lead, share), lead.min() - 1.0, lead.max() + 1.0) if len(lead) else 0.0
+    utility = np.log(np.maximum(probability, tiny))
+    utility[:, -2] += cut
+    utility = np.where(
+        (probability > 0) | (np.arange(probability.shape[1]) == probability.shape[1] - 2), utility, -np.inf
+    )
+    moved = np.exp(utility - utility.max(axis=1, keepdims=True))
+    return np.asarray(moved / moved.sum(axis=1, keepdims=True))
 
 
 def share_of_strangers(probability: np.ndarray, prior: float) -> float:

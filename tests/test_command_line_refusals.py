@@ -137,6 +137,8 @@ WRONG = {
     "submit P -o no/where/out.csv": "the folder no/where does not exist",
     "submit P -o P": "P: cannot be written",
     "submit P -o out.csv --use some": "--use must be one of folds, full, both, but got some",
+    "submit P -o out.csv --new-first 1.5": "0 <= new_first <= 1 must hold, but got new_first=1.5",
+    "submit P -o out.csv --new-first nan": "0 <= new_first <= 1 must hold, but got new_first=nan",
     "submit P -o out.csv --use full": "no model of the blend has a --full store",
     "export P -o P": "P: already exists",
     "export P -o no/where": "the folder no does not exist",

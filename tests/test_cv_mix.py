@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cv import Catalogued, FinblendError, Mix, Photos, mix_weights
+from cv.margins import strangers_by_species
 
 RAW = Mix(new_share=None, gallery_exponent=None)
 
@@ -110,6 +111,44 @@ def test_all_three_margins_are_met_at_once() -> None:
     assert share(weights, have == 0) == pytest.approx(0.112)
     assert share(weights, have == 1) == pytest.approx(0.888 * 4 / 6)
     assert share(weights, species == 0) == pytest.approx(0.25, abs=1e-9)
+
+
+def test_strangers_are_of_their_own_species_though_known_photos_of_a_species_are_lifted() -> None:
+    """Out-of-fold shows half of the known photos of species 1 that test will; its strangers must not be doubled."""
+    have = np.repeat([0, 1, 0, 1], [40, 200, 60, 100])
+    species = np.repeat([0, 1], [240, 160])
+    # one individual a species with as many photos: test meets both species alike
+    catalogue = Catalogued(np.array([50, 50]), np.array([0, 1]), np.array([0.48, 0.52]))
+    weights = mix_weights(Photos(have, species, np.ones(400)), catalogue, Mix(0.2, 1.0))
+    new = have == 0
+    assert share(weights, new) == pytest.approx(0.2)
+    assert share(weights, species == 1) == pytest.approx(0.52, abs=1e-6)
+    # odds 40 : 60 in species met alike, a little more of the species that test has a little more of
+    strangers = [share(weights, new & (species == one)) for one in (0, 1)]
+    odds = [s / (part - s) for s, part in zip(strangers, (0.48, 0.52), strict=True)]
+    assert odds[1] / odds[0] == pytest.approx(60 / 40, rel=1e-6)
+
+
+@given(
+    strangers=st.lists(st.just(0.0) | st.floats(0.5, 100), min_size=3, max_size=3),
+    known=st.lists(st.integers(0, 50), min_size=3, max_size=3),
+    expected=st.lists(st.floats(0.01, 1), min_size=3, max_size=3),
+    wanted=st.just(0.0) | st.floats(1e-6, 0.99),
+)
+def test_strangers_by_species_sum_to_their_share_and_never_exceed_their_species(
+    strangers: list[float], known: list[int], expected: list[float], wanted: float
+) -> None:
+    photos = Photos(np.zeros(3, dtype=int), np.arange(3), np.array(strangers))
+    test = np.array(expected) / sum(expected)
+    found = strangers_by_species(photos, Catalogued(np.array(known), np.arange(3), test), wanted, 1.0)
+    assert (found >= 0).all()
+    assert found.sum() == pytest.approx(wanted if any(strangers) else 0.0)
+    there = np.array(strangers) > 0
+    if test[there].sum() >= wanted:
+        assert (found <= test + 1e-9).all()
+    if all(known) and (test[there].sum() > wanted > 0.01) and min(strangers) > 1:
+        odds = found / (test - found)
+        assert odds / odds[0] == pytest.approx((np.array(strangers) / known) / (strangers[0] / known[0]), rel=1e-3)
 
 
 def test_an_individual_is_met_as_often_as_its_species() -> None:

@@ -102,9 +102,20 @@ def test_submit_decide_and_evaluate_speak_of_the_same_answers(
     # the score at the stated share is the score
     nearest = min(scored["shares"], key=lambda row: abs(row["new_share"] - SHARE))
     assert nearest["map5"] == pytest.approx(scored["map5"])
+    # a target share of somebody new moves that only: names keep their order
+    for wanted in (0.0, 0.5, 1.0):
+        found = ensemble.submit(project, tmp_path / "target.csv", new_first=wanted)
+        assert found["new_first"] == pytest.approx(wanted, abs=0.5 / found["rows"])
+        moved = pl.read_csv(tmp_path / "target.csv")["predictions"].str.split(" ").to_list()
+        for row, own in zip(moved, lists, strict=True):
+            names = [n for n in row if n != "new_individual"]
+            same = [n for n in own if n in names]
+            assert [n for n in names if n in own] == same
     # and the answers are those of a stage that is worth its name
     blend = Blend.load(project / "blend.json")
     replace(blend, second_stage=False).save(project / "blend.json")
+    found = ensemble.submit(project, tmp_path / "target.csv", new_first=0.4)
+    assert found["new_first"] == pytest.approx(0.4, abs=0.5 / found["rows"])
     ensemble.submit(project, tmp_path / "plain.csv")
     blend.save(project / "blend.json")
     plain = pl.read_csv(tmp_path / "plain.csv")["predictions"].str.split(" ").to_list()

@@ -7,11 +7,21 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import postproc.posterior
 from cv.errors import FinblendError
 from postproc import NEW, Ranking
-from postproc.posterior import Posterior, calibration_error, fit_posterior, outcome, posterior_order, share_of_strangers
+from postproc.posterior import (
+    Posterior,
+    calibration_error,
+    fit_posterior,
+    outcome,
+    posterior_order,
+    share_of_strangers,
+    with_new_first,
+)
 
 
 def lists(rng: np.random.Generator, n: int) -> Ranking:
@@ -100,6 +110,27 @@ def test_no_order_is_better_than_falling_probability() -> None:
             sum(p[one] / k for k, one in enumerate(order, start=1)) for order in itertools.permutations(range(6), 5)
         ]
         assert sum(p[one] / k for k, one in enumerate(chosen, start=1)) == pytest.approx(max(expected))
+
+
+@given(seed=st.integers(0, 1000), share=st.floats(0, 1), n=st.integers(1, 40))
+def test_a_target_share_moves_somebody_new_only(seed: int, share: float, n: int) -> None:
+    probability = np.random.default_rng(seed).dirichlet(np.full(6, 0.3), n)
+    moved = with_new_first(probability, share)
+    assert moved.sum(axis=1) == pytest.approx(np.ones(n))
+    first = moved[:, -2] > moved[:, :-2].max(axis=1)
+    assert abs(first.sum() - share * n) <= 0.5 + 1e-9
+    rest = np.delete(moved, 4, axis=1)
+    old = np.delete(probability, 4, axis=1)
+    seen = rest.sum(axis=1) > 1e-9
+    shown = rest[seen] / rest[seen].sum(axis=1, keepdims=True)
+    assert shown == pytest.approx(old[seen] / old[seen].sum(axis=1, keepdims=True), abs=1e-6)
+
+
+def test_a_target_share_among_certain_answers() -> None:
+    certain = np.array([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]])
+    assert (with_new_first(certain, 1.0)[:, 1] > 0.5).all()
+    # where no name has a probability, somebody new stays first
+    assert (with_new_first(certain, 0.0)[:, 1] > 0.5).tolist() == [False, True, False]
 
 
 def test_calibration_error_of_two_groups_by_hand() -> None:

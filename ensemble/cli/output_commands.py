@@ -51,6 +51,13 @@ def submit(
     folder: ProjectFolder,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The submission to write.")],
     use: Use = "folds",
+    new_first: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of answers with new_individual in first place; default: what was tuned decides.",
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Name every test photo by the tuned blend and write the checked submission.
@@ -60,7 +67,9 @@ def submit(
     from ensemble.submission import submit as write
 
     with progress_bars() as progress:
-        report = write(folder, output, use=use, progress=progress)
+        report = write(folder, output, use=use, new_first=new_first, progress=progress)
+    if new_first is not None:
+        warn(["--new-first: the score that 'finblend tune' predicted does not hold for these answers"])
     if json:
         print_json(report)
     else:
