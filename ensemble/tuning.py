@@ -98,7 +98,8 @@ def tune(
     Returns
     -------
     dict
-        `map5` (in-sample, of the blend alone), `nested` (None, or as `ensemble.nested.nested_report`), `threshold,
+        `map5` (in-sample, of the blend alone), `map5_of_answers` (of what `submit` writes, as `evaluate` tells it: the
+        second stage's cross-fitted where there is one), `nested` (None, or as `ensemble.nested.nested_report`), `threshold,
         rule, weights, species_weights, kappa, whitening, operators, top_photos, species_penalty, background, trials,
         new_trials, seconds, equal_weights, greedy, single_models, contributions` (a dict of `left_out, shapley,
         error` each), `certified` (of the blend alone: share of photos the candidates decide, the `least` and `most`
@@ -148,8 +149,8 @@ def tune(
     blend, verdict, labels, stopped = _with_second_stage(desk.exam, blend, ranking, warnings)
     wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
     nested = None
+    in_sample = verdict.map5 if blend.second_stage and verdict else outcome.map5
     if wanted and not interrupted and not stopped:
-        in_sample = verdict.map5 if blend.second_stage and verdict else outcome.map5
         nested, stopped = _nested(project, desk, mix, (wanted, seed), in_sample, warnings, progress)
     interrupted = interrupted or stopped
     how = f"map5: the blend alone, {HOW};\nnew_first: {HOW_STAGED}" if blend.second_stage else HOW
@@ -173,6 +174,7 @@ def tune(
     blend.save(project.blend_path)
     return {
         "map5": outcome.map5,
+        "map5_of_answers": in_sample,
         "nested": nested,
         "threshold": blend.threshold,
         "rule": blend.rule,

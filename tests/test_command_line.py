@@ -55,7 +55,7 @@ def test_from_an_empty_folder_to_a_checked_submission(small: Small, tmp_path: Pa
     assert sum(tuned["weights"].values()) == pytest.approx(1.0)
     assert tuned["map5"] >= max(tuned["equal_weights"], *(row["map5"] for row in scores["models"]))
     scored = json.loads(done("evaluate", "P", "--json", cwd=tmp_path))
-    assert scored["map5"] == pytest.approx(tuned["map5"])
+    assert scored["map5"] == pytest.approx(tuned["map5_of_answers"])
     assert {"known", "new", "species", "interval", "mix"} <= scored.keys()
     decided = json.loads(done("decide", "P", "-o", "decisions.csv", "--json", cwd=tmp_path))
     assert decided["rows"] == pl.read_csv(tmp_path / "decisions.csv").height == 12

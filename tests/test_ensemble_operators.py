@@ -225,7 +225,7 @@ def test_from_tune_to_submit_by_the_command_line(
     assert main([*line, "--operators", "reciprocal,query-expansion"]) == 0
     assert "operators of plain: query-expansion k 1, alpha 1; reciprocal k1 10, k2 3" in capsys.readouterr().out
     scored = evaluate(project)
-    assert scored["map5"] == pytest.approx(report["map5"])
+    assert scored["map5"] == pytest.approx(report["map5_of_answers"])
     with monkeypatch.context() as patch:
 
         def spaces(part: Part, names: list[str] | None = None) -> Any:

@@ -98,7 +98,7 @@ def test_the_blend_keeps_the_table_and_every_command_reads_it(project: Path, tmp
     path.unlink()
     scored = evaluate(project)
     assert scored["mix"]["new_share"] == stated
-    assert scored["map5"] == pytest.approx(tuned["map5"])
+    assert scored["map5"] == pytest.approx(tuned["map5_of_answers"])
     assert 0.1 < scored["new_share"] < 0.3
     assert evaluate(project, new_share=0.25)["new_share"] == pytest.approx(0.25)
     told = decide(project, tmp_path / "d.csv")
