@@ -128,7 +128,7 @@ class SecondStage:
     def _traits_hash(self) -> str:
         found = hashlib.sha256(repr((self.traits.names, self.traits.query_names)).encode())
         for array in (self.traits.candidate, self.traits.query, self.traits.present, self.traits.individual):
-            found.update(memoryview(np.ascontiguousarray(array)))
+            found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
 
     @cached_property
