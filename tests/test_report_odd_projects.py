@@ -193,7 +193,7 @@ def test_a_blend_of_an_older_finblend_is_told_of_as_well(project: Path) -> None:
 
 
 def test_a_merged_gallery_makes_the_blend_old_until_it_is_tuned_again(project: Path) -> None:
-    sets = sets_by_hand(project, project.parent / "p.csv", lambda *_: {row: "id00" for row in range(4)})
+    sets = sets_by_hand(project, project.parent / "p.csv", lambda *_: dict.fromkeys(range(4), "id00"))
     ensemble.merge(project, sets, kind="gallery", force=True)
     found = sections(project)
     assert "was tuned with another gallery" in warned(found["blend"])
