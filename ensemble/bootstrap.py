@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ensemble.exam import Exam
@@ -45,7 +47,6 @@ class Bootstrap:
         """
         new = self._exam.truth == NEW
         weights = self._exam.weights
-        rng = np.random.default_rng(self._seed)
         kinds = []
         for kind in (new, ~new):
             share = weights[kind].sum()
@@ -54,9 +55,7 @@ class Bootstrap:
                 sums = [np.bincount(self._owner[kind], weights=column, minlength=self._n) for column in columns]
                 kinds.append((share, np.stack(sums, axis=1)))
         total = np.zeros((DRAWS, len(precisions)))
-        for start in range(0, DRAWS, _BLOCK):
-            drawn = [np.bincount(rng.integers(0, self._n, self._n), minlength=self._n) for _ in range(_BLOCK)]
-            times = np.stack(drawn).astype(np.float64)
+        for start, times in self._times():
             for share, owned in kinds:
                 found = times @ owned
                 # a draw without strangers tells nothing about them: their mean over all is left as it is
@@ -64,6 +63,38 @@ class Bootstrap:
                 gained = np.divide(found[:, 1:], found[:, :1], out=plain, where=found[:, :1] > 0)
                 total[start : start + _BLOCK] += share * gained
         return total
+
+    def means(self, values: np.ndarray, parts: np.ndarray) -> np.ndarray:
+        """Weighted means over some photos only, in the same drawn catalogues.
+
+        Parameters
+        ----------
+        values : (m,) float array
+            One value a photo of the exam, such as the difference of two precisions.
+        parts : (k, m) bool array
+            Which photos each mean is over.
+
+        Returns
+        -------
+        (DRAWS, k) float array
+            NaN where none of a part's individuals is drawn.
+        """
+        weights = self._exam.weights
+        columns = [column for part in parts for column in (weights * part, weights * part * values)]
+        owned = np.stack([np.bincount(self._owner, weights=own, minlength=self._n) for own in columns], axis=1)
+        found = np.full((DRAWS, len(parts)), np.nan)
+        for start, times in self._times():
+            drawn = times @ owned
+            here = found[start : start + _BLOCK]
+            np.divide(drawn[:, 1::2], drawn[:, ::2], out=here, where=drawn[:, ::2] > 0)
+        return found
+
+    def _times(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Block by block, the first draw's number and (_BLOCK, individuals) how often each is drawn; always the same."""
+        rng = np.random.default_rng(self._seed)
+        for start in range(0, DRAWS, _BLOCK):
+            drawn = [np.bincount(rng.integers(0, self._n, self._n), minlength=self._n) for _ in range(_BLOCK)]
+            yield start, np.stack(drawn).astype(np.float64)
 
     def interval(self, precision: np.ndarray) -> list[float]:
         """95 % interval of one score."""
