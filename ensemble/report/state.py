@@ -9,6 +9,8 @@ from pathlib import Path
 
 from backbones.store import Store
 from ensemble.blend import Blend
+from ensemble.desk import Desk, desk_of
+from ensemble.naming import Named, Namer, namer_of
 from ensemble.project import Project
 
 Progress = Callable[[str, int, int], None]
@@ -40,3 +42,20 @@ class State:
     def blend(self) -> Blend | None:
         """The tuned blend, where `tune` has run."""
         return Blend.load(self.project.blend_path) if self.project.blend_path.is_file() else None
+
+    @cached_property
+    def desk(self) -> Desk:
+        """The tuned blend's desk: its evidence out-of-fold, in its mix."""
+        assert self.blend is not None  # noqa: S101 - sections ask for the blend first
+        return desk_of(self.project, self.blend, self.progress)
+
+    @cached_property
+    def namer(self) -> Namer:
+        """What names photos with probabilities."""
+        assert self.blend is not None  # noqa: S101
+        return namer_of(self.desk.exam, self.blend, self.progress)
+
+    @cached_property
+    def named(self) -> Named:
+        """Who the out-of-fold photos may be, each by what was fitted on the other folds."""
+        return self.namer.out_of_fold()
