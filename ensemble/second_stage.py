@@ -150,7 +150,13 @@ class SecondStage:
     def answers(self, exam: Exam | None = None) -> np.ndarray:
         """(n + m, 5) labels of the exam's photos, by stages that never saw their fold."""
         traits, probability = self.cross_fitted(exam)
+        if traits is self.traits:
+            return self._own_answers
         return posterior_order(traits.individual, probability)[0]
+
+    @cached_property
+    def _own_answers(self) -> np.ndarray:
+        return posterior_order(self.traits.individual, self._own[1])[0]
 
     def _fold_of(self, exam: Exam) -> np.ndarray:
         return np.asarray(self._folds[np.append(exam.rows, exam.hidden)])

@@ -153,7 +153,8 @@ def tune(
         nested, stopped = _nested(project, desk, mix, (wanted, seed), in_sample, warnings, progress)
     interrupted = interrupted or stopped
     how = f"map5: the blend alone, {HOW};\nnew_first: {HOW_STAGED}" if blend.second_stage else HOW
-    kept = ("map5", "optimism", "interval", "prediction", "test_photos", "measured")
+    parts = {name: asdict(part) for name, part in contributions(desk.exam, blend).items()}
+    sure = {"share": 1.0 - among.open, "least": among.least, "most": among.most, "recomputed": recomputed}
     blend = replace(
         blend,
         mix=mix.as_dict(),
@@ -162,10 +163,13 @@ def tune(
             "new_first": desk.exam.share_of_new(labels),
             "how": how,
             "trials": len(done),
-            "nested": nested and {key: nested[key] for key in kept},
+            "nested": nested,
             "operators_tried": list(desk.wanted),
             "second_stage": verdict and asdict(verdict),
             "estimate": estimate and estimate.as_dict(),
+            # what would take long to tell again, of this very blend
+            "contributions": parts,
+            "certified": sure,
         },
         contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},
         gallery=gallery_of(project).fingerprint,
@@ -190,13 +194,8 @@ def tune(
         "equal_weights": score_of(study, desk, point(names, names)),
         "greedy": greedy[1],
         "single_models": {name: score_of(study, desk, point([name], names)) for name in names},
-        "contributions": {name: asdict(part) for name, part in contributions(desk.exam, blend).items()},
-        "certified": {
-            "share": 1.0 - among.open,
-            "least": among.least,
-            "most": among.most,
-            "recomputed": recomputed,
-        },
+        "contributions": parts,
+        "certified": sure,
         "enough": enough(done),
         "second_stage": verdict and asdict(verdict),
         "mix": mix.as_dict(),
