@@ -164,9 +164,9 @@ def _parts(exam: Exam, bootstrap: Bootstrap, precision: np.ndarray, parts: np.nd
     """Scores over some photos only; an interval where at least half of the drawn catalogues have such photos."""
     draws = bootstrap.means(precision[1] - precision[0], parts)
     found = []
-    for part, drawn in zip(parts, draws.T, strict=True):
+    for part, every in zip(parts, draws.T, strict=True):
         one, two = (_mean(row, exam.weights * part) for row in precision)
-        drawn = drawn[np.isfinite(drawn)]
+        drawn = every[np.isfinite(every)]
         enough = 2 * len(drawn) >= len(draws)
         found.append(
             {
@@ -287,5 +287,7 @@ def _warnings(sides: Sequence[Side], desks: Sequence[Desk], mix: Mix, nested: bo
             "time: only photos as they are are compared"
         )
     if one.blend.gallery != two.blend.gallery:
-        found.append("pseudo-labels are in the gallery of one and not in the other's, or others: their galleries differ")
+        found.append(
+            "pseudo-labels are in the gallery of one and not in the other's, or others: their galleries differ"
+        )
     return found

@@ -22,7 +22,7 @@ class Confusion:
     absent : int
         For how many of them the right individual was not in the gallery: strangers, and those who play them.
     worst : int
-        The one of them that was named with the highest probability.
+        The one of them that was named with the highest probability, whose right individual was there if any's was.
     """
 
     pair: tuple[int, int]
@@ -69,29 +69,25 @@ def confusions(
     weight = np.bincount(which, weights=weights[wrong], minlength=len(kinds))
     photos = np.bincount(which, minlength=len(kinds))
     alone = np.bincount(which, weights=absent[wrong], minlength=len(kinds))
-    # the last of each pair, sorted by probability
+    # the last of each pair, in this order
     worst = np.empty(len(kinds), dtype=np.int64)
-    by_probability = np.argsort(probability[wrong], kind="stable")
-    worst[which[by_probability]] = wrong[by_probability]
+    rising = np.lexsort((probability[wrong], ~absent[wrong]))
+    worst[which[rising]] = wrong[rising]
     order = np.lexsort((-photos, -weight))
     return [
-        Confusion(
-            (int(kinds[n, 0]), int(kinds[n, 1])), float(weight[n]), int(photos[n]), int(alone[n]), int(worst[n])
-        )
+        Confusion((int(kinds[n, 0]), int(kinds[n, 1])), float(weight[n]), int(photos[n]), int(alone[n]), int(worst[n]))
         for n in order
     ]
 
 
-def confident_mistakes(
-    row: np.ndarray, first: np.ndarray, truth: np.ndarray, probability: np.ndarray, most: int
-) -> list[int]:
+def confident_mistakes(row: np.ndarray, wrong: np.ndarray, probability: np.ndarray, most: int) -> list[int]:
     """Positions of wrong first answers by falling probability, each photo once.
 
     Parameters
     ----------
     row : (m,) int array
         Which photo each answer is to; one that plays the stranger beside being itself stands twice.
-    first, truth : (m,) int arrays
+    wrong : (m,) bool array
     probability : (m,) float array
     most : int
 
@@ -102,11 +98,10 @@ def confident_mistakes(
 
     Examples
     --------
-    >>> row, truth = np.array([7, 8, 7]), np.array([3, 4, -2])
-    >>> confident_mistakes(row, np.array([5, 4, 5]), truth, np.array([0.6, 0.9, 0.8]), 5)
+    >>> confident_mistakes(np.array([7, 8, 7]), np.array([True, False, True]), np.array([0.6, 0.9, 0.8]), 5)
     [2]
     """
-    wrong = np.flatnonzero(first != truth)
-    order = wrong[np.argsort(-probability[wrong], kind="stable")]
+    at = np.flatnonzero(wrong)
+    order = at[np.argsort(-probability[at], kind="stable")]
     _, earliest = np.unique(row[order], return_index=True)
-    return [int(at) for at in order[np.sort(earliest)][:most]]
+    return [int(one) for one in order[np.sort(earliest)][:most]]

@@ -184,13 +184,9 @@ def tuned_blend(project: Project, path: Path | None = None) -> Blend:
     usable, refused = usable_sources(project)
     for name in blend.weights:
         if name not in usable:
-            raise FinblendError(
-                refused.get(name, f"{path}: {name} is not registered any more; tune again")
-            )
+            raise FinblendError(refused.get(name, f"{path}: {name} is not registered any more; tune again"))
         if blend.contents and blend.contents.get(name) != usable[name].out_of_fold_contents():
-            raise FinblendError(
-                f"{path}: {name} was registered again after tuning; run 'finblend tune' again"
-            )
+            raise FinblendError(f"{path}: {name} was registered again after tuning; run 'finblend tune' again")
     if blend.gallery != gallery_of(project).fingerprint:
         raise FinblendError(
             f"{path}: was tuned with another gallery: pseudo-labels have joined or left it since; "

@@ -15,11 +15,11 @@ from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.desk import HOW, Desk, desk_of
 from ensemble.evaluation import tuned_blend
-from ensemble.exam import Exam, settle_open, sit
+from ensemble.exam import Exam, sit
 from ensemble.parts import Progress
-from ensemble.prediction import ranking_of
 from ensemble.project import Project
 from ensemble.second_stage import HOW_STAGED, SecondStage
+from ensemble.sitting import sit_blend
 from postproc import NOBODY
 from postproc.posterior import posterior_order
 
@@ -167,11 +167,9 @@ def answered(side: Side, desk: Desk, exam: Exam, progress: Progress | None = Non
         traits, probability = stage.cross_fitted(exam)
         labels = posterior_order(traits.individual, probability)[0]
         return Answered.of(labels, traits.individual, traits.photo, exam.truth)
-    exam.run(side.blend, side.blend.decision)
-    ranking = ranking_of(exam.questions, side.blend)
-    ranking = settle_open(exam, side.blend, ranking, exam.trials.least < exam.trials.most, progress)
-    lists = exam.ranking(ranking, side.blend.background)
-    return Answered.of(exam.answers(ranking, side.blend), lists.individual, lists.photo, exam.truth)
+    sat = sit_blend(replace(desk, exam=exam), side.blend, progress)
+    lists = exam.ranking(sat.ranking, side.blend.background)
+    return Answered.of(sat.labels, lists.individual, lists.photo, exam.truth)
 
 
 def desks_of(sides: Sequence[Side], progress: Progress | None = None) -> tuple[Desk, Desk]:

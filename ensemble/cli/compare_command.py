@@ -20,11 +20,10 @@ def compare(
         Path | None, typer.Argument(metavar="[P2]", help="Another project of the same photos and folds.")
     ] = None,
     blend: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Instead of P2, another blend of P, as kept from its blend.json.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Instead of P2, another blend of P, as kept from its blend.json."),
     ] = None,
-    photos: Annotated[
-        int, typer.Option(metavar="N", help="How many photos to list on which either is better.")
-    ] = 10,
+    photos: Annotated[int, typer.Option(metavar="N", help="How many photos to list on which either is better.")] = 10,
     nested: Annotated[
         bool, typer.Option("--nested", help="Also tune both without each fold in turn and compare them there.")
     ] = False,

@@ -155,5 +155,6 @@ def print_estimate(estimate: dict[str, Any] | None) -> None:
 
 
 def between(interval: list[float], signed: bool = False) -> str:
+    """An interval, with signs where it is of a difference."""
     low, high = interval
     return f"{low:+.4f} to {high:+.4f}" if signed else f"{low:.4f} to {high:.4f}"

@@ -33,6 +33,8 @@ COLUMNS = ("bbox", "box")
 class Album:
     """The photos that a page shows.
 
+    Refused where pillow is not installed, or the folder holds none of the photos.
+
     Attributes
     ----------
     project : Project
@@ -56,6 +58,7 @@ class Album:
     def __post_init__(self) -> None:
         if self.images is not None:
             _require_pillow()
+            _ = self._found  # a folder in which no photo is
 
     def shot(self, image: str, caption: list[str]) -> Shot:
         """A photo with lines below it."""

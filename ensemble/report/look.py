@@ -21,12 +21,17 @@ from ensemble.report.photos import GalleryRow, Shot
 from ensemble.report.state import State
 from postproc import NEW, NOBODY
 
-PAIRS, PAIRS_SHOWN, MISTAKES, PER_BAND, SEED = 15, 6, 8, 4, 0
+PAIRS, PAIRS_SHOWN, MISTAKES, PER_BAND, SEED = 15, 6, 5, 4, 0
 MEASURED = (
     "Confusions and mistakes are out-of-fold: every photo is named by models that never saw its label, with "
     "probabilities that were fitted on the other folds (the blend's weights have seen all folds), weighted to the "
     "stated mix. Test answers are a sample drawn by chance (seed 0); who is right there, nobody here knows."
 )
+
+# the photo of an answer ("" for somebody new) and lines below it
+Answer = tuple[str, list[str]]
+# a photo, lines below it, its answers, and what the row shows
+Row = tuple[str, list[str], list[Answer], str]
 
 
 def section(state: State) -> Section | None:
@@ -34,13 +39,15 @@ def section(state: State) -> Section | None:
     if state.blend is None:
         return None
     title = "Photos to look at"
+    # a folder without the photos is refused, whatever else the section could tell
+    album = Album(state.project, state.images)
     try:
         tuned_blend(state.project)
-        look = _Look(state)
+        look = _Look(state, album)
         pieces = [*look.confused(), *look.mistaken(), *look.of_test()]
     except FinblendError as error:
         return Section("look", title, MEASURED, [Warnings([str(error)])])
-    notes: list[Piece] = [Warnings(look.album.notes)] if look.album.notes else []
+    notes: list[Piece] = [Warnings(album.notes)] if album.notes else []
     if state.images is None:
         notes.append(Text("With --images and the folder of the photos, this section shows them side by side."))
     return Section("look", title, MEASURED, [*notes, *pieces])
@@ -49,10 +56,9 @@ def section(state: State) -> Section | None:
 class _Look:
     """What was answered out-of-fold and for test, and how it is shown."""
 
-    def __init__(self, state: State) -> None:
-        self.state, self.exam = state, state.desk.exam
+    def __init__(self, state: State, album: Album) -> None:
+        self.state, self.album, self.exam = state, album, state.desk.exam
         self.catalogue = state.project.catalogue
-        self.album = Album(state.project, state.images)
         self.answers = Answers.of(state.named)
         self.rows = np.append(self.exam.rows, self.exam.hidden)
         self.own = self.catalogue.labels[self.rows]
@@ -84,11 +90,14 @@ class _Look:
     def mistaken(self) -> list[Piece]:
         """Wrong first answers with the highest probabilities."""
         labels, probability = self.first
-        found = confident_mistakes(self.rows, labels, self.exam.truth, probability, MISTAKES)
-        if not found:
-            return [Text("No first answer is wrong out-of-fold.")]
-        mistakes = [(at, f"{self._name(int(labels[at]))} with {share(float(probability[at]))}") for at in found]
-        return self._shown("Confident mistakes: wrong first answers with the highest probabilities", mistakes)
+        wrong, new = labels != self.exam.truth, self.exam.truth == NEW
+        pieces: list[Piece] = []
+        for who, some in (("of known individuals", ~new), ("of strangers, or of who plays one", new)):
+            found = confident_mistakes(self.rows, wrong & some, probability, MISTAKES)
+            told = [(at, f"{self._name(int(labels[at]))} with {share(float(probability[at]))}") for at in found]
+            if told:
+                pieces += self._shown(f"Confident mistakes, photos {who}: the wrong first answers most sure", told)
+        return pieces or [Text("No first answer is wrong out-of-fold.")]
 
     def of_test(self) -> list[Piece]:
         """Some test answers of each band."""
@@ -140,7 +149,7 @@ class _Look:
 
     def _shown(self, title: str, chosen: Sequence[tuple[int, str]]) -> list[Piece]:
         """Out-of-fold photos, each with its five answers."""
-        rows = []
+        rows: list[Row] = []
         for at, note in chosen:
             row = int(self.rows[at])
             truth, label = int(self.exam.truth[at]), int(self.own[at])
@@ -150,12 +159,14 @@ class _Look:
             if self._species(label) != NO_SPECIES:
                 lines.append(self._species(label))
             gallery = self._gallery[int(self.catalogue.folds[row])]
-            rows.append((self.catalogue.train["image"][row], lines, self._shots(self.answers, at, gallery, truth), note))
+            rows.append(
+                (self.catalogue.train["image"][row], lines, self._shots(self.answers, at, gallery, truth), note)
+            )
         return self._rows(title, rows)
 
     def _shots(
         self, answers: Answers, at: int, gallery: Sequence[str], truth: int | None = None
-    ) -> list[tuple[str, list[str]]]:
+    ) -> list[Answer]:
         """The answers as photos with lines below: name, probability, the photo's own name."""
         found = []
         for label, probability, photo in zip(
@@ -166,9 +177,7 @@ class _Look:
                 found.append((gallery[photo] if photo >= 0 else "", [self._name(label) + right, share(probability)]))
         return found
 
-    def _rows(
-        self, title: str, rows: Sequence[tuple[str, list[str], list[tuple[str, list[str]]], str]]
-    ) -> list[Piece]:
+    def _rows(self, title: str, rows: Sequence[Row]) -> list[Piece]:
         """As photos side by side, or as a table where no folder of photos is given."""
         if self.album.images is None:
             header = ["photo", "", *(f"answer {k}" for k in range(1, 6))]

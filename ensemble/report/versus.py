@@ -146,9 +146,7 @@ def _row(photo: dict[str, Any], who: str, name: str, album: Album) -> GalleryRow
     for answer, picture in zip(given["answers"], given["photos"], strict=True):
         right = " (right)" if answer == photo["truth"] else ""
         shots.append(
-            Shot(answer, None, [answer + right])
-            if picture is None
-            else album.shot(picture, [answer + right, picture])
+            Shot(answer, None, [answer + right]) if picture is None else album.shot(picture, [answer + right, picture])
         )
     return GalleryRow(album.shot(photo["image"], lines), shots, f"{name}: {place}")
 
