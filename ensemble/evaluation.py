@@ -19,7 +19,7 @@ from ensemble.project import Project
 from ensemble.rounds import gallery_of
 from ensemble.sitting import sit_blend
 from ensemble.solo import HOW_ALONE, each_alone
-from ensemble.sources import usable_sources
+from ensemble.sources import Source, usable_sources
 from ensemble.strangers import ShareLike, set_exam_at, stated_share
 from postproc import NEW
 
@@ -61,11 +61,7 @@ def models(
         warnings += mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
         for name, alone in each_alone(desk).items():
             found = summary(desk.exam, alone.precision)
-            if usable[name].frozen is not None and (found["known"] or 0.0) > SUSPICIOUS:
-                warnings.append(
-                    f"{name}: known photos score {found['known']:.4f} though it is registered as --frozen: "
-                    "has this network seen the catalogue's labels?"
-                )
+            warnings += seems_to_know(name, usable[name], found["known"])
             row = {"model": name, "map5": alone.map5, "known": found["known"]}
             rows.append({**row, "whitening": desk.whitening[name]})
     rows += [{"model": name, "map5": None, "known": None, "whitening": None} for name in refused]
@@ -85,6 +81,16 @@ def models(
         "measured": HOW_ALONE,
         "warnings": warnings,
     }
+
+
+def seems_to_know(name: str, source: Source, known: float | None) -> list[str]:
+    """A warning about a frozen network whose known photos score better than such networks do."""
+    if source.frozen is None or (known or 0.0) <= SUSPICIOUS:
+        return []
+    return [
+        f"{name}: known photos score {known:.4f} though it is registered as --frozen: "
+        "has this network seen the catalogue's labels?"
+    ]
 
 
 def evaluate(

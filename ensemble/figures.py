@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from cv.errors import FinblendError
 from cv.metrics import average_precisions
 from cv.mix import Mix
 from cv.new_share import at_share
+from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap, interval_of
 from ensemble.desk import Desk
 from ensemble.exam import Exam
-from postproc import NEW
+from postproc import NEW, Decision, Ranking
 
 # assumed shares of strangers that the score is told at
 SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
@@ -104,6 +105,28 @@ def over_shares(desk: Desk, mix: Mix, answers: Callable[[Exam], np.ndarray]) -> 
             exam = desk.resit(at_share(mix, share, names, expected))
             told = summary(exam, average_precisions(answers(exam), exam.truth))
             found.append({key: told[key] for key in ("new_share", "map5", "known", "new")})
+    return found
+
+
+def over_thresholds(
+    exam: Exam, ranking: Ranking, blend: Blend, thresholds: Sequence[float]
+) -> list[tuple[float, float]]:
+    """MAP@5, and the share of answers with somebody new first, at other thresholds of a blend's rule.
+
+    Parameters
+    ----------
+    exam : Exam
+    ranking : Ranking
+        Of all questions, by the blend.
+    blend : Blend
+    thresholds : sequence of float
+    """
+    trials, lists = exam.trials, ranking.take(exam.rows)
+    found = []
+    for threshold in thresholds:
+        reached = trials.judge(lists, blend.background, Decision(blend.rule, threshold)).map5
+        new_first = (trials.names == 0) | (trials.score[:, 0].astype(np.float64) < threshold)
+        found.append((reached, float(exam.weights @ new_first)))
     return found
 
 

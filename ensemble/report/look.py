@@ -10,8 +10,7 @@ import numpy as np
 from cv.catalogue import NEW_INDIVIDUAL, NO_SPECIES
 from cv.errors import FinblendError
 from ensemble.confusions import Confusion, confident_mistakes, confusions
-from ensemble.decisions import BANDS, PRECISION, bands_for
-from ensemble.evaluation import tuned_blend
+from ensemble.decisions import BANDS, PRECISION, band_of
 from ensemble.naming import Answers
 from ensemble.questions import questions_for_test
 from ensemble.report.album import Album
@@ -22,6 +21,7 @@ from ensemble.report.state import State
 from postproc import NEW, NOBODY
 
 PAIRS, PAIRS_SHOWN, MISTAKES, PER_BAND, SEED = 15, 6, 5, 4, 0
+TITLE = "Photos to look at"
 MEASURED = (
     "Confusions and mistakes are out-of-fold: every photo is named by models that never saw its label, with "
     "probabilities that were fitted on the other folds (the blend's weights have seen all folds), weighted to the "
@@ -38,28 +38,33 @@ def section(state: State) -> Section | None:
     """What a person would look at first; nothing before there is a blend."""
     if state.blend is None:
         return None
-    title = "Photos to look at"
     # a folder without the photos is refused, whatever else the section could tell
     album = Album(state.project, state.images)
+    if state.stale is not None:
+        return Section("look", TITLE, MEASURED, [Warnings([state.stale])])
     try:
-        tuned_blend(state.project)
         look = _Look(state, album)
         pieces = [*look.confused(), *look.mistaken(), *look.of_test()]
     except FinblendError as error:
-        return Section("look", title, MEASURED, [Warnings([str(error)])])
+        # a mix that a single fold carries has no probabilities
+        return Section("look", TITLE, MEASURED, [Warnings([str(error)])])
     notes: list[Piece] = [Warnings(album.notes)] if album.notes else []
     if state.images is None:
         notes.append(Text("With --images and the folder of the photos, this section shows them side by side."))
-    return Section("look", title, MEASURED, [*notes, *pieces])
+    return Section("look", TITLE, MEASURED, [*notes, *pieces])
 
 
 class _Look:
     """What was answered out-of-fold and for test, and how it is shown."""
 
     def __init__(self, state: State, album: Album) -> None:
-        self.state, self.album, self.exam = state, album, state.desk.exam
+        sat, desk, blend, namer = state.sat, state.desk, state.blend, state.namer
+        if sat is None or desk is None or blend is None or namer is None:
+            raise FinblendError(f"{state.project.folder}: has no blend yet")
+        self.state, self.album, self.exam = state, album, desk.exam
+        self.sat, self.desk, self.blend, self.namer = sat, desk, blend, namer
         self.catalogue = state.project.catalogue
-        self.answers = Answers.of(state.named)
+        self.answers = sat.answers
         self.rows = np.append(self.exam.rows, self.exam.hidden)
         self.own = self.catalogue.labels[self.rows]
 
@@ -101,10 +106,8 @@ class _Look:
 
     def of_test(self) -> list[Piece]:
         """Some test answers of each band."""
-        labels, probability = self.first
-        bands = bands_for(labels, probability, labels == self.exam.truth, self.exam.weights, PRECISION)
         given, photos = self._test
-        band = bands.of(given.labels[:, 0], given.probability[:, 0])
+        band = band_of(given, self.sat.bands(PRECISION))
         rng = np.random.default_rng(SEED)
         told = {
             "auto": "the name may be taken as it is",
@@ -122,7 +125,7 @@ class _Look:
         for n, name in enumerate(BANDS):
             own = np.flatnonzero(band == n)
             drawn = np.sort(rng.permutation(own)[:PER_BAND]).tolist()
-            rows = [(images[at], [], self._shots(given, at, photos), "") for at in drawn]
+            rows: list[Row] = [(images[at], [], self._shots(given, at, photos), "") for at in drawn]
             if rows:
                 pieces += self._rows(f"{name}: {told[name]} ({len(drawn)} of {len(own):,})", rows)
         return pieces
@@ -130,12 +133,14 @@ class _Look:
     @property
     def _test(self) -> tuple[Answers, list[str]]:
         """Answers to the test photos, and the gallery photos they name."""
-        state, desk, blend = self.state, self.state.desk, self.state.blend
-        assert blend is not None  # noqa: S101 - checked by `section`
         questions = questions_for_test(
-            state.project, desk.sources, blend.whitening, progress=state.progress, operators=blend.applied
+            self.state.project,
+            self.desk.sources,
+            self.blend.whitening,
+            progress=self.state.progress,
+            operators=self.blend.applied,
         )
-        named = state.namer.of_test(questions, state.progress)
+        named = self.namer.of_test(questions, self.state.progress)
         return Answers.of(named), questions.parts[0].gallery_images
 
     @cached_property
@@ -164,9 +169,7 @@ class _Look:
             )
         return self._rows(title, rows)
 
-    def _shots(
-        self, answers: Answers, at: int, gallery: Sequence[str], truth: int | None = None
-    ) -> list[Answer]:
+    def _shots(self, answers: Answers, at: int, gallery: Sequence[str], truth: int | None = None) -> list[Answer]:
         """The answers as photos with lines below: name, probability, the photo's own name."""
         found = []
         for label, probability, photo in zip(
