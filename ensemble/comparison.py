@@ -144,8 +144,14 @@ def _side(side: Side, precision: np.ndarray, draws: np.ndarray, exam: Exam) -> d
         "new": _mean(precision, weights * new),
         "interval": interval_of(draws),
         "measured": side.measured,
-        "nested": side.blend.measured.get("nested"),
+        "nested": _own_nested(side.blend),
     }
+
+
+def _own_nested(blend: Blend) -> dict[str, Any] | None:
+    """The honest score that `tune` left with a blend."""
+    found = blend.measured.get("nested")
+    return {key: found.get(key) for key in ("map5", "interval", "prediction")} if found else None
 
 
 def _overall(draws: np.ndarray, exam: Exam, precision: np.ndarray) -> dict[str, Any]:

@@ -64,6 +64,21 @@ def test_it_is_the_literal_loop(world: World) -> None:
     np.testing.assert_allclose(world.bootstrap(5).draws(world.precisions), world.literal(5), atol=1e-12)
 
 
+def test_means_over_some_photos_are_the_literal_loop_over_the_same_draws() -> None:
+    world = World(9, 2, new=0.3, hidden=5)
+    exam, values = world.exam, world.precisions[0]
+    parts = np.stack([exam.truth == NEW, exam.truth != NEW, world.precisions[1] > 0.4, np.zeros(len(values), bool)])
+    found = world.bootstrap(5).means(values, parts)
+    owner = np.append(world.labels[exam.rows], world.labels[exam.hidden])
+    rng = np.random.default_rng(5)
+    for draw in range(DRAWS):
+        photos = np.concatenate([np.flatnonzero(owner == who) for who in rng.integers(0, 9, 9)])
+        for at, part in enumerate(parts):
+            own = photos[part[photos]]
+            wanted = np.average(values[own], weights=exam.weights[own]) if len(own) else np.nan
+            np.testing.assert_allclose(found[draw, at], wanted, atol=1e-12)
+
+
 def test_the_share_of_strangers_is_held_in_every_draw() -> None:
     world = World(20, 2, new=0.3, hidden=9)
     new = world.exam.truth == NEW
