@@ -163,6 +163,8 @@ def tune(
             "new_first": desk.exam.share_of_new(labels),
             "how": how,
             "trials": len(done),
+            "sampler": sampler,
+            "seed": seed,
             "nested": nested,
             "operators_tried": list(desk.wanted),
             "second_stage": verdict and asdict(verdict),

@@ -21,8 +21,8 @@ from ensemble.report.portrait import Portrait
 from ensemble.report.state import State
 
 MEASURED = (
-    "Counts over the catalogue as 'finblend init' wrote it, after repairs; nothing is estimated or weighted. A stranger "
-    "is a train photo whose individual has no photo in another fold: out-of-fold it stands for somebody new."
+    "Counts over the catalogue as 'finblend init' wrote it, after repairs; nothing is estimated or weighted. A "
+    "stranger is a train photo whose individual has no photo in another fold: out-of-fold it stands for somebody new."
 )
 
 

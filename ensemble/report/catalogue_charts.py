@@ -22,7 +22,8 @@ def species_bars(portrait: Portrait) -> Bars:
     title = f"{first['species']} makes up {share(first['photos'] / total)} of the {total:,} train photos"
     if table.height > 3:
         half = int((table["photos"].cum_sum() < total / 2).sum()) + 1
-        title = f"{half} of {table.height} species make up half of the photos; {first['species']} alone {share(first['photos'] / total)}"
+        alone = f"{first['species']} alone {share(first['photos'] / total)}"
+        title = f"{half} of {table.height} species make up half of the photos; {alone}"
     if table.height > MOST_SPECIES:
         rest = table[MOST_SPECIES - 1 :]
         summed = rest.select(
@@ -130,9 +131,10 @@ def encounter_bars(portrait: Portrait) -> Bars | None:
     edges = [(1, 1), (2, 2), (3, 5), (6, 10), (11, 20), (21, 50), (51, None)]
     counts = [int(((sizes >= low) & (sizes <= (high or sizes.max()))).sum()) for low, high in edges]
     labels = [f"{low}" if low == high else f"{low} to {high}" if high else f"{low} or more" for low, high in edges]
+    top = int(sizes.max() or 0)  # type: ignore[arg-type]
     typical = float(sizes.median() or 0.0)  # type: ignore[arg-type]
     return Bars(
-        title=f"An encounter has {typical:g} photos in the middle; the largest {sizes.max():,}",
+        title=f"An encounter has {typical:g} photos in the middle; the largest {top:,}",
         x="encounters",
         y="photos of the encounter",
         alt=f"Bars of encounters by their number of photos: {_told(labels, counts)}.",

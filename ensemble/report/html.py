@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from ensemble.report.charts import Bars, Chart, Heatmap, Histogram, Lines
-from ensemble.report.draw import drawing, keys
+from ensemble.report.draw import drawing, height_of, keys
 from ensemble.report.draw.svg import clean
 from ensemble.report.numbers import numeric, shown
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from ensemble.report.page import Cell, Section, Table
+    from ensemble.report.page import Cell, Piece, Section, Table
 
 CHARTS = (Bars, Lines, Histogram, Heatmap)
 # in units of the page: beside another chart, alone in its row, on a narrow screen
 BESIDE, ALONE, NARROW = 560.0, 860.0, 350.0
+# a chart as tall as two
+TALL = 470.0
 
 
 def page(title: str, sections: list[Section], subtitle: str = "") -> str:
@@ -70,24 +72,30 @@ def _allowed(text: str) -> str:
 
 def _blocks(section: Section) -> Iterator[tuple[str, Any]]:
     """The pieces with their kinds; charts that follow each other are one block, side by side."""
-    number = 0
-    for is_chart, pieces in groupby(section.body, key=lambda piece: isinstance(piece, CHARTS)):
-        if not is_chart:
-            for piece in pieces:
-                number += 1
-                yield type(piece).__name__.lower(), (f"{section.key}-{number}", piece)
-            continue
-        charts: list[Any] = list(pieces)
-        drawn = []
-        for at, chart in enumerate(charts):
-            number += 1
-            last_alone = at == len(charts) - 1 and len(charts) % 2 == 1
-            drawn.append((chart, *_drawings(chart, f"{section.key}-{number}", ALONE if last_alone else BESIDE)))
-        yield "charts", drawn
+    numbered = enumerate((piece for piece in section.body), start=1)
+    for kind, pieces in groupby(numbered, key=lambda item: _kind(item[1])):
+        if kind == "charts":
+            yield kind, list(_laid_out([(f"{section.key}-{n}", chart) for n, chart in pieces]))
+        elif kind == "table":
+            yield "tables", [(f"{section.key}-{n}", table) for n, table in pieces]
+        else:
+            for n, piece in pieces:
+                yield kind, (f"{section.key}-{n}", piece)
 
 
-def _drawings(chart: Chart, key: str, width: float) -> tuple[Markup, Markup]:
-    return drawing(chart, width, f"{key}-wide", "wide"), drawing(chart, NARROW, f"{key}-narrow", "narrow")
+def _kind(piece: Piece) -> str:
+    return "charts" if isinstance(piece, CHARTS) else type(piece).__name__.lower()
+
+
+def _laid_out(charts: list[tuple[str, Any]]) -> Iterator[tuple[Chart, str, Markup, Markup]]:
+    """Charts two in a row, tall ones beside two others, one that is left over in a row of its own."""
+    tall = [height_of(chart, BESIDE) > TALL and len(charts) > 2 for _, chart in charts]
+    odd = (len(charts) + sum(tall)) % 2 == 1 and not tall[-1]
+    for at, (key, chart) in enumerate(charts):
+        alone = odd and at == len(charts) - 1
+        wide = drawing(chart, ALONE if alone else BESIDE, f"{key}-wide", "wide")
+        narrow = drawing(chart, NARROW, f"{key}-narrow", "narrow")
+        yield chart, "tall" if tall[at] else "alone" if alone else "", wide, narrow
 
 
 def columns(table: Table) -> list[bool]:
@@ -110,4 +118,3 @@ def sort_key(cell: Cell) -> str | None:
     """What a number is sorted by, where its text would not tell."""
     value = numeric(cell)
     return None if value is None else repr(value)
-

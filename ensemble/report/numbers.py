@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-NUMBER = re.compile(r"[<>~≈]?\s*([-+−]?[\d,]*\.?\d+)\s*%?")
+NUMBER = re.compile(r"[<>~≈]?\s*([-+\u2212]?[\d,]*\.?\d+)\s*%?")
 
 
 def shown(value: object) -> str:
@@ -40,4 +40,4 @@ def numeric(cell: object) -> float | None:
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
         return float(cell)
     found = NUMBER.fullmatch(cell.strip()) if isinstance(cell, str) else None
-    return float(found[1].replace(",", "").replace("−", "-")) if found else None
+    return float(found[1].replace(",", "").replace("\u2212", "-")) if found else None

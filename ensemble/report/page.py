@@ -100,8 +100,8 @@ class Section:
     body: list[Piece]
 
 
-def render(title: str, sections: list[Section]) -> str:
+def render(title: str, sections: list[Section], subtitle: str = "") -> str:
     """The whole page, self-contained: no file beside it and no network."""
     from ensemble.report.html import page
 
-    return page(title, sections)
+    return page(title, sections, subtitle)

@@ -11,7 +11,7 @@ from ensemble.report.draw.histogram import draw_histogram
 from ensemble.report.draw.lines import draw_lines
 from ensemble.report.draw.svg import COLOURS, DASHES, marker, tag
 
-__all__ = ["drawing", "keys", "swatch"]
+__all__ = ["drawing", "height_of", "keys", "swatch"]
 
 
 def drawing(chart: Chart, width: float, key: str, class_: str = "") -> Markup:
@@ -26,14 +26,7 @@ def drawing(chart: Chart, width: float, key: str, class_: str = "") -> Markup:
     class_ : str
         Further classes of the element.
     """
-    if isinstance(chart, Bars):
-        height, inside = draw_bars(chart, width)
-    elif isinstance(chart, Lines):
-        height, inside = draw_lines(chart, width)
-    elif isinstance(chart, Histogram):
-        height, inside = draw_histogram(chart, width)
-    else:
-        height, inside = draw_heatmap(chart, width)
+    height, inside = _drawn(chart, width)
     return tag(
         "svg",
         tag("title", chart.title, id=f"{key}-title"),
@@ -45,6 +38,19 @@ def drawing(chart: Chart, width: float, key: str, class_: str = "") -> Markup:
         aria_labelledby=f"{key}-title",
         aria_describedby=f"{key}-desc",
     )
+
+
+def height_of(chart: Chart, width: float) -> float:
+    """How tall the chart is at a width."""
+    return _drawn(chart, width)[0]
+
+
+def _drawn(chart: Chart, width: float) -> tuple[float, Markup]:
+    if isinstance(chart, Bars):
+        return draw_bars(chart, width)
+    if isinstance(chart, Lines):
+        return draw_lines(chart, width)
+    return draw_histogram(chart, width) if isinstance(chart, Histogram) else draw_heatmap(chart, width)
 
 
 def keys(chart: Chart) -> list[tuple[str, Markup]]:
@@ -70,6 +76,5 @@ def swatch(k: int, kind: str) -> Markup:
         parts += [marker(12, 6, k, "", 3.5)] if kind == "points" else []
     else:
         parts = [tag("rect", x=3.0, y=0.0, width=16.0, height=12.0, rx=2.0, class_=kind)]
-    return tag("svg", tag("g", *parts, class_=f"s{k % COLOURS}"), class_="swatch", viewBox="0 0 24 12", aria_hidden="true")
-
-
+    inside = tag("g", *parts, class_=f"s{k % COLOURS}")
+    return tag("svg", inside, class_="swatch", viewBox="0 0 24 12", aria_hidden="true")

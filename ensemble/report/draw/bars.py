@@ -25,7 +25,7 @@ def draw_bars(chart: Bars, width: float) -> tuple[float, Markup]:
     dots = chart.log or _better_as_dots(chart, ends)
     axis = _axis(chart, ends, dots, width)
     left = 10 + min(NAMES * width, max((width_of(name) for name in chart.labels), default=0.0))
-    values = [shown(value) for value in chart.values]
+    values = _texts(chart)
     # the values stand right of the plot
     right = width - 12 - max((width_of(value) for value in values), default=0.0)
     height = TOP + ROW * max(len(chart.labels), 1) + BOTTOM
@@ -48,6 +48,14 @@ def draw_bars(chart: Bars, width: float) -> tuple[float, Markup]:
     return height, group(*parts)
 
 
+def _texts(chart: Bars) -> list[str]:
+    """What stands at the end of each bar: nothing where bars of parts are equally long."""
+    if chart.stacked is not None and len(chart.values) > 1 and len(set(chart.values)) == 1:
+        return ["" for _ in chart.values]
+    whole = all(float(value).is_integer() for value in chart.values)
+    return [shown(int(value) if whole else value) for value in chart.values]
+
+
 def _better_as_dots(chart: Bars, ends: list[float]) -> bool:
     """Whether values with intervals lie so close together that bars from zero would all look alike."""
     return bool(ends) and chart.stacked is None and min(*ends, *chart.values) > 0.4 * max(*ends, *chart.values)
@@ -64,15 +72,13 @@ def _axis(chart: Bars, ends: list[float], dots: bool, width: float) -> Axis:
     return linear(min(0.0, *every), max(0.0, *every), wanted, whole=all(float(v).is_integer() for v in every))
 
 
-def _mark(
-    chart: Bars, row: int, value: float, y: float, at: Callable[[float], float], dots: bool, tip: str
-) -> Markup:
+def _mark(chart: Bars, row: int, value: float, y: float, at: Callable[[float], float], dots: bool, tip: str) -> Markup:
     colour = "s1" if row in chart.highlight else "s0"
     parts: list[Markup] = []
     if chart.stacked is not None:
         done = 0.0
         for k, (name, amounts) in enumerate(chart.stacked.items()):
-            part = f"{chart.labels[row]}, {name}: {shown(amounts[row])}"
+            part = f"{chart.labels[row]}, {name}: {_amount(amounts[row])}"
             parts.append(group(_bar(at(done), at(done + amounts[row]), y, part), class_=f"s{k % 7}"))
             done += amounts[row]
     elif not dots:
@@ -89,3 +95,7 @@ def _mark(
 def _bar(start: float, end: float, y: float, tip: str) -> Markup:
     low, high = min(start, end), max(start, end)
     return tag("rect", tag("title", tip), x=low, y=y - 8, width=high - low, height=16.0, rx=1.5, class_="bar")
+
+
+def _amount(value: float) -> str:
+    return shown(int(value) if float(value).is_integer() else value)

@@ -11,7 +11,7 @@ from ensemble.report.draw.svg import fitting, group, label, line, width_of
 from ensemble.report.draw.ticks import Axis
 
 BOTTOM = 44.0
-TOP = 24.0
+TOP = 30.0
 RIGHT = 14.0
 
 

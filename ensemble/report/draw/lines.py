@@ -73,7 +73,5 @@ def _marks(chart: Lines, frame: Frame) -> list[Markup]:
         room = x - 6 - width_of(text) > frame.left
         end = not fits and room
         start = x + 6 if fits else x - 6 if end else max(frame.width - 4 - width_of(text), frame.left)
-        parts.append(
-            tag("text", text, x=start, y=y, class_="mark-label", text_anchor="end" if end else "start")
-        )
+        parts.append(tag("text", text, x=start, y=y, class_="mark-label", text_anchor="end" if end else "start"))
     return parts

@@ -34,8 +34,9 @@ def tag(name: str, *children: Markup | str, **attributes: str | float | None) ->
     inside = Markup("").join(
         child if isinstance(child, Markup) else escape(clean(child)) for child in children if child is not None
     )
-    start = Markup(f"<{name}") + written
-    return start + (Markup(">") + inside + Markup(f"</{name}>") if children else Markup("/>"))
+    if not children:
+        return Markup("<{}{}/>").format(name, written)
+    return Markup("<{0}{1}>{2}</{0}>").format(name, written, inside)
 
 
 def _value(value: str | float) -> str:

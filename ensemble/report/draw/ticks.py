@@ -79,22 +79,24 @@ def linear(low: float, high: float, wanted: int = 5, *, whole: bool = False, wid
 
 
 def logarithmic(low: float, high: float) -> Axis:
-    """An axis over positive numbers, with powers of ten, and 2 and 5 times them where there are few.
+    """An axis over positive numbers that ends at 1, 2 or 5 times powers of ten, which are its ticks.
+
+    Where it spans a hundred times or more, only the powers of ten are.
 
     Examples
     --------
     >>> logarithmic(1, 400).labels
-    ['1', '10', '100', '1,000']
+    ['1', '10', '100']
     >>> logarithmic(1, 30).labels
     ['1', '2', '5', '10', '20', '50']
     """
-    factors = (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
-    marks = [factor * 10.0**power for power in powers for factor in factors]
+    marks = [factor * 10.0**power for power in powers for factor in (1.0, 2.0, 5.0)]
     first = max(k for k, mark in enumerate(marks) if mark <= low * (1 + SLACK))
     last = min(k for k, mark in enumerate(marks) if mark >= high * (1 - SLACK))
     marks = marks[first : max(last, first + 1) + 1]
-    return Axis(marks[0], marks[-1], marks, log=True)
+    tens = [mark for mark in marks if f"{mark:e}".startswith("1.000000e")]
+    return Axis(marks[0], marks[-1], tens if marks[-1] / marks[0] >= 100 else marks, log=True)
 
 
 def round_up(value: float) -> float:
