@@ -22,6 +22,8 @@ from ensemble.sides import Answered, Side, answered, common_exam, desks_of, matc
 from postproc import NEW, NOBODY
 
 PHOTOS = 10
+# a bootstrap over fewer individuals tells nothing
+FEWEST = 5
 HOW_PAIRED = (
     "paired: both on the same out-of-fold photos with the same weights, those of the first's mix; intervals and shares "
     "by the same drawn catalogues for both (bootstrap over individuals)"
@@ -107,17 +109,18 @@ def compare(
     new = exam.truth == NEW
     own = catalogue.species_of_individual[catalogue.labels]
     species = np.append(own[exam.rows], own[exam.hidden])
-    there = np.unique(species).tolist()
-    parts = _parts(exam, bootstrap, precision, np.stack([~new, new, *(species == one for one in there)]))
+    known, strangers = _parts(exam, bootstrap, precision, new.astype(np.int64), 2)
+    of_species = _parts(exam, bootstrap, precision, species, len(catalogue.species))
     report = {
         "first": told[0],
         "second": told[1],
         **_overall(draws, exam, precision),
-        "known": parts[0],
-        "new": parts[1],
+        "known": known,
+        "new": strangers,
         "species": [
-            {"species": catalogue.species[one], "photos": int((own == one).sum()), **part}
-            for one, part in zip(there, parts[2:], strict=True)
+            {"species": name, "photos": int((own == one).sum()), **part}
+            for one, (name, part) in enumerate(zip(catalogue.species, of_species, strict=True))
+            if (own == one).any()
         ],
         "photos": _photos(sides, exams, answers, photos),
         "nested": _nested(sides, mix, exam, row, (nested_trials, seed), progress) if nested else None,
@@ -166,21 +169,25 @@ def _overall(draws: np.ndarray, exam: Exam, precision: np.ndarray) -> dict[str, 
     }
 
 
-def _parts(exam: Exam, bootstrap: Bootstrap, precision: np.ndarray, parts: np.ndarray) -> list[dict[str, Any]]:
-    """Scores over some photos only; an interval where at least half of the drawn catalogues have such photos."""
-    draws = bootstrap.means(precision[1] - precision[0], parts)
+def _parts(
+    exam: Exam, bootstrap: Bootstrap, precision: np.ndarray, group: np.ndarray, groups: int
+) -> list[dict[str, Any]]:
+    """Scores over some photos only; no interval where so few individuals could not tell one."""
+    draws = bootstrap.grouped(precision, group, groups)
+    labels = exam.questions.parts[0].project.catalogue.labels[np.append(exam.rows, exam.hidden)]
     found = []
-    for part, every in zip(parts, draws.T, strict=True):
-        one, two = (_mean(row, exam.weights * part) for row in precision)
-        drawn = every[np.isfinite(every)]
-        enough = 2 * len(drawn) >= len(draws)
+    for one in range(groups):
+        part = group == one
+        first, second = (_mean(row, exam.weights * part) for row in precision)
+        there = first is not None and second is not None
+        enough = len(np.unique(labels[part & (exam.weights > 0)])) >= FEWEST
         found.append(
             {
                 "share": float(exam.weights[part].sum()),
-                "first": one,
-                "second": two,
-                "difference": None if one is None or two is None else two - one,
-                "interval": interval_of(drawn) if enough else None,
+                "first": first,
+                "second": second,
+                "difference": second - first if first is not None and second is not None else None,
+                "interval": interval_of(draws[:, one, 1] - draws[:, one, 0]) if there and enough else None,
             }
         )
     return found

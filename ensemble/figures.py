@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap, interval_of
 from ensemble.desk import Desk
 from ensemble.exam import Exam
-from postproc import NEW, Decision, Ranking
+from postproc import NEW, Ranking
 
 # assumed shares of strangers that the score is told at
 SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
@@ -109,8 +109,8 @@ def over_shares(desk: Desk, mix: Mix, answers: Callable[[Exam], np.ndarray]) -> 
 
 
 def over_thresholds(
-    exam: Exam, ranking: Ranking, blend: Blend, thresholds: Sequence[float]
-) -> list[tuple[float, float]]:
+    exam: Exam, ranking: Ranking, blend: Blend, thresholds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """MAP@5, and the share of answers with somebody new first, at other thresholds of a blend's rule.
 
     Parameters
@@ -119,15 +119,14 @@ def over_thresholds(
     ranking : Ranking
         Of all questions, by the blend.
     blend : Blend
-    thresholds : sequence of float
+    thresholds : (k,) float array
+
+    Returns
+    -------
+    map5, new_first : (k,) float arrays
     """
-    trials, lists = exam.trials, ranking.take(exam.rows)
-    found = []
-    for threshold in thresholds:
-        reached = trials.judge(lists, blend.background, Decision(blend.rule, threshold)).map5
-        new_first = (trials.names == 0) | (trials.score[:, 0].astype(np.float64) < threshold)
-        found.append((reached, float(exam.weights @ new_first)))
-    return found
+    exam.trials.judge(ranking.take(exam.rows), blend.background, blend.decision)
+    return exam.trials.over_thresholds(blend.rule, thresholds)
 
 
 def over_folds(exam: Exam, precisions: np.ndarray) -> list[dict[str, Any]]:

@@ -92,7 +92,7 @@ def namer_of(
         The blend's own on this exam, if it is there already.
     """
     if blend.second_stage:
-        return _ByStage(SecondStage(exam, blend) if stage is None else stage)
+        return _ByStage(SecondStage(exam, blend, keep=True) if stage is None else stage)
     return _ByRank(exam, blend, all_settled(exam.questions, blend, progress) if ranking is None else ranking)
 
 

@@ -23,6 +23,7 @@ from ensemble.parts import Progress
 from ensemble.project import Project
 from ensemble.rounds import gallery_of
 from ensemble.second_stage import HOW_STAGED, SecondStage, Verdict, judge
+from ensemble.sitting import sit_blend
 from ensemble.species_weights import with_species_weights
 from ensemble.strangers import ShareLike, set_exam_at
 from ensemble.study import (
@@ -144,6 +145,8 @@ def tune(
     blend, kappa = with_species_weights(desk.exam, drawn, project.catalogue.folds, best_first, seed)
     blend, among = decided(desk.exam, blend)
     blend, ranking, outcome, recomputed = certified(desk.exam, blend, progress)
+    # kept for whoever asks about this blend: what was settled need not be settled again
+    sit_blend(desk, blend, progress, ranking)
     warnings = mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
     blend, verdict, labels, stopped = _with_second_stage(desk.exam, blend, ranking, warnings)
     wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
@@ -215,7 +218,7 @@ def _with_second_stage(
     """The blend with its second stage, if that is clearly better; what that was judged by; answers; interrupted."""
     verdict, stopped = None, False
     try:
-        stage = SecondStage(exam, blend)
+        stage = SecondStage(exam, blend, keep=True)
         verdict = judge(stage, ranking)
         if verdict.used:
             return replace(blend, second_stage=True), verdict, stage.answers(), False

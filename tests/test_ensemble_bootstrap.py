@@ -64,19 +64,20 @@ def test_it_is_the_literal_loop(world: World) -> None:
     np.testing.assert_allclose(world.bootstrap(5).draws(world.precisions), world.literal(5), atol=1e-12)
 
 
-def test_means_over_some_photos_are_the_literal_loop_over_the_same_draws() -> None:
-    world = World(9, 2, new=0.3, hidden=5)
-    exam, values = world.exam, world.precisions[0]
-    parts = np.stack([exam.truth == NEW, exam.truth != NEW, world.precisions[1] > 0.4, np.zeros(len(values), bool)])
-    found = world.bootstrap(5).means(values, parts)
-    owner = np.append(world.labels[exam.rows], world.labels[exam.hidden])
-    rng = np.random.default_rng(5)
-    for draw in range(DRAWS):
-        photos = np.concatenate([np.flatnonzero(owner == who) for who in rng.integers(0, 9, 9)])
-        for at, part in enumerate(parts):
-            own = photos[part[photos]]
-            wanted = np.average(values[own], weights=exam.weights[own]) if len(own) else np.nan
-            np.testing.assert_allclose(found[draw, at], wanted, atol=1e-12)
+def test_groups_are_drawn_with_the_whole_and_each_as_if_it_were_the_whole() -> None:
+    """A group's draws are those of an exam that weighs its photos only."""
+    world = World(15, 3, new=0.3, hidden=12)
+    n = len(world.exam.weights)
+    group = np.random.default_rng(1).integers(0, 4, n)
+    group[group == 2] = 1
+    found = world.bootstrap(3).grouped(world.precisions, group, 4)
+    assert np.isnan(found[:, 2]).all()
+    for one in (0, 1, 3):
+        own = np.where(group == one, world.exam.weights, 0.0)
+        alone = Exam(world.exam.questions, world.exam.rows, world.exam.hidden, own / own.sum())
+        np.testing.assert_allclose(found[:, one], Bootstrap(alone, world.labels, 3).draws(world.precisions), atol=1e-12)
+    whole = world.bootstrap(3).grouped(world.precisions, np.zeros(n, dtype=int), 1)[:, 0]
+    np.testing.assert_allclose(whole, world.bootstrap(3).draws(world.precisions), atol=1e-12)
 
 
 def test_the_share_of_strangers_is_held_in_every_draw() -> None:

@@ -17,6 +17,7 @@ from ensemble.study import scores_so_far
 from ensemble.tuning import GAIN, when_enough
 
 POINTS = 100
+FINE = 40
 MOST = 50
 # what a threshold may cost before it counts as another one
 COST = 0.001
@@ -53,34 +54,45 @@ def threshold_charts(blend: Blend, sitting: Sitting, new_share: float) -> list[P
     if not len(best):
         return []
     low, high = np.quantile(best, [0.005, 0.995])
-    at = np.unique(
-        np.append(np.linspace(min(low, blend.threshold), max(high, blend.threshold), POINTS), blend.threshold)
-    )
-    found = over_thresholds(exam, sitting.ranking, blend, at.tolist())
-    scores, new = np.array([one for one, _ in found]), [one for _, one in found]
+    ends = min(low, blend.threshold), max(high, blend.threshold)
+    # fine enough to tell what another threshold costs; fewer points are drawn
+    at = np.unique(np.append(np.linspace(*ends, FINE * POINTS), blend.threshold))
+    scores, new = over_thresholds(exam, sitting.ranking, blend, at)
     chosen = int(np.flatnonzero(at == blend.threshold)[0])
-    near = at[scores >= scores[chosen] - COST]
+    low, high = around(at, scores, chosen)
+    drawn = np.unique(np.append(np.arange(0, len(at), FINE), [chosen, len(at) - 1]))
+    at, scores, new, reached, first = at[drawn], scores[drawn], new[drawn], scores[chosen], float(new[chosen])
     whose = "Without its second stage, the blend" if blend.second_stage else "The blend"
     title = (
-        f"{whose} reaches {scores[chosen]:.4f} at its threshold {blend.threshold:.4f}; "
-        f"{near.min():.3f} to {near.max():.3f} would cost less than {COST}"
+        f"{whose} reaches {reached:.4f} at its threshold {blend.threshold:.4f}; "
+        f"any from {low:.4f} to {high:.4f} costs less than {COST}"
     )
     x = f"threshold of rule {blend.rule}, in scores against the background"
-    mark = [Mark(blend.threshold, "chosen")]
-    alt = f"MAP@5 from {scores.min():.4f} to {scores.max():.4f}; at the chosen threshold {scores[chosen]:.4f}."
-    curve = Lines(title, x, "MAP@5 in-sample", alt, [Series("MAP@5", at.tolist(), scores.tolist())], mark)
-    told = (
-        f"{share(new[chosen])} of its answers begin with somebody new, {share(new_share)} are assumed to be strangers"
-    )
-    first = Lines(
-        told[0].upper() + told[1:],
+    marks = [Mark(blend.threshold, "chosen")]
+    alt = f"MAP@5 from {scores.min():.4f} to {scores.max():.4f}; at the chosen threshold {reached:.4f}."
+    curve = Lines(title, x, "MAP@5 in-sample", alt, [Series("MAP@5", at.tolist(), scores.tolist())], marks)
+    assumed = Series("strangers assumed", [float(at[0]), float(at[-1])], [new_share] * 2)
+    share_of_new = Lines(
+        f"{share(first)} of its answers begin with somebody new, {share(new_share)} are assumed to be strangers",
         x,
         "share of photos",
-        f"Share of answers with somebody new first, from {share(min(new))} to {share(max(new))} over the threshold.",
-        [Series("new first", at.tolist(), new), Series("strangers assumed", [at[0], at[-1]], [new_share] * 2)],
-        mark,
+        f"Share of answers with somebody new first, from {share(float(new[0]))} to {share(float(new[-1]))}.",
+        [Series("somebody new first", at.tolist(), new.tolist()), assumed],
+        marks,
     )
-    return [curve, first]
+    return [curve, share_of_new]
+
+
+def around(thresholds: np.ndarray, scores: np.ndarray, chosen: int) -> tuple[float, float]:
+    """The thresholds next to the chosen one, on both sides, that cost less than `COST` all the way.
+
+    >>> around(np.array([0.1, 0.2, 0.3, 0.4, 0.5]), np.array([0.7, 0.5, 0.7, 0.6995, 0.6]), 2)
+    (0.3, 0.4)
+    """
+    worse = np.flatnonzero(scores <= scores[chosen] - COST)
+    below, above = worse[worse < chosen], worse[worse > chosen]
+    first, last = below[-1] + 1 if len(below) else 0, above[0] - 1 if len(above) else len(scores) - 1
+    return float(thresholds[first]), float(thresholds[last])
 
 
 def over_shares_chart(state: State, sitting: Sitting, told: dict[str, Any]) -> list[Piece]:
