@@ -179,7 +179,6 @@ def _parts(
     for one in range(groups):
         part = group == one
         first, second = (_mean(row, exam.weights * part) for row in precision)
-        there = first is not None and second is not None
         enough = len(np.unique(labels[part & (exam.weights > 0)])) >= FEWEST
         found.append(
             {
@@ -187,7 +186,7 @@ def _parts(
                 "first": first,
                 "second": second,
                 "difference": second - first if first is not None and second is not None else None,
-                "interval": interval_of(draws[:, one, 1] - draws[:, one, 0]) if there and enough else None,
+                "interval": interval_of(draws[:, one, 1] - draws[:, one, 0]) if enough else None,
             }
         )
     return found

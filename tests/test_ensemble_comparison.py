@@ -180,7 +180,7 @@ def test_other_photos_individuals_or_folds_are_refused(world: dict[str, Path]) -
         init(small.folder / name, **{"train": small.train_csv, "test": small.sample_csv, **options})
         with pytest.raises(FinblendError, match=told):
             matched_rows(one, Project.open(small.folder / name))
-    with pytest.raises(FinblendError, match="lacks train photo tr059.jpg"):
+    with pytest.raises(FinblendError, match=r"lacks train photo tr059\.jpg"):
         matched_rows(Project.open(small.folder / "fewer"), one)
 
 

@@ -42,10 +42,12 @@ def say(text: str, indent: str = "") -> None:
             print(f"{indent}{line}")
             continue
         own = indent + line[: len(line) - len(line.lstrip())]
+        # a number keeps its %
+        joined = line.strip().replace(" %", "\N{NO-BREAK SPACE}%")
         wrapped = textwrap.wrap(
-            line.strip(), terminal_width(), initial_indent=own, subsequent_indent=own + "  ", break_long_words=False
+            joined, terminal_width(), initial_indent=own, subsequent_indent=own + "  ", break_long_words=False
         )
-        print("\n".join(wrapped))
+        print("\n".join(wrapped).replace("\N{NO-BREAK SPACE}%", " %"))
 
 
 def shown_value(value: Any) -> str:
