@@ -64,31 +64,6 @@ class Bootstrap:
                 total[start : start + _BLOCK] += share * gained
         return total
 
-    def means(self, values: np.ndarray, parts: np.ndarray) -> np.ndarray:
-        """Weighted means over some photos only, in the same drawn catalogues.
-
-        Parameters
-        ----------
-        values : (m,) float array
-            One value a photo of the exam, such as the difference of two precisions.
-        parts : (k, m) bool array
-            Which photos each mean is over.
-
-        Returns
-        -------
-        (DRAWS, k) float array
-            NaN where none of a part's individuals is drawn.
-        """
-        weights = self._exam.weights
-        columns = [column for part in parts for column in (weights * part, weights * part * values)]
-        owned = np.stack([np.bincount(self._owner, weights=own, minlength=self._n) for own in columns], axis=1)
-        found = np.full((DRAWS, len(parts)), np.nan)
-        for start, times in self._times():
-            drawn = times @ owned
-            here = found[start : start + _BLOCK]
-            np.divide(drawn[:, 1::2], drawn[:, ::2], out=here, where=drawn[:, ::2] > 0)
-        return found
-
     def _times(self) -> Iterator[tuple[int, np.ndarray]]:
         """Block by block, the first draw's number and (_BLOCK, individuals) times each is drawn: always the same."""
         rng = np.random.default_rng(self._seed)

@@ -14,7 +14,7 @@ from ensemble.blend import Blend
 from ensemble.decisions import Sat
 from ensemble.desk import Desk, desk_of, set_exam
 from ensemble.evaluation import tuned_blend
-from ensemble.naming import Named
+from ensemble.naming import Named, Namer
 from ensemble.project import Project
 from ensemble.sitting import Sitting, sit_blend
 from ensemble.solo import Solo, each_alone
@@ -96,9 +96,14 @@ class State:
         return sit_blend(self.desk, self.blend, self.progress)
 
     @cached_property
+    def namer(self) -> Namer | None:
+        """What names photos with probabilities."""
+        return self.sitting.namer(self.progress) if self.sitting is not None else None
+
+    @cached_property
     def named(self) -> Named | None:
         """Who may be on each photo of the tuned blend's exam and how likely, cross-fitted."""
-        return self.sitting.namer(self.progress).out_of_fold() if self.sitting is not None else None
+        return self.namer.out_of_fold() if self.namer is not None else None
 
     @cached_property
     def sat(self) -> Sat | None:
