@@ -20,9 +20,13 @@ def draw_lines(chart: Lines, width: float) -> tuple[float, Markup]:
     across = [value for series in chart.series for value in series.x] + [mark.x for mark in chart.marks]
     up = [v for series in chart.series for v in (*series.y, *(series.band[0] + series.band[1] if series.band else []))]
     steps = 4 if width < 480 else 6
-    frame = Frame(
-        width, height, _axis(across, chart.log_x, steps, True), _axis(up, chart.log_y, 5, False), chart.x, chart.y
-    )
+    if chart.diagonal:
+        # one stretch on both axes, so that y = x goes from corner to corner
+        both = linear(min(across + up, default=0.0), max(across + up, default=1.0))
+        frame = Frame(width, height, both, both, chart.x, chart.y)
+    else:
+        x_axis, y_axis = _axis(across, chart.log_x, steps, True), _axis(up, chart.log_y, 5, False)
+        frame = Frame(width, height, x_axis, y_axis, chart.x, chart.y)
     parts = [frame.drawn()]
     if chart.diagonal:
         low, high = max(frame.x.low, frame.y.low), min(frame.x.high, frame.y.high)

@@ -3,7 +3,7 @@
 for (const table of document.querySelectorAll(".table table")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
   const words = new Intl.Collator(undefined, { numeric: true });
-  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+  heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => {
     const number = "number" in head.dataset;
     const before = head.getAttribute("aria-sort");
     const up = before === "none" ? !number : before === "descending";
