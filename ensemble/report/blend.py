@@ -97,11 +97,11 @@ def _scores(state: State, blend: Blend, sitting: Sitting) -> Bars:
     # (what, precision)
     own: list[tuple[str, np.ndarray]] = []
     if len(blend.weights) > 1:
-        own.append((f"best model alone ({best}), in-sample", state.solos[best].precision))
+        own.append((f"{best} alone, in-sample", state.solos[best].precision))
         own.append(("equal weights, in-sample", equal_weights(sitting.desk).precision))
-    own.append(("blend without second stage, in-sample" if staged else "blend, in-sample", sitting.plain))
+    own.append(("no second stage, in-sample" if staged else "blend, in-sample", sitting.plain))
     if staged:
-        own.append(("blend, second stage cross-fitted", sitting.precision))
+        own.append(("blend, cross-fitted", sitting.precision))
     stacked = np.stack([precision for _, precision in own])
     draws = Bootstrap(exam, state.project.catalogue.labels).draws(stacked)
     rows = [
@@ -116,9 +116,9 @@ def _scores(state: State, blend: Blend, sitting: Sitting) -> Bars:
         title += f"(95 % {interval(interval_of(drawn))}); no nested score"
     if nested:
         title += f", {nested['map5']:.4f} nested"
-        names = {"single": "best model alone, nested", "equal": "equal weights, nested"}
+        names = {"single": "best alone, nested", "equal": "equal weights, nested"}
         if staged or any(fold.get("second_stage") for fold in nested.get("folds", [])):
-            names["plain"] = "blend without second stage, nested"
+            names["plain"] = "no second stage, nested"
         if len(blend.weights) > 1:
             for key, what in names.items():
                 if "own_interval" in against.get(key, {}):

@@ -43,7 +43,7 @@ def _section(state: State) -> Section:
         return Section("models", TITLE, "No model can be scored yet.", [_models_table(state, [], {})])
     warnings += mix_warnings(desk, state.mix)
     share_of_new = float(desk.exam.weights[desk.exam.truth == NEW].sum())
-    measured = f"{HOW_ALONE}: {told_mix(state.mix, share_of_new)}"
+    measured = f"{HOW_ALONE[0].upper()}{HOW_ALONE[1:]}: {told_mix(state.mix, share_of_new)}"
     if not state.is_tuned:
         why = "nothing is tuned yet" if state.blend is None else "the blend there cannot be scored"
         measured += f", as 'finblend models' does by default, for {why}"

@@ -59,10 +59,12 @@ def _band(series: Series, k: int, frame: Frame) -> Markup:
 
 def _line(series: Series, k: int, frame: Frame) -> Markup:
     points = [(frame.at_x(x), frame.at_y(y)) for x, y in zip(series.x, series.y, strict=True)]
-    parts = [polyline(points, "line", DASHES[k % len(DASHES)])] if len(points) > 1 else []
-    if (series.points and len(points) <= MOST_POINTS) or len(points) == 1:
+    joined = len(points) > 1 and series.line
+    parts = [polyline(points, "line", DASHES[k % len(DASHES)])] if joined else []
+    few = len(points) <= MOST_POINTS
+    if (series.points and few) or not joined:
         told = [f"{series.name}: {shown(x)}, {shown(y)}" for x, y in zip(series.x, series.y, strict=True)]
-        parts += [marker(x, y, k, tip, 3.5) for (x, y), tip in zip(points, told, strict=True)]
+        parts += [marker(x, y, k, tip, 3.5 if few else 2.0) for (x, y), tip in zip(points, told, strict=True)]
     return group(*parts, class_=f"s{k % 7}") if parts else Markup("")
 
 
