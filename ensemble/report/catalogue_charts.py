@@ -39,7 +39,9 @@ def species_bars(portrait: Portrait) -> Bars:
         labels=table["species"].to_list(),
         values=[float(n) for n in photos],
         stacked={
-            "known: somebody in another fold's gallery": [float(p - s) for p, s in zip(photos, strangers, strict=True)],
+            "known: the individual is in another fold too": [
+                float(p - s) for p, s in zip(photos, strangers, strict=True)
+            ],
             "strangers to the other folds": [float(n) for n in strangers],
         },
     )
@@ -112,11 +114,11 @@ def species_mix(portrait: Portrait) -> Bars | None:
             100 * sum(spans[name][k] for name in names[MIXED:]) for k in range(len(folds))
         ]
     return Bars(
-        title=f"No species' share differs between folds by more than {span:.1f} points ({widest})",
+        title=f"No species' share differs between folds by more than {span:.2g} points ({widest})",
         x="share of the fold's photos (%)",
         y="fold",
         alt=f"Bars of 100 % a fold, made of the {len(own)} most frequent species and the rest; the widest difference "
-        f"between two folds is {span:.1f} points, in {widest}.",
+        f"between two folds is {span:.2g} points, in {widest}.",
         labels=[f"fold {fold}" for fold in folds],
         values=[100.0 for _ in folds],
         stacked=parts,
