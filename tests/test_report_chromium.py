@@ -99,7 +99,7 @@ def test_nothing_complains_and_nothing_sticks_out(browser: Any, page: Path, widt
     assert whole == inside == width
     # no scroll bar because nothing reaches out, not because it is cut off: what does reach out scrolls in its own box
     out = browser.execute_script(
-        "const boxed = (e) => e.closest('.box, .shots, pre, .bar nav, .skip');"
+        "const boxed = (e) => e.closest('.box, .shots, pre, .topbar nav, .skip');"
         "return [...document.querySelectorAll('main *, header *')].filter((e) => !boxed(e) && !e.closest('svg') &&"
         " e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 90))"
     )
@@ -212,11 +212,35 @@ def test_every_text_stands_out_from_its_ground(browser: Any, page: Path, scheme:
     assert browser.execute_script(CONTRAST) == {}
 
 
+def test_in_print_everything_is_there_on_white(browser: Any, page: Path) -> None:
+    opened(browser, page, 740, "dark")
+    media = {"media": "print", "features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    try:
+        assert ground(browser) == "rgb(255, 255, 255)"
+        hidden = browser.execute_script(
+            "return [...document.querySelectorAll('main *')].filter((e) => getComputedStyle(e).display === 'none')"
+            ".map((e) => e.getAttribute('class'))"
+        )
+        assert set(hidden) <= {"quiet copy", "chart wide", "chart narrow"}
+        shown = browser.execute_script(
+            "return [...document.querySelectorAll('svg.chart')].filter((s) => s.getBoundingClientRect().width).length"
+        )
+        assert shown == 12
+        # a table's box does not cut it off on paper
+        cut = browser.execute_script(
+            "return [...document.querySelectorAll('.box')].filter((b) => b.scrollHeight > b.clientHeight + 1).length"
+        )
+        assert cut == 0
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_the_navigation_says_which_section_is_read(browser: Any, page: Path) -> None:
     from selenium.webdriver.common.by import By
 
     opened(browser, page, 400)
-    links = browser.find_elements(By.CSS_SELECTOR, ".bar nav a")
+    links = browser.find_elements(By.CSS_SELECTOR, ".topbar nav a")
     links[1].click()
     deadline = time.monotonic() + 10
     while links[1].get_attribute("aria-current") is None:

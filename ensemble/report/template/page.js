@@ -52,7 +52,7 @@ for (const button of document.querySelectorAll(".copy")) {
   });
 }
 // which section is being read
-const links = new Map([...document.querySelectorAll(".bar nav a")].map((link) => [link.hash.slice(1), link]));
+const links = new Map([...document.querySelectorAll(".topbar nav a")].map((link) => [link.hash.slice(1), link]));
 const mark = () => {
   const seen = [...document.querySelectorAll("section")].filter((part) => part.getBoundingClientRect().top < innerHeight / 3);
   const current = seen.length ? seen[seen.length - 1].id : "";
