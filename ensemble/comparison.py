@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +292,7 @@ def _warnings(sides: Sequence[Side], desks: Sequence[Desk], mix: Mix, nested: bo
             "has not: the comparison favours the former a little"
         )
     if one.blend.mix != two.blend.mix:
-        found.append(f"{two.name} was tuned for another mix, {two.blend.mix}; both are scored in {one.name}'s")
+        found.append(f"{two.name} was tuned for another mix ({_told_mix(two)}); both are scored in {one.name}'s")
     if desks[0].exam.questions.can_hide and not desks[1].exam.questions.can_hide:
         found.append(
             f"{two.name} has networks trained on this catalogue, so that no known photo can play the stranger a second "
@@ -303,3 +303,9 @@ def _warnings(sides: Sequence[Side], desks: Sequence[Desk], mix: Mix, nested: bo
             "pseudo-labels are in the gallery of one and not in the other's, or others: their galleries differ"
         )
     return found
+
+
+def _told_mix(side: Side) -> str:
+    mix = Mix(**side.blend.mix)
+    share = "per species" if isinstance(mix.new_share, Mapping) else "raw" if mix.new_share is None else mix.new_share
+    return f"share of strangers {share}, gallery mix {'raw' if mix.gallery_exponent is None else mix.gallery_exponent}"
