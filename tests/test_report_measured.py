@@ -178,7 +178,7 @@ def test_the_blend_stands_beside_what_it_must_beat(scene: Scene) -> None:
     best = max(tuned["single_models"], key=tuned["single_models"].get)
     assert rows[f"{best} alone, in-sample"][0] == pytest.approx(tuned["single_models"][best])
     assert rows["equal weights, in-sample"][0] == pytest.approx(tuned["equal_weights"])
-    plain = "no second stage, in-sample" if staged else "blend, in-sample"
+    plain = "no 2nd stage, in-sample" if staged else "blend, in-sample"
     assert rows[plain][0] == pytest.approx(tuned["map5"])
     if staged:
         assert rows["blend, cross-fitted"][0] == pytest.approx(tuned["second_stage"]["map5"])
@@ -189,6 +189,19 @@ def test_the_blend_stands_beside_what_it_must_beat(scene: Scene) -> None:
     assert low <= nested["against"]["single"]["map5"] <= high
     gained = nested["against"]["single"]["difference"]
     assert f"{'gains' if gained > 0 else 'loses'} {abs(gained):.4f}" in bars.title
+
+
+def test_a_blend_that_loses_is_said_to_lose(scene: Scene) -> None:
+    state, blend = State(scene.state.project), scene.state.blend
+    assert blend is not None
+    nested = scene.tuned["nested"]
+    single = {**nested["against"]["single"], "difference": -0.0234, "interval": [-0.03, -0.01]}
+    told = {**blend.measured, "nested": {**nested, "against": {**nested["against"], "single": single}}}
+    state.__dict__.update(blend=replace(blend, measured=told), sitting=scene.state.sitting, desk=scene.state.desk)
+    found = blend_section.section(state)
+    assert found is not None
+    [title] = [p.title for p in found.body if isinstance(p, Bars) and p.title.startswith("Blend ")]
+    assert title.endswith("nested it loses 0.0234 against its best model (95 % -0.0300 to -0.0100)")
 
 
 def test_the_trials_are_the_studys(scene: Scene) -> None:
