@@ -76,10 +76,10 @@ def compare(
         nested`, the last as its own `tune` found it), `difference` (second minus first) with `interval` (95 %),
         `second_better, first_better, equal` (shares of drawn catalogues), `known, new` (`share` of the mix, `first,
         second, difference, interval`), `species` (the same with `species, photos`), `photos` (`compared, second_better,
-        first_better, same`: numbers; `most`: the photos they differ most on, each with `image, truth, individual,
-        plays_stranger, species, fold, weight` and for `first` and `second` `place` of the truth, `precision, answers`
-        and the gallery `photos` of the answers), `nested` (None, or `first, second, difference, interval,
-        second_better, first_better, equal, measured`), `mix, measured, warnings`.
+        first_better, same`: numbers; `most`: the photos that move the score most, by weight times difference, each
+        with `image, truth, individual, plays_stranger, species, fold, weight` and for `first` and `second` `place` of
+        the truth, `precision, answers` and the gallery `photos` of the answers), `nested` (None, or `first, second,
+        difference, interval, second_better, first_better, equal, measured`), `mix, measured, warnings`.
 
     Raises
     ------
@@ -199,11 +199,11 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> float | None:
 
 def _photos(sides: Sequence[Side], exams: Sequence[Exam], answers: Sequence[Answered], most: int) -> dict[str, Any]:
     gained = answers[1].precision - answers[0].precision
-    weights = exams[0].weights
+    moved = exams[0].weights * gained
     chosen: list[int] = []
     for sign in (1, -1):
-        order = np.lexsort((-weights, -sign * gained))[:most]
-        chosen += [int(at) for at in order if sign * gained[at] > 0]
+        order = np.argsort(-sign * moved, kind="stable")[:most]
+        chosen += [int(at) for at in order if sign * moved[at] > 0]
     return {
         "compared": len(gained),
         "second_better": int((gained > 0).sum()),

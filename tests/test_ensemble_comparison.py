@@ -116,10 +116,14 @@ def test_a_listed_photo_has_the_precision_of_its_place_and_the_largest_differenc
                 if picture is not None:
                     assert of[picture]["individual_id"] == answer
                     assert of[picture]["fold"] != photo["fold"]
-        gains.append(photo["second"]["precision"] - photo["first"]["precision"])
+        gains.append(photo["weight"] * (photo["second"]["precision"] - photo["first"]["precision"]))
     assert gains[:6] == sorted(gains[:6], reverse=True)
     assert gains[6:] == sorted(gains[6:])
     assert min(gains[:6]) > 0 > max(gains[6:])
+    # all photos together are the whole difference
+    every = compare(world["P"], world["Q"], photos=1000)
+    moved = [p["weight"] * (p["second"]["precision"] - p["first"]["precision"]) for p in every["photos"]["most"]]
+    assert sum(moved) == pytest.approx(every["difference"])
 
 
 def test_two_blends_of_one_project(world: dict[str, Path], tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def _print_overall(report: dict[str, Any]) -> None:
     )
     print_table("MAP@5 out-of-fold", ["", "MAP@5", "95 % interval", "known", "new"], rows, report["measured"])
     if one["measured"] == two["measured"]:
-        say(f"both {one['measured']}")
+        say(f"both: {one['measured']}")
     else:
         for who in (one, two):
             say(f"{who['name']}: {who['measured']}")

@@ -72,7 +72,7 @@ def fitted(header: Sequence[str], cells: Sequence[Sequence[str]], width: int) ->
     >>> fitted(["model", "MAP@5 alone"], [["b7", "0.5000"]], 80)
     [5, 11]
     >>> fitted(["model", "MAP@5 alone"], [["b7", "0.5000"]], 14)
-    [5, 6]
+    [5, 7]
     >>> fitted(["model", "MAP@5 alone"], [["b7", "0.5000"]], 10) is None
     True
     """
@@ -137,5 +137,6 @@ def _lists(title: str, header: Sequence[str], cells: Sequence[Sequence[str]], wi
     for first, *rest in cells:
         print(first)
         for name, text in zip(header[1:], rest, strict=True):
-            lines = textwrap.wrap(f"{name}: {text}", width, initial_indent="  ", subsequent_indent="    ")
+            told = f"{name}: {text}"
+            lines = textwrap.wrap(told, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
             print("\n".join(lines))

@@ -132,9 +132,13 @@ def encounter_bars(portrait: Portrait) -> Bars | None:
     counts = [int(((sizes >= low) & (sizes <= (high or sizes.max()))).sum()) for low, high in edges]
     labels = [f"{low}" if low == high else f"{low} to {high}" if high else f"{low} or more" for low, high in edges]
     top = int(sizes.max() or 0)  # type: ignore[arg-type]
+    while not counts[-1]:
+        counts.pop()
+    labels = labels[: len(counts)]
     typical = float(sizes.median() or 0.0)  # type: ignore[arg-type]
+    plural = "" if typical == 1 else "s"
     return Bars(
-        title=f"An encounter has {typical:g} photos in the middle; the largest {top:,}",
+        title=f"Half of the encounters have at most {typical:g} photo{plural}; the largest has {top:,}",
         x="encounters",
         y="photos of the encounter",
         alt=f"Bars of encounters by their number of photos: {_told(labels, counts)}.",

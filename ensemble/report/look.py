@@ -196,7 +196,7 @@ class _Look:
                 for photo, own in shots
             ]
             gallery.append(GalleryRow(self.album.shot(image, [image, *lines]), candidates, note))
-        return [Text(title), Gallery(gallery)]
+        return [Gallery(gallery, title)]
 
     def _name(self, label: int) -> str:
         return NEW_INDIVIDUAL if label == NEW else self._named(label)

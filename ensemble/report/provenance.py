@@ -22,7 +22,7 @@ LIBRARIES = (
 MOST_STORES = 60
 MOST_COMMANDS = 50
 # digits of a hash that tell files apart; the manifests have all 64
-DIGITS = 16
+DIGITS = 12
 MEASURED = (
     "Nothing here is measured: versions are those of the machine that wrote this page, hashes are the SHA-256 that the "
     "project's own files record, or of these files now."
@@ -126,7 +126,7 @@ def _versions_table(state: State) -> Table:
 def _log_table(state: State) -> Table | None:
     commands = logged_commands(state.project.folder)
     rows: list[list[Cell]] = [
-        [command.at.replace("+00:00", " UTC").replace("T", " "), command.words[0], command.finblend]
+        [command.at.replace("T", " ").replace("+00:00", " UTC"), command.words[0], command.finblend]
         for command in commands[-MOST_COMMANDS:]
     ]
     left = len(commands) - len(rows)

@@ -119,8 +119,8 @@ def _photos(report: dict[str, Any], album: Album) -> Section:
     body: list[Piece] = [
         Text(
             f"Of {found['compared']:,} answers {names[1]} is better on {found['second_better']:,}, {names[0]} on "
-            f"{found['first_better']:,}; {found['same']:,} score the same. Of the others, those with the largest "
-            "difference and weight are shown."
+            f"{found['first_better']:,}; {found['same']:,} score the same. Shown are those that move the "
+            "score most, by weight times difference."
         )
     ]
     if album.images is None:
