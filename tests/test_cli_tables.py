@@ -186,6 +186,27 @@ def test_every_row_is_there_at_any_width(monkeypatch: pytest.MonkeyPatch, width:
     assert max(map(len, screen.text.splitlines())) <= max(width, 17)
 
 
+def test_a_narrow_terminal_folds_names_then_leaves_out_columns_then_makes_lists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "short_finned_pilot_whale"
+
+    def at(width: int) -> list[str]:
+        screen = Screen()
+        monkeypatch.setattr(sys, "stdout", screen)
+        monkeypatch.setattr(tables, "terminal_width", lambda: width)
+        monkeypatch.setenv("NO_COLOR", "1")
+        print_table("T", ["species", "share", "gain"], [[name, 0.25, "+0.1000"]], spare=["share"])
+        return [line.rstrip() for line in screen.text.splitlines()]
+
+    assert at(41) == ["T", f"{'species':24}   share     gain", f"{name}  0.2500  +0.1000", ""]
+    # narrower by one: the name goes on below
+    assert at(40)[2:] == [f"{name[:23]}  0.2500  +0.1000", "e", ""]
+    narrow = [f"{'species':21}     gain", f"{name[:21]}  +0.1000", name[21:], "(too narrow for: share)"]
+    assert at(30) == ["T", *narrow, ""]
+    assert at(20) == ["T", name, "  gain: +0.1000", ""]
+
+
 def test_control_characters_of_a_name_do_not_reach_the_terminal() -> None:
     assert "\x1b" not in shown_value("\x1b[31mred")
     assert shown_value("two\n lines\tand  blanks") == "two lines and blanks"

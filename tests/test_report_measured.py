@@ -16,6 +16,7 @@ import ensemble
 import ensemble.report.blend_charts
 import ensemble.report.models
 import ensemble.report.words
+import ensemble.second_stage
 from ensemble import Project
 from ensemble.bootstrap import Bootstrap
 from ensemble.report import blend as blend_section
@@ -56,7 +57,7 @@ class Scene:
 
 
 def small_project(folder: Path) -> Path:
-    """Two weak networks of the small catalogue: nothing for a second stage to learn from."""
+    """Two weak networks of the small catalogue."""
     small = Small(folder / "data")
     ensemble.init(folder / "P", train=small.train_csv, test=small.sample_csv)
     for seed in (1, 2):
@@ -71,9 +72,12 @@ def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("measured")
     staged = request.param == "second stage"
     project = pods(folder, 0.8)[0] if staged else small_project(folder)
-    tuned = ensemble.tune(project, trials=6, new_share=SHARE, nested_trials=1)
+    with pytest.MonkeyPatch.context() as patch:
+        if not staged:
+            patch.setattr(ensemble.second_stage, "CONFIDENCE", 2.0)
+        tuned = ensemble.tune(project, trials=6, new_share=SHARE, nested_trials=1)
     assert Project.open(project).blend_path.is_file()
-    assert (tuned["second_stage"] or {"used": False})["used"] is staged
+    assert tuned["second_stage"]["used"] is staged
     scored = ensemble.evaluate(project)
     decided = ensemble.decide(project, folder / "d.csv")
     state = State(Project.open(project))

@@ -158,4 +158,5 @@ def _truth(photo: dict[str, Any]) -> str:
 
 def _measured(report: dict[str, Any]) -> str:
     text = str(report["measured"])
-    return f"{text[0].upper()}{text[1:]}."
+    how = [f"{report[who]['name']} {'cross-fitted' if report[who]['second_stage'] else 'in-sample'}" for who in WHO]
+    return f"Out-of-fold, {' and '.join(how)}. {text[0].upper()}{text[1:]}."
