@@ -14,6 +14,7 @@ from cv.lazy import lazy_names
 if TYPE_CHECKING:
     from cv.errors import FinblendError
     from ensemble.blend import Blend
+    from ensemble.comparison import compare
     from ensemble.decisions import decide
     from ensemble.embedding import embed
     from ensemble.evaluation import evaluate, models
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ensemble.project import Project, init
     from ensemble.pseudo_sets import pseudo
     from ensemble.registry import register
+    from ensemble.report import write_report
     from ensemble.submission import check, submit
     from ensemble.training import train
     from ensemble.tuning import tune
@@ -34,6 +36,7 @@ __getattr__ = lazy_names(
         "FinblendError": "cv.errors",
         "Project": "ensemble.project",
         "check": "ensemble.submission",
+        "compare": "ensemble.comparison",
         "decide": "ensemble.decisions",
         "embed": "ensemble.embedding",
         "evaluate": "ensemble.evaluation",
@@ -46,6 +49,8 @@ __getattr__ = lazy_names(
         "submit": "ensemble.submission",
         "train": "ensemble.training",
         "tune": "ensemble.tuning",
+        # not `report`: that is the package it lives in
+        "write_report": "ensemble.report",
     },
 )
 
@@ -54,6 +59,7 @@ __all__ = [
     "FinblendError",
     "Project",
     "check",
+    "compare",
     "decide",
     "embed",
     "evaluate",
@@ -66,4 +72,5 @@ __all__ = [
     "submit",
     "train",
     "tune",
+    "write_report",
 ]

@@ -57,6 +57,20 @@ class Choice:
     missed: np.ndarray
     offsets: np.ndarray
 
+    def flat(self) -> np.ndarray:
+        """(k,) float64: all numbers one after the other, to be kept."""
+        of_candidates = (self.centre, self.spread, self.query_centre, self.query_spread, self.candidate)
+        return np.concatenate([*of_candidates, self.new, self.missed, self.offsets]).astype(np.float64)
+
+    @classmethod
+    def from_flat(cls, names: tuple[str, ...], query_names: tuple[str, ...], flat: np.ndarray) -> Choice:
+        """From the numbers of `flat`."""
+        n, m = len(names), len(query_names)
+        sizes = (n, n, m, m, n, m + 1, m + 1)
+        if flat.ndim != 1 or len(flat) <= sum(sizes):
+            raise FinblendError(f"a second stage of more than {sum(sizes)} numbers is needed, but got {flat.shape}")
+        return cls(names, query_names, *np.split(np.array(flat), np.cumsum(sizes)))
+
     def of(self, traits: Traits) -> np.ndarray:
         """Probability of every outcome.
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, GalleryMix, NewShare, ProjectFolder, gallery_exponent, print_estimate
+from ensemble.cli.options import AsJson, GalleryMix, NewShare, ProjectFolder, gallery_exponent
 from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
+from ensemble.cli.told import print_estimate
 
 
 @app.command()
@@ -202,7 +203,7 @@ def models(
         for row in sorted(report["models"], key=lambda row: -(row["map5"] or 0.0))
     ]
     header = ["model", "MAP@5", "known only", "whitening", "views", "stores"]
-    print_table(f"Models in {folder}", header, rows, report["measured"])
+    print_table(f"Models in {folder}", header, rows, report["measured"], spare=["whitening", "views", "stores"])
     print_estimate(report["estimate"])
 
 

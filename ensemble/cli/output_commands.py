@@ -1,4 +1,4 @@
-"""decide, submit, export, check, demo."""
+"""decide, submit, export, check, report."""
 
 from __future__ import annotations
 
@@ -121,21 +121,23 @@ def check(
 
 
 @app.command()
-def demo(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it; must not exist.")] = Path(
-        "finblend-demo"
-    ),
-    individuals: Annotated[int, typer.Option(metavar="N", help="Known individuals in the catalogue.")] = 120,
-    trials: Annotated[int, typer.Option(metavar="N", help="Of the tuning.")] = 60,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the painter and the tuning.")] = 0,
+def report(
+    folder: ProjectFolder,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The HTML page to write.")],
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder of the photos: the page then shows some of them.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Paint a photo catalogue, embed it with two real networks, run the whole path, score it on answers held back.
+    """Write one self-contained page about the project, at any stage: catalogue, models, blend, answers, provenance.
 
-    Example: finblend demo my-demo
+    Example: finblend report P -o report.html
     """
-    from ensemble.demonstration import demonstrate
+    from ensemble.report import write_report
 
-    report = demonstrate(folder, individuals=individuals, trials=trials, seed=seed, say=None if json else print)
+    with progress_bars() as progress:
+        told = write_report(folder, output, images=images, progress=progress)
     if json:
-        print_json(report)
+        print_json(told)
+    else:
+        print(f"{output}: {', '.join(told['sections'])}; {told['bytes'] / 1e6:.1f} MB, opens in any browser")
