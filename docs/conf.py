@@ -27,6 +27,7 @@ autosummary_generate = False
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 toc_object_entries = False
+smartquotes = False  # a double dash begins a flag
 
 html_theme = "furo"
 html_title = f"finblend {release}"

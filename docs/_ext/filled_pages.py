@@ -65,7 +65,7 @@ def _row(parameter: Any) -> str:
 
 def _default(parameter: Any) -> str:
     value = parameter.default
-    return "" if value in (None, False, "", []) or callable(value) else f"`{value}`"
+    return "" if value is None or value is False or value in ("", [], ()) or callable(value) else f"`{value}`"
 
 
 def _safe(text: str) -> str:
