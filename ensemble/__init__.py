@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ensemble.project import Project, init
     from ensemble.pseudo_sets import pseudo
     from ensemble.registry import register
+    from ensemble.report import write_report
     from ensemble.submission import check, submit
     from ensemble.training import train
     from ensemble.tuning import tune
@@ -46,6 +47,8 @@ __getattr__ = lazy_names(
         "submit": "ensemble.submission",
         "train": "ensemble.training",
         "tune": "ensemble.tuning",
+        # not `report`: that is the package it lives in
+        "write_report": "ensemble.report",
     },
 )
 
@@ -66,4 +69,5 @@ __all__ = [
     "submit",
     "train",
     "tune",
+    "write_report",
 ]

@@ -14,16 +14,14 @@ from cv.errors import FinblendError
 from cv.files import written_beside
 from cv.mix import Mix
 from ensemble.desk import desk_of, mix_warnings
+from ensemble.exam import Exam
 from ensemble.naming import Answers, Named, namer_of
 from ensemble.parts import Progress
 from ensemble.project import Project
 from ensemble.questions import Questions, questions_for_test
 from ensemble.submission import ready_to_name
 from postproc import NEW, NOBODY
-from postproc.posterior import (
-    calibration_error,
-    share_of_strangers,
-)
+from postproc.posterior import calibration_error, share_of_strangers
 
 PRECISION = 0.99
 BANDS = ("auto", "review", "new")
@@ -56,18 +54,54 @@ class Bands:
 
 
 @dataclass(frozen=True)
-class _Sat:
-    """What the exam's photos were answered, each by what was fitted on the other folds."""
+class Sat:
+    """What the exam's photos were answered, each by what was fitted on the other folds.
+
+    Attributes
+    ----------
+    answers : Answers
+    right : (n,) bool array
+        Whether the first answer is.
+    weights : (n,) float array
+    fold : (n,) int array
+    """
 
     answers: Answers
     right: np.ndarray
     weights: np.ndarray
     fold: np.ndarray
 
-    def bands(self, rows: np.ndarray, precision: float) -> Bands:
-        """Bands that keep the precision on some of the photos."""
+    @classmethod
+    def of(cls, exam: Exam, named: Named) -> Sat:
+        """From names out-of-fold."""
+        folds, answers = exam.questions.parts[0].project.catalogue.folds, Answers.of(named)
+        fold = folds[np.append(exam.rows, exam.hidden)]
+        return cls(answers, answers.labels[:, 0] == exam.truth, exam.weights, fold)
+
+    def bands(self, precision: float, rows: np.ndarray | None = None) -> Bands:
+        """Bands that keep the precision on some of the photos; on all by default."""
+        rows = np.ones(len(self.fold), dtype=bool) if rows is None else rows
         first, sure = self.answers.labels[rows, 0], self.answers.probability[rows, 0]
         return bands_for(first, sure, self.right[rows], self.weights[rows], precision)
+
+    def band(self, precision: float) -> np.ndarray:
+        """(n,) index into `BANDS` of each photo, by thresholds that were chosen on the other folds."""
+        band = np.empty(len(self.fold), dtype=np.int64)
+        for one in np.unique(self.fold):
+            here = self.fold == one
+            band[here] = band_of(self.answers, self.bands(precision, ~here))[here]
+        return band
+
+    def expected(self, precision: float) -> dict[str, dict[str, float | None]]:
+        """Per band `expected_share` of the mix and `right`, the share of right first answers (None where empty)."""
+        band, found = self.band(precision), dict[str, dict[str, float | None]]()
+        for n, name in enumerate(BANDS):
+            weight = float(self.weights[band == n].sum())
+            found[name] = {
+                "expected_share": weight / float(self.weights.sum()),
+                "right": float(self.weights[band == n] @ self.right[band == n]) / weight if weight > 0 else None,
+            }
+        return found
 
 
 def decide(
@@ -111,27 +145,28 @@ def decide(
     mix = Mix(**blend.mix)
     desk = desk_of(project, blend, progress)
     exam = desk.exam
-    fold = project.catalogue.folds[np.append(exam.rows, exam.hidden)]
     questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
     namer = namer_of(exam, blend, progress)
     named, test = namer.out_of_fold(), namer.of_test(questions, progress)
-    answers, given = Answers.of(named), Answers.of(test)
-    sat = _Sat(answers, answers.labels[:, 0] == exam.truth, exam.weights, fold)
-    bands = sat.bands(np.ones(len(fold), dtype=bool), precision)
-    given_band = _band(given, bands)
+    sat, given = Sat.of(exam, named), Answers.of(test)
+    bands = sat.bands(precision)
+    given_band = band_of(given, bands)
     _write(output, project, questions, given, given_band)
     prior = float(exam.weights[exam.truth == NEW].sum())
     return {
         "rows": len(given_band),
         "output": str(output),
         "precision": precision,
-        "bands": _told(sat, given_band, precision),
+        "bands": {
+            name: {"share": float((given_band == n).mean()) if len(given_band) else None, **told}
+            for n, (name, told) in enumerate(sat.expected(precision).items())
+        },
         "thresholds": {
             "auto": bands.auto if np.isfinite(bands.auto) else None,
             "new": bands.new if np.isfinite(bands.new) else None,
         },
         "calibration": {
-            "same": calibration_error(*_first_name(named, exam.truth), exam.weights),
+            "same": calibration_error(*first_name(named, exam.truth), exam.weights),
             "new": calibration_error(named.somebody_new, exam.truth == NEW, exam.weights),
         },
         "new_share": {
@@ -178,43 +213,46 @@ def bands_for(
 
 def lowest_keeping(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, precision: float) -> float:
     """The lowest value from which on photos are right often enough, as of `bands_for`; inf where there is none."""
+    threshold, total, good, squares = kept_from(probability, right, weights)
+    enough = total**2 * (1 - precision) >= squares * (1 - 1e-12)
+    kept = (total > 0) & enough & (good >= precision * total * (1 - 1e-12))
+    return float(threshold[np.flatnonzero(kept)[-1]]) if kept.any() else float("inf")
+
+
+def kept_from(
+    probability: np.ndarray, right: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What is kept from each probability on, falling; equal probabilities are in or out together.
+
+    Returns
+    -------
+    threshold : (k,) float array
+    total, good, squares : (k,) float arrays
+        Weight of what is kept, of what of it is right, and the sum of squared weights.
+
+    Examples
+    --------
+    >>> kept_from(np.array([0.9, 0.5, 0.9]), np.array([True, True, False]), np.ones(3))[:3]
+    (array([0.9, 0.5]), array([2., 3.]), array([1., 2.]))
+    """
     order = np.argsort(-probability, kind="stable")
     sure = probability[order]
-    total, good = np.cumsum(weights[order]), np.cumsum((weights * right)[order])
-    # equal probabilities are in or out together
     last = np.append(sure[1:] != sure[:-1], True)[: len(sure)]
-    enough = total**2 * (1 - precision) >= np.cumsum(weights[order] ** 2) * (1 - 1e-12)
-    kept = last & (total > 0) & enough & (good >= precision * total * (1 - 1e-12))
-    return float(sure[np.flatnonzero(kept)[-1]]) if kept.any() else float("inf")
+    sums = (np.cumsum(column[order])[last] for column in (weights, weights * right, weights**2))
+    total, good, squares = sums
+    return sure[last], total, good, squares
 
 
-def _first_name(named: Named, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def first_name(named: Named, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) probability of the likeliest name, and whether it is right."""
     best = named.probability[:, :-2].argmax(axis=1)[:, None]
     who = np.take_along_axis(named.individual, best, axis=1)[:, 0]
     return np.take_along_axis(named.probability, best, axis=1)[:, 0], (who == truth) & (who != NOBODY)
 
 
-def _band(answers: Answers, bands: Bands) -> np.ndarray:
+def band_of(answers: Answers, bands: Bands) -> np.ndarray:
     """(n,) index into `BANDS`."""
     return bands.of(answers.labels[:, 0], answers.probability[:, 0])
-
-
-def _told(sat: _Sat, given: np.ndarray, precision: float) -> dict[str, dict[str, float | None]]:
-    """Bands out-of-fold, their thresholds chosen on the other folds, and in test."""
-    band = np.empty(len(sat.fold), dtype=np.int64)
-    for one in np.unique(sat.fold):
-        here = sat.fold == one
-        band[here] = _band(sat.answers, sat.bands(~here, precision))[here]
-    found: dict[str, dict[str, float | None]] = {}
-    for n, name in enumerate(BANDS):
-        weight = float(sat.weights[band == n].sum())
-        found[name] = {
-            "share": float((given == n).mean()) if len(given) else None,
-            "expected_share": weight / float(sat.weights.sum()),
-            "right": float(sat.weights[band == n] @ sat.right[band == n]) / weight if weight > 0 else None,
-        }
-    return found
 
 
 def _write(output: Path, project: Project, questions: Questions, given: Answers, band: np.ndarray) -> None:

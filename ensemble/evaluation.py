@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cv.errors import FinblendError
-from cv.metrics import average_precisions
 from cv.mix import Mix
-from cv.new_share import at_share
 from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap
-from ensemble.desk import HOW, Desk, mix_warnings, set_exam
-from ensemble.exam import Exam, decided, settle_open
+from ensemble.desk import Desk, mix_warnings, set_exam
+from ensemble.figures import over_shares, per_species, summary
 from ensemble.nested import TRIALS, nested_report, nested_score
 from ensemble.parts import Progress
-from ensemble.prediction import ranking_of
 from ensemble.project import Project
 from ensemble.rounds import gallery_of
-from ensemble.second_stage import HOW_STAGED, SecondStage
-from ensemble.sources import usable_sources
+from ensemble.sitting import sit_blend
+from ensemble.solo import HOW_ALONE, each_alone
+from ensemble.sources import Source, usable_sources
 from ensemble.strangers import ShareLike, set_exam_at, stated_share
 from postproc import NEW
 
-# assumed shares of strangers that `evaluate` tells the score at
-SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 # a network that has never seen a catalogue's labels hardly names its known photos this well
 SUSPICIOUS = 0.98
 
@@ -65,15 +59,10 @@ def models(
     if usable:
         desk, mix, estimate = set_exam_at(project, share, gallery_exponent, list(usable), progress)
         warnings += mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
-        for name in usable:
-            blend, outcome = decided(desk.exam, Blend({name: 1.0}, dict(desk.whitening), background=1.0))
-            found = _summary(desk.exam, desk.exam.precisions(ranking_of(desk.exam.questions, blend), blend))
-            if usable[name].frozen is not None and (found["known"] or 0.0) > SUSPICIOUS:
-                warnings.append(
-                    f"{name}: known photos score {found['known']:.4f} though it is registered as --frozen: "
-                    "has this network seen the catalogue's labels?"
-                )
-            row = {"model": name, "map5": outcome.map5, "known": found["known"]}
+        for name, alone in each_alone(desk).items():
+            found = summary(desk.exam, alone.precision)
+            warnings += seems_to_know(name, usable[name], found["known"])
+            row = {"model": name, "map5": alone.map5, "known": found["known"]}
             rows.append({**row, "whitening": desk.whitening[name]})
     rows += [{"model": name, "map5": None, "known": None, "whitening": None} for name in refused]
     stores = project.stores()
@@ -89,9 +78,19 @@ def models(
         "models": rows,
         "mix": mix.as_dict(),
         "estimate": estimate and estimate.as_dict(),
-        "measured": "out-of-fold, each model alone with its own best threshold (in-sample), weighted to the stated mix",
+        "measured": HOW_ALONE,
         "warnings": warnings,
     }
+
+
+def seems_to_know(name: str, source: Source, known: float | None) -> list[str]:
+    """A warning about a frozen network whose known photos score better than such networks do."""
+    if source.frozen is None or (known or 0.0) <= SUSPICIOUS:
+        return []
+    return [
+        f"{name}: known photos score {known:.4f} though it is registered as --frozen: "
+        "has this network seen the catalogue's labels?"
+    ]
 
 
 def evaluate(
@@ -123,10 +122,10 @@ def evaluate(
     Returns
     -------
     dict
-        `map5` in the mix with `interval` (95 %, bootstrap over individuals), `known`, `new`, `new_first`, `species`
-        (one dict each), `raw` (plain mean over photos), `certified` (what the candidates alone decide: share of
-        photos, `least` and `most` that MAP@5 lies between, and how many photos were `recomputed` over the whole
-        gallery, after which nothing is open), `shares` (how `map5` moves with the assumed share of strangers, the
+        `map5` in the mix with `interval` (95 %, bootstrap over individuals), `known`, `new`, `new_first`, `species` (as
+        `ensemble.figures.per_species`), `raw` (plain mean over photos), `certified` (what the candidates alone decide:
+        share of photos, `least` and `most` that MAP@5 lies between, and how many photos were `recomputed` over the
+        whole gallery, after which nothing is open), `shares` (how `map5` moves with the assumed share of strangers, the
         threshold as it is: one dict of `new_share, map5, known, new` each), `nested` (None, or as
         `ensemble.nested.nested_report`), `mix`, `estimate` (as of `tune`), `measured`, `warnings`.
     """
@@ -144,27 +143,17 @@ def evaluate(
         blend,
         blend.operators_tried,
     )
-    among = desk.exam.run(blend, blend.decision)
-    ranking = ranking_of(desk.exam.questions, blend)
-    still = desk.exam.trials.least < desk.exam.trials.most
-    ranking = settle_open(desk.exam, blend, ranking, still, progress)
-    # the stage that is submitted: fitted to the mix that the blend was tuned for, whatever mix is asked about
-    stage = SecondStage(desk.resit(stated), blend) if blend.second_stage else None
-
-    def answers(exam: Exam) -> np.ndarray:
-        return exam.answers(ranking, blend) if stage is None else stage.answers(exam)
-
-    labels = answers(desk.exam)
-    precision = average_precisions(labels, desk.exam.truth)
+    sitting = sit_blend(desk, blend, progress)
+    labels, precision = sitting.labels, sitting.precision
     own_species = project.catalogue.species_of_individual[project.catalogue.labels]
     plain = precision[: len(desk.exam.questions.images)]
     return {
-        **_summary(desk.exam, precision),
+        **summary(desk.exam, precision),
         "interval": Bootstrap(desk.exam, project.catalogue.labels).interval(precision),
         "new_first": desk.exam.share_of_new(labels),
         "raw": {"map5": float(plain.mean()), "how": "plain mean over the out-of-fold photos, no weights"},
-        "species": _per_species(desk.exam, project.catalogue.species, own_species, precision),
-        "shares": _over_shares(desk, mix, answers),
+        "species": per_species(desk.exam, project.catalogue.species, own_species, precision, labels),
+        "shares": over_shares(desk, mix, sitting.answers),
         "mix": mix.as_dict(),
         "estimate": estimate and estimate.as_dict(),
         "warnings": mix_warnings(desk, mix) + (estimate.warnings() if estimate else []),
@@ -172,33 +161,16 @@ def evaluate(
         "strangers": int(np.count_nonzero(desk.exam.truth[: len(plain)] == NEW)),
         "played_strangers": len(desk.exam.hidden),
         "certified": {
-            "share": 1.0 - among.open,
-            "least": among.least,
-            "most": among.most,
-            "recomputed": len(np.unique(desk.exam.trials.query[still])),
+            "share": 1.0 - sitting.among.open,
+            "least": sitting.among.least,
+            "most": sitting.among.most,
+            "recomputed": sitting.recomputed,
         },
         "nested": _nested(project, desk, mix, float(desk.exam.weights @ precision), nested_trials, seed, progress)
         if nested
         else None,
-        "measured": HOW if stage is None else HOW_STAGED,
+        "measured": sitting.measured,
     }
-
-
-def _over_shares(desk: Desk, mix: Mix, answers: Callable[[Exam], np.ndarray]) -> list[dict[str, Any]]:
-    """The score at other shares of strangers; shares that no out-of-fold photo can make up are left out.
-
-    Where species have shares of their own, these keep their pattern (`cv.new_share.at_share`). Photos that sit at other
-    shares only (hidden ones, where none was stated) are scored among their candidates.
-    """
-    found = []
-    names, own = desk.exam.questions.species_names, desk.exam.questions.species.likely
-    expected = desk.test_species if mix.gallery_exponent is not None else np.bincount(own, minlength=len(names))
-    for share in SHARES:
-        with contextlib.suppress(FinblendError):
-            exam = desk.resit(at_share(mix, share, names, expected))
-            told = _summary(exam, average_precisions(answers(exam), exam.truth))
-            found.append({key: told[key] for key in ("new_share", "map5", "known", "new")})
-    return found
 
 
 def _nested(
@@ -209,60 +181,21 @@ def _nested(
     return nested_report(project, score, in_sample)
 
 
-def tuned_blend(project: Project) -> Blend:
-    """The project's blend; refused if there is none, or its models' embeddings have changed since."""
-    if not project.blend_path.is_file():
+def tuned_blend(project: Project, path: Path | None = None) -> Blend:
+    """A blend of the project, its own by default; refused if there is none, or its models have changed since."""
+    if path is None and not project.blend_path.is_file():
         raise FinblendError(f"{project.folder}: has no blend yet; use 'finblend tune {project.folder}'")
-    blend = Blend.load(project.blend_path)
+    path = project.blend_path if path is None else path
+    blend = Blend.load(path)
     usable, refused = usable_sources(project)
     for name in blend.weights:
         if name not in usable:
-            raise FinblendError(
-                refused.get(name, f"{project.blend_path}: {name} is not registered any more; tune again")
-            )
+            raise FinblendError(refused.get(name, f"{path}: {name} is not registered any more; tune again"))
         if blend.contents and blend.contents.get(name) != usable[name].out_of_fold_contents():
-            raise FinblendError(
-                f"{project.blend_path}: {name} was registered again after tuning; run 'finblend tune' again"
-            )
+            raise FinblendError(f"{path}: {name} was registered again after tuning; run 'finblend tune' again")
     if blend.gallery != gallery_of(project).fingerprint:
         raise FinblendError(
-            f"{project.blend_path}: was tuned with another gallery: pseudo-labels have joined or left it since; "
+            f"{path}: was tuned with another gallery: pseudo-labels have joined or left it since; "
             f"run 'finblend tune {project.folder}' again"
         )
     return blend
-
-
-def _summary(exam: Exam, precision: np.ndarray) -> dict[str, Any]:
-    new = exam.truth == NEW
-    return {
-        "map5": float(exam.weights @ precision),
-        "known": _mean(precision, exam.weights, ~new),
-        "new": _mean(precision, exam.weights, new),
-        "new_share": float(exam.weights[new].sum()),
-    }
-
-
-def _mean(precision: np.ndarray, weights: np.ndarray, chosen: np.ndarray) -> float | None:
-    total = weights[chosen].sum()
-    return float(weights[chosen] @ precision[chosen] / total) if total > 0 else None
-
-
-def _per_species(exam: Exam, names: list[str], own_species: np.ndarray, precision: np.ndarray) -> list[dict[str, Any]]:
-    species = np.append(own_species, own_species[exam.hidden])
-    new, n = exam.truth == NEW, len(exam.questions.images)
-    rows = []
-    for s, name in enumerate(names):
-        own = species == s
-        if own.any():
-            rows.append(
-                {
-                    "species": name,
-                    "photos": int(own[:n].sum()),
-                    "strangers": int((own & new)[:n].sum()),
-                    "map5": _mean(precision, exam.weights, own),
-                    "known": _mean(precision, exam.weights, own & ~new),
-                    "new": _mean(precision, exam.weights, own & new),
-                    "share": float(exam.weights[own].sum()),
-                }
-            )
-    return rows

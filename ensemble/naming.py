@@ -72,7 +72,13 @@ class Namer(Protocol):
         """Test photos, by what was fitted on the whole exam."""
 
 
-def namer_of(exam: Exam, blend: Blend, progress: Progress | None = None, ranking: Ranking | None = None) -> Namer:
+def namer_of(
+    exam: Exam,
+    blend: Blend,
+    progress: Progress | None = None,
+    ranking: Ranking | None = None,
+    stage: SecondStage | None = None,
+) -> Namer:
     """The second stage where the blend has one, otherwise a posterior.
 
     Parameters
@@ -82,9 +88,11 @@ def namer_of(exam: Exam, blend: Blend, progress: Progress | None = None, ranking
     progress : callable, optional
     ranking : Ranking, optional
         From `all_settled`, if that is known already; a second stage has no use for it.
+    stage : SecondStage, optional
+        The blend's own on this exam, if it is there already.
     """
     if blend.second_stage:
-        return _ByStage(SecondStage(exam, blend))
+        return _ByStage(SecondStage(exam, blend, keep=True) if stage is None else stage)
     return _ByRank(exam, blend, all_settled(exam.questions, blend, progress) if ranking is None else ranking)
 
 

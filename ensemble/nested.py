@@ -263,6 +263,7 @@ def nested_report(project: Project, score: NestedScore, in_sample: float) -> dic
                 "map5": float(means[n]),
                 "difference": float(means[0] - means[n]),
                 "interval": interval_of(draws[:, 0] - draws[:, n]),
+                "own_interval": interval_of(draws[:, n]),
             }
             for n, who in ((1, "single"), (2, "equal"), (3, "plain"))
         },

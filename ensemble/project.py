@@ -205,6 +205,8 @@ def init(
         "encounters": encounters,
         "seed": seed,
         "hold_out": hold_out,
+        "test_species": test_species,
+        "species_map": "a mapping" if isinstance(species_map, Mapping) else species_map and str(species_map),
         "train": str(train) if isinstance(train, (str, Path)) else "a frame",
         "test": str(test) if isinstance(test, (str, Path)) else "a frame" if test is not None else None,
         "report": report,

@@ -6,6 +6,7 @@ missed a probability. It is fitted on out-of-fold candidates, and a photo is onl
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from cv.errors import FinblendError
 from cv.metrics import average_precisions
 from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap
+from ensemble.cache import cached
 from ensemble.exam import Exam
 from ensemble.logits import logits_of, why_unusable
 from ensemble.prediction import ranking_of, weights_of
@@ -41,10 +43,12 @@ class SecondStage:
     ----------
     exam : Exam
     blend : Blend
+    keep : bool
+        Whether the project's cache is to hold what is fitted: of the blend that is written, not of those tried.
     """
 
-    def __init__(self, exam: Exam, blend: Blend) -> None:
-        self.exam, self.blend = exam, blend
+    def __init__(self, exam: Exam, blend: Blend, keep: bool = False) -> None:
+        self.exam, self.blend, self._keep = exam, blend, keep
         parts = exam.questions.parts
         catalogue = parts[0].project.catalogue
         self._folds, labels = catalogue.folds, catalogue.labels
@@ -107,7 +111,25 @@ class SecondStage:
     @cached_property
     def choice(self) -> Choice:
         """What names test photos: fitted on the whole exam."""
-        return fit_choice(self.traits, self.exam.truth, self.exam.weights)
+        return self._fitted(NO_FOLD, self.exam.weights)
+
+    def _fitted(self, fold: int, weights: np.ndarray) -> Choice:
+        """Fit with some weights; what was fitted to the very same traits, truth and weights is not fitted again."""
+        traits, truth = self.traits, self.exam.truth
+        if not self._keep:
+            return fit_choice(traits, truth, weights)
+        made_from = [self._traits_hash, hashlib.sha256(truth.tobytes() + weights.tobytes()).hexdigest()]
+        cache = self.exam.questions.parts[0].project.cache
+        name = "second-stage" if fold == NO_FOLD else f"second-stage-fold{fold}"
+        found = cached(cache, name, made_from, lambda: {"fitted": fit_choice(traits, truth, weights).flat()})
+        return Choice.from_flat(traits.names, traits.query_names, found["fitted"])
+
+    @cached_property
+    def _traits_hash(self) -> str:
+        found = hashlib.sha256(repr((self.traits.names, self.traits.query_names)).encode())
+        for array in (self.traits.candidate, self.traits.query, self.traits.present, self.traits.individual):
+            found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()
 
     @cached_property
     def _own(self) -> tuple[Traits, np.ndarray]:
@@ -123,7 +145,7 @@ class SecondStage:
                 raise FinblendError(
                     f"without fold {fold} no photo has weight in the stated mix: no probability can be told"
                 )
-            found[fold] = fit_choice(self.traits, self.exam.truth, weights)
+            found[fold] = self._fitted(fold, weights)
         return found
 
     def cross_fitted(self, exam: Exam | None = None) -> tuple[Traits, np.ndarray]:
@@ -150,7 +172,13 @@ class SecondStage:
     def answers(self, exam: Exam | None = None) -> np.ndarray:
         """(n + m, 5) labels of the exam's photos, by stages that never saw their fold."""
         traits, probability = self.cross_fitted(exam)
+        if traits is self.traits:
+            return self._own_answers
         return posterior_order(traits.individual, probability)[0]
+
+    @cached_property
+    def _own_answers(self) -> np.ndarray:
+        return posterior_order(self.traits.individual, self._own[1])[0]
 
     def _fold_of(self, exam: Exam) -> np.ndarray:
         return np.asarray(self._folds[np.append(exam.rows, exam.hidden)])

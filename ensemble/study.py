@@ -169,13 +169,8 @@ def _cmaes(study: optuna.Study, trials: int, seed: int, scores: list[float]) -> 
             told = []
 
 
-def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) -> optuna.Study:
-    """Open the study of these sources, folds and mix; start it if there is none."""
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+def study_name(project: Project, desk: Desk, mix: Mix) -> str:
+    """The study of these sources, folds and mix: all that a trial's score depends on beside its parameters."""
     made_from = [
         project.photos_hash,
         [[n, s.views, s.out_of_fold_contents(), desk.whitening[n]] for n, s in sorted(desk.sources.items())],
@@ -189,7 +184,41 @@ def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) 
     merged = gallery_of(project).fingerprint
     if merged:
         made_from.append(merged)
-    name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
+
+
+def scores_so_far(project: Project, desk: Desk, mix: Mix) -> list[float]:
+    """Score of every finished trial of a study, in the order in which they began; the journal is only read.
+
+    Empty where there is no journal, where it can't be read, or has no such study.
+    """
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    if not project.study_path.is_file():
+        return []
+    path = str(project.study_path)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        try:
+            storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+            study = optuna.load_study(study_name=study_name(project, desk, mix), storage=storage)
+        except (ValueError, KeyError, TypeError, AssertionError):
+            return []
+    done = sorted(complete(study), key=lambda trial: trial.number)
+    return [trial.value for trial in done if trial.value is not None]
+
+
+def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) -> optuna.Study:
+    """Open the study of these sources, folds and mix; start it if there is none."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    name = study_name(project, desk, mix)
     path = str(project.study_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -52,7 +52,7 @@ def submit(
     output = Path(output)
     project, blend, sources = ready_to_name(folder, output, use)
     questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
-    stage = SecondStage(desk_of(project, blend, progress).exam, blend) if blend.second_stage else None
+    stage = SecondStage(desk_of(project, blend, progress).exam, blend, keep=True) if blend.second_stage else None
     prediction = predict(questions, blend, progress, stage)
     labels = prediction.labels
     names = project.catalogue.individuals

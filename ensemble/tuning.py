@@ -23,6 +23,7 @@ from ensemble.parts import Progress
 from ensemble.project import Project
 from ensemble.rounds import gallery_of
 from ensemble.second_stage import HOW_STAGED, SecondStage, Verdict, judge
+from ensemble.sitting import sit_blend
 from ensemble.species_weights import with_species_weights
 from ensemble.strangers import ShareLike, set_exam_at
 from ensemble.study import (
@@ -144,6 +145,8 @@ def tune(
     blend, kappa = with_species_weights(desk.exam, drawn, project.catalogue.folds, best_first, seed)
     blend, among = decided(desk.exam, blend)
     blend, ranking, outcome, recomputed = certified(desk.exam, blend, progress)
+    # kept for whoever asks about this blend: what was settled need not be settled again
+    sit_blend(desk, blend, progress, ranking)
     warnings = mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
     blend, verdict, labels, stopped = _with_second_stage(desk.exam, blend, ranking, warnings)
     wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
@@ -153,7 +156,8 @@ def tune(
         nested, stopped = _nested(project, desk, mix, (wanted, seed), in_sample, warnings, progress)
     interrupted = interrupted or stopped
     how = f"map5: the blend alone, {HOW};\nnew_first: {HOW_STAGED}" if blend.second_stage else HOW
-    kept = ("map5", "optimism", "interval", "prediction", "test_photos", "measured")
+    parts = {name: asdict(part) for name, part in contributions(desk.exam, blend).items()}
+    sure = {"share": 1.0 - among.open, "least": among.least, "most": among.most, "recomputed": recomputed}
     blend = replace(
         blend,
         mix=mix.as_dict(),
@@ -162,10 +166,15 @@ def tune(
             "new_first": desk.exam.share_of_new(labels),
             "how": how,
             "trials": len(done),
-            "nested": nested and {key: nested[key] for key in kept},
+            "sampler": sampler,
+            "seed": seed,
+            "nested": nested,
             "operators_tried": list(desk.wanted),
             "second_stage": verdict and asdict(verdict),
             "estimate": estimate and estimate.as_dict(),
+            # what would take long to tell again, of this very blend
+            "contributions": parts,
+            "certified": sure,
         },
         contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},
         gallery=gallery_of(project).fingerprint,
@@ -190,13 +199,8 @@ def tune(
         "equal_weights": score_of(study, desk, point(names, names)),
         "greedy": greedy[1],
         "single_models": {name: score_of(study, desk, point([name], names)) for name in names},
-        "contributions": {name: asdict(part) for name, part in contributions(desk.exam, blend).items()},
-        "certified": {
-            "share": 1.0 - among.open,
-            "least": among.least,
-            "most": among.most,
-            "recomputed": recomputed,
-        },
+        "contributions": parts,
+        "certified": sure,
         "enough": enough(done),
         "second_stage": verdict and asdict(verdict),
         "mix": mix.as_dict(),
@@ -214,7 +218,7 @@ def _with_second_stage(
     """The blend with its second stage, if that is clearly better; what that was judged by; answers; interrupted."""
     verdict, stopped = None, False
     try:
-        stage = SecondStage(exam, blend)
+        stage = SecondStage(exam, blend, keep=True)
         verdict = judge(stage, ranking)
         if verdict.used:
             return replace(blend, second_stage=True), verdict, stage.answers(), False
@@ -273,6 +277,14 @@ def _check_options(
 def enough(trials: list[optuna.trial.FrozenTrial]) -> dict[str, Any]:
     """After which trial all later ones together gained less than `GAIN`: when more trials stopped helping."""
     values = [trial.value or 0.0 for trial in sorted(trials, key=lambda trial: trial.number)]
-    best = max(values)
-    at = next(n for n, value in enumerate(values, start=1) if value > best - GAIN)
-    return {"trial": at, "gain": GAIN, "trials": len(values)}
+    return {"trial": when_enough(values), "gain": GAIN, "trials": len(values)}
+
+
+def when_enough(scores: Sequence[float]) -> int:
+    """The trial, from 1, after which all later ones together gained less than `GAIN`.
+
+    >>> when_enough([0.5, 0.7, 0.6, 0.7004])
+    2
+    """
+    best = max(scores)
+    return next(n for n, value in enumerate(scores, start=1) if value > best - GAIN)

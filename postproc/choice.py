@@ -53,6 +53,20 @@ class Choice:
     new: np.ndarray
     missed: np.ndarray
 
+    def flat(self) -> np.ndarray:
+        """(k,) float64: all numbers one after the other, to be kept."""
+        every = (self.centre, self.spread, self.query_centre, self.query_spread, self.candidate, self.new, self.missed)
+        return np.concatenate(every).astype(np.float64)
+
+    @classmethod
+    def from_flat(cls, names: tuple[str, ...], query_names: tuple[str, ...], flat: np.ndarray) -> Choice:
+        """From the numbers of `flat`."""
+        n, m = len(names), len(query_names)
+        sizes = (n, n, m, m, n, m + 1, m + 1)
+        if flat.shape != (sum(sizes),):
+            raise FinblendError(f"a second stage of {sum(sizes)} numbers is needed, but got {flat.shape}")
+        return cls(names, query_names, *np.split(np.array(flat), np.cumsum(sizes)[:-1]))
+
     def of(self, traits: Traits) -> np.ndarray:
         """Probability of every outcome.
 

@@ -14,7 +14,7 @@ from cv.errors import FinblendError
 from cv.metrics import MAX_NAMES
 from postproc.knn import NOBODY
 from postproc.ranking import Ranking
-from postproc.trial_kernels import NO_HIT, STRANGER, best_interval, collect_events
+from postproc.trial_kernels import NO_HIT, STRANGER, best_interval, collect_events, scores_of
 
 NEW = -2
 RULES = ("A", "B")
@@ -150,6 +150,24 @@ class Sweep:
         keys.sort()
         low, high, reached = best_interval(keys, self._gains, start)
         return Decision(rule, _between(low, high)), reached
+
+
+    def curve(
+        self,
+        rule: str,
+        score: np.ndarray,
+        names: np.ndarray,
+        place: np.ndarray,
+        weights: np.ndarray,
+        thresholds: np.ndarray,
+    ) -> np.ndarray:
+        """MAP@5 of one rule at each of many thresholds, by the same sort; parameters as of `solve`."""
+        n, start = collect_events(RULES.index(rule), score, names, place, weights, self._keys, self._gains)
+        keys = self._keys[:n]
+        keys.sort()
+        passed = np.append(start, start + np.cumsum(self._gains[(keys & np.uint64(0xFFFFFFFF)).astype(np.int64)]))
+        # a threshold has passed the scores below it
+        return np.asarray(passed[np.searchsorted(scores_of(keys), thresholds, side="left")])
 
 
 def _between(low: float, high: float) -> float:

@@ -234,14 +234,24 @@ def calibration_error(probability: np.ndarray, right: np.ndarray, weights: np.nd
     >>> calibration_error(np.ones(4), np.array([True, False, True, False]), np.ones(4))
     0.5
     """
-    order = np.argsort(probability, kind="stable")
-    share = weights[order] / weights.sum()
-    # equal probabilities stand in one bin, whatever their order
-    at = np.unique(probability[order], return_inverse=True)[1]
-    before = np.cumsum(np.bincount(at, weights=share)) - np.bincount(at, weights=share)
-    cell = np.minimum((before * BINS + 1e-9).astype(np.int64), BINS - 1)[at]
-    gap = np.bincount(cell, weights=share * (probability[order] - right[order]), minlength=BINS)
+    share = weights / weights.sum()
+    gap = np.bincount(bins_of(probability, weights), weights=share * (probability - right), minlength=BINS)
     return float(np.abs(gap).sum())
+
+
+def bins_of(probability: np.ndarray, weights: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """(n,) bin of each probability, from 0: of equal weight, as far as equal probabilities stand in one bin.
+
+    Examples
+    --------
+    >>> bins_of(np.array([0.1, 0.9, 0.2, 0.9]), np.ones(4), 4).tolist()
+    [0, 2, 1, 2]
+    """
+    share = weights / weights.sum()
+    at = np.unique(probability, return_inverse=True)[1]
+    own = np.bincount(at, weights=share)
+    before = np.cumsum(own) - own
+    return np.asarray(np.minimum((before * bins + 1e-9).astype(np.int64), bins - 1)[at])
 
 
 def _absent(ranking: Ranking) -> np.ndarray:

@@ -156,6 +156,15 @@ def _value(key: np.uint64) -> float:
 
 
 @numba.njit(cache=True)
+def scores_of(keys: np.ndarray) -> np.ndarray:
+    """(n,) float64 scores of keys."""
+    found = np.empty(len(keys))
+    for e in range(len(keys)):
+        found[e] = _value(keys[e])
+    return found
+
+
+@numba.njit(cache=True)
 def best_interval(keys: np.ndarray, gains: np.ndarray, start: float) -> tuple[float, float, float]:
     """Between which thresholds (low, high] MAP@5 is highest, and how high; sorted keys.
 

@@ -137,6 +137,18 @@ class Trials:
         )
         return Outcome(*weighted_sums(self.weights, self.precision, self.least, self.most), decision)
 
+    def over_thresholds(self, rule: str, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """MAP@5 and the share of lists with somebody new first, at other thresholds.
+
+        Of the lists that sit at the moment: `run` or `judge` a recipe first.
+        """
+        curve = self._sweep.curve(rule, self.score, self.names, self.place, self.weights, thresholds)
+        # nobody stands before somebody new where there is no name
+        best = np.where(self.names > 0, self.score[:, 0].astype(np.float64), -np.inf)
+        order = np.argsort(best)
+        total = np.append(0.0, np.cumsum(self.weights[order]))
+        return curve, np.asarray(total[np.searchsorted(best[order], thresholds, side="left")])
+
     def best_decision(self) -> Decision:
         """The best rule and threshold for the lists that sit at the moment."""
         found = [self._sweep.solve(rule, self.score, self.names, self.place, self.weights) for rule in RULES]

@@ -98,3 +98,30 @@ def species_world(
         train, test_array = np.split(array.astype(np.float32), [len(who)])
         register(folder / "P", model, frozen=True, train=(images, train), test=(test, test_array))
     return folder / "P"
+
+
+def pods(folder: Path, spread: float) -> tuple[Path, list[str]]:
+    """A catalogue of 220 individuals in pods with 1 to 6 photos; photos differ in quality."""
+    rng = np.random.default_rng(5)
+    people = np.repeat(np.arange(220), rng.integers(1, 7, 220))
+    asked = np.append(rng.choice(people, 215), np.arange(220, 255))
+    # pods: whose photos resemble many others' is worth knowing
+    look = 0.7 * rng.standard_normal((255, 24)) + rng.standard_normal((12, 24))[rng.integers(0, 12, 255) ** 2 // 12]
+    models = {}
+    quality = [np.exp(spread * rng.standard_normal((len(who), 1))) for who in (people, asked)]
+    shared = [
+        look[who] + 0.35 * q * rng.standard_normal((len(who), 24))
+        for who, q in zip((people, asked), quality, strict=True)
+    ]
+    for name in ("a", "b"):
+        models[name] = [
+            np.tanh(s + 0.6 * q * rng.standard_normal(s.shape)) for s, q in zip(shared, quality, strict=True)
+        ]
+    train = [f"tr{n}.jpg" for n in range(len(people))]
+    test = [f"te{n}.jpg" for n in range(len(asked))]
+    pl.DataFrame({"image": train, "individual_id": [f"id{p}" for p in people]}).write_csv(folder / "train.csv")
+    pl.DataFrame({"image": test}).write_csv(folder / "test.csv")
+    init(folder / "P", train=folder / "train.csv", test=folder / "test.csv", folds=4)
+    for name, (mine, theirs) in models.items():
+        register(folder / "P", name, frozen=True, train=(train, mine), test=(test, theirs))
+    return folder / "P", [f"id{p}" if p < 220 else "new_individual" for p in asked]

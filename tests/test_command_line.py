@@ -19,7 +19,7 @@ from ensemble.cli import main
 
 FINBLEND = Path(sys.executable).with_name("finblend")
 COMMANDS = ["init", "register", "models", "embed", "train", "tune", "evaluate"]
-COMMANDS += ["pseudo", "merge", "decide", "submit", "export", "check", "demo"]
+COMMANDS += ["pseudo", "merge", "decide", "submit", "export", "check", "report", "demo"]
 
 
 def finblend(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

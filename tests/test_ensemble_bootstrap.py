@@ -64,6 +64,22 @@ def test_it_is_the_literal_loop(world: World) -> None:
     np.testing.assert_allclose(world.bootstrap(5).draws(world.precisions), world.literal(5), atol=1e-12)
 
 
+def test_groups_are_drawn_with_the_whole_and_each_as_if_it_were_the_whole() -> None:
+    """A group's draws are those of an exam that weighs its photos only."""
+    world = World(15, 3, new=0.3, hidden=12)
+    n = len(world.exam.weights)
+    group = np.random.default_rng(1).integers(0, 4, n)
+    group[group == 2] = 1
+    found = world.bootstrap(3).grouped(world.precisions, group, 4)
+    assert np.isnan(found[:, 2]).all()
+    for one in (0, 1, 3):
+        own = np.where(group == one, world.exam.weights, 0.0)
+        alone = Exam(world.exam.questions, world.exam.rows, world.exam.hidden, own / own.sum())
+        np.testing.assert_allclose(found[:, one], Bootstrap(alone, world.labels, 3).draws(world.precisions), atol=1e-12)
+    whole = world.bootstrap(3).grouped(world.precisions, np.zeros(n, dtype=int), 1)[:, 0]
+    np.testing.assert_allclose(whole, world.bootstrap(3).draws(world.precisions), atol=1e-12)
+
+
 def test_the_share_of_strangers_is_held_in_every_draw() -> None:
     world = World(20, 2, new=0.3, hidden=9)
     new = world.exam.truth == NEW

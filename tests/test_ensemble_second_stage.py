@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from planted import pods
 
 import ensemble
 from cv.errors import FinblendError
@@ -24,36 +25,9 @@ from postproc import NEW
 SHARE = 0.15
 
 
-def drawn(folder: Path, spread: float) -> tuple[Path, list[str]]:
-    """A catalogue of 220 individuals in pods with 1 to 6 photos; photos differ in quality."""
-    rng = np.random.default_rng(5)
-    people = np.repeat(np.arange(220), rng.integers(1, 7, 220))
-    asked = np.append(rng.choice(people, 215), np.arange(220, 255))
-    # pods: whose photos resemble many others' is worth knowing
-    look = 0.7 * rng.standard_normal((255, 24)) + rng.standard_normal((12, 24))[rng.integers(0, 12, 255) ** 2 // 12]
-    models = {}
-    quality = [np.exp(spread * rng.standard_normal((len(who), 1))) for who in (people, asked)]
-    shared = [
-        look[who] + 0.35 * q * rng.standard_normal((len(who), 24))
-        for who, q in zip((people, asked), quality, strict=True)
-    ]
-    for name in ("a", "b"):
-        models[name] = [
-            np.tanh(s + 0.6 * q * rng.standard_normal(s.shape)) for s, q in zip(shared, quality, strict=True)
-        ]
-    train = [f"tr{n}.jpg" for n in range(len(people))]
-    test = [f"te{n}.jpg" for n in range(len(asked))]
-    pl.DataFrame({"image": train, "individual_id": [f"id{p}" for p in people]}).write_csv(folder / "train.csv")
-    pl.DataFrame({"image": test}).write_csv(folder / "test.csv")
-    ensemble.init(folder / "P", train=folder / "train.csv", test=folder / "test.csv", folds=4)
-    for name, (mine, theirs) in models.items():
-        ensemble.register(folder / "P", name, frozen=True, train=(train, mine), test=(test, theirs))
-    return folder / "P", [f"id{p}" if p < 220 else "new_individual" for p in asked]
-
-
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], dict]:
-    project, answers = drawn(tmp_path_factory.mktemp("stage"), 0.8)
+    project, answers = pods(tmp_path_factory.mktemp("stage"), 0.8)
     return project, answers, ensemble.tune(project, trials=6, new_share=SHARE, nested_trials=3)
 
 
@@ -154,7 +128,7 @@ def test_nothing_of_a_query_s_fold_shapes_the_background_it_meets(desk: tuple[De
 def test_without_a_clear_gain_the_blend_stays_alone(tmp_path: Path) -> None:
     """Two networks that see nothing: there is nothing to judge again."""
     rng = np.random.default_rng(1)
-    project, _ = drawn(tmp_path, 0.0)
+    project, _ = pods(tmp_path, 0.0)
     train, test = (pl.read_csv(tmp_path / f"{split}.csv")["image"].to_list() for split in ("train", "test"))
     for name in ("a", "b"):
         given = {s: (i, rng.standard_normal((len(i), 8))) for s, i in (("train", train), ("test", test))}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cv.metrics import average_precisions
 from postproc import NEW, NOBODY, Decision, Ranking, decide, sweep
+from postproc.decision import Sweep
 
 RULES = ("A", "B")
 
@@ -56,6 +57,19 @@ def test_no_threshold_is_better_and_the_score_is_the_one_obtained(
     assert score == pytest.approx(scored(ranking, truth, weights, decision), abs=1e-12)
     best = max(scored(ranking, truth, weights, Decision(rule, t)) for t in grid(ranking))
     assert score >= best - 1e-12
+
+
+@given(
+    seed=st.integers(0, 1_000_000), n=st.integers(1, 12), steps=st.sampled_from([1, 3, 20]), rule=st.sampled_from(RULES)
+)
+def test_the_curve_is_what_each_threshold_scores(seed: int, n: int, steps: int, rule: str) -> None:
+    ranking, truth, weights = world(seed, 5, n, steps)
+    hit = (ranking.individual == truth[:, None]) & (ranking.individual != NOBODY)
+    place = np.where(truth == NEW, -1, np.where(hit.any(axis=1), hit.argmax(axis=1), 5))
+    names = (ranking.individual != NOBODY).sum(axis=1)
+    thresholds = grid(ranking)
+    found = Sweep(n).curve(rule, ranking.score, names, place, weights, thresholds)
+    assert found == pytest.approx([scored(ranking, truth, weights, Decision(rule, t)) for t in thresholds], abs=1e-12)
 
 
 @pytest.mark.parametrize("rule", RULES)

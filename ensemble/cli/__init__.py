@@ -13,11 +13,16 @@ def main(arguments: list[str] | None = None) -> int:
     from typer.main import get_command
 
     from ensemble.cli.app import app
+    from ensemble.command_log import log_command
 
     try:
         result = get_command(app).main(args=arguments, prog_name="finblend", standalone_mode=False)
         # typer turns an interrupt into 130 by itself
-        return _refuse("interrupted; nothing is half-written") if result == 130 else int(result or 0)
+        if result == 130:
+            return _refuse("interrupted; nothing is half-written")
+        if not result:
+            log_command(sys.argv[1:] if arguments is None else arguments)
+        return int(result or 0)
     except FinblendError as error:
         return _refuse(str(error))
     except _usage_errors() as error:

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, GalleryMix, NewShare, ProjectFolder, gallery_exponent, print_estimate
+from ensemble.cli.options import AsJson, GalleryMix, NewShare, ProjectFolder, gallery_exponent
 from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
+from ensemble.cli.told import print_estimate
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,16 +25,6 @@ GalleryMix = Annotated[
         help="Known test photos come in proportion to (gallery photos of their individual)^E; 'raw': as out-of-fold.",
     ),
 ]
-
-
-def print_estimate(estimate: dict[str, Any] | None) -> None:
-    """Print an estimated share of strangers; nothing where it was stated."""
-    if estimate is not None:
-        rounds = ", ".join(f"{share:.3f}" for share in estimate["rounds"])
-        print(
-            f"share of strangers estimated from the test photos' own scores: {estimate['share']:.3f} "
-            f"(standard error {estimate['error']:.3f}; round by round {rounds})"
-        )
 
 
 def gallery_exponent(text: str) -> float | None:

@@ -1,4 +1,4 @@
-"""decide, submit, export, check, demo."""
+"""decide, submit, export, check, report, demo."""
 
 from __future__ import annotations
 
@@ -109,6 +109,29 @@ def check(
             f"{submission}: {report['rows']} rows, all rules kept; "
             f"new_individual comes first in {100 * report['new_first']:.1f} %"
         )
+
+
+@app.command()
+def report(
+    folder: ProjectFolder,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The HTML page to write.")],
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder of the photos: the page then shows some of them.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Write one self-contained page about the project, at any stage: catalogue, models, blend, answers, provenance.
+
+    Example: finblend report P -o report.html
+    """
+    from ensemble.report import write_report
+
+    with progress_bars() as progress:
+        told = write_report(folder, output, images=images, progress=progress)
+    if json:
+        print_json(told)
+    else:
+        print(f"{output}: {', '.join(told['sections'])}; {told['bytes'] / 1e6:.1f} MB, opens in any browser")
 
 
 @app.command()

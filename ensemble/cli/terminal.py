@@ -8,12 +8,16 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ensemble.cli.tables import print_table, say, shown_value
+
+__all__ = ["Progress", "print_json", "print_table", "progress_bars", "say", "shown_value", "warn"]
+
 Progress = Callable[[str, int, int], None]
 
 
 @contextlib.contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Bars on standard error, one a kind of work; silent when it is no terminal."""
+    """Bars on standard error, one a kind of work; silent when it is no terminal, or one that can't redraw a line."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
@@ -32,7 +36,7 @@ def progress_bars() -> Iterator[Progress]:
         Speed(),
         TimeElapsedColumn(),
     )
-    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
+    with Bars(*columns, console=console, disable=not console.is_terminal or console.is_dumb_terminal) as bars:
         tasks: dict[str, Any] = {}
 
         def advance(what: str, done: int, total: int) -> None:
@@ -52,26 +56,3 @@ def warn(lines: list[str]) -> None:
     """Warnings on standard error, one line each."""
     for line in lines:
         print(f"finblend: warning: {line}", file=sys.stderr)
-
-
-def print_table(title: str, header: list[str], rows: list[list[Any]], note: str = "") -> None:
-    """A table that stays readable without colour, and unbroken when piped."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    table = Table(title=Text(title), box=box.SIMPLE, title_justify="left", caption=Text(note), caption_justify="left")
-    for name in header:
-        table.add_column(name, justify="left" if name == header[0] else "right")
-    for row in rows:
-        table.add_row(*(Text(shown_value(value)) for value in row))
-    console.print(table)
-
-
-def shown_value(value: Any) -> str:
-    """Scores with four digits, everything else as it is, nothing as '-'."""
-    if value is None:
-        return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,306 @@
+"""Compare two blends photo by photo: a paired difference of out-of-fold MAP@5, and where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cv.catalogue import NEW_INDIVIDUAL
+from cv.errors import FinblendError
+from cv.mix import Mix
+from ensemble.blend import Blend
+from ensemble.bootstrap import Bootstrap, interval_of
+from ensemble.desk import Desk, mix_warnings, set_exam
+from ensemble.exam import Exam
+from ensemble.nested import HOW as HOW_NESTED
+from ensemble.nested import TRIALS, nested_score
+from ensemble.parts import Progress
+from ensemble.sides import Answered, Side, answered, common_exam, desks_of, matched_rows, sat_by, sides_of
+from postproc import NEW, NOBODY
+
+PHOTOS = 10
+# a bootstrap over fewer individuals tells nothing
+FEWEST = 5
+HOW_PAIRED = (
+    "paired: both on the same out-of-fold photos with the same weights, those of the first's mix; intervals and shares "
+    "by the same drawn catalogues for both (bootstrap over individuals)"
+)
+SEEN = (
+    "both blends' weights have seen the photos they are scored on, and who tried more has adapted more; --nested "
+    "compares them on photos that no choice was made on"
+)
+
+
+def compare(
+    first: str | Path,
+    second: str | Path | None = None,
+    *,
+    blend: str | Path | None = None,
+    photos: int = PHOTOS,
+    nested: bool = False,
+    nested_trials: int = TRIALS,
+    seed: int = 0,
+    output: str | Path | None = None,
+    images: str | Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Compare what two blends answer to the same out-of-fold photos.
+
+    Parameters
+    ----------
+    first : str or Path
+        A project with a blend. Both sides are scored in the mix of this blend.
+    second : str or Path, optional
+        Another project of the same photos and folds.
+    blend : str or Path, optional
+        Instead of `second`, another blend of the first project.
+    photos : int
+        How many of the photos to list on which either is better.
+    nested : bool
+        Also tune both without each fold in turn and compare them on the folds: `ensemble.nested`.
+    nested_trials, seed : int
+        Trials per fold, and the seed of their sampler, the same for both.
+    output : str or Path, optional
+        An HTML page to write.
+    images : str or Path, optional
+        The folder of the photos, for the page.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict
+        `first, second` (a dict each: `name, folder, models, second_stage, map5, known, new, interval, measured,
+        nested`, the last as its own `tune` found it), `difference` (second minus first) with `interval` (95 %),
+        `second_better, first_better, equal` (shares of drawn catalogues), `known, new` (`share` of the mix, `first,
+        second, difference, interval`), `species` (the same with `species, photos`), `photos` (`compared, second_better,
+        first_better, same`: numbers; `most`: the photos they differ most on, each with `image, truth, individual,
+        plays_stranger, species, fold, weight` and for `first` and `second` `place` of the truth, `precision, answers`
+        and the gallery `photos` of the answers), `nested` (None, or `first, second, difference, interval,
+        second_better, first_better, equal, measured`), `mix, measured, warnings`.
+
+    Raises
+    ------
+    FinblendError
+        If the two cannot be compared photo by photo: `ensemble.sides.matched_rows`.
+    """
+    if nested_trials < 0:
+        raise FinblendError(f"--nested-trials >= 0 must hold, but got nested_trials={nested_trials}")
+    if photos < 0:
+        raise FinblendError(f"--photos >= 0 must hold, but got photos={photos}")
+    if images is not None and output is None:
+        raise FinblendError("--images: the photos are for the page; name it with -o compare.html")
+    sides = sides_of(first, second, blend)
+    row = matched_rows(sides[0].project, sides[1].project)
+    if nested:
+        _refuse_same(sides)
+    desks = desks_of(sides, progress)
+    mix = Mix(**sides[0].blend.mix)
+    exam = common_exam(*desks, mix)
+    exams = exam, sat_by(desks[1], exam, row)
+    answers = [answered(*three, progress) for three in zip(sides, desks, exams, strict=True)]
+    precision = np.stack([one.precision for one in answers])
+    catalogue = sides[0].project.catalogue
+    bootstrap = Bootstrap(exam, catalogue.labels)
+    draws = bootstrap.draws(precision)
+    told = [_side(*one) for one in zip(sides, precision, draws.T, [exam] * 2, strict=True)]
+    new = exam.truth == NEW
+    own = catalogue.species_of_individual[catalogue.labels]
+    species = np.append(own[exam.rows], own[exam.hidden])
+    known, strangers = _parts(exam, bootstrap, precision, new.astype(np.int64), 2)
+    of_species = _parts(exam, bootstrap, precision, species, len(catalogue.species))
+    report = {
+        "first": told[0],
+        "second": told[1],
+        **_overall(draws, exam, precision),
+        "known": known,
+        "new": strangers,
+        "species": [
+            {"species": name, "photos": int((own == one).sum()), **part}
+            for one, (name, part) in enumerate(zip(catalogue.species, of_species, strict=True))
+            if (own == one).any()
+        ],
+        "photos": _photos(sides, exams, answers, photos),
+        "nested": _nested(sides, mix, exam, row, (nested_trials, seed), progress) if nested else None,
+        "mix": mix.as_dict(),
+        "measured": HOW_PAIRED,
+        "warnings": _warnings(sides, desks, mix, nested),
+    }
+    if output is not None:
+        from ensemble.report.versus import write_comparison
+
+        write_comparison(report, sides, output, None if images is None else Path(images))
+    return report
+
+
+def _side(side: Side, precision: np.ndarray, draws: np.ndarray, exam: Exam) -> dict[str, Any]:
+    weights, new = exam.weights, exam.truth == NEW
+    return {
+        "name": side.name,
+        "folder": str(side.project.folder),
+        "models": [name for name, weight in side.blend.weights.items() if weight > 0],
+        "second_stage": side.blend.second_stage,
+        "map5": float(weights @ precision),
+        "known": _mean(precision, weights * ~new),
+        "new": _mean(precision, weights * new),
+        "interval": interval_of(draws),
+        "measured": side.measured,
+        "nested": _own_nested(side.blend),
+    }
+
+
+def _own_nested(blend: Blend) -> dict[str, Any] | None:
+    """The honest score that `tune` left with a blend."""
+    found = blend.measured.get("nested")
+    return {key: found.get(key) for key in ("map5", "interval", "prediction")} if found else None
+
+
+def _overall(draws: np.ndarray, exam: Exam, precision: np.ndarray) -> dict[str, Any]:
+    gained = draws[:, 1] - draws[:, 0]
+    # what differs by rounding only is equal
+    return {
+        "difference": float(exam.weights @ (precision[1] - precision[0])),
+        "interval": interval_of(gained),
+        "second_better": float((gained > 1e-12).mean()),
+        "first_better": float((gained < -1e-12).mean()),
+        "equal": float((np.abs(gained) <= 1e-12).mean()),
+    }
+
+
+def _parts(
+    exam: Exam, bootstrap: Bootstrap, precision: np.ndarray, group: np.ndarray, groups: int
+) -> list[dict[str, Any]]:
+    """Scores over some photos only; no interval where so few individuals could not tell one."""
+    draws = bootstrap.grouped(precision, group, groups)
+    labels = exam.questions.parts[0].project.catalogue.labels[np.append(exam.rows, exam.hidden)]
+    found = []
+    for one in range(groups):
+        part = group == one
+        first, second = (_mean(row, exam.weights * part) for row in precision)
+        there = first is not None and second is not None
+        enough = len(np.unique(labels[part & (exam.weights > 0)])) >= FEWEST
+        found.append(
+            {
+                "share": float(exam.weights[part].sum()),
+                "first": first,
+                "second": second,
+                "difference": second - first if first is not None and second is not None else None,
+                "interval": interval_of(draws[:, one, 1] - draws[:, one, 0]) if there and enough else None,
+            }
+        )
+    return found
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> float | None:
+    total = weights.sum()
+    return float(weights @ values / total) if total > 0 else None
+
+
+def _photos(sides: Sequence[Side], exams: Sequence[Exam], answers: Sequence[Answered], most: int) -> dict[str, Any]:
+    gained = answers[1].precision - answers[0].precision
+    weights = exams[0].weights
+    chosen: list[int] = []
+    for sign in (1, -1):
+        order = np.lexsort((-weights, -sign * gained))[:most]
+        chosen += [int(at) for at in order if sign * gained[at] > 0]
+    return {
+        "compared": len(gained),
+        "second_better": int((gained > 0).sum()),
+        "first_better": int((gained < 0).sum()),
+        "same": int((gained == 0).sum()),
+        "most": [_photo(at, sides, exams, answers) for at in chosen],
+    }
+
+
+def _photo(at: int, sides: Sequence[Side], exams: Sequence[Exam], answers: Sequence[Answered]) -> dict[str, Any]:
+    exam, catalogue = exams[0], sides[0].project.catalogue
+    row = int(np.append(exam.rows, exam.hidden)[at])
+    photo, truth = catalogue.train.row(row, named=True), int(exam.truth[at])
+    found: dict[str, Any] = {
+        "image": photo["image"],
+        "truth": NEW_INDIVIDUAL if truth == NEW else catalogue.individuals[truth],
+        "individual": photo["individual_id"],
+        "plays_stranger": at >= len(exam.rows),
+        "species": photo["species"],
+        "fold": int(photo["fold"]),
+        "weight": float(exam.weights[at]),
+    }
+    for who, side, own, given in zip(("first", "second"), sides, exams, answers, strict=True):
+        theirs = side.project.catalogue
+        fold = int(theirs.folds[np.append(own.rows, own.hidden)[at]])
+        gallery = next(part.gallery_images for part in own.questions.parts if part.fold == fold)
+        labels, pictures = given.labels[at].tolist(), given.photo[at].tolist()
+        there = [(label, picture) for label, picture in zip(labels, pictures, strict=True) if label != NOBODY]
+        found[who] = {
+            "place": labels.index(truth) + 1 if truth in labels else None,
+            "precision": float(given.precision[at]),
+            "answers": [NEW_INDIVIDUAL if label == NEW else theirs.individuals[label] for label, _ in there],
+            "photos": [gallery[picture] if picture != NOBODY else None for _, picture in there],
+        }
+    return found
+
+
+def _refuse_same(sides: Sequence[Side]) -> None:
+    """Nested, the whole tuning is compared: of one project with the same models it is the same tuning twice."""
+    one, two = (side.blend for side in sides)
+    if sides[0].project.folder == sides[1].project.folder and _tuned_by(one) == _tuned_by(two):
+        raise FinblendError(
+            f"--nested: {sides[0].name} and {sides[1].name} are tuned on the same models with the same operators: "
+            "tuned anew without each fold they would be one and the same blend"
+        )
+
+
+def _tuned_by(blend: Blend) -> tuple[list[str], tuple[str, ...]]:
+    return sorted(blend.weights), blend.operators_tried
+
+
+def _nested(
+    sides: Sequence[Side],
+    mix: Mix,
+    exam: Exam,
+    row: np.ndarray,
+    how: tuple[int, int],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Both tuned without each fold in turn by (trials, seed), in the first's mix, and scored on the folds."""
+    found = []
+    for side, rows in zip(sides, (np.arange(len(row)), row), strict=True):
+        blend = side.blend
+        desk = set_exam(side.project, mix, list(blend.weights), progress, wanted=blend.operators_tried)
+        score = nested_score(side.project, desk, mix, trials=how[0], seed=how[1], progress=progress)
+        own = np.full((2, len(row)), np.nan)
+        own[0, score.exam.rows] = score.blend[: len(score.exam.rows)]
+        own[1, score.exam.hidden] = score.blend[len(score.exam.rows) :]
+        found.append(np.append(own[0, rows[exam.rows]], own[1, rows[exam.hidden]]))
+    precision = np.stack(found)
+    draws = Bootstrap(exam, sides[0].project.catalogue.labels).draws(precision)
+    means = precision @ exam.weights
+    scores = {"first": float(means[0]), "second": float(means[1])}
+    return {**scores, **_overall(draws, exam, precision), "measured": HOW_NESTED}
+
+
+def _warnings(sides: Sequence[Side], desks: Sequence[Desk], mix: Mix, nested: bool) -> list[str]:
+    one, two = sides
+    found = mix_warnings(desks[0], mix)
+    if not nested:
+        found.append(SEEN)
+    if one.blend.second_stage != two.blend.second_stage:
+        plain, staged = (two, one) if one.blend.second_stage else (one, two)
+        found.append(
+            f"{plain.name}'s rule and threshold have seen the photos they are scored on, {staged.name}'s second stage "
+            "has not: the comparison favours the former a little"
+        )
+    if one.blend.mix != two.blend.mix:
+        found.append(f"{two.name} was tuned for another mix, {two.blend.mix}; both are scored in {one.name}'s")
+    if desks[0].exam.questions.can_hide and not desks[1].exam.questions.can_hide:
+        found.append(
+            f"{two.name} has networks trained on this catalogue, so that no known photo can play the stranger a second "
+            "time: only photos as they are are compared"
+        )
+    if one.blend.gallery != two.blend.gallery:
+        found.append(
+            "pseudo-labels are in the gallery of one and not in the other's, or others: their galleries differ"
+        )
+    return found

@@ -1,0 +1,87 @@
+"""One page about a project: what it holds, how good it is, how to make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cv.errors import FinblendError
+from cv.files import written_beside
+from ensemble.project import Project, finblend_version
+from ensemble.report.page import Section, render
+from ensemble.report.state import State
+
+__all__ = ["write_report"]
+
+# in the order of the page
+SECTIONS = ("catalogue", "models", "blend", "trust", "look", "provenance")
+
+
+def write_report(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    images: Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Write the report of a project as one self-contained HTML page, at whatever stage it is.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The project.
+    out : str or Path
+        The page to write.
+    images : Path, optional
+        The folder of the photos: the page then shows some of them, small.
+    progress : callable, optional
+        Called with (what, done, total).
+
+    Returns
+    -------
+    dict
+        `path, bytes, sections`.
+
+    Raises
+    ------
+    FinblendError
+        If the folder is no project, or the page cannot be written.
+    """
+    project, out = Project.open(folder), Path(out)
+    state = State(project, images, progress)
+    _refuse(out, images)
+    sections = [section for key in SECTIONS if (section := _section(key, state)) is not None]
+    text = render(f"{project.folder.resolve().name}: finblend report", sections, _stage(state))
+    with written_beside(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return {"path": str(out), "bytes": out.stat().st_size, "sections": [section.key for section in sections]}
+
+
+def _refuse(out: Path, images: Path | None) -> None:
+    """Before anything is computed: where the page cannot go, and photos that are not there."""
+    if out.is_dir():
+        raise FinblendError(f"{out}: is a folder; -o names the page to write")
+    if not out.parent.is_dir():
+        raise FinblendError(f"{out}: its folder does not exist")
+    if images is not None and not images.is_dir():
+        raise FinblendError(f"{images}: is no folder of photos")
+
+
+def _stage(state: State) -> str:
+    """How far the project is, and when the page was written."""
+    n = len(state.stores)
+    stage = f"{n} model{'s' if n != 1 else ''} registered" if n else "no model registered yet"
+    stage += ", blend tuned" if state.blend else ", no blend tuned yet" if n else ""
+    return f"{stage} · written {date.today().isoformat()} by finblend {finblend_version()}"
+
+
+def _section(key: str, state: State) -> Section | None:
+    name = f"ensemble.report.{key}"
+    if find_spec(name) is None:  # until every section is merged
+        return None
+    found: Section | None = import_module(name).section(state)
+    return found

@@ -1,0 +1,43 @@
+"""How numbers are written on the page."""
+
+from __future__ import annotations
+
+import re
+
+NUMBER = re.compile(r"[<>~≈]?\s*([-+\u2212]?[\d,]*\.?\d+)\s*%?")
+
+
+def shown(value: object) -> str:
+    """Whole numbers with thousands separators, others with four digits, nothing as '-'.
+
+    >>> shown(51033), shown(0.87654), shown(12.0), shown(None), shown("auto")
+    ('51,033', '0.8765', '12', '-', 'auto')
+    """
+    if value is None:
+        return "-"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, int) or (value.is_integer() and abs(value) > 1):
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def share(value: float) -> str:
+    """A share as per cent.
+
+    >>> share(0.1124)
+    '11.2 %'
+    """
+    return f"{100 * value:.1f} %"
+
+
+def numeric(cell: object) -> float | None:
+    """The number that a cell is or writes, for sorting; None where it is words.
+
+    >>> numeric("1,234"), numeric("11.2 %"), numeric("b7"), numeric(3)
+    (1234.0, 11.2, None, 3.0)
+    """
+    if isinstance(cell, (int, float)) and not isinstance(cell, bool):
+        return float(cell)
+    found = NUMBER.fullmatch(cell.strip()) if isinstance(cell, str) else None
+    return float(found[1].replace(",", "").replace("\u2212", "-")) if found else None

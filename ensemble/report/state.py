@@ -1,0 +1,113 @@
+"""What several sections need, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from backbones.store import Store
+from cv.errors import FinblendError
+from cv.mix import Mix
+from ensemble.blend import Blend
+from ensemble.decisions import Sat
+from ensemble.desk import Desk, desk_of, set_exam
+from ensemble.evaluation import tuned_blend
+from ensemble.naming import Named, Namer
+from ensemble.project import Project
+from ensemble.sitting import Sitting, sit_blend
+from ensemble.solo import Solo, each_alone
+from ensemble.sources import Source, usable_sources
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class State:
+    """A project at some stage.
+
+    Attributes
+    ----------
+    project : Project
+    images : Path or None
+        The folder of the photos, where they are to be shown.
+    progress : callable or None
+        Called with (what, done, total).
+    """
+
+    project: Project
+    images: Path | None = None
+    progress: Progress | None = None
+
+    @cached_property
+    def stores(self) -> dict[str, dict[str, Store]]:
+        """Every registered store; none right after `init`."""
+        return self.project.stores()
+
+    @cached_property
+    def sources(self) -> tuple[dict[str, Source], dict[str, str]]:
+        """Models that can be scored out-of-fold, and why others cannot."""
+        return usable_sources(self.project)
+
+    @cached_property
+    def blend(self) -> Blend | None:
+        """The tuned blend, where `tune` has run."""
+        return Blend.load(self.project.blend_path) if self.project.blend_path.is_file() else None
+
+    @cached_property
+    def stale(self) -> str | None:
+        """Why the blend there is cannot be scored any more, if so."""
+        try:
+            if self.blend is not None:
+                tuned_blend(self.project)
+        except FinblendError as error:
+            return str(error)
+        return None
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether there is a blend that can be scored."""
+        return self.blend is not None and self.stale is None
+
+    @property
+    def mix(self) -> Mix:
+        """The mix that scores are weighted to: the blend's, or what `finblend models` takes by default."""
+        return Mix(**self.blend.mix) if self.blend is not None and self.is_tuned else Mix()
+
+    @cached_property
+    def desk(self) -> Desk | None:
+        """The blend's own desk; before tuning that of all models that can be scored, None where there is none."""
+        if self.blend is not None and self.is_tuned:
+            return desk_of(self.project, self.blend, self.progress)
+        usable, _ = self.sources
+        return set_exam(self.project, self.mix, list(usable), self.progress) if usable else None
+
+    @cached_property
+    def solos(self) -> dict[str, Solo]:
+        """Each model of the desk alone."""
+        return each_alone(self.desk) if self.desk is not None else {}
+
+    @cached_property
+    def sitting(self) -> Sitting | None:
+        """The tuned blend's answers to out-of-fold photos."""
+        if self.blend is None or not self.is_tuned or self.desk is None:
+            return None
+        return sit_blend(self.desk, self.blend, self.progress)
+
+    @cached_property
+    def namer(self) -> Namer | None:
+        """What names photos with probabilities."""
+        return self.sitting.namer(self.progress) if self.sitting is not None else None
+
+    @cached_property
+    def named(self) -> Named | None:
+        """Who may be on each photo of the tuned blend's exam and how likely, cross-fitted."""
+        return self.namer.out_of_fold() if self.namer is not None else None
+
+    @cached_property
+    def sat(self) -> Sat | None:
+        """First answers by probability, as `decide` takes them."""
+        if self.sitting is None or self.named is None:
+            return None
+        return Sat.of(self.sitting.desk.exam, self.named)

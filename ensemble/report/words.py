@@ -1,0 +1,44 @@
+"""Words that several sections share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cv.mix import Mix
+from ensemble.report.numbers import share
+
+
+def told_mix(mix: Mix, share_of_new: float) -> str:
+    """The mix that scores are weighted to.
+
+    >>> told_mix(Mix(0.112, 0.9), 0.112)
+    '11.2 % strangers, known photos in proportion to (gallery photos)^0.9'
+    """
+    told = f"{share(share_of_new)} strangers"
+    if mix.new_share is None:
+        told += " (the raw out-of-fold share, for none is stated)"
+    elif isinstance(mix.new_share, Mapping):
+        told += ", a share for each species"
+    if mix.gallery_exponent is None:
+        return told + ", gallery photos as out-of-fold"
+    return told + f", known photos in proportion to (gallery photos)^{mix.gallery_exponent:g}"
+
+
+def interval(pair: tuple[float, float] | list[float] | None) -> str:
+    """Both ends.
+
+    >>> interval([0.7012, 0.7249])
+    '0.7012 to 0.7249'
+    """
+    return "-" if pair is None else f"{pair[0]:.4f} to {pair[1]:.4f}"
+
+
+def gain(value: float) -> str:
+    """What a difference is called.
+
+    >>> gain(0.0123), gain(-0.0123), gain(0.00004)
+    ('gains 0.0123', 'loses 0.0123', 'is equal to four digits')
+    """
+    if round(abs(value), 4) == 0:
+        return "is equal to four digits"
+    return f"{'gains' if value > 0 else 'loses'} {abs(value):.4f}"
