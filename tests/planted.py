@@ -13,7 +13,9 @@ from conftest import Small
 
 import ensemble.parts
 import postproc.species
-from ensemble import Blend, init, register
+from cv.files import sha256_of
+from cv.pseudo_labels import PseudoLabels, write_pseudo_labels
+from ensemble import Blend, Project, init, register
 from postproc import NEW, Decision
 from postproc.trials import Outcome
 
@@ -125,3 +127,24 @@ def pods(folder: Path, spread: float) -> tuple[Path, list[str]]:
     for name, (mine, theirs) in models.items():
         register(folder / "P", name, frozen=True, train=(train, mine), test=(test, theirs))
     return folder / "P", [f"id{p}" if p < 220 else "new_individual" for p in asked]
+
+
+def sets_by_hand(project: Path, path: Path, who: Callable[[str, int], dict[int, str]]) -> Path:
+    """Sets as `pseudo` writes them, of test rows and names that a function of (set, its number) tells."""
+    opened = Project.open(project)
+    images, hashes = opened.catalogue.test["image"], {}
+    for n, seen in enumerate([*(f"fold-{k}" for k in FOLDS), "full"]):
+        named = who(seen, n)
+        frame = pl.DataFrame(
+            {
+                "image": [images[row] for row in named],
+                "individual_id": list(named.values()),
+                "conf": [0.9] * len(named),
+                "why": [f"said for {seen}"] * len(named),
+            }
+        )
+        own = path if seen == "full" else path.with_name(f"{path.stem}-{seen}.csv")
+        made: dict[str, Any] = {"rule": "by hand", "threshold": 0.5, "folds": hashes} if seen == "full" else {}
+        write_pseudo_labels(own, PseudoLabels(frame, seen, opened.photos_hash, made))
+        hashes[seen] = sha256_of(own)
+    return path

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 from conftest import Small
-from planted import add, add_trained, few_candidates
+from planted import FOLDS, add, add_trained, few_candidates, sets_by_hand
 
 import ensemble.part_evidence
 from backbones.store import Seen
@@ -39,8 +39,6 @@ from postproc.expansion import Expansion
 from postproc.reciprocal import Reciprocal
 from postproc.traits import Traits
 
-FOLDS = range(5)
-
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -57,27 +55,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(template: Path, tmp_path: Path) -> Path:
     shutil.copytree(template / "P", tmp_path / "P")
     return tmp_path / "P"
-
-
-def sets_by_hand(project: Path, path: Path, who: Callable[[str, int], dict[int, str]]) -> Path:
-    """Sets as `pseudo` writes them, of test rows and names that a function of (set, its number) tells."""
-    opened = Project.open(project)
-    images, hashes = opened.catalogue.test["image"], {}
-    for n, seen in enumerate([*(f"fold-{k}" for k in FOLDS), "full"]):
-        named = who(seen, n)
-        frame = pl.DataFrame(
-            {
-                "image": [images[row] for row in named],
-                "individual_id": list(named.values()),
-                "conf": [0.9] * len(named),
-                "why": [f"said for {seen}"] * len(named),
-            }
-        )
-        own = path if seen == "full" else path.with_name(f"{path.stem}-{seen}.csv")
-        made: dict[str, Any] = {"rule": "by hand", "threshold": 0.5, "folds": hashes} if seen == "full" else {}
-        write_pseudo_labels(own, PseudoLabels(frame, seen, opened.photos_hash, made))
-        hashes[seen] = sha256_of(own)
-    return path
 
 
 def plain(seen: str, n: int) -> dict[int, str]:

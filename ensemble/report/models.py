@@ -44,7 +44,10 @@ def _section(state: State) -> Section:
     warnings += mix_warnings(desk, state.mix)
     share_of_new = float(desk.exam.weights[desk.exam.truth == NEW].sum())
     measured = f"{HOW_ALONE}: {told_mix(state.mix, share_of_new)}"
-    measured += "." if state.is_tuned else ", as 'finblend models' does by default, for nothing is tuned yet."
+    if not state.is_tuned:
+        why = "nothing is tuned yet" if state.blend is None else "the blend there cannot be scored"
+        measured += f", as 'finblend models' does by default, for {why}"
+    measured += "."
     precisions = np.stack([one.precision for one in solos.values()])
     labels = state.project.catalogue.labels
     intervals = [interval_of(row) for row in Bootstrap(desk.exam, labels).draws(precisions).T]
