@@ -24,8 +24,8 @@ README_NOT_RUN = {
     "From photos": "it trains a network of hundreds of megabytes; the tutorial runs embed",
     "Four commands for your own embeddings": "run by the test of the README below, with less trials",
 }
-# what a page's line takes minutes for: the same line with fewer trials
-FEWER = {"tune": " --trials 3 --nested-trials 2", "pseudo": " --trials 2", "evaluate": " --nested-trials 2"}
+# lines that take long are run with less: fewer trials, smaller photos
+FEWER = {"tune": " --trials 3 --nested-trials 2", "pseudo": " --trials 2", "embed": " --size 32 --workers 0 --precision float32"}
 PAGES = [page for page in pages() if any(block.language == "scene" for block in blocks(page))]
 
 
