@@ -1,11 +1,11 @@
 """Code blocks of README and the pages under docs: found, run in a scratch folder, their output compared.
 
-A fenced block `console` is run line by line: `$ ` begins a command, what follows is what it prints (`...` stands for any
-lines). A fenced block `python` is run too. A comment on the line above a block changes that:
+A fenced block `console` is run line by line: `$ ` begins a command, what follows is what it prints (`...` stands for
+any lines). A fenced block `python` is run too. A comment on the line above a block changes that:
 
     <!-- not run: REASON -->    its commands and flags are checked all the same
-    <!-- file: NAME -->         the block is what stands in the file NAME of the scratch folder
-    <!-- scene: NAME -->        (anywhere) the page's blocks begin in a new folder that tests/doc_scenes.py prepares
+    <!-- file: NAME -->         the block is the content of the file NAME in the scratch folder
+    <!-- scene: NAME -->        (anywhere) from here on blocks run in a new folder that doc_scenes.py prepares
 
 What depends on the data (numbers, names, verdicts) is masked when output is compared: a page shows what was printed on the
 data that it was written with. `python tests/doc_blocks.py docs/tutorial.md build/demo` runs a page in a folder and writes
@@ -114,7 +114,9 @@ def plain_commands(block: Block) -> list[str]:
         return [command for command, _ in steps(block.text)]
     if block.language == "indented":
         joined = re.sub(r"\\\n *", "", block.text)
-        return [line.split("     #")[0] for line in joined.splitlines() if re.match(r"(finblend|python|pip|make) ", line)]
+        return [
+            line.split("     #")[0] for line in joined.splitlines() if re.match(r"(finblend|python|pip|make) ", line)
+        ]
     return []
 
 
@@ -149,7 +151,7 @@ class Scratch:
     def python(self, block: Block) -> None:
         """Run a python block; what it defines stays for the next."""
         with _inside(self.folder), contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(block.text, block.where, "exec"), self.names)  # noqa: S102
+            exec(compile(block.text, block.where, "exec"), self.names)
 
     def write(self, name: str, text: str) -> None:
         """Write a file; a pyproject.toml also announces its entry points, as installing it would."""
@@ -188,7 +190,9 @@ def _announce(folder: Path, text: str) -> None:
     where.mkdir()
     (where / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {about['name']}\nVersion: {about['version']}\n")
     doors = about["entry-points"].items()
-    lines = [line for group, own in doors for line in (f"[{group}]", *(f"{name} = {door}" for name, door in own.items()))]
+    lines = [
+        line for group, own in doors for line in (f"[{group}]", *(f"{name} = {door}" for name, door in own.items()))
+    ]
     (where / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
@@ -220,7 +224,7 @@ def skeleton(text: str) -> list[str]:
 
 
 def printed_as_shown(shown: list[str], printed: str) -> bool:
-    """Whether the lines of a page are those printed; a line `...` stands for any lines, `...` within a line for any text."""
+    """Whether the lines of a page are those printed; a line `...` stands for any lines, within a line for any text."""
     pattern = ""
     for line in skeleton("\n".join(shown)):
         pattern += r"(?:[^\n]*\n)*" if line == "..." else re.escape(line).replace(r"\.\.\.", r"[^\n]*") + r"\n"

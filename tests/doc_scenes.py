@@ -30,10 +30,8 @@ def files(folder: Path) -> dict[str, Any]:
     """Tables, three models' embeddings (one per fold, one with a row missing), nothing made of them yet."""
     small = Small(folder)
     small.write_npz("convnext.npz", *small.noisy(2, 1.0))
-    train, test = small.noisy(3)
-    np.savez(
-        folder / "one_missing.npz", train_image=np.array(small.train_images[:-1]), train_embedding=train[:-1]
-    )
+    train, _ = small.noisy(3)
+    np.savez(folder / "one_missing.npz", train_image=np.array(small.train_images[:-1]), train_embedding=train[:-1])
     folds = pl.read_csv(small.train_csv).select("image").with_columns(fold=pl.int_range(pl.len()) % 5)
     folds.write_csv(folder / "folds.csv")
     for fold in range(5):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -14,7 +15,7 @@ from doc_scenes import scratch
 from scenes import one_thread  # noqa: F401
 
 sys.path.append(str(ROOT / "docs" / "_ext"))
-from filled_pages import commands, commands_page, flags  # noqa: E402
+from filled_pages import commands, commands_page, flags
 
 COMMANDS = commands()
 ALL_FLAGS = {flag for command in COMMANDS.values() for flag in flags(command)} | {"--help", "--version"}
@@ -25,7 +26,11 @@ README_NOT_RUN = {
     "Four commands for your own embeddings": "run by the test of the README below, with less trials",
 }
 # lines that take long are run with less: fewer trials, smaller photos
-FEWER = {"tune": " --trials 3 --nested-trials 2", "pseudo": " --trials 2", "embed": " --size 32 --workers 0 --precision float32"}
+FEWER = {
+    "tune": " --trials 3 --nested-trials 2",
+    "pseudo": " --trials 2",
+    "embed": " --size 32 --workers 0 --precision float32",
+}
 PAGES = [page for page in pages() if any(block.language == "scene" for block in blocks(page))]
 
 
@@ -62,6 +67,43 @@ def run_block(block: Block, place: Scratch) -> None:
         assert (status != 0) == refused, f"{block.where}: $ {command}\n{printed}"
         told = [line for line in shown if not line.startswith("finblend: warning")]
         assert not shown or printed_as_shown(told, printed), f"{block.where}: $ {command} prints\n{printed}"
+
+
+def test_the_tables_of_the_benchmarks_are_those_of_the_results() -> None:
+    sys.path.append(str(ROOT / "benchmarks"))
+    from page import page
+
+    results = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    assert (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8") == page(results)
+
+
+def anchors(page: Path) -> set[str]:
+    """Headings of a page as links name them."""
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    titles = [re.sub(r"[`*]", "", title).lower() for title in re.findall(r"^#+ (.+)$", text, re.M)]
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize(
+    "page", [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^ *```.*?^ *```$|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        found = (page.parent / name) if name else page
+        assert found.is_file(), f"{page.name}: {target}"
+        assert not anchor or anchor in anchors(found), f"{page.name}: {target}"
+
+
+def test_every_page_stands_in_the_contents() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    listed = {
+        name for toc in re.findall(r"```\{toctree\}(.*?)```", index, re.S) for name in toc.split() if ":" not in name
+    }
+    assert {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"} <= listed
 
 
 def every_block() -> Iterator[Block]:
@@ -107,7 +149,7 @@ def wrong_words(line: str, where: str, strict: bool) -> list[str]:
     """What a line names that is not there: commands, flags, targets of make, scripts."""
     words = shlex.split(line.replace("'", " ").replace('"', " "), comments=True) if strict else line.split()
     words = [word.rstrip(",;:") for word in words]
-    typed = [word.partition("=")[0] for word in words if re.match(r"--[a-z]|-[a-z]$", word)]
+    typed = re.findall(r"(?<![\w-])(?:--[a-z][\w-]*|-[a-z](?![\w-]))", " ".join(words))
     if words[:1] == ["finblend"] and len(words) > 1 and words[1] != "COMMAND" and not words[1].startswith("-"):
         if words[1] not in COMMANDS:
             return [f"{where}: no command {words[1]}"]
@@ -163,7 +205,7 @@ def test_every_command_stands_in_a_written_page_and_every_flag_in_the_reference(
     for name, command in COMMANDS.items():
         own = reference[reference.index(f"## {name}\n") :].split("\n## ")[0]
         for flag in flags(command):
-            assert flag == "--help" or f"`{flag} " in own or f"{flag}`" in own or f"{flag}," in own, (name, flag)
+            assert flag == "--help" or re.search(rf"(?<![\w-]){flag}(?![\w-])", own), (name, flag)
         assert "Example" not in own
         assert f"$ finblend {name}" in own
 
