@@ -7,9 +7,9 @@ any lines). A fenced block `python` is run too. A comment on the line above a bl
     <!-- file: NAME -->         the block is the content of the file NAME in the scratch folder
     <!-- scene: NAME -->        (anywhere) from here on blocks run in a new folder that doc_scenes.py prepares
 
-What depends on the data (numbers, names, verdicts) is masked when output is compared: a page shows what was printed on the
-data that it was written with. `python tests/doc_blocks.py docs/tutorial.md build/demo` runs a page in a folder and writes
-into the page what is printed.
+What depends on the data (numbers, names, verdicts) is masked when output is compared: a page shows what was printed on
+the data that it was written with. `python tests/doc_blocks.py docs/tutorial.md build/demo` runs a page in a folder and
+writes into the page what is printed.
 """
 
 from __future__ import annotations
