@@ -14,6 +14,7 @@ from cv.lazy import lazy_names
 if TYPE_CHECKING:
     from cv.errors import FinblendError
     from ensemble.blend import Blend
+    from ensemble.comparison import compare
     from ensemble.decisions import decide
     from ensemble.embedding import embed
     from ensemble.evaluation import evaluate, models
@@ -35,6 +36,7 @@ __getattr__ = lazy_names(
         "FinblendError": "cv.errors",
         "Project": "ensemble.project",
         "check": "ensemble.submission",
+        "compare": "ensemble.comparison",
         "decide": "ensemble.decisions",
         "embed": "ensemble.embedding",
         "evaluate": "ensemble.evaluation",
@@ -57,6 +59,7 @@ __all__ = [
     "FinblendError",
     "Project",
     "check",
+    "compare",
     "decide",
     "embed",
     "evaluate",

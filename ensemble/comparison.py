@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cv.catalogue import NEW_INDIVIDUAL
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap, interval_of
 from ensemble.desk import Desk, mix_warnings, set_exam
+from ensemble.differing import differing_photos
 from ensemble.exam import Exam
 from ensemble.nested import HOW as HOW_NESTED
 from ensemble.nested import TRIALS, nested_score
 from ensemble.parts import Progress
-from ensemble.sides import Answered, Side, answered, common_exam, desks_of, matched_rows, sat_by, sides_of
-from postproc import NEW, NOBODY
+from ensemble.sides import Side, answered, common_exam, desks_of, matched_rows, sat_by, sides_of
+from postproc import NEW
 
 PHOTOS = 10
 # a bootstrap over fewer individuals tells nothing
@@ -76,10 +76,10 @@ def compare(
         nested`, the last as its own `tune` found it), `difference` (second minus first) with `interval` (95 %),
         `second_better, first_better, equal` (shares of drawn catalogues), `known, new` (`share` of the mix, `first,
         second, difference, interval`), `species` (the same with `species, photos`), `photos` (`compared, second_better,
-        first_better, same`: numbers; `most`: the photos they differ most on, each with `image, truth, individual,
-        plays_stranger, species, fold, weight` and for `first` and `second` `place` of the truth, `precision, answers`
-        and the gallery `photos` of the answers), `nested` (None, or `first, second, difference, interval,
-        second_better, first_better, equal, measured`), `mix, measured, warnings`.
+        first_better, same`: numbers; `most`: the photos that move the score most, by weight times difference, each
+        with `image, truth, individual, plays_stranger, species, fold, weight` and for `first` and `second` `place` of
+        the truth, `precision, answers` and the gallery `photos` of the answers), `nested` (None, or `first, second,
+        difference, interval, second_better, first_better, equal, measured`), `mix, measured, warnings`.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def compare(
             for one, (name, part) in enumerate(zip(catalogue.species, of_species, strict=True))
             if (own == one).any()
         ],
-        "photos": _photos(sides, exams, answers, photos),
+        "photos": differing_photos(sides, exams, answers, photos),
         "nested": _nested(sides, mix, exam, row, (nested_trials, seed), progress) if nested else None,
         "mix": mix.as_dict(),
         "measured": HOW_PAIRED,
@@ -179,7 +179,6 @@ def _parts(
     for one in range(groups):
         part = group == one
         first, second = (_mean(row, exam.weights * part) for row in precision)
-        there = first is not None and second is not None
         enough = len(np.unique(labels[part & (exam.weights > 0)])) >= FEWEST
         found.append(
             {
@@ -187,7 +186,7 @@ def _parts(
                 "first": first,
                 "second": second,
                 "difference": second - first if first is not None and second is not None else None,
-                "interval": interval_of(draws[:, one, 1] - draws[:, one, 0]) if there and enough else None,
+                "interval": interval_of(draws[:, one, 1] - draws[:, one, 0]) if enough else None,
             }
         )
     return found
@@ -196,50 +195,6 @@ def _parts(
 def _mean(values: np.ndarray, weights: np.ndarray) -> float | None:
     total = weights.sum()
     return float(weights @ values / total) if total > 0 else None
-
-
-def _photos(sides: Sequence[Side], exams: Sequence[Exam], answers: Sequence[Answered], most: int) -> dict[str, Any]:
-    gained = answers[1].precision - answers[0].precision
-    weights = exams[0].weights
-    chosen: list[int] = []
-    for sign in (1, -1):
-        order = np.lexsort((-weights, -sign * gained))[:most]
-        chosen += [int(at) for at in order if sign * gained[at] > 0]
-    return {
-        "compared": len(gained),
-        "second_better": int((gained > 0).sum()),
-        "first_better": int((gained < 0).sum()),
-        "same": int((gained == 0).sum()),
-        "most": [_photo(at, sides, exams, answers) for at in chosen],
-    }
-
-
-def _photo(at: int, sides: Sequence[Side], exams: Sequence[Exam], answers: Sequence[Answered]) -> dict[str, Any]:
-    exam, catalogue = exams[0], sides[0].project.catalogue
-    row = int(np.append(exam.rows, exam.hidden)[at])
-    photo, truth = catalogue.train.row(row, named=True), int(exam.truth[at])
-    found: dict[str, Any] = {
-        "image": photo["image"],
-        "truth": NEW_INDIVIDUAL if truth == NEW else catalogue.individuals[truth],
-        "individual": photo["individual_id"],
-        "plays_stranger": at >= len(exam.rows),
-        "species": photo["species"],
-        "fold": int(photo["fold"]),
-        "weight": float(exam.weights[at]),
-    }
-    for who, side, own, given in zip(("first", "second"), sides, exams, answers, strict=True):
-        theirs = side.project.catalogue
-        fold = int(theirs.folds[np.append(own.rows, own.hidden)[at]])
-        gallery = next(part.gallery_images for part in own.questions.parts if part.fold == fold)
-        labels, pictures = given.labels[at].tolist(), given.photo[at].tolist()
-        there = [(label, picture) for label, picture in zip(labels, pictures, strict=True) if label != NOBODY]
-        found[who] = {
-            "place": labels.index(truth) + 1 if truth in labels else None,
-            "precision": float(given.precision[at]),
-            "answers": [NEW_INDIVIDUAL if label == NEW else theirs.individuals[label] for label, _ in there],
-            "photos": [gallery[picture] if picture != NOBODY else None for _, picture in there],
-        }
-    return found
 
 
 def _refuse_same(sides: Sequence[Side]) -> None:
@@ -293,7 +248,7 @@ def _warnings(sides: Sequence[Side], desks: Sequence[Desk], mix: Mix, nested: bo
             "has not: the comparison favours the former a little"
         )
     if one.blend.mix != two.blend.mix:
-        found.append(f"{two.name} was tuned for another mix, {two.blend.mix}; both are scored in {one.name}'s")
+        found.append(f"{two.name} was tuned for another mix ({_told_mix(two)}); both are scored in {one.name}'s")
     if desks[0].exam.questions.can_hide and not desks[1].exam.questions.can_hide:
         found.append(
             f"{two.name} has networks trained on this catalogue, so that no known photo can play the stranger a second "
@@ -304,3 +259,9 @@ def _warnings(sides: Sequence[Side], desks: Sequence[Desk], mix: Mix, nested: bo
             "pseudo-labels are in the gallery of one and not in the other's, or others: their galleries differ"
         )
     return found
+
+
+def _told_mix(side: Side) -> str:
+    mix = Mix(**side.blend.mix)
+    share = "per species" if isinstance(mix.new_share, Mapping) else "raw" if mix.new_share is None else mix.new_share
+    return f"share of strangers {share}, gallery mix {'raw' if mix.gallery_exponent is None else mix.gallery_exponent}"

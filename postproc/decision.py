@@ -151,7 +151,6 @@ class Sweep:
         low, high, reached = best_interval(keys, self._gains, start)
         return Decision(rule, _between(low, high)), reached
 
-
     def curve(
         self,
         rule: str,

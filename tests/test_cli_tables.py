@@ -116,7 +116,8 @@ def test_on_sixty_columns_no_line_is_longer_and_no_number_is_broken(folder: Path
     assert max(map(len, told)) <= 60
     # scores have four digits behind the point, all of them in one line
     assert re.search(r"\b[01]\.\d{4}\b", shown)
-    assert not re.search(r"\d\.\d{1,3}\n", "\n".join(told[:20]))
+    assert not re.search(r"\b[01]\.\d{0,3}\n\s*\d", shown)
+    assert not re.search(r"^\s*%", shown, re.MULTILINE)
 
 
 def test_without_colour_a_terminal_gets_no_escape_codes_and_with_it_only_those_of_styles(folder: Path) -> None:
@@ -181,8 +182,29 @@ def test_every_row_is_there_at_any_width(monkeypatch: pytest.MonkeyPatch, width:
     monkeypatch.setenv("NO_COLOR", "1")
     print_table("T", ["model", "MAP@5 alone", "kind"], [["b7", 0.91234, "total"], ["a very long name", None, "none"]])
     assert "0.9123" in screen.text
-    assert all(word in screen.text for word in "a very long name total none".split())
+    assert all(word in screen.text for word in ["a", "very", "long", "name", "total", "none"])
     assert max(map(len, screen.text.splitlines())) <= max(width, 17)
+
+
+def test_a_narrow_terminal_folds_names_then_leaves_out_columns_then_makes_lists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "short_finned_pilot_whale"
+
+    def at(width: int) -> list[str]:
+        screen = Screen()
+        monkeypatch.setattr(sys, "stdout", screen)
+        monkeypatch.setattr(tables, "terminal_width", lambda: width)
+        monkeypatch.setenv("NO_COLOR", "1")
+        print_table("T", ["species", "share", "gain"], [[name, 0.25, "+0.1000"]], spare=["share"])
+        return [line.rstrip() for line in screen.text.splitlines()]
+
+    assert at(41) == ["T", f"{'species':24}   share     gain", f"{name}  0.2500  +0.1000", ""]
+    # narrower by one: the name goes on below
+    assert at(40)[2:] == [f"{name[:23]}  0.2500  +0.1000", "e", ""]
+    narrow = [f"{'species':21}     gain", f"{name[:21]}  +0.1000", name[21:], "(too narrow for: share)"]
+    assert at(30) == ["T", *narrow, ""]
+    assert at(20) == ["T", name, "  gain: +0.1000", ""]
 
 
 def test_control_characters_of_a_name_do_not_reach_the_terminal() -> None:

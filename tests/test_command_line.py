@@ -19,7 +19,7 @@ from ensemble.cli import main
 
 FINBLEND = Path(sys.executable).with_name("finblend")
 COMMANDS = ["init", "register", "models", "embed", "train", "tune", "evaluate"]
-COMMANDS += ["pseudo", "merge", "decide", "submit", "export", "check", "report", "demo"]
+COMMANDS += ["pseudo", "merge", "decide", "submit", "export", "check", "report", "compare", "demo"]
 
 
 def finblend(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -76,6 +76,13 @@ def test_from_an_empty_folder_to_a_checked_submission(small: Small, tmp_path: Pa
     assert rows["image"].to_list() == small.test_images
     told = done("check", "out.csv", "--sample", small.sample_csv, cwd=tmp_path)
     assert "12 rows, all rules kept" in told
+    written = json.loads(done("report", "P", "-o", "report.html", "--json", cwd=tmp_path))
+    assert (written["path"], written["sections"][0]) == ("report.html", "catalogue")
+    assert written["bytes"] == (tmp_path / "report.html").stat().st_size
+    (tmp_path / "report.html").unlink()
+    logged = [json.loads(line)["words"][:2] for line in (tmp_path / "P" / "commands.jsonl").read_text().splitlines()]
+    typed = ["init", *["register"] * 3, "tune", "decide", "pseudo", "merge", "merge", "tune", "submit"]
+    assert logged == [[command, "P"] for command in typed]
     done("export", "P", "-o", "vectors", cwd=tmp_path)
     with np.load(tmp_path / "vectors" / "frozen.npz", allow_pickle=False) as file:
         assert file["train_embedding"].shape[0] == 60

@@ -116,10 +116,14 @@ def test_a_listed_photo_has_the_precision_of_its_place_and_the_largest_differenc
                 if picture is not None:
                     assert of[picture]["individual_id"] == answer
                     assert of[picture]["fold"] != photo["fold"]
-        gains.append(photo["second"]["precision"] - photo["first"]["precision"])
+        gains.append(photo["weight"] * (photo["second"]["precision"] - photo["first"]["precision"]))
     assert gains[:6] == sorted(gains[:6], reverse=True)
     assert gains[6:] == sorted(gains[6:])
     assert min(gains[:6]) > 0 > max(gains[6:])
+    # all photos together are the whole difference
+    every = compare(world["P"], world["Q"], photos=1000)
+    moved = [p["weight"] * (p["second"]["precision"] - p["first"]["precision"]) for p in every["photos"]["most"]]
+    assert sum(moved) == pytest.approx(every["difference"])
 
 
 def test_two_blends_of_one_project(world: dict[str, Path], tmp_path: Path) -> None:
@@ -180,8 +184,21 @@ def test_other_photos_individuals_or_folds_are_refused(world: dict[str, Path]) -
         init(small.folder / name, **{"train": small.train_csv, "test": small.sample_csv, **options})
         with pytest.raises(FinblendError, match=told):
             matched_rows(one, Project.open(small.folder / name))
-    with pytest.raises(FinblendError, match="lacks train photo tr059.jpg"):
+    with pytest.raises(FinblendError, match=r"lacks train photo tr059\.jpg"):
         matched_rows(Project.open(small.folder / "fewer"), one)
+
+
+def test_another_mix_is_told_and_the_firsts_is_taken(world: dict[str, Path], tmp_path: Path) -> None:
+    tuned = json.loads((world["P"] / "blend.json").read_text())
+    tuned["mix"] = {"new_share": 0.3, "gallery_exponent": None}
+    (tmp_path / "more.json").write_text(json.dumps(tuned))
+    found = compare(world["P"], blend=tmp_path / "more.json")
+    # rule and threshold are the same: in the same mix so are the scores
+    assert found["difference"] == 0.0
+    assert found["mix"]["new_share"] == 0.15
+    assert found["new"]["share"] == pytest.approx(0.15)
+    (told,) = [line for line in found["warnings"] if "another mix" in line]
+    assert told.startswith("more.json was tuned for another mix (share of strangers 0.3, gallery mix raw)")
 
 
 def test_the_command_tells_one_winner_only_where_the_interval_does(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 from planted import pods
 
 import ensemble
+import ensemble.second_stage
 from cv.errors import FinblendError
 from cv.metrics import map5
 from cv.mix import Mix
@@ -21,6 +23,7 @@ from ensemble.prediction import ranking_of
 from ensemble.project import Project
 from ensemble.second_stage import SecondStage, judge, second_stage_helps
 from postproc import NEW
+from postproc.choice import Choice
 
 SHARE = 0.15
 
@@ -123,6 +126,37 @@ def test_nothing_of_a_query_s_fold_shapes_the_background_it_meets(desk: tuple[De
     rows = np.flatnonzero(folds[one.exam.rows] == 3)
     np.testing.assert_array_equal(before.candidate[rows], after.candidate[rows])
     assert not np.array_equal(before.candidate, after.candidate)
+
+
+def test_what_tuning_fitted_is_kept_for_the_very_same_photos_and_mix(
+    desk: tuple[Desk, Blend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, blend = desk
+    fits, whole = [], ensemble.second_stage.fit_choice
+
+    def noted(*given: Any) -> Choice:
+        fits.append(given)
+        return whole(*given)
+
+    monkeypatch.setattr(ensemble.second_stage, "fit_choice", noted)
+    kept, anew = SecondStage(one.exam, blend, keep=True), SecondStage(one.exam, blend)
+    np.testing.assert_array_equal(kept.cross_fitted()[1], anew.cross_fitted()[1])
+    assert len(fits) == len(one.exam.questions.parts), "only where nothing is kept"
+    # other weights, and traits that another blend makes, are fitted anew
+    tilted = one.exam.weights * (1 + (one.exam.truth == NEW))
+    other = replace(blend, weights={"a": 0.9, "b": 0.1})
+    for stage in (
+        SecondStage(replace(one.exam, weights=tilted / tilted.sum()), blend, keep=True),
+        SecondStage(one.exam, other, keep=True),
+    ):
+        fits.clear()
+        stage.answers()
+        assert len(fits) == len(one.exam.questions.parts)
+    # what was kept for others is not taken for its own
+    fits.clear()
+    again = SecondStage(one.exam, blend, keep=True)
+    np.testing.assert_array_equal(again.cross_fitted()[1], anew.cross_fitted()[1])
+    assert len(fits) == len(one.exam.questions.parts)
 
 
 def test_without_a_clear_gain_the_blend_stays_alone(tmp_path: Path) -> None:

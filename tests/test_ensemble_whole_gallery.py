@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ensemble.desk import Desk, desk_for
 from ensemble.exam import certified, decided
 from ensemble.prediction import Prediction, predict
 from ensemble.questions import Questions, questions_for_test, questions_out_of_fold
+from ensemble.sitting import sit_blend
 from ensemble.sources import require_sources
 
 FEW = (2, 8)
@@ -125,6 +127,29 @@ def test_a_certified_score_is_that_of_the_whole_gallery(world: World, blend: Ble
     assert outcome.map5 == pytest.approx(everything.map5, abs=1e-12)
     assert whole.weights @ exam.precisions(ranking, found) == pytest.approx(everything.map5, abs=1e-12)
     assert among.least - 1e-12 <= whole.run(blend, among.decision).map5 <= among.most + 1e-12
+
+
+def test_what_was_settled_once_is_kept_for_the_same_blend(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = world.desk[2]
+    blend, ranking, outcome, _ = certified(desk.exam, Blend(WEIGHTS["frozen and trained"], background=1.0))
+    sitting = sit_blend(desk, blend, known=ranking)
+    assert sitting.recomputed > 0
+    assert float(desk.exam.weights @ sitting.precision) == pytest.approx(outcome.map5, abs=1e-12)
+
+    def forbidden(*given: object, **named: object) -> None:
+        raise AssertionError("the whole gallery is opened again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Questions, "over_whole_gallery", forbidden)
+        again = sit_blend(desk, blend)
+        for own, other in ((again.ranking, sitting.ranking), (sit_blend(desk, blend).ranking, sitting.ranking)):
+            np.testing.assert_array_equal(own.individual, other.individual)
+            np.testing.assert_array_equal(own.score, other.score)
+        with pytest.raises(AssertionError, match="opened again"):
+            sit_blend(desk, replace(blend, weights=WEIGHTS["trained alone"]))
+    # without anything known it comes to the same
+    shutil.rmtree(next(Project.open(world.project[2]).cache.glob("settled-*")))
+    np.testing.assert_array_equal(sit_blend(desk, blend).precision, sitting.precision)
 
 
 def test_a_certified_score_needs_nothing_where_all_photos_are_candidates(world: World) -> None:

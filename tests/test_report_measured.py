@@ -16,6 +16,7 @@ import ensemble
 import ensemble.report.blend_charts
 import ensemble.report.models
 import ensemble.report.words
+import ensemble.second_stage
 from ensemble import Project
 from ensemble.bootstrap import Bootstrap
 from ensemble.report import blend as blend_section
@@ -56,7 +57,7 @@ class Scene:
 
 
 def small_project(folder: Path) -> Path:
-    """Two weak networks of the small catalogue: nothing for a second stage to learn from."""
+    """Two weak networks of the small catalogue."""
     small = Small(folder / "data")
     ensemble.init(folder / "P", train=small.train_csv, test=small.sample_csv)
     for seed in (1, 2):
@@ -71,9 +72,12 @@ def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("measured")
     staged = request.param == "second stage"
     project = pods(folder, 0.8)[0] if staged else small_project(folder)
-    tuned = ensemble.tune(project, trials=6, new_share=SHARE, nested_trials=1)
+    with pytest.MonkeyPatch.context() as patch:
+        if not staged:
+            patch.setattr(ensemble.second_stage, "CONFIDENCE", 2.0)
+        tuned = ensemble.tune(project, trials=6, new_share=SHARE, nested_trials=1)
     assert Project.open(project).blend_path.is_file()
-    assert (tuned["second_stage"] or {"used": False})["used"] is staged
+    assert tuned["second_stage"]["used"] is staged
     scored = ensemble.evaluate(project)
     decided = ensemble.decide(project, folder / "d.csv")
     state = State(Project.open(project))
@@ -176,19 +180,32 @@ def test_the_blend_stands_beside_what_it_must_beat(scene: Scene) -> None:
     tuned, nested = scene.tuned, scene.tuned["nested"]
     staged = scene.state.blend.second_stage  # type: ignore[union-attr]
     best = max(tuned["single_models"], key=tuned["single_models"].get)
-    assert rows[f"best model alone ({best}), in-sample"][0] == pytest.approx(tuned["single_models"][best])
+    assert rows[f"{best} alone, in-sample"][0] == pytest.approx(tuned["single_models"][best])
     assert rows["equal weights, in-sample"][0] == pytest.approx(tuned["equal_weights"])
-    plain = "blend without second stage, in-sample" if staged else "blend, in-sample"
+    plain = "no 2nd stage, in-sample" if staged else "blend, in-sample"
     assert rows[plain][0] == pytest.approx(tuned["map5"])
     if staged:
-        assert rows["blend, second stage cross-fitted"][0] == pytest.approx(tuned["second_stage"]["map5"])
+        assert rows["blend, cross-fitted"][0] == pytest.approx(tuned["second_stage"]["map5"])
     assert rows["blend, nested"] == (nested["map5"], tuple(nested["interval"]))
-    assert rows["best model alone, nested"][0] == nested["against"]["single"]["map5"]
+    assert rows["best alone, nested"][0] == nested["against"]["single"]["map5"]
     assert rows["equal weights, nested"][0] == nested["against"]["equal"]["map5"]
     low, high = nested["against"]["single"]["own_interval"]
     assert low <= nested["against"]["single"]["map5"] <= high
     gained = nested["against"]["single"]["difference"]
     assert f"{'gains' if gained > 0 else 'loses'} {abs(gained):.4f}" in bars.title
+
+
+def test_a_blend_that_loses_is_said_to_lose(scene: Scene) -> None:
+    state, blend = State(scene.state.project), scene.state.blend
+    assert blend is not None
+    nested = scene.tuned["nested"]
+    single = {**nested["against"]["single"], "difference": -0.0234, "interval": [-0.03, -0.01]}
+    told = {**blend.measured, "nested": {**nested, "against": {**nested["against"], "single": single}}}
+    state.__dict__.update(blend=replace(blend, measured=told), sitting=scene.state.sitting, desk=scene.state.desk)
+    found = blend_section.section(state)
+    assert found is not None
+    [title] = [p.title for p in found.body if isinstance(p, Bars) and p.title.startswith("Blend ")]
+    assert title.endswith("nested it loses 0.0234 against its best model (95 % -0.0300 to -0.0100)")
 
 
 def test_the_trials_are_the_studys(scene: Scene) -> None:
@@ -198,7 +215,8 @@ def test_the_trials_are_the_studys(scene: Scene) -> None:
     assert best.y == np.maximum.accumulate(every.y).tolist()
     enough = scene.tuned["enough"]
     assert [mark.x for mark in chart.marks] == [enough["trial"]]
-    assert f"after trial {enough['trial']} " in chart.title
+    last = enough["trial"] == enough["trials"]
+    assert ("more may help" if last else f"after trial {enough['trial']} ") in chart.title
 
 
 @pytest.mark.parametrize("rule", ["A", "B"])

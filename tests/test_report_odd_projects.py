@@ -92,6 +92,29 @@ def test_one_model_alone_is_a_blend_too(tmp_path: Path) -> None:
     assert any(title.startswith("m1 carries 100.0 % of the blend") for title in titles(found["blend"]))
 
 
+def test_of_many_models_the_best_are_drawn_and_shapley_values_are_sampled(tmp_path: Path) -> None:
+    def register(project: Path, small: Small) -> None:
+        for n in range(9):
+            add(project, small, f"m{n}", n + 1, noise=3.0)
+
+    project = fresh(tmp_path, register)
+    names = [f"m{n}" for n in range(9)]
+    tune(project, trials=0, new_share=0.15, nested_trials=0)
+    path = Project.open(project).blend_path
+    # all of them have weight; what was kept is another blend's
+    replace(Blend.load(path), weights=dict.fromkeys(names, 1 / 9), species_weights={}, measured={}).save(path)
+    found = sections(project)["models"]
+    [folds] = [p for p in found.body if isinstance(p, Lines)]
+    alone = {row["model"]: row["map5"] for row in ensemble.models(project, new_share=0.15)["models"]}
+    assert [series.name for series in folds.series] == sorted(names, key=lambda name: -alone[name])[:7]
+    [shapley] = [p for p in found.body if isinstance(p, Bars) and "Shapley" in p.x]
+    [table] = [p for p in found.body if isinstance(p, Table) and "brings" in p.caption]
+    for (low, high), value, row in zip(shapley.intervals or [], shapley.values, table.rows, strict=True):
+        assert (low + high) / 2 == pytest.approx(value)
+        assert (high - low) / 2 == pytest.approx(1.96 * float(str(row[-1])))
+    assert max(high - low for low, high in shapley.intervals or []) > 0
+
+
 def test_a_model_with_a_fold_missing_is_named_with_the_fold(tmp_path: Path) -> None:
     def register(project: Path, small: Small) -> None:
         add(project, small, "whole", 1)
@@ -193,7 +216,7 @@ def test_a_blend_of_an_older_finblend_is_told_of_as_well(project: Path) -> None:
 
 
 def test_a_merged_gallery_makes_the_blend_old_until_it_is_tuned_again(project: Path) -> None:
-    sets = sets_by_hand(project, project.parent / "p.csv", lambda *_: {row: "id00" for row in range(4)})
+    sets = sets_by_hand(project, project.parent / "p.csv", lambda *_: dict.fromkeys(range(4), "id00"))
     ensemble.merge(project, sets, kind="gallery", force=True)
     found = sections(project)
     assert "was tuned with another gallery" in warned(found["blend"])

@@ -41,4 +41,5 @@ from ensemble.cli import network_commands as _second  # noqa: E402, F401
 from ensemble.cli import blend_commands as _third  # noqa: E402, F401
 from ensemble.cli import pseudo_commands as _fourth  # noqa: E402, F401
 from ensemble.cli import output_commands as _fifth  # noqa: E402, F401
-from ensemble.cli import compare_command as _compare  # noqa: E402, F401
+from ensemble.cli import compare_command as _sixth  # noqa: E402, F401
+from ensemble.cli import demo_command as _seventh  # noqa: E402, F401

@@ -203,7 +203,7 @@ def models(
         for row in sorted(report["models"], key=lambda row: -(row["map5"] or 0.0))
     ]
     header = ["model", "MAP@5", "known only", "whitening", "views", "stores"]
-    print_table(f"Models in {folder}", header, rows, report["measured"])
+    print_table(f"Models in {folder}", header, rows, report["measured"], spare=["whitening", "views", "stores"])
     print_estimate(report["estimate"])
 
 

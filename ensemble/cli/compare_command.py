@@ -10,7 +10,7 @@ import typer
 from ensemble.cli.app import app
 from ensemble.cli.options import AsJson, ProjectFolder
 from ensemble.cli.terminal import print_json, print_table, progress_bars, say, warn
-from ensemble.cli.told import between
+from ensemble.cli.told import signed
 
 
 @app.command()
@@ -69,29 +69,28 @@ def compare(
 
 def _print_overall(report: dict[str, Any]) -> None:
     one, two = report["first"], report["second"]
-    rows = [[who["name"], who["map5"], between(who["interval"]), who["known"], who["new"]] for who in (one, two)]
+    rows = [[who["name"], who["map5"], *who["interval"], who["known"], who["new"]] for who in (one, two)]
     rows.append(
         [
             f"{two['name']} - {one['name']}",
-            f"{report['difference']:+.4f}",
-            between(report["interval"], signed=True),
-            _signed(report["known"]["difference"]),
-            _signed(report["new"]["difference"]),
+            *map(signed, (report["difference"], *report["interval"])),
+            signed(report["known"]["difference"]),
+            signed(report["new"]["difference"]),
         ]
     )
-    print_table("MAP@5 out-of-fold", ["", "MAP@5", "95 % interval", "known", "new"], rows, report["measured"])
+    print_table("MAP@5 out-of-fold", ["", "MAP@5", "95 % from", "to", "known", "new"], rows, report["measured"])
     if one["measured"] == two["measured"]:
-        say(f"both {one['measured']}")
+        say(f"both: {one['measured']}")
     else:
         for who in (one, two):
             say(f"{who['name']}: {who['measured']}")
     nested = report["nested"]
     if nested:
-        rows = [[one["name"], nested["first"], None], [two["name"], nested["second"], None]]
-        gained = between(nested["interval"], signed=True)
-        rows.append([f"{two['name']} - {one['name']}", f"{nested['difference']:+.4f}", gained])
+        rows = [[one["name"], nested["first"], None, None], [two["name"], nested["second"], None, None]]
+        gained = map(signed, (nested["difference"], *nested["interval"]))
+        rows.append([f"{two['name']} - {one['name']}", *gained])
         print()
-        print_table("Nested", ["", "MAP@5", "95 % interval"], rows, nested["measured"])
+        print_table("Nested", ["", "MAP@5", "95 % from", "to"], rows, nested["measured"])
     print()
     say(told_verdict(report, one["name"], two["name"]))
     if nested:
@@ -107,13 +106,13 @@ def _print_species(report: dict[str, Any]) -> None:
             part["share"],
             part["first"],
             part["second"],
-            _signed(part["difference"]),
-            part["interval"] and between(part["interval"], signed=True),
+            *map(signed, (part["difference"], *(part["interval"] or (None, None)))),
         ]
         for who, part in parts
     ]
     names = [report[who]["name"] for who in ("first", "second")]
-    print_table("On whom", ["photos of", "share of the mix", *names, "difference", "95 % interval"], rows)
+    header = ["photos of", "share", *names, "gain", "95 % from", "to"]
+    print_table("On whom they differ (share of the mix)", header, rows, spare=["share"])
 
 
 def _print_photos(report: dict[str, Any]) -> None:
@@ -133,7 +132,7 @@ def _print_photos(report: dict[str, Any]) -> None:
         f"of {found['compared']} answers {names[1]} is better on {found['second_better']}, {names[0]} on "
         f"{found['first_better']}; {found['same']} score the same"
     )
-    print_table("Photos they differ most on", header, rows, note)
+    print_table("Photos they differ most on", header, rows, note, spare=header[2:])
 
 
 def told_verdict(report: dict[str, Any], first: str, second: str) -> str:
@@ -142,10 +141,6 @@ def told_verdict(report: dict[str, Any], first: str, second: str) -> str:
     which = f"{second} is better" if low > 0 else f"{first} is better" if high < 0 else "neither is clearly better"
     shares = f"{second} in {100 * report['second_better']:.1f} %, {first} in {100 * report['first_better']:.1f} %"
     return (
-        f"{which}: {second} - {first} {report['difference']:+.4f}, 95 % {between([low, high], signed=True)}; "
+        f"{which}: {second} - {first} {report['difference']:+.4f}, 95 % {low:+.4f} to {high:+.4f}; "
         f"of drawn catalogues {shares}"
     )
-
-
-def _signed(value: float | None) -> str | None:
-    return None if value is None else f"{value:+.4f}"

@@ -1,4 +1,4 @@
-"""decide, submit, export, check, report, demo."""
+"""decide, submit, export, check, report."""
 
 from __future__ import annotations
 
@@ -132,24 +132,3 @@ def report(
         print_json(told)
     else:
         print(f"{output}: {', '.join(told['sections'])}; {told['bytes'] / 1e6:.1f} MB, opens in any browser")
-
-
-@app.command()
-def demo(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it; must not exist.")] = Path(
-        "finblend-demo"
-    ),
-    individuals: Annotated[int, typer.Option(metavar="N", help="Known individuals in the catalogue.")] = 120,
-    trials: Annotated[int, typer.Option(metavar="N", help="Of the tuning.")] = 60,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the painter and the tuning.")] = 0,
-    json: AsJson = False,
-) -> None:
-    """Paint a photo catalogue, embed it with two real networks, run the whole path, score it on answers held back.
-
-    Example: finblend demo my-demo
-    """
-    from ensemble.demonstration import demonstrate
-
-    report = demonstrate(folder, individuals=individuals, trials=trials, seed=seed, say=None if json else print)
-    if json:
-        print_json(report)

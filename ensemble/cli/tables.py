@@ -11,28 +11,48 @@ from typing import Any
 
 # two blanks part columns: a cell holds at most one in a row, so `awk -F '  +'` parts them
 GAP = 2
+# names may be folded to so many letters where a terminal is narrow
+FOLDED = 14
 
 
-def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "") -> None:
+def print_table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "", spare: Sequence[str] = ()
+) -> None:
     """Print a table; the first column to the left, numbers to the right.
 
-    On a terminal it fits its width: headers and words are wrapped, numbers never; where even that is too wide, each
-    row becomes a list. Piped, each row is one line without colour or rules.
+    On a terminal it fits its width: words are wrapped, then long names folded, then the columns named in `spare` left
+    out, the last first; numbers are never broken. Where even that is too wide, each row becomes a list. Piped, each row
+    is one line without colour or rules.
     """
     cells = [[shown_value(value) for value in row] for row in rows]
     right = [n > 0 and not any(_is_text(row[n]) for row in rows) for n in range(len(header))]
     if not sys.stdout.isatty():
         _plain(title, header, cells, right)
     else:
-        width = terminal_width()
-        widths = fitted(header, cells, width)
-        if widths is None:
-            _lists(title, header, cells, width)
-        else:
-            _drawn(title, header, cells, right, widths)
+        _fitting(title, list(header), cells, right, list(spare))
     if note:
         say(note)
     print()
+
+
+def _fitting(
+    title: str, header: list[str], cells: list[list[str]], right: list[bool], spare: list[str], left_out: str = ""
+) -> None:
+    """As a table that fits the terminal, else as lists."""
+    width = terminal_width()
+    widths = fitted(header, cells, width) or fitted(header, cells, width, [not to_right for to_right in right])
+    if widths is not None:
+        _drawn(title, header, cells, right, widths)
+        if left_out:
+            say(f"(too narrow for: {left_out})")
+    elif spare:
+        *rest, name = spare
+        at = header.index(name)
+        fewer = [row[:at] + row[at + 1 :] for row in (header, *cells)]
+        out = f"{name}, {left_out}" if left_out else name
+        _fitting(title, fewer[0], fewer[1:], right[:at] + right[at + 1 :], rest, out)
+    else:
+        _lists(title, header, cells, width)
 
 
 def say(text: str, indent: str = "") -> None:
@@ -42,10 +62,12 @@ def say(text: str, indent: str = "") -> None:
             print(f"{indent}{line}")
             continue
         own = indent + line[: len(line) - len(line.lstrip())]
+        # a number keeps its %
+        joined = line.strip().replace(" %", "\N{NO-BREAK SPACE}%")
         wrapped = textwrap.wrap(
-            line.strip(), terminal_width(), initial_indent=own, subsequent_indent=own + "  ", break_long_words=False
+            joined, terminal_width(), initial_indent=own, subsequent_indent=own + "  ", break_long_words=False
         )
-        print("\n".join(wrapped))
+        print("\n".join(wrapped).replace("\N{NO-BREAK SPACE}%", " %"))
 
 
 def shown_value(value: Any) -> str:
@@ -62,15 +84,19 @@ def shown_value(value: Any) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())) or "-"
 
 
-def fitted(header: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> list[int] | None:
-    """Widths of columns that together fit, by wrapping at blanks only; None where no such widths are enough.
+def fitted(
+    header: Sequence[str], cells: Sequence[Sequence[str]], width: int, folded: Sequence[bool] = ()
+) -> list[int] | None:
+    """Widths of columns that together fit, by wrapping at blanks; None where no such widths are enough.
+
+    Columns that may be folded need no more than `FOLDED`, however long a word.
 
     Examples
     --------
     >>> fitted(["model", "MAP@5 alone"], [["b7", "0.5000"]], 80)
     [5, 11]
     >>> fitted(["model", "MAP@5 alone"], [["b7", "0.5000"]], 14)
-    [5, 6]
+    [5, 7]
     >>> fitted(["model", "MAP@5 alone"], [["b7", "0.5000"]], 10) is None
     True
     """
@@ -79,6 +105,8 @@ def fitted(header: Sequence[str], cells: Sequence[Sequence[str]], width: int) ->
     columns = list(zip(header, *cells, strict=True))
     natural = [max(map(cell_len, column)) for column in columns]
     least = [max(cell_len(word) for text in column for word in text.split(" ")) for column in columns]
+    for n, may in enumerate(folded):
+        least[n] = min(least[n], FOLDED) if may else least[n]
     spare = width - GAP * (len(columns) - 1) - sum(least)
     if spare < 0:
         return None
@@ -135,5 +163,6 @@ def _lists(title: str, header: Sequence[str], cells: Sequence[Sequence[str]], wi
     for first, *rest in cells:
         print(first)
         for name, text in zip(header[1:], rest, strict=True):
-            lines = textwrap.wrap(f"{name}: {text}", width, initial_indent="  ", subsequent_indent="    ")
+            told = f"{name}: {text}"
+            lines = textwrap.wrap(told, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
             print("\n".join(lines))

@@ -61,16 +61,14 @@ def print_nested(nested: dict[str, Any] | None) -> None:
         return
     against = nested["against"]
     staged = any(fold["second_stage"] for fold in nested["folds"])
-    rows = [["the blend, as submitted", nested["map5"], between(nested["interval"]), None, None]]
     others = [("best single model", "single"), ("equal weights", "equal")]
-    others += [("without the second stage", "plain")] if staged else []
-    for who, key in others:
-        other = against[key]
-        gain = f"{other['difference']:+.4f}"
-        rows.append([who, other["map5"], None, gain, between(other["interval"], signed=True)])
-    header = ["", "MAP@5", "95 % interval", "gain over it", "95 % of the gain"]
+    others += [("the blend without its second stage", "plain")] if staged else []
+    rows = [["the blend, as submitted", nested["map5"], *nested["interval"]]]
+    rows += [[who, against[key]["map5"], None, None] for who, key in others]
+    print_table("Honest score (nested)", ["", "MAP@5", "95 % from", "to"], rows)
+    rows = [[who, *map(signed, (against[key]["difference"], *against[key]["interval"]))] for who, key in others]
     note = f"{nested['measured']}; intervals over individuals, gains paired"
-    print_table("Honest score (nested)", header, rows, note)
+    print_table("What the blend gains", ["over", "gain", "95 % from", "to"], rows, note)
     low, high = nested["prediction"]
     say(f"MAP@5 {nested['map5']:.4f}; a test of {nested['test_photos']} photos: {low:.4f} to {high:.4f} with 95 %")
     say(_verdict(nested))
@@ -154,7 +152,6 @@ def print_estimate(estimate: dict[str, Any] | None) -> None:
         )
 
 
-def between(interval: list[float], signed: bool = False) -> str:
-    """An interval, with signs where it is of a difference."""
-    low, high = interval
-    return f"{low:+.4f} to {high:+.4f}" if signed else f"{low:.4f} to {high:.4f}"
+def signed(value: float | None) -> str | None:
+    """A difference with its sign."""
+    return None if value is None else f"{value:+.4f}"

@@ -16,7 +16,7 @@ from ensemble.report.charts import Bars
 from ensemble.report.numbers import share
 from ensemble.report.page import Cell, Figures, Piece, Section, Table, Text, Warnings
 from ensemble.report.state import State
-from ensemble.report.words import gain, interval, told_mix
+from ensemble.report.words import against, interval, told_mix
 from ensemble.sitting import Sitting
 from ensemble.solo import equal_weights
 
@@ -47,7 +47,7 @@ def _section(state: State, blend: Blend, sitting: Sitting) -> Section:
     told = summary(exam, sitting.precision)
     measured = f"Out-of-fold, {sitting.measured}. Mix: {told_mix(state.mix, told['new_share'])}."
     if blend.measured.get("nested"):
-        measured += f" What is called nested: {HOW_NESTED}."
+        measured += f" {HOW_NESTED[0].upper()}{HOW_NESTED[1:]}."
     body: list[Piece] = [Figures(_figures(state, blend, sitting, told))]
     body += [_scores(state, blend, sitting), _weights(blend), *_recipe(blend), *_nested_folds(blend)]
     body += trials_chart(state, blend, sitting)
@@ -97,11 +97,11 @@ def _scores(state: State, blend: Blend, sitting: Sitting) -> Bars:
     # (what, precision)
     own: list[tuple[str, np.ndarray]] = []
     if len(blend.weights) > 1:
-        own.append((f"best model alone ({best}), in-sample", state.solos[best].precision))
+        own.append((f"{best} alone, in-sample", state.solos[best].precision))
         own.append(("equal weights, in-sample", equal_weights(sitting.desk).precision))
-    own.append(("blend without second stage, in-sample" if staged else "blend, in-sample", sitting.plain))
+    own.append(("no 2nd stage, in-sample" if staged else "blend, in-sample", sitting.plain))
     if staged:
-        own.append(("blend, second stage cross-fitted", sitting.precision))
+        own.append(("blend, cross-fitted", sitting.precision))
     stacked = np.stack([precision for _, precision in own])
     draws = Bootstrap(exam, state.project.catalogue.labels).draws(stacked)
     rows = [
@@ -109,24 +109,24 @@ def _scores(state: State, blend: Blend, sitting: Sitting) -> Bars:
     ]
     reached = rows[-1][1]
     title = f"Blend {reached:.4f} {'cross-fitted' if staged else 'in-sample'}"
-    against = (nested or {}).get("against", {})
+    others = (nested or {}).get("against", {})
     if len(blend.weights) > 1 and not nested:
         difference, drawn = reached - rows[0][1], draws[:, -1] - draws[:, 0]
-        title += f": it {gain(difference)} {'against' if difference < 0 else 'over'} its best model there "
-        title += f"(95 % {interval(interval_of(drawn))}); no nested score"
+        title += f": it {against(difference, 'its best model')} there (95 % {interval(interval_of(drawn))})"
+        title += "; no nested score"
     if nested:
         title += f", {nested['map5']:.4f} nested"
-        names = {"single": "best model alone, nested", "equal": "equal weights, nested"}
+        names = {"single": "best alone, nested", "equal": "equal weights, nested"}
         if staged or any(fold.get("second_stage") for fold in nested.get("folds", [])):
-            names["plain"] = "blend without second stage, nested"
+            names["plain"] = "no 2nd stage, nested"
         if len(blend.weights) > 1:
             for key, what in names.items():
-                if "own_interval" in against.get(key, {}):
-                    rows.append((what, against[key]["map5"], against[key]["own_interval"]))
-            if "single" in against:
-                one = against["single"]
-                title += f": nested it {gain(one['difference'])} {'against' if one['difference'] < 0 else 'over'} "
-                title += f"its best model (95 % {interval(one['interval'])})"
+                if "own_interval" in others.get(key, {}):
+                    rows.append((what, others[key]["map5"], others[key]["own_interval"]))
+            if "single" in others:
+                one = others["single"]
+                title += f": nested it {against(one['difference'], 'its best model')} "
+                title += f"(95 % {interval(one['interval'])})"
         rows.append(("blend, nested", nested["map5"], nested["interval"]))
     chosen = [n for n, (what, _, _) in enumerate(rows) if what.startswith("blend, ")]
     alt = "; ".join(f"{what} {score:.4f} ({interval(ends)})" for what, score, ends in rows)
@@ -206,5 +206,5 @@ def _nested_folds(blend: Blend) -> list[Piece]:
         for row in folds
     ]
     header = ["fold", "MAP@5", "second stage", *(f"weight of {name}" for name in names)]
-    note = "What was tuned without each fold and how it did there: weights that swing are weights that matter little."
+    note = "What was tuned without each fold, and how it did there. Weights that swing are not known well."
     return [Table("Nested: tuned without each fold", header, rows[:MOST], note)]

@@ -30,12 +30,16 @@ def trials_chart(state: State, blend: Blend, sitting: Sitting) -> list[Piece]:
         return [Text("The study's journal has no trials of this blend's sources and mix: no history is shown.")]
     best = np.maximum.accumulate(scores)
     at = when_enough(scores)
-    title = f"{len(scores):,} trials reached {best[-1]:.4f}; after trial {at:,} all others gained less than {GAIN}"
+    title = f"{len(scores):,} trials reached {best[-1]:.4f}; "
+    if at < len(scores):
+        title += f"after trial {at:,} all others gained less than {GAIN}"
+    else:
+        title += "the last was clearly the best so far: more may help"
     x = [float(n) for n in range(1, len(scores) + 1)]
     kept = np.unique(np.linspace(0, len(scores) - 1, min(len(scores), 5 * POINTS)).astype(int)).tolist()
     series = [
         Series("best so far", [x[n] for n in kept], [float(best[n]) for n in kept]),
-        Series("trial", [x[n] for n in kept], [float(scores[n]) for n in kept], points=True),
+        Series("trial", [x[n] for n in kept], [float(scores[n]) for n in kept], points=True, line=False),
     ]
     alt = f"Scores of {len(scores):,} trials from {min(scores):.4f} to {max(scores):.4f}."
     chart = Lines(title, "trial", "MAP@5 in-sample, over the candidates", alt, series, [Mark(float(at), "enough")])

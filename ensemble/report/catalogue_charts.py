@@ -39,7 +39,9 @@ def species_bars(portrait: Portrait) -> Bars:
         labels=table["species"].to_list(),
         values=[float(n) for n in photos],
         stacked={
-            "known: somebody in another fold's gallery": [float(p - s) for p, s in zip(photos, strangers, strict=True)],
+            "known: the individual is in another fold too": [
+                float(p - s) for p, s in zip(photos, strangers, strict=True)
+            ],
             "strangers to the other folds": [float(n) for n in strangers],
         },
     )
@@ -112,11 +114,11 @@ def species_mix(portrait: Portrait) -> Bars | None:
             100 * sum(spans[name][k] for name in names[MIXED:]) for k in range(len(folds))
         ]
     return Bars(
-        title=f"No species' share differs between folds by more than {span:.1f} points ({widest})",
+        title=f"No species' share differs between folds by more than {span:.2g} points ({widest})",
         x="share of the fold's photos (%)",
         y="fold",
         alt=f"Bars of 100 % a fold, made of the {len(own)} most frequent species and the rest; the widest difference "
-        f"between two folds is {span:.1f} points, in {widest}.",
+        f"between two folds is {span:.2g} points, in {widest}.",
         labels=[f"fold {fold}" for fold in folds],
         values=[100.0 for _ in folds],
         stacked=parts,
@@ -132,9 +134,13 @@ def encounter_bars(portrait: Portrait) -> Bars | None:
     counts = [int(((sizes >= low) & (sizes <= (high or sizes.max()))).sum()) for low, high in edges]
     labels = [f"{low}" if low == high else f"{low} to {high}" if high else f"{low} or more" for low, high in edges]
     top = int(sizes.max() or 0)  # type: ignore[arg-type]
+    while not counts[-1]:
+        counts.pop()
+    labels = labels[: len(counts)]
     typical = float(sizes.median() or 0.0)  # type: ignore[arg-type]
+    plural = "" if typical == 1 else "s"
     return Bars(
-        title=f"An encounter has {typical:g} photos in the middle; the largest {top:,}",
+        title=f"Half of the encounters have at most {typical:g} photo{plural}; the largest has {top:,}",
         x="encounters",
         y="photos of the encounter",
         alt=f"Bars of encounters by their number of photos: {_told(labels, counts)}.",

@@ -13,6 +13,8 @@ from ensemble.report.portrait import Portrait
 MOST_ROWS = 50
 # names of species so much alike may be one species written in two ways
 ALIKE = 0.9
+# texts that say that there is nothing
+NOTHING = ("", "nan", "null", "none", "na", "n/a")
 
 
 def species_table(portrait: Portrait) -> Table:
@@ -87,10 +89,12 @@ def columns_table(portrait: Portrait) -> Table:
     names = [name for name in catalogue.frame.columns if name not in own]
     rows: list[list[Cell]] = []
     for name in names[:MOST_ROWS]:
-        train, test = catalogue.train[name], catalogue.test[name]
-        rows.append([name, _kind(train), _missing(train), _missing(test), train.drop_nulls().n_unique(), _range(train)])
+        train, test = _there(catalogue.train[name]), _there(catalogue.test[name])
+        missing = catalogue.train.height - len(train), catalogue.test.height - len(test)
+        rows.append([name, _kind(train), *missing, train.n_unique(), _range(train)])
     header = ["column", "kind", "missing in train", "missing in test", "distinct in train", "in train"]
-    note = "Empty text counts as missing; test photos have no individual, and species only where they were told."
+    note = "Empty text, 'nan', 'null', 'none' and 'n/a' count as missing; test photos have no individual, and species "
+    note += "only where they were told."
     if len(names) > MOST_ROWS:
         note += f" {len(names) - MOST_ROWS} more columns are left out."
     return Table("Columns of the catalogue, and what is missing", header, rows, note)
@@ -122,26 +126,29 @@ def _alike(one: str, other: str) -> bool:
     return one == other or (matcher.quick_ratio() >= ALIKE and matcher.ratio() >= ALIKE)
 
 
-def _kind(values: pl.Series) -> str:
-    if values.dtype.is_numeric():
-        return "number"
-    return "text" if values.dtype == pl.String else str(values.dtype).lower()
-
-
-def _missing(values: pl.Series) -> int:
-    empty = values.null_count()
+def _there(values: pl.Series) -> pl.Series:
+    """The values that are not missing; as numbers where all of them are."""
+    values = values.drop_nulls()
     if values.dtype == pl.String:
-        return empty + int((values.drop_nulls().str.strip_chars() == "").sum())
-    return empty + (int(values.drop_nulls().is_nan().sum()) if values.dtype.is_float() else 0)
+        values = values.filter(~values.str.strip_chars().str.to_lowercase().is_in(NOTHING))
+        numbers = values.cast(pl.Float64, strict=False)
+        return values if numbers.null_count() else numbers
+    return values.filter(values.is_not_nan()) if values.dtype.is_float() else values
 
 
-def _range(values: pl.Series) -> str:
-    there = values.drop_nulls()
-    if values.dtype.is_float():
-        there = there.filter(there.is_not_nan())
-    if not len(there) or values.dtype == pl.Boolean:
-        return ""
-    low, high = str(there.min()), str(there.max())
+def _kind(there: pl.Series) -> str:
+    if not len(there):
+        return "-"
+    if there.dtype.is_numeric():
+        return "number"
+    return "text" if there.dtype == pl.String else str(there.dtype).lower()
+
+
+def _range(there: pl.Series) -> str:
+    if not len(there) or there.dtype == pl.Boolean:
+        return "-"
+    ends = [f"{end:g}" if isinstance(end, float) else str(end) for end in (there.min(), there.max())]
+    low, high = ends
     return f"{low[:30]} to {high[:30]}" if low != high else low[:60]
 
 

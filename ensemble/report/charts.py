@@ -54,13 +54,14 @@ class Bars:
 
 @dataclass(frozen=True)
 class Series:
-    """One line: points from left to right, and a band around it where there is one."""
+    """One line: points from left to right, and a band around it where there is one; without `line` points alone."""
 
     name: str
     x: list[float]
     y: list[float]
     band: tuple[list[float], list[float]] | None = None
     points: bool = False
+    line: bool = True
 
     def __post_init__(self) -> None:
         low, high = self.band or (self.y, self.y)

@@ -56,7 +56,7 @@ def template() -> Template:
         lstrip_blocks=True,
         finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else clean(value),
     )
-    environment.globals.update(columns=columns, shown_cell=shown_cell, sort_key=sort_key, keys=keys)
+    environment.globals.update(columns=columns, is_slim=is_slim, shown_cell=shown_cell, sort_key=sort_key, keys=keys)
     return environment.get_template("page.html.j2")
 
 
@@ -105,6 +105,12 @@ def columns(table: Table) -> list[bool]:
         cells = [row[column] for row in table.rows if row[column] not in (None, "-", "")]
         found.append(bool(cells) and all(numeric(cell) is not None for cell in cells))
     return found
+
+
+def is_slim(table: Table) -> bool:
+    """Whether a table would look lost over the whole width."""
+    wide = max((len(str(cell)) for row in table.rows for cell in row), default=0)
+    return len(table.header) < 4 and wide <= 48
 
 
 def shown_cell(table: Table, column: int, cell: Cell) -> str:

@@ -16,7 +16,7 @@ from ensemble.questions import questions_for_test
 from ensemble.report.album import Album
 from ensemble.report.numbers import share
 from ensemble.report.page import Cell, Gallery, Piece, Section, Table, Text, Warnings
-from ensemble.report.photos import GalleryRow, Shot
+from ensemble.report.photos import NOBODY_KNOWN, GalleryRow, Shot
 from ensemble.report.state import State
 from postproc import NEW, NOBODY
 
@@ -192,10 +192,11 @@ class _Look:
         gallery = []
         for image, lines, shots, note in rows:
             candidates = [
-                self.album.shot(photo, [*own, photo]) if photo else Shot(own[0], None, own) for photo, own in shots
+                self.album.shot(photo, [*own, photo]) if photo else Shot(own[0], None, own, NOBODY_KNOWN)
+                for photo, own in shots
             ]
             gallery.append(GalleryRow(self.album.shot(image, [image, *lines]), candidates, note))
-        return [Text(title), Gallery(gallery)]
+        return [Gallery(gallery, title)]
 
     def _name(self, label: int) -> str:
         return NEW_INDIVIDUAL if label == NEW else self._named(label)

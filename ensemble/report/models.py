@@ -24,6 +24,8 @@ TITLE = "Models"
 # rows of a table, labels of a heatmap
 MOST = 50
 MOST_ALIKE = 24
+# colours of a chart
+MOST_LINES = 7
 
 
 def section(state: State) -> Section | None:
@@ -43,7 +45,7 @@ def _section(state: State) -> Section:
         return Section("models", TITLE, "No model can be scored yet.", [_models_table(state, [], {})])
     warnings += mix_warnings(desk, state.mix)
     share_of_new = float(desk.exam.weights[desk.exam.truth == NEW].sum())
-    measured = f"{HOW_ALONE}: {told_mix(state.mix, share_of_new)}"
+    measured = f"{HOW_ALONE[0].upper()}{HOW_ALONE[1:]}: {told_mix(state.mix, share_of_new)}"
     if not state.is_tuned:
         why = "nothing is tuned yet" if state.blend is None else "the blend there cannot be scored"
         measured += f", as 'finblend models' does by default, for {why}"
@@ -126,12 +128,14 @@ def _over_folds(desk: Desk, solos: dict[str, Solo], precisions: np.ndarray) -> l
             low, high = row["interval"][k] or (None, None)
             rows.append([name, str(row["fold"]), row["map5"][k], low, high])
     left = f"{len(rows) - MOST} more rows are left out." if len(rows) > MOST else ""
+    best = sorted(range(len(names)), key=lambda k: -solos[names[k]].map5)[:MOST_LINES]
     chart = Lines(
         f"From fold to fold {which} differs most: its folds lie up to {widest:.4f} apart",
         "fold",
         "MAP@5 out-of-fold",
-        "MAP@5 of each model alone in each fold; the figures are in the table below.",
-        lines[:7],
+        f"MAP@5 of {'the best' if len(lines) > MOST_LINES else 'each of'} {len(best)} models alone in each fold; the "
+        "figures are in the table below.",
+        [lines[k] for k in best],
     )
     note = f"'from' and 'to' hold 95 %, by drawing individuals anew. {left}".strip()
     return [chart, Table("Models per fold", ["model", "fold", "MAP@5", "from", "to"], rows[:MOST], note)]

@@ -72,9 +72,10 @@ class Code:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Photos side by side."""
+    """Photos side by side, a query and its candidates in each row."""
 
     rows: list[GalleryRow]
+    caption: str = ""
 
 
 Piece = Text | Figures | Table | Warnings | Code | Gallery | Bars | Lines | Histogram | Heatmap

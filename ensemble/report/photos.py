@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# stands where the photo of somebody new would be
+NOBODY_KNOWN = "somebody new"
+
 
 @dataclass(frozen=True)
 class Shot:
-    """One photo: its name, a small copy as a data URI where there is one, and lines below it."""
+    """One photo: its name, a small copy as a data URI where there is one, lines below it, what stands for no photo."""
 
     image: str
     data_uri: str | None
     caption: list[str] = field(default_factory=list)
+    instead: str = "no photo"
 
 
 @dataclass(frozen=True)

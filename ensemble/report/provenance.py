@@ -22,7 +22,7 @@ LIBRARIES = (
 MOST_STORES = 60
 MOST_COMMANDS = 50
 # digits of a hash that tell files apart; the manifests have all 64
-DIGITS = 16
+DIGITS = 12
 MEASURED = (
     "Nothing here is measured: versions are those of the machine that wrote this page, hashes are the SHA-256 that the "
     "project's own files record, or of these files now."
@@ -74,9 +74,9 @@ def _stores_table(state: State) -> Table | None:
             manifest = store.manifest
             views = ", ".join(f"{view} {width:,}" for view, width in manifest.views.items())
             rows.append([model, seen, views, manifest.photos.get("train"), manifest.photos.get("test")])
-            rows[-1] += [_size(_bytes(store)), manifest.content_sha256[:DIGITS]]
+            rows[-1] += [f"{_bytes(store) / 1e6:,.1f}", manifest.content_sha256[:DIGITS]]
             rows[-1] += [(manifest.weights_sha256 or "-")[:DIGITS], manifest.made_by or "-", _made_from(store)]
-    header = ["model", "had seen", "views and widths", "train", "test", "size"]
+    header = ["model", "had seen", "views and widths", "train", "test", "MB"]
     header += ["embeddings' SHA-256", "weights' SHA-256", "finblend", "made from"]
     note = f"Hashes are cut to {DIGITS} digits; manifest.json beside each store has them in full."
     if len(rows) > MOST_STORES:
@@ -96,14 +96,15 @@ def _files_table(state: State) -> Table:
     for name in ("project.json", "catalogue.parquet", "blend.json", "study.journal"):
         path = folder / name
         if path.is_file():
-            rows.append([name, _size(path.stat().st_size), sha256_of(path)])
+            rows.append([name, f"{path.stat().st_size / 1e6:,.3f}", None, sha256_of(path)])
     for one in rounds(state.project):
         rows += [
-            [f"pseudo/{one.folder.name}/{seen}.csv", f"{known.get('rows', 0):,} rows", str(known.get("sha256", "-"))]
+            [f"pseudo/{one.folder.name}/{seen}.csv", None, known.get("rows"), str(known.get("sha256", "-"))]
             for seen, known in one.ledger["sets"].items()
         ]
-    rows.append(["photos, individuals, species and folds", "", state.project.photos_hash])
-    return Table("Files of the project", ["file", "size", "SHA-256"], rows)
+    rows.append(["photos, individuals, species, folds", None, state.project.catalogue.train.height])
+    rows[-1].append(state.project.photos_hash)
+    return Table("Files of the project", ["file", "MB", "rows", "SHA-256"], rows)
 
 
 def _versions_table(state: State) -> Table:
@@ -125,7 +126,7 @@ def _versions_table(state: State) -> Table:
 def _log_table(state: State) -> Table | None:
     commands = logged_commands(state.project.folder)
     rows: list[list[Cell]] = [
-        [command.at.replace("+00:00", " UTC").replace("T", " "), command.words[0], command.finblend]
+        [command.at.replace("T", " ").replace("+00:00", " UTC"), command.words[0], command.finblend]
         for command in commands[-MOST_COMMANDS:]
     ]
     left = len(commands) - len(rows)

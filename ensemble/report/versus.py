@@ -12,7 +12,7 @@ from ensemble.report.album import Album
 from ensemble.report.charts import Bars
 from ensemble.report.numbers import share
 from ensemble.report.page import Cell, Figures, Gallery, Piece, Section, Table, Text, Warnings, render
-from ensemble.report.photos import GalleryRow, Shot
+from ensemble.report.photos import NOBODY_KNOWN, GalleryRow, Shot
 from ensemble.sides import Side
 
 WHO = ("first", "second")
@@ -119,8 +119,8 @@ def _photos(report: dict[str, Any], album: Album) -> Section:
     body: list[Piece] = [
         Text(
             f"Of {found['compared']:,} answers {names[1]} is better on {found['second_better']:,}, {names[0]} on "
-            f"{found['first_better']:,}; {found['same']:,} score the same. Of the others, those with the largest "
-            "difference and weight are shown."
+            f"{found['first_better']:,}; {found['same']:,} score the same. Shown are those that move the "
+            "score most, by weight times difference."
         )
     ]
     if album.images is None:
@@ -144,10 +144,9 @@ def _row(photo: dict[str, Any], who: str, name: str, album: Album) -> GalleryRow
     lines = [photo["image"], _truth(photo), *([photo["species"]] if photo["species"] != NO_SPECIES else [])]
     shots = []
     for answer, picture in zip(given["answers"], given["photos"], strict=True):
-        right = " (right)" if answer == photo["truth"] else ""
-        shots.append(
-            Shot(answer, None, [answer + right]) if picture is None else album.shot(picture, [answer + right, picture])
-        )
+        told = answer + (" (right)" if answer == photo["truth"] else "")
+        nobody = picture is None
+        shots.append(Shot(answer, None, [told], NOBODY_KNOWN) if nobody else album.shot(picture, [told, picture]))
     return GalleryRow(album.shot(photo["image"], lines), shots, f"{name}: {place}")
 
 
@@ -159,4 +158,5 @@ def _truth(photo: dict[str, Any]) -> str:
 
 def _measured(report: dict[str, Any]) -> str:
     text = str(report["measured"])
-    return f"{text[0].upper()}{text[1:]}."
+    how = [f"{report[who]['name']} {'cross-fitted' if report[who]['second_stage'] else 'in-sample'}" for who in WHO]
+    return f"Out-of-fold, {' and '.join(how)}. {text[0].upper()}{text[1:]}."

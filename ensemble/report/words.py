@@ -33,12 +33,14 @@ def interval(pair: tuple[float, float] | list[float] | None) -> str:
     return "-" if pair is None else f"{pair[0]:.4f} to {pair[1]:.4f}"
 
 
-def gain(value: float) -> str:
-    """What a difference is called.
+def against(difference: float, whom: str) -> str:
+    """What a difference in MAP@5 is called.
 
-    >>> gain(0.0123), gain(-0.0123), gain(0.00004)
-    ('gains 0.0123', 'loses 0.0123', 'is equal to four digits')
+    >>> against(0.0123, "b7"), against(-0.0123, "b7"), against(0.00004, "b7")
+    ('gains 0.0123 over b7', 'loses 0.0123 against b7', 'scores as b7 does')
     """
-    if round(abs(value), 4) == 0:
-        return "is equal to four digits"
-    return f"{'gains' if value > 0 else 'loses'} {abs(value):.4f}"
+    if round(abs(difference), 4) == 0:
+        return f"scores as {whom} does"
+    if difference > 0:
+        return f"gains {difference:.4f} over {whom}"
+    return f"loses {-difference:.4f} against {whom}"

@@ -5,27 +5,28 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from ensemble.report.charts import Heatmap
+from ensemble.report.draw.frame import x_name
 from ensemble.report.draw.svg import fitting, group, label, tag, width_of
 from ensemble.report.numbers import shown
 
 # more labels than this, and the cells hold no numbers
 MOST_NUMBERS = 12
-# from here on, text on a cell has the other colour
-DARK = 0.55
+# from here on, text on a cell has the other colour: black on the page's blue has a contrast of 4.5 up to there
+DARK = 0.93
 
 
 def draw_heatmap(chart: Heatmap, width: float) -> tuple[float, Markup]:
     """Height and drawing."""
     n = max(len(chart.labels), 1)
     names = min(0.3 * width, 10 + max((width_of(name) for name in chart.labels), default=0.0))
-    cell = min((width - names - 8) / n, 64.0)
+    cell = min((width - names - 8) / n, 72.0)
     top = 28.0
-    height = top + n * cell + 66
+    height = top + n * cell + 44
     # column names stand upright where they fit, else aslant
     aslant = max((width_of(name) for name in chart.labels), default=0.0) > cell - 4
     if aslant:
         height += min(names, 110) * 0.6
-    parts = [label(2, 13, fitting(chart.y, width - 4), "name"), label(width - 8, height - 6, chart.x, "name", "end")]
+    parts = [label(2, 13, fitting(chart.y, width - 4), "name"), x_name(chart.x, max(names + n * cell, 120.0), height)]
     for row, (name, values) in enumerate(zip(chart.labels, chart.values, strict=True)):
         y = top + row * cell
         parts.append(label(names - 6, y + cell / 2 + 4, fitting(name, names - 8), anchor="end"))
@@ -53,6 +54,6 @@ def _cell(x: float, y: float, size: float, value: float, tip: str, numbered: boo
     ]
     if numbered:
         text = f"{value:.2f}" if size >= 34 else f"{value:.1f}"
-        kind = "cell-text strong" if strength > DARK else "cell-text"
+        kind = "cell-text strong" if value > DARK else "cell-text"
         parts.append(label(x + size / 2, y + size / 2 + 4, text, kind, "middle"))
     return group(*parts)

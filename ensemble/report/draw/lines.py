@@ -20,9 +20,13 @@ def draw_lines(chart: Lines, width: float) -> tuple[float, Markup]:
     across = [value for series in chart.series for value in series.x] + [mark.x for mark in chart.marks]
     up = [v for series in chart.series for v in (*series.y, *(series.band[0] + series.band[1] if series.band else []))]
     steps = 4 if width < 480 else 6
-    frame = Frame(
-        width, height, _axis(across, chart.log_x, steps, True), _axis(up, chart.log_y, 5, False), chart.x, chart.y
-    )
+    if chart.diagonal:
+        # one stretch on both axes, so that y = x goes from corner to corner
+        both = linear(min(across + up, default=0.0), max(across + up, default=1.0))
+        frame = Frame(width, height, both, both, chart.x, chart.y)
+    else:
+        x_axis, y_axis = _axis(across, chart.log_x, steps, True), _axis(up, chart.log_y, 5, False)
+        frame = Frame(width, height, x_axis, y_axis, chart.x, chart.y)
     parts = [frame.drawn()]
     if chart.diagonal:
         low, high = max(frame.x.low, frame.y.low), min(frame.x.high, frame.y.high)
@@ -55,10 +59,12 @@ def _band(series: Series, k: int, frame: Frame) -> Markup:
 
 def _line(series: Series, k: int, frame: Frame) -> Markup:
     points = [(frame.at_x(x), frame.at_y(y)) for x, y in zip(series.x, series.y, strict=True)]
-    parts = [polyline(points, "line", DASHES[k % len(DASHES)])] if len(points) > 1 else []
-    if (series.points and len(points) <= MOST_POINTS) or len(points) == 1:
+    joined = len(points) > 1 and series.line
+    parts = [polyline(points, "line", DASHES[k % len(DASHES)])] if joined else []
+    few = len(points) <= MOST_POINTS
+    if (series.points and few) or not joined:
         told = [f"{series.name}: {shown(x)}, {shown(y)}" for x, y in zip(series.x, series.y, strict=True)]
-        parts += [marker(x, y, k, tip, 3.5) for (x, y), tip in zip(points, told, strict=True)]
+        parts += [marker(x, y, k, tip, 3.5 if few else 2.0) for (x, y), tip in zip(points, told, strict=True)]
     return group(*parts, class_=f"s{k % 7}") if parts else Markup("")
 
 

@@ -3,7 +3,7 @@
 for (const table of document.querySelectorAll(".table table")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
   const words = new Intl.Collator(undefined, { numeric: true });
-  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+  heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => {
     const number = "number" in head.dataset;
     const before = head.getAttribute("aria-sort");
     const up = before === "none" ? !number : before === "descending";
@@ -52,7 +52,7 @@ for (const button of document.querySelectorAll(".copy")) {
   });
 }
 // which section is being read
-const links = new Map([...document.querySelectorAll(".bar nav a")].map((link) => [link.hash.slice(1), link]));
+const links = new Map([...document.querySelectorAll(".topbar nav a")].map((link) => [link.hash.slice(1), link]));
 const mark = () => {
   const seen = [...document.querySelectorAll("section")].filter((part) => part.getBoundingClientRect().top < innerHeight / 3);
   const current = seen.length ? seen[seen.length - 1].id : "";
