@@ -92,27 +92,26 @@ def test_one_model_alone_is_a_blend_too(tmp_path: Path) -> None:
     assert any(title.startswith("m1 carries 100.0 % of the blend") for title in titles(found["blend"]))
 
 
-def test_of_many_models_the_best_are_drawn_and_shapley_values_are_sampled(tmp_path: Path) -> None:
-    def register(project: Path, small: Small) -> None:
-        for n in range(9):
-            add(project, small, f"m{n}", n + 1, noise=3.0)
-
-    project = fresh(tmp_path, register)
-    names = [f"m{n}" for n in range(9)]
-    tune(project, trials=0, new_share=0.15, nested_trials=0)
+def test_of_many_models_the_best_are_drawn_and_shapley_values_are_sampled(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # two are many here
+    monkeypatch.setattr(models, "MOST_LINES", 1)
     path = Project.open(project).blend_path
-    # all of them have weight; what was kept is another blend's
-    replace(Blend.load(path), weights=dict.fromkeys(names, 1 / 9), species_weights={}, measured={}).save(path)
-    found = sections(project)["models"]
+    parts = {name: {"left_out": 0.01, "shapley": 0.2, "error": 0.01 * n} for n, name in enumerate(("m1", "m2"))}
+    own = {"weights": {"m1": 0.5, "m2": 0.5}, "species_weights": {}, "measured": {"contributions": parts}}
+    replace(Blend.load(path), **own).save(path)
+    found = models.section(State(Project.open(project)))
+    assert found is not None
     [folds] = [p for p in found.body if isinstance(p, Lines)]
     alone = {row["model"]: row["map5"] for row in ensemble.models(project, new_share=0.15)["models"]}
-    assert [series.name for series in folds.series] == sorted(names, key=lambda name: -alone[name])[:7]
+    assert [series.name for series in folds.series] == [max(alone, key=lambda name: alone[name])]
+    assert "the best 1 models" in folds.alt
     [shapley] = [p for p in found.body if isinstance(p, Bars) and "Shapley" in p.x]
-    [table] = [p for p in found.body if isinstance(p, Table) and "brings" in p.caption]
-    for (low, high), value, row in zip(shapley.intervals or [], shapley.values, table.rows, strict=True):
-        assert (low + high) / 2 == pytest.approx(value)
-        assert (high - low) / 2 == pytest.approx(1.96 * float(str(row[-1])))
-    assert max(high - low for low, high in shapley.intervals or []) > 0
+    intervals = dict(zip(shapley.labels, shapley.intervals or [], strict=True))
+    assert intervals["m1"] == (0.2, 0.2)
+    assert intervals["m2"] == pytest.approx((0.2 - 0.0196, 0.2 + 0.0196))
+    assert "of its sampling" in shapley.x
 
 
 def test_a_model_with_a_fold_missing_is_named_with_the_fold(tmp_path: Path) -> None:
