@@ -140,6 +140,35 @@ def test_two_blends_of_one_project(world: dict[str, Path], tmp_path: Path) -> No
     assert found["second"]["new"] <= 0.5
 
 
+def test_a_second_stage_answers_cross_fitted_and_is_told_from_what_is_in_sample(
+    world: dict[str, Path], tmp_path: Path
+) -> None:
+    own = world["P"] / "blend.json"
+    plain = own.read_text()
+    staged = json.dumps(json.loads(plain) | {"second_stage": True})
+    (tmp_path / "staged.json").write_text(staged)
+    found = compare(world["P"], blend=tmp_path / "staged.json", photos=100)
+    try:
+        own.write_text(staged)
+        alone = evaluate(world["P"])
+    finally:
+        own.write_text(plain)
+    assert found["second"]["map5"] == pytest.approx(alone["map5"], abs=1e-12)
+    assert (found["first"]["second_stage"], found["second"]["second_stage"]) == (False, True)
+    assert found["first"]["measured"].startswith("in-sample")
+    assert found["second"]["measured"].startswith("second stage cross-fitted")
+    assert any("blend.json's rule and threshold have seen the photos" in line for line in found["warnings"])
+    # its answers have photos, too
+    of = {row["image"]: row["individual_id"] for row in Project.open(world["P"]).catalogue.train.iter_rows(named=True)}
+    pairs = [
+        pair
+        for photo in found["photos"]["most"]
+        for pair in zip(photo["second"]["answers"], photo["second"]["photos"], strict=True)
+    ]
+    assert pairs
+    assert all(of.get(picture, "new_individual") == answer for answer, picture in pairs)
+
+
 def test_nested_is_what_evaluate_nested_says(raw: dict[str, Path], tmp_path: Path) -> None:
     world = raw
     found = compare(world["P"], world["Q"], nested=True, nested_trials=0)["nested"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -256,6 +257,21 @@ def test_boxes_of_the_catalogue_crop_and_the_budget_holds(scene: Scene, tmp_path
     assert [s.data_uri is not None for s in shots] == [True] * 3 + [False] * 2
     assert shots[-1].caption == ["a", "left out: the page is full"]
     assert tight.notes == ["1 photos are left out to keep the page small"]
+
+
+def test_boxes_that_a_network_was_shown_crop_too(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "P"
+    init(folder, train=scene.train_csv, test=scene.sample_csv)
+    path = scene.write_npz("shown.npz", *scene.noisy(7))
+    register(folder, "m", frozen=True, train=path, test=path)
+    manifest = folder / "stores" / "m" / "frozen" / "manifest.json"
+    names = {"image": scene.train_images, "bbox": ["300 0 600 450"] * 60}
+    told = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(told | {"sources": {"backbone": "timm:x", "boxes 1": str(tmp_path / "boxes.csv")}}))
+    # the file has moved since: photos are shown whole
+    assert opened(Album(Project.open(folder), scene.photos).shot("tr001.jpg", []).data_uri).size[0] == SIDE
+    pl.DataFrame(names).write_csv(tmp_path / "boxes.csv")
+    assert opened(Album(Project.open(folder), scene.photos).shot("tr001.jpg", []).data_uri).size[1] == SIDE
 
 
 # -- by hand -----------------------------------------------------------------------------------------------------------
