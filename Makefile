@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: venv demo test check bench bench-photos clean
+.PHONY: venv demo test check docs bench bench-photos clean
 
 venv: $(READY)
 
@@ -30,6 +30,10 @@ check: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# nothing is fetched; open build/docs/index.html
+docs: venv
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees docs build/docs
 
 bench: venv
 	$(BIN)/python benchmarks/bench.py $(ARGS)
