@@ -100,11 +100,11 @@ def tune(
     -------
     dict
         `map5` (in-sample, of the blend alone), `map5_of_answers` (of what `submit` writes, as `evaluate` tells it: the
-        second stage's cross-fitted where there is one), `nested` (None, or as `ensemble.nested.nested_report`), `threshold,
-        rule, weights, species_weights, kappa, whitening, operators, top_photos, species_penalty, background, trials,
-        new_trials, seconds, equal_weights, greedy, single_models, contributions` (a dict of `left_out, shapley,
-        error` each), `certified` (of the blend alone: share of photos the candidates decide, the `least` and `most`
-        they leave MAP@5 between, `recomputed` photos), `second_stage` (None where there can be none, or `used, map5`
+        second stage's cross-fitted where there is one), `nested` (None, or as `ensemble.nested.nested_report`),
+        `threshold, rule, weights, species_weights, kappa, whitening, operators, top_photos, species_penalty,
+        background, trials, new_trials, seconds, equal_weights, greedy, single_models, contributions` (a dict of
+        `left_out, shapley, error` each), `certified` (of the blend alone: share of photos the candidates decide, the
+        `least` and `most` they leave MAP@5 between, `recomputed` photos), `second_stage` (None where there can be none, or `used, map5`
         (cross-fitted), `gain` over the plain blend, `sure`, the share of drawn catalogues with a gain), `enough` (the
         trial after which more gained less than `gain`), `mix, estimate` (of the share of strangers, None where it is
         stated, or as `ensemble.strangers.Estimate`), `new_first, measured, interrupted, warnings`.
