@@ -104,10 +104,10 @@ def tune(
         `threshold, rule, weights, species_weights, kappa, whitening, operators, top_photos, species_penalty,
         background, trials, new_trials, seconds, equal_weights, greedy, single_models, contributions` (a dict of
         `left_out, shapley, error` each), `certified` (of the blend alone: share of photos the candidates decide, the
-        `least` and `most` they leave MAP@5 between, `recomputed` photos), `second_stage` (None where there can be none, or `used, map5`
-        (cross-fitted), `gain` over the plain blend, `sure`, the share of drawn catalogues with a gain), `enough` (the
-        trial after which more gained less than `gain`), `mix, estimate` (of the share of strangers, None where it is
-        stated, or as `ensemble.strangers.Estimate`), `new_first, measured, interrupted, warnings`.
+        `least` and `most` they leave MAP@5 between, `recomputed` photos), `second_stage` (None where there can be none,
+        or `used, map5` (cross-fitted), `gain` over the plain blend, `sure`, the share of drawn catalogues with a gain),
+        `enough` (the trial after which more gained less than `gain`), `mix, estimate` (of the share of strangers, None
+        where it is stated, or as `ensemble.strangers.Estimate`), `new_first, measured, interrupted, warnings`.
     """
     started = time.monotonic()
     _check_options(trials, sampler, seed, timeout, models, nested_trials)
