@@ -207,7 +207,7 @@ VARIES = [
     (r"\b(better|worse|not clearly other) than", "VERDICT than"),
     (r"Second stage (not )?used", "Second stage"),
     (r"\brule [AB]\b", "rule #"),
-    (r"^without the second stage .*", ""),
+    (r"^the blend without its second stage .*", ""),
 ]
 
 
