@@ -80,6 +80,14 @@ def test_groups_are_drawn_with_the_whole_and_each_as_if_it_were_the_whole() -> N
     np.testing.assert_allclose(whole, world.bootstrap(3).draws(world.precisions), atol=1e-12)
 
 
+def test_individuals_are_counted_where_they_have_weight() -> None:
+    world = World(6, 2, new=0.0)
+    group = np.where(world.labels < 4, 0, 2)
+    assert world.bootstrap().individuals(group, 4).tolist() == [4, 0, 2, 0]
+    world.exam.weights[world.labels == 1] = 0.0
+    assert world.bootstrap().individuals(group, 4).tolist() == [3, 0, 2, 0]
+
+
 def test_the_share_of_strangers_is_held_in_every_draw() -> None:
     world = World(20, 2, new=0.3, hidden=9)
     new = world.exam.truth == NEW
