@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,8 +95,9 @@ def test_of_few_individuals_a_score_is_told_and_no_interval() -> None:
     world = World(9, 2, new=0.0)
     group = np.where(world.labels < 5, 0, np.where(world.labels < 8, 1, 2))
     catalogue = SimpleNamespace(labels=world.labels, folds=group)
-    world.exam.questions.parts = [SimpleNamespace(project=SimpleNamespace(catalogue=catalogue))]  # type: ignore[misc, list-item]
-    world.exam.questions.images = ["a"] * len(world.labels)  # type: ignore[misc]
+    questions: Any = world.exam.questions
+    questions.parts = [SimpleNamespace(project=SimpleNamespace(catalogue=catalogue))]
+    questions.images = ["a"] * len(world.labels)
     answers = np.zeros((len(world.labels), 5), dtype=np.int32)
     species = per_species(world.exam, ["five", "three", "one"], group, world.precisions[0], answers)
     assert [row["interval"] is None for row in species] == [False, True, True]
