@@ -97,6 +97,8 @@ class Blend:
         if not isinstance(self.mix, Mapping) or set(self.mix) - set(Mix().as_dict()):
             raise FinblendError(f"mix must have the keys {', '.join(Mix().as_dict())}, but got mix={self.mix}")
         Mix(**self.mix)
+        if not isinstance(self.measured, Mapping):
+            raise FinblendError(f"measured must be a mapping, but got measured={self.measured}")
         if not isinstance(self.contents, Mapping):
             raise FinblendError(f"contents must be a mapping of models, but got contents={self.contents}")
         wrong = sorted(set(self.whitening.values()) - set(KINDS))

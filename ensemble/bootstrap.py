@@ -12,6 +12,8 @@ from postproc import NEW
 DRAWS = 1000
 _BLOCK = 50
 CONFIDENCE = 0.95
+# over fewer individuals a bootstrap tells nothing: of one, every drawn score is the same
+FEWEST = 5
 
 
 class Bootstrap:
@@ -70,6 +72,12 @@ class Bootstrap:
         for start in range(0, DRAWS, _BLOCK):
             drawn = [np.bincount(rng.integers(0, self._n, self._n), minlength=self._n) for _ in range(_BLOCK)]
             yield start, np.stack(drawn).astype(np.float64)
+
+    def individuals(self, group: np.ndarray, groups: int) -> np.ndarray:
+        """(groups,) int64: how many individuals have photos with weight in each group; groups as of `grouped`."""
+        sat = self._exam.weights > 0
+        cells = np.unique(group[sat].astype(np.int64) * self._n + self._owner[sat])
+        return np.bincount(cells // self._n, minlength=groups)
 
     def interval(self, precision: np.ndarray) -> list[float]:
         """95 % interval of one score."""

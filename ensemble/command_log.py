@@ -43,16 +43,26 @@ def log_command(words: Sequence[str]) -> None:
     """
     if not words or words[0] not in LOGGED:
         return
-    project = next((Path(word) for word in words[1:] if Path(word, "project.json").is_file()), None)
-    if project is None:
-        return
-    from ensemble.project import finblend_version
+    # what was done is done: no word that can be no folder's name, and no folder that has gone, makes it a failure
+    with contextlib.suppress(OSError, ValueError):
+        project = next((Path(word) for word in words[1:] if _is_project(word)), None)
+        if project is None:
+            return
+        from ensemble.project import finblend_version
 
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    entry = {"at": now, "folder": str(Path.cwd()), "words": list(words), "finblend": finblend_version()}
-    # one short write at the end of the file: two processes do not mix their lines
-    with contextlib.suppress(OSError), (project / NAME).open("a", encoding="utf-8", errors="replace") as file:
-        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        entry = {"at": now, "folder": str(Path.cwd()), "words": list(words), "finblend": finblend_version()}
+        # one short write at the end of the file: two processes do not mix their lines
+        with (project / NAME).open("a", encoding="utf-8", errors="replace") as file:
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def _is_project(word: str) -> bool:
+    try:
+        return Path(word, "project.json").is_file()
+    except OSError:
+        # such as a word too long for a name
+        return False
 
 
 def logged_commands(folder: Path) -> list[Command]:

@@ -11,10 +11,11 @@ import numpy as np
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
-from ensemble.bootstrap import Bootstrap, interval_of
+from ensemble.bootstrap import FEWEST, Bootstrap, interval_of
 from ensemble.desk import Desk, mix_warnings, set_exam
 from ensemble.differing import differing_photos
 from ensemble.exam import Exam
+from ensemble.figures import mean_of
 from ensemble.nested import HOW as HOW_NESTED
 from ensemble.nested import TRIALS, nested_score
 from ensemble.parts import Progress
@@ -22,8 +23,6 @@ from ensemble.sides import Side, answered, common_exam, desks_of, matched_rows, 
 from postproc import NEW
 
 PHOTOS = 10
-# a bootstrap over fewer individuals tells nothing
-FEWEST = 5
 HOW_PAIRED = (
     "paired: both on the same out-of-fold photos with the same weights, those of the first's mix; intervals and shares "
     "by the same drawn catalogues for both (bootstrap over individuals)"
@@ -92,6 +91,10 @@ def compare(
         raise FinblendError(f"--photos >= 0 must hold, but got photos={photos}")
     if images is not None and output is None:
         raise FinblendError("--images: the photos are for the page; name it with -o compare.html")
+    if output is not None:
+        from ensemble.report.page import refuse_page
+
+        refuse_page(Path(output), None if images is None else Path(images))
     sides = sides_of(first, second, blend)
     row = matched_rows(sides[0].project, sides[1].project)
     if nested:
@@ -143,8 +146,8 @@ def _side(side: Side, precision: np.ndarray, draws: np.ndarray, exam: Exam) -> d
         "models": [name for name, weight in side.blend.weights.items() if weight > 0],
         "second_stage": side.blend.second_stage,
         "map5": float(weights @ precision),
-        "known": _mean(precision, weights * ~new),
-        "new": _mean(precision, weights * new),
+        "known": mean_of(precision, weights, ~new),
+        "new": mean_of(precision, weights, new),
         "interval": interval_of(draws),
         "measured": side.measured,
         "nested": _own_nested(side.blend),
@@ -174,27 +177,21 @@ def _parts(
 ) -> list[dict[str, Any]]:
     """Scores over some photos only; no interval where so few individuals could not tell one."""
     draws = bootstrap.grouped(precision, group, groups)
-    labels = exam.questions.parts[0].project.catalogue.labels[np.append(exam.rows, exam.hidden)]
+    individuals = bootstrap.individuals(group, groups)
     found = []
     for one in range(groups):
         part = group == one
-        first, second = (_mean(row, exam.weights * part) for row in precision)
-        enough = len(np.unique(labels[part & (exam.weights > 0)])) >= FEWEST
+        first, second = (mean_of(row, exam.weights, part) for row in precision)
         found.append(
             {
                 "share": float(exam.weights[part].sum()),
                 "first": first,
                 "second": second,
                 "difference": second - first if first is not None and second is not None else None,
-                "interval": interval_of(draws[:, one, 1] - draws[:, one, 0]) if enough else None,
+                "interval": interval_of(draws[:, one, 1] - draws[:, one, 0]) if individuals[one] >= FEWEST else None,
             }
         )
     return found
-
-
-def _mean(values: np.ndarray, weights: np.ndarray) -> float | None:
-    total = weights.sum()
-    return float(weights @ values / total) if total > 0 else None
 
 
 def _refuse_same(sides: Sequence[Side]) -> None:

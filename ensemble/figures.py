@@ -13,7 +13,7 @@ from cv.metrics import average_precisions
 from cv.mix import Mix
 from cv.new_share import at_share
 from ensemble.blend import Blend
-from ensemble.bootstrap import Bootstrap, interval_of
+from ensemble.bootstrap import FEWEST, Bootstrap, interval_of
 from ensemble.desk import Desk
 from ensemble.exam import Exam
 from postproc import NEW, Ranking
@@ -59,13 +59,15 @@ def per_species(
     -------
     list of dict
         `species, photos, strangers, map5, known, new, share` (of the mix), `new_first` (share of its photos that are
-        answered with somebody new first), `interval` (95 %, of `map5`; None without weight).
+        answered with somebody new first), `interval` (95 %, of `map5`; None over fewer than `FEWEST` individuals).
     """
     species = np.append(own_species, own_species[exam.hidden])
     new, n = exam.truth == NEW, len(exam.questions.images)
     first_new = (labels[:, 0] == NEW).astype(np.float64)
     catalogue = exam.questions.parts[0].project.catalogue
-    draws = Bootstrap(exam, catalogue.labels).grouped(precision[None], species, len(names))[:, :, 0]
+    bootstrap = Bootstrap(exam, catalogue.labels)
+    draws = bootstrap.grouped(precision[None], species, len(names))[:, :, 0]
+    enough = bootstrap.individuals(species, len(names)) >= FEWEST
     rows = []
     for s, name in enumerate(names):
         own = species == s
@@ -80,7 +82,7 @@ def per_species(
                     "new": mean_of(precision, exam.weights, own & new),
                     "share": float(exam.weights[own].sum()),
                     "new_first": mean_of(first_new, exam.weights, own),
-                    "interval": interval_of(draws[:, s]) if np.isfinite(draws[0, s]) else None,
+                    "interval": interval_of(draws[:, s]) if enough[s] else None,
                 }
             )
     return rows
@@ -140,15 +142,17 @@ def over_folds(exam: Exam, precisions: np.ndarray) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        `fold`, `map5` and `interval` (95 %), one of each a recipe; None where the mix leaves a fold without weight.
+        `fold`, `map5` and `interval` (95 %), one of each a recipe; None where the mix leaves a fold without weight, and
+        no interval over fewer than `FEWEST` individuals.
     """
     catalogue = exam.questions.parts[0].project.catalogue
     ids, fold = np.unique(catalogue.folds[np.append(exam.rows, exam.hidden)], return_inverse=True)
-    draws = Bootstrap(exam, catalogue.labels).grouped(precisions, fold, len(ids))
+    bootstrap = Bootstrap(exam, catalogue.labels)
+    draws = bootstrap.grouped(precisions, fold, len(ids))
+    enough = bootstrap.individuals(fold, len(ids)) >= FEWEST
     found: list[dict[str, Any]] = []
     for n, name in enumerate(ids.tolist()):
         scores = [mean_of(row, exam.weights, fold == n) for row in precisions]
-        told = np.isfinite(draws[0, n])
-        intervals = [interval_of(draws[:, n, k]) if told[k] else None for k in range(len(precisions))]
+        intervals = [interval_of(draws[:, n, k]) if enough[n] else None for k in range(len(precisions))]
         found.append({"fold": name, "map5": scores, "interval": intervals})
     return found

@@ -64,7 +64,10 @@ def sides_of(first: str | Path, second: str | Path | None, blend: str | Path | N
         path = Path(str(blend))
         if path.is_file() and one.blend_path.is_file() and path.samefile(one.blend_path):
             raise FinblendError(f"{path}: is the project's own blend; name another one")
-        return Side(one.blend_path.name, one, tuned_blend(one)), Side(path.name, one, tuned_blend(one, path))
+        named = [one.blend_path.name, path.name]
+        if named[0] == named[1]:
+            named = [str(one.blend_path), str(path)]
+        return Side(named[0], one, tuned_blend(one)), Side(named[1], one, tuned_blend(one, path))
     other = Project.open(second)
     if one.folder.resolve() == other.folder.resolve():
         raise FinblendError(f"{second}: is the same project; compare two blends of it with --blend FILE")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ensemble.bootstrap import DRAWS, Bootstrap, interval_of, prediction_interval
 from ensemble.exam import Exam
+from ensemble.figures import over_folds, per_species
 from postproc import NEW
 
 
@@ -78,6 +80,30 @@ def test_groups_are_drawn_with_the_whole_and_each_as_if_it_were_the_whole() -> N
         np.testing.assert_allclose(found[:, one], Bootstrap(alone, world.labels, 3).draws(world.precisions), atol=1e-12)
     whole = world.bootstrap(3).grouped(world.precisions, np.zeros(n, dtype=int), 1)[:, 0]
     np.testing.assert_allclose(whole, world.bootstrap(3).draws(world.precisions), atol=1e-12)
+
+
+def test_individuals_are_counted_where_they_have_weight() -> None:
+    world = World(6, 2, new=0.0)
+    group = np.where(world.labels < 4, 0, 2)
+    assert world.bootstrap().individuals(group, 4).tolist() == [4, 0, 2, 0]
+    world.exam.weights[world.labels == 1] = 0.0
+    assert world.bootstrap().individuals(group, 4).tolist() == [3, 0, 2, 0]
+
+
+def test_of_few_individuals_a_score_is_told_and_no_interval() -> None:
+    """Every draw of a species of one individual scores the same: an interval of no width would look like certainty."""
+    world = World(9, 2, new=0.0)
+    group = np.where(world.labels < 5, 0, np.where(world.labels < 8, 1, 2))
+    catalogue = SimpleNamespace(labels=world.labels, folds=group)
+    questions: Any = world.exam.questions
+    questions.parts = [SimpleNamespace(project=SimpleNamespace(catalogue=catalogue))]
+    questions.images = ["a"] * len(world.labels)
+    answers = np.zeros((len(world.labels), 5), dtype=np.int32)
+    species = per_species(world.exam, ["five", "three", "one"], group, world.precisions[0], answers)
+    assert [row["interval"] is None for row in species] == [False, True, True]
+    assert all(row["map5"] is not None for row in species)
+    folds = over_folds(world.exam, world.precisions)
+    assert [[ends is None for ends in row["interval"]] for row in folds] == [[False] * 3, [True] * 3, [True] * 3]
 
 
 def test_the_share_of_strangers_is_held_in_every_draw() -> None:

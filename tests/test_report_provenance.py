@@ -106,6 +106,11 @@ def test_a_log_that_cannot_be_kept_or_read_stops_nothing(made: Path) -> None:
     log_command(["models", str(made)])
 
 
+def test_a_word_that_can_be_no_name_does_not_hide_the_project(made: Path) -> None:
+    log_command(["tune", "--operators", "x" * 300, str(made)])
+    assert logged_commands(made)[-1].words == ["tune", "--operators", "x" * 300, str(made)]
+
+
 def test_the_section_tells_stores_files_versions_and_what_is_gone(made: Path, small: Small) -> None:
     tune(made, trials=0, new_share=0.15, nested_trials=0)
     found = section(State(Project.open(made)))

@@ -8,10 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from cv.errors import FinblendError
 from cv.files import written_beside
 from ensemble.project import Project, finblend_version
-from ensemble.report.page import Section, render
+from ensemble.report.page import Section, refuse_page, render
 from ensemble.report.state import State
 
 __all__ = ["write_report"]
@@ -52,22 +51,12 @@ def write_report(
     """
     project, out = Project.open(folder), Path(out)
     state = State(project, images, progress)
-    _refuse(out, images)
+    refuse_page(out, images)
     sections = [section for key in SECTIONS if (section := _section(key, state)) is not None]
     text = render(f"{project.folder.resolve().name}: finblend report", sections, _stage(state))
     with written_beside(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return {"path": str(out), "bytes": out.stat().st_size, "sections": [section.key for section in sections]}
-
-
-def _refuse(out: Path, images: Path | None) -> None:
-    """Before anything is computed: where the page cannot go, and photos that are not there."""
-    if out.is_dir():
-        raise FinblendError(f"{out}: is a folder; -o names the page to write")
-    if not out.parent.is_dir():
-        raise FinblendError(f"{out}: its folder does not exist")
-    if images is not None and not images.is_dir():
-        raise FinblendError(f"{images}: is no folder of photos")
 
 
 def _stage(state: State) -> str:

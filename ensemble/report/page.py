@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from cv.errors import FinblendError
 from ensemble.report.charts import Bars, Heatmap, Histogram, Lines
@@ -99,6 +100,16 @@ class Section:
     title: str
     measured: str
     body: list[Piece]
+
+
+def refuse_page(out: Path, images: Path | None) -> None:
+    """Before anything is computed: where the page cannot go, and photos that are not there."""
+    if out.is_dir():
+        raise FinblendError(f"{out}: is a folder; -o names the page to write")
+    if not out.parent.is_dir():
+        raise FinblendError(f"{out}: its folder does not exist")
+    if images is not None and not images.is_dir():
+        raise FinblendError(f"{images}: is no folder of photos")
 
 
 def render(title: str, sections: list[Section], subtitle: str = "") -> str:
