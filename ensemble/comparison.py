@@ -92,6 +92,10 @@ def compare(
         raise FinblendError(f"--photos >= 0 must hold, but got photos={photos}")
     if images is not None and output is None:
         raise FinblendError("--images: the photos are for the page; name it with -o compare.html")
+    if output is not None:
+        from ensemble.report import refuse_page
+
+        refuse_page(Path(output), None if images is None else Path(images))
     sides = sides_of(first, second, blend)
     row = matched_rows(sides[0].project, sides[1].project)
     if nested:

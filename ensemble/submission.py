@@ -91,6 +91,9 @@ def ready_to_name(folder: str | Path, output: Path, use: str) -> tuple[Project, 
         raise FinblendError(f"--use must be one of {', '.join(USES)}, but got {use}")
     if not output.parent.is_dir():
         raise FinblendError(f"{output}: the folder {output.parent} does not exist")
+    if output.is_dir():
+        # told now and not when the file is renamed into place, after all photos were named
+        raise FinblendError(f"{output}: is a folder; -o names the file to write")
     project = Project.open(folder)
     blend = tuned_blend(project)
     sources = require_sources(project, list(blend.weights))

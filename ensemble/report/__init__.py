@@ -14,7 +14,7 @@ from ensemble.project import Project, finblend_version
 from ensemble.report.page import Section, render
 from ensemble.report.state import State
 
-__all__ = ["write_report"]
+__all__ = ["refuse_page", "write_report"]
 
 # in the order of the page
 SECTIONS = ("catalogue", "models", "blend", "trust", "look", "provenance")
@@ -48,11 +48,13 @@ def write_report(
     Raises
     ------
     FinblendError
-        If the folder is no project, or the page cannot be written.
+        If the folder is no project, the page cannot be written, or `images` holds none of the photos of a tuned project.
     """
     project, out = Project.open(folder), Path(out)
     state = State(project, images, progress)
-    _refuse(out, images)
+    refuse_page(out, images)
+    if state.blend is not None:
+        _ = state.album  # told before minutes of computing that none of the photos is there
     sections = [section for key in SECTIONS if (section := _section(key, state)) is not None]
     text = render(f"{project.folder.resolve().name}: finblend report", sections, _stage(state))
     with written_beside(out) as temporary:
@@ -60,7 +62,7 @@ def write_report(
     return {"path": str(out), "bytes": out.stat().st_size, "sections": [section.key for section in sections]}
 
 
-def _refuse(out: Path, images: Path | None) -> None:
+def refuse_page(out: Path, images: Path | None) -> None:
     """Before anything is computed: where the page cannot go, and photos that are not there."""
     if out.is_dir():
         raise FinblendError(f"{out}: is a folder; -o names the page to write")
