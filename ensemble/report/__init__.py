@@ -48,7 +48,7 @@ def write_report(
     Raises
     ------
     FinblendError
-        If the folder is no project, the page cannot be written, or `images` holds none of the photos of a tuned project.
+        If the folder is no project, the page cannot be written, or none of a tuned project's photos is in `images`.
     """
     project, out = Project.open(folder), Path(out)
     state = State(project, images, progress)
