@@ -10,6 +10,7 @@ venv: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "finblend needs Python 3.11 or newer; try make PYTHON=python3.11")'
+	@echo "Installing everything into $(VENV): torch is among it, so this takes minutes and about 3 GB of disk"
 	$(PYTHON) -m venv $(VENV)
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,dev]'
 	touch $(READY)

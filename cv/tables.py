@@ -58,6 +58,8 @@ def _from_pandas(frame: Any, what: str) -> pl.DataFrame:
 
 
 def _read_file(path: Path) -> pl.DataFrame:
+    if path.is_dir():
+        raise FinblendError(f"{path}: is a folder; a table is a .csv or .parquet file")
     if not path.is_file():
         raise FinblendError(f"{path}: no such file")
     suffix = path.suffix.lower()

@@ -51,10 +51,11 @@ def models(
         ignores strangers.
     """
     project = Project.open(folder)
+    # a wrong share is told before the stores are read
+    share = stated_share(project, new_share)
     usable, refused = usable_sources(project)
     rows: list[dict[str, Any]] = []
     warnings: list[str] = []
-    share = stated_share(project, new_share)
     mix, estimate = Mix(None if isinstance(share, str) else share, gallery_exponent), None
     if usable:
         desk, mix, estimate = set_exam_at(project, share, gallery_exponent, list(usable), progress)
@@ -66,6 +67,8 @@ def models(
             rows.append({**row, "whitening": desk.whitening[name]})
     rows += [{"model": name, "map5": None, "known": None, "whitening": None} for name in refused]
     stores = project.stores()
+    if not stores:
+        warnings.append(f"{project.folder}: no model is registered; use 'finblend register {project.folder} NAME ...'")
     for row in rows:
         own = stores[row["model"]]
         row |= {

@@ -117,6 +117,25 @@ class Project:
         return found
 
 
+# what a project's folder holds of its own: no output may take their names
+OWN = ("project.json", "catalogue.parquet", "blend.json", "study.journal", "commands.jsonl")
+OWN_FOLDERS = ("stores", "cache", "pseudo")
+
+
+def refuse_output(output: Path) -> None:
+    """Before anything is computed: a file that cannot be written, or would take the place of a project's own."""
+    if output.is_dir():
+        raise FinblendError(f"{output}: is a folder; -o names the file to write")
+    if not output.parent.is_dir():
+        raise FinblendError(f"{output}: the folder {output.parent} does not exist")
+    path = output.resolve()
+    for folder in path.parents:
+        inside = path.relative_to(folder).parts
+        own = inside[0] in OWN_FOLDERS if len(inside) > 1 else inside[0] in OWN
+        if own and (folder / OWN[0]).is_file():
+            raise FinblendError(f"{output}: belongs to the project {folder} itself; -o names a file of yours")
+
+
 def init(
     folder: str | Path,
     *,
@@ -164,7 +183,7 @@ def init(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FinblendError(f"{folder}: already exists and is not empty; choose another folder or remove it")
     catalogue, found = read_catalogue(train, test, encounters=encounters, repairs=_repairs(species_map))
-    assigned = _assign_folds(catalogue, folds, seed, hold_out)
+    assigned = _assign_folds(catalogue, folds, seed, hold_out, _called(train))
     frame = catalogue.frame.with_columns(
         fold=pl.concat(
             [
@@ -225,6 +244,11 @@ def finblend_version() -> str:
         return "not installed"
 
 
+def _called(train: TableLike) -> str:
+    """The train table's name in error lines."""
+    return str(train) if isinstance(train, (str, Path)) else "train"
+
+
 def _repairs(species_map: str | Path | Mapping[str, str] | None) -> Mapping[str, str]:
     if species_map is None:
         return HAPPYWHALE_REPAIRS
@@ -233,7 +257,7 @@ def _repairs(species_map: str | Path | Mapping[str, str] | None) -> Mapping[str,
     return {} if str(species_map) == "none" else read_species_map(species_map)
 
 
-def _assign_folds(catalogue: Catalogue, folds: int | str, seed: int, hold_out: int) -> np.ndarray:
+def _assign_folds(catalogue: Catalogue, folds: int | str, seed: int, hold_out: int, name: str) -> np.ndarray:
     text = str(folds)
     if text.lstrip("-").isdecimal():
         assigned = make_folds(catalogue.train, int(text), seed, hold_out)
@@ -242,7 +266,7 @@ def _assign_folds(catalogue: Catalogue, folds: int | str, seed: int, hold_out: i
         return assigned
     if hold_out:
         raise FinblendError(f"--hold-out {hold_out}: needs folds that are made here, but --folds {text} brings its own")
-    return folds_from_values(catalogue.train["image"], column_of_file(text, catalogue.train, "train"), text)
+    return folds_from_values(catalogue.train["image"], column_of_file(text, catalogue.train, name), text)
 
 
 def _with_test_species(frame: pl.DataFrame, spec: str, repairs: Mapping[str, str]) -> pl.DataFrame:

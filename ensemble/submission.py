@@ -20,7 +20,7 @@ from ensemble.desk import desk_of
 from ensemble.evaluation import tuned_blend
 from ensemble.parts import Progress
 from ensemble.prediction import predict
-from ensemble.project import Project
+from ensemble.project import Project, refuse_output
 from ensemble.questions import questions_for_test
 from ensemble.second_stage import SecondStage
 from ensemble.sources import USES, Source, require_sources
@@ -89,8 +89,7 @@ def ready_to_name(folder: str | Path, output: Path, use: str) -> tuple[Project, 
     """What naming test photos needs: the project, its blend and the blend's sources; what cannot be done is refused."""
     if use not in USES:
         raise FinblendError(f"--use must be one of {', '.join(USES)}, but got {use}")
-    if not output.parent.is_dir():
-        raise FinblendError(f"{output}: the folder {output.parent} does not exist")
+    refuse_output(output)
     project = Project.open(folder)
     blend = tuned_blend(project)
     sources = require_sources(project, list(blend.weights))

@@ -253,3 +253,9 @@ def test_a_project_without_models_says_what_to_do(small: Small, tmp_path: Path) 
     init(tmp_path / "P", train=small.train_csv, test=small.sample_csv)
     with pytest.raises(FinblendError, match=r"no model is registered.*finblend register"):
         tune(tmp_path / "P", trials=0)
+    # a table without rows would leave a newcomer wondering
+    found = models(tmp_path / "P")
+    assert found["models"] == []
+    assert found["warnings"] == [
+        f"{tmp_path / 'P'}: no model is registered; use 'finblend register {tmp_path / 'P'} NAME ...'"
+    ]

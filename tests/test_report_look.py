@@ -18,6 +18,7 @@ from cv.errors import FinblendError
 from ensemble import Project, init, register, tune
 from ensemble.comparison import compare
 from ensemble.confusions import confident_mistakes, confusions
+from ensemble.report import write_report
 from ensemble.report.album import SIDE, Album, small_copy
 from ensemble.report.look import PAIRS_SHOWN, PER_BAND, section
 from ensemble.report.page import Gallery, Section, Table, Text, Warnings, render
@@ -155,6 +156,15 @@ def test_a_folder_without_the_photos_is_refused(scene: Scene, tmp_path: Path) ->
         scene.section(tmp_path)
     with pytest.raises(FinblendError, match="gone: no such folder"):
         scene.section(tmp_path / "gone")
+
+
+def test_a_report_refuses_a_folder_without_the_photos_before_it_computes(scene: Scene, tmp_path: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(FinblendError, match="none of the catalogue's 72 photos is there"):
+        write_report(
+            scene.project, tmp_path / "r.html", images=tmp_path, progress=lambda what, done, total: told.append(what)
+        )
+    assert told == []
 
 
 def test_without_pillow_the_line_to_install_it_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,11 +47,13 @@ def write_report(
     Raises
     ------
     FinblendError
-        If the folder is no project, or the page cannot be written.
+        If the folder is no project, the page cannot be written, or none of a tuned project's photos is in `images`.
     """
     project, out = Project.open(folder), Path(out)
     state = State(project, images, progress)
     refuse_page(out, images)
+    if state.blend is not None:
+        _ = state.album  # told before minutes of computing that none of the photos is there
     sections = [section for key in SECTIONS if (section := _section(key, state)) is not None]
     text = render(f"{project.folder.resolve().name}: finblend report", sections, _stage(state))
     with written_beside(out) as temporary:

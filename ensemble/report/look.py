@@ -39,7 +39,7 @@ def section(state: State) -> Section | None:
     if state.blend is None:
         return None
     # a folder without the photos is refused, whatever else the section could tell
-    album = Album(state.project, state.images)
+    album = state.album
     if state.stale is not None:
         return Section("look", TITLE, MEASURED, [Warnings([state.stale])])
     try:

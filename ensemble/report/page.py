@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cv.errors import FinblendError
+from ensemble.project import refuse_output
 from ensemble.report.charts import Bars, Heatmap, Histogram, Lines
 from ensemble.report.photos import GalleryRow
 
@@ -104,10 +105,7 @@ class Section:
 
 def refuse_page(out: Path, images: Path | None) -> None:
     """Before anything is computed: where the page cannot go, and photos that are not there."""
-    if out.is_dir():
-        raise FinblendError(f"{out}: is a folder; -o names the page to write")
-    if not out.parent.is_dir():
-        raise FinblendError(f"{out}: its folder does not exist")
+    refuse_output(out)
     if images is not None and not images.is_dir():
         raise FinblendError(f"{images}: is no folder of photos")
 

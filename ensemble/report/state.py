@@ -16,6 +16,7 @@ from ensemble.desk import Desk, desk_of, set_exam
 from ensemble.evaluation import tuned_blend
 from ensemble.naming import Named, Namer
 from ensemble.project import Project
+from ensemble.report.album import Album
 from ensemble.sitting import Sitting, sit_blend
 from ensemble.solo import Solo, each_alone
 from ensemble.sources import Source, usable_sources
@@ -54,6 +55,11 @@ class State:
     def blend(self) -> Blend | None:
         """The tuned blend, where `tune` has run."""
         return Blend.load(self.project.blend_path) if self.project.blend_path.is_file() else None
+
+    @cached_property
+    def album(self) -> Album:
+        """The photos to show; a folder that holds none of them is refused."""
+        return Album(self.project, self.images)
 
     @cached_property
     def stale(self) -> str | None:
