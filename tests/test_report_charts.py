@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
@@ -150,3 +151,22 @@ def test_everything_stays_in_the_drawing(chart: Chart, width: float) -> None:
         if not element.get("transform"):
             assert left >= -14, text
             assert left + room <= wide + 14, text
+
+
+def test_a_marks_label_stands_below_where_a_line_passes_above() -> None:
+    """Written on a curve, neither the label nor the curve could be read."""
+
+    def height_of_label(level: float) -> float:
+        series = [Series("level", [0.0, 1.0], [level, level]), Series("rise", [0.0, 0.01], [0.0, 1.0])]
+        text = str(drawing(Lines("t", "x", "y", "alt", series, [Mark(0.5, "chosen")]), 560.0, "k"))
+        return float(re.search(r'y="([\d.]+)" class="mark-label"', text)[1])  # type: ignore[index]
+
+    assert height_of_label(0.5) < 60 < 200 < height_of_label(0.97)
+
+
+def test_points_without_a_line_have_a_key_without_one() -> None:
+    series = [Series("best", [0.0, 1.0], [0.0, 1.0]), Series("trial", [0.0, 1.0], [0.0, 1.0], points=True, line=False)]
+    line, dots = (str(sample) for _, sample in keys(Lines("t", "x", "y", "alt", series)))
+    assert "<line" in line
+    assert "<line" not in dots
+    assert 'class="point"' in dots

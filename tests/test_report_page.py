@@ -159,6 +159,9 @@ def test_cells_are_shown_and_sorted_by_what_they_are() -> None:
     table = Table("t", ["model", "n", "score", "written", "nothing"], rows, shares=("score",))
     assert columns(table) == [False, True, True, True, False]
     assert [shown_cell(table, i, cell) for i, cell in enumerate(rows[0])] == ["b7", "1,234", "50.0 %", "11.2 %", "-"]
+    # shares that would all be 0.0 % have more digits
+    few = Table("t", ["share"], [[0.00067], [0.0004]], shares=("share",))
+    assert [shown_cell(few, 0, row[0]) for row in few.rows] == ["0.067 %", "0.040 %"]
     assert [sort_key(cell) for cell in rows[0]] == [None, "1234.0", "0.5", "11.2", None]
 
 

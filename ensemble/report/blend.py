@@ -48,6 +48,7 @@ def _section(state: State, blend: Blend, sitting: Sitting) -> Section:
     measured = f"Out-of-fold, {sitting.measured}. Mix: {told_mix(state.mix, told['new_share'])}."
     if blend.measured.get("nested"):
         measured += f" {HOW_NESTED[0].upper()}{HOW_NESTED[1:]}."
+    measured += " Intervals hold 95 %, by drawing individuals anew."
     body: list[Piece] = [Figures(_figures(state, blend, sitting, told))]
     body += [_scores(state, blend, sitting), _weights(blend), *_recipe(blend), *_nested_folds(blend)]
     body += trials_chart(state, blend, sitting)
@@ -132,7 +133,7 @@ def _scores(state: State, blend: Blend, sitting: Sitting) -> Bars:
     alt = "; ".join(f"{what} {score:.4f} ({interval(ends)})" for what, score, ends in rows)
     return Bars(
         title,
-        "MAP@5, with 95 % intervals over individuals",
+        "MAP@5, with 95 % intervals",
         "recipe",
         f"{alt}.",
         [what for what, _, _ in rows],

@@ -42,7 +42,14 @@ def trials_chart(state: State, blend: Blend, sitting: Sitting) -> list[Piece]:
         Series("trial", [x[n] for n in kept], [float(scores[n]) for n in kept], points=True, line=False),
     ]
     alt = f"Scores of {len(scores):,} trials from {min(scores):.4f} to {max(scores):.4f}."
-    chart = Lines(title, "trial", "MAP@5 in-sample, over the candidates", alt, series, [Mark(float(at), "enough")])
+    chart = Lines(
+        title,
+        "trial",
+        "MAP@5 in-sample, over the candidates",
+        alt,
+        series,
+        [Mark(float(at), "enough")] if at < len(scores) else [],
+    )
     tuned = blend.measured.get("trials")
     if tuned is not None and len(scores) > tuned:
         told = f"The blend was chosen among the first {tuned:,} trials; {len(scores) - tuned:,} came later."
@@ -71,7 +78,7 @@ def threshold_charts(blend: Blend, sitting: Sitting, new_share: float) -> list[P
         f"{whose} reaches {reached:.4f} at its threshold {blend.threshold:.4f}; "
         f"any from {low:.4f} to {high:.4f} costs less than {COST}"
     )
-    x = f"threshold of rule {blend.rule}, in scores against the background"
+    x = f"threshold of rule {blend.rule}, less the background"
     marks = [Mark(blend.threshold, "chosen")]
     alt = f"MAP@5 from {scores.min():.4f} to {scores.max():.4f}; at the chosen threshold {reached:.4f}."
     curve = Lines(title, x, "MAP@5 in-sample", alt, [Series("MAP@5", at.tolist(), scores.tolist())], marks)
@@ -111,8 +118,8 @@ def over_shares_chart(state: State, sitting: Sitting, told: dict[str, Any]) -> l
             series.append(Series(name, [x for x, _ in there], [y for _, y in there], points=True))
     first, last = found[0], found[-1]
     title = (
-        f"With {share(first['new_share'])} strangers the same blend would reach {first['map5']:.4f}, "
-        f"with {share(last['new_share'])} {last['map5']:.4f}"
+        f"The same blend would reach {first['map5']:.4f} with {share(first['new_share'])} strangers "
+        f"and {last['map5']:.4f} with {share(last['new_share'])}"
     )
     alt = "; ".join(f"{share(row['new_share'])} strangers: MAP@5 {row['map5']:.4f}" for row in found)
     marks = [Mark(told["new_share"], "assumed")]

@@ -85,8 +85,8 @@ def _how_folds(portrait: Portrait) -> str:
     text += f" {init.get('single_photo_individuals', 0):,} individuals have one photo"
     if portrait.encounters.height:
         text += f", {init.get('single_encounter_individuals', 0):,} more have one encounter"
-    text += f", {held:,} are held out" if held else ", nobody is held out"
-    text += ": these are strangers in their own fold."
+    text += f", {held:,} are held out: all of these" if held else ": these"
+    text += " are strangers in their own fold." + ("" if held else " Nobody is held out.")
     if portrait.encounters.height:
         torn = init.get("straddling_encounters", 0)
         text += f" {torn:,} encounters straddle folds." if torn else " No encounter straddles folds."

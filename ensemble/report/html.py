@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHARTS = (Bars, Lines, Histogram, Heatmap)
 # in units of the page: beside another chart, alone in its row, on a narrow screen
-BESIDE, ALONE, NARROW = 560.0, 860.0, 350.0
+BESIDE, ALONE, NARROW = 560.0, 1000.0, 350.0
 # a chart as tall as two
 TALL = 470.0
 
@@ -116,8 +116,14 @@ def is_slim(table: Table) -> bool:
 def shown_cell(table: Table, column: int, cell: Cell) -> str:
     """A cell's text."""
     if table.header[column] in table.shares and isinstance(cell, (int, float)):
-        return f"{100 * cell:.1f} %"
+        return f"{100 * cell:.{_share_digits(table, column)}f} %"
     return shown(cell)
+
+
+def _share_digits(table: Table, column: int) -> int:
+    """One, or more where every share of the column would be about 0.0 %."""
+    largest = max((abs(row[column]) for row in table.rows if isinstance(row[column], (int, float))), default=1.0)  # type: ignore[arg-type]
+    return 1 if largest >= 0.01 or largest == 0 else 2 if largest >= 0.001 else 3
 
 
 def sort_key(cell: Cell) -> str | None:

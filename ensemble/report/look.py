@@ -78,10 +78,10 @@ class _Look:
         found = confusions(self.own, *self.first, self.exam.weights, self.exam.truth == NEW)
         if not found:
             return [Text("No individual is taken for another out-of-fold.")]
-        header = ["one", "other", "species", "share of the mix", "photos", "of these, who is right was not there"]
+        header = ["one", "other", "species", "share of the mix", "photos", "of strangers"]
         note = (
-            "A pair counts every photo of one whose first answer is the other. Where who is right was not in the "
-            "gallery, the photo showed (or played) a stranger."
+            "A pair counts every photo of one whose first answer is the other. 'of strangers' counts those of somebody "
+            "who was not in the gallery, or played a stranger: no name could be right there."
         )
         if len(found) > PAIRS:
             rest = sum(one.weight for one in found[PAIRS:])
@@ -183,11 +183,12 @@ class _Look:
     def _rows(self, title: str, rows: Sequence[Row]) -> list[Piece]:
         """As photos side by side, or as a table where no folder of photos is given."""
         if self.album.images is None:
-            header = ["photo", "", *(f"answer {k}" for k in range(1, 6))]
+            told = any(lines for _, lines, _, _ in rows)
+            header = ["photo", *(["truth"] if told else []), *(f"answer {k}" for k in range(1, 6))]
             cells: list[list[Cell]] = []
             for image, lines, shots, _ in rows:
                 answers = [", ".join(own) for _, own in shots]
-                cells.append([image, "; ".join(lines), *answers, *["-"] * (5 - len(answers))])
+                cells.append([image, *(["; ".join(lines)] if told else []), *answers, *["-"] * (5 - len(answers))])
             return [Table(title, header, cells)]
         gallery = []
         for image, lines, shots, note in rows:

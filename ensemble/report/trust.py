@@ -44,29 +44,30 @@ def section(state: State) -> Section | None:
 
 def calibration(named: Named, exam: Exam, owner: np.ndarray) -> list[Piece]:
     """A reliability diagram of the likeliest name, and one of somebody new, with a table of their bins."""
-    pieces: list[Piece] = []
+    charts: list[Piece] = []
+    tables: list[Piece] = []
     asked = (
         ("P(same) of the likeliest name", "the name is right", *first_name(named, exam.truth)),
         ("P(somebody new)", "it was somebody new", named.somebody_new, exam.truth == NEW),
     )
-    rows: list[list[Cell]] = []
+    header = ["told, mean", "came true", "from", "to", "share of the mix"]
     for what, came, probability, right in asked:
         bins = reliability(probability, right, exam.weights, owner)
         error = calibration_error(probability, right, exam.weights)
-        pieces.append(_diagram(what, came, bins, error))
-        rows += [[what, one.share, one.probability, one.right, one.low, one.high] for one in bins]
-    header = ["probability", "share of the mix", "mean probability", "came true", "from", "to"]
+        charts.append(_diagram(what, came, bins, error))
+        rows: list[list[Cell]] = [[one.probability, one.right, one.low, one.high, one.share] for one in bins]
+        tables.append(Table(f"{what}: told, and what came true", header, rows, "", ("share of the mix",)))
     note = (
-        "'from' and 'to' hold 95 % (Wilson), all photos of an individual in a bin counted as one. Errors in the titles "
-        f"are expected calibration errors over {BINS} bins of equal weight, as of 'finblend decide'."
+        "Bands of the charts, 'from' and 'to' of the tables hold 95 % (Wilson), all photos of an individual in a bin "
+        f"counted as one. Errors in the titles are expected calibration errors over {BINS} bins of equal weight, as of "
+        "'finblend decide'."
     )
-    pieces.append(Table("Probabilities and what came true", header, rows, note, ("share of the mix",)))
-    return pieces
+    return [*charts, *tables, Text(note)]
 
 
 def _diagram(what: str, came: str, bins: list[Bin], error: float) -> Lines:
     inside = sum(one.low <= one.probability <= one.high for one in bins)
-    title = f"{what}: off by {100 * error:.1f} points on average; {inside} of {len(bins)} bins hold what they say"
+    title = f"{what}: off by {100 * error:.1f} points on average; {inside} of {len(bins)} bins agree within 95 %"
     x = [one.probability for one in bins]
     series = Series(
         "out-of-fold",
@@ -105,16 +106,16 @@ def coverage(sat: Sat) -> list[Piece]:
     told = sat.expected(PRECISION)
     auto, new = (told[name]["expected_share"] or 0.0 for name in ("auto", "new"))
     right = told["auto"]["right"]
-    title = f"No name can be taken without a look at {PRECISION:.0%} precision"
+    title = f"No name can be taken without a look at a precision of {share(PRECISION)}"
     if right is not None and auto > 0:
         title = f"{share(auto)} of photos can take their first name as it is, right in {share(right)}"
-    title += f"; {share(new)} are told to be new" if new > 0 else "; no 'somebody new' can be taken"
+    title += f"; {share(new)} are told to be new" if new > 0 else "; no 'somebody new' is sure enough to be taken"
     ends = "; ".join(f"{one.name}: all {share(one.x[-1])} of photos, {share(one.y[-1])} right" for one in series)
     chart = Lines(
         title, "share of all photos, surest first", "share of these that are right", f"{ends}.", series, marks
     )
     how = (
-        f"Marks stand where the surest first answers are right in {PRECISION:.0%}, over all photos. The bands below "
+        f"Marks stand where the surest first answers are right in {share(PRECISION)}, over all photos. The bands below "
         "are stricter: each fold's thresholds are chosen on the other folds."
     )
     return [chart, Text(how)]
@@ -129,5 +130,5 @@ def _bands(sat: Sat) -> Table:
         from_cut = None if cut is None or not np.isfinite(cut) else float(cut)
         rows.append([name, TOLD[name], from_cut, told[name]["expected_share"], told[name]["right"]])
     header = ["band", "meaning", "from probability", "share of photos", "first answers right"]
-    note = f"Wanted precision {PRECISION:.0%}, as of 'finblend decide'; '-' where no probability keeps it."
+    note = f"Wanted precision {share(PRECISION)}, as of 'finblend decide'; '-' where no probability keeps it."
     return Table("Bands", header, rows, note, ("share of photos", "first answers right"))

@@ -57,7 +57,7 @@ def keys(chart: Chart) -> list[tuple[str, Markup]]:
     """What the colours mean, where there are several: name and swatch."""
     if isinstance(chart, Lines):
         names = [series.name for series in chart.series]
-        kinds = ["points" if series.points else "line" for series in chart.series]
+        kinds = ["line" if not series.points else "points" if series.line else "dots" for series in chart.series]
     elif isinstance(chart, Histogram):
         names = list(chart.counts)
         kinds = ["area"] * len(names)
@@ -71,9 +71,14 @@ def keys(chart: Chart) -> list[tuple[str, Markup]]:
 
 def swatch(k: int, kind: str) -> Markup:
     """A small sample of a series."""
-    if kind in {"line", "points"}:
-        parts = [tag("line", x1=1.0, y1=6.0, x2=23.0, y2=6.0, class_="line", stroke_dasharray=DASHES[k % len(DASHES)])]
-        parts += [marker(12, 6, k, "", 3.5)] if kind == "points" else []
+    if kind in {"line", "points", "dots"}:
+        dash = DASHES[k % len(DASHES)]
+        parts = (
+            []
+            if kind == "dots"
+            else [tag("line", x1=1.0, y1=6.0, x2=23.0, y2=6.0, class_="line", stroke_dasharray=dash)]
+        )
+        parts += [] if kind == "line" else [marker(12, 6, k, "", 3.5)]
     else:
         parts = [tag("rect", x=3.0, y=0.0, width=16.0, height=12.0, rx=2.0, class_=kind)]
     inside = tag("g", *parts, class_=f"s{k % COLOURS}")

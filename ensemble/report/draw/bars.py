@@ -16,7 +16,7 @@ ROW = 24.0
 TOP = 24.0
 BOTTOM = 44.0
 # of the width, at most, for the names of the bars
-NAMES = 0.36
+NAMES, NARROW_NAMES = 0.36, 0.43
 
 
 def draw_bars(chart: Bars, width: float) -> tuple[float, Markup]:
@@ -24,7 +24,9 @@ def draw_bars(chart: Bars, width: float) -> tuple[float, Markup]:
     ends = [end for interval in chart.intervals or [] for end in interval]
     dots = chart.log or _better_as_dots(chart, ends)
     axis = _axis(chart, ends, dots, width)
-    left = 10 + min(NAMES * width, max((width_of(name) for name in chart.labels), default=0.0))
+    left = 10 + min(
+        (NARROW_NAMES if width < 480 else NAMES) * width, max((width_of(name) for name in chart.labels), default=0.0)
+    )
     values = _texts(chart)
     # the values stand right of the plot
     right = width - 12 - max((width_of(value) for value in values), default=0.0)

@@ -19,7 +19,7 @@ def draw_heatmap(chart: Heatmap, width: float) -> tuple[float, Markup]:
     """Height and drawing."""
     n = max(len(chart.labels), 1)
     names = min(0.3 * width, 10 + max((width_of(name) for name in chart.labels), default=0.0))
-    cell = min((width - names - 8) / n, 72.0)
+    cell = min((width - names - 8) / n, 54.0)
     top = 28.0
     height = top + n * cell + 44
     # column names stand upright where they fit, else aslant

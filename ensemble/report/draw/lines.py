@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from markupsafe import Markup
 
 from ensemble.report.charts import Lines, Series
@@ -16,7 +17,7 @@ MOST_POINTS = 60
 
 def draw_lines(chart: Lines, width: float) -> tuple[float, Markup]:
     """Height and drawing; a diagonal makes the plot about square."""
-    height = min(width, 440.0) if chart.diagonal else 0.3 * width + 150
+    height = min(width, 440.0) if chart.diagonal else min(0.3 * width + 150, 340.0)
     across = [value for series in chart.series for value in series.x] + [mark.x for mark in chart.marks]
     up = [v for series in chart.series for v in (*series.y, *(series.band[0] + series.band[1] if series.band else []))]
     steps = 4 if width < 480 else 6
@@ -71,7 +72,7 @@ def _line(series: Series, k: int, frame: Frame) -> Markup:
 def _marks(chart: Lines, frame: Frame) -> list[Markup]:
     parts: list[Markup] = []
     for k, mark in enumerate(sorted(chart.marks, key=lambda mark: mark.x)):
-        x, y = frame.at_x(mark.x), TOP + 12 + 15 * (k % 4)
+        x, down = frame.at_x(mark.x), 15 * (k % 4)
         text = fitting(mark.label, frame.width - frame.left - 24)
         parts.append(line(x, TOP, x, frame.floor, "mark"))
         # the label stands where there is room for it
@@ -79,5 +80,23 @@ def _marks(chart: Lines, frame: Frame) -> list[Markup]:
         room = x - 6 - width_of(text) > frame.left
         end = not fits and room
         start = x + 6 if fits else x - 6 if end else max(frame.width - 4 - width_of(text), frame.left)
+        left = start - width_of(text) if end else start
+        high = _is_free(chart, frame, (left, left + width_of(text)), TOP + down - 4, TOP + down + 18)
+        y = TOP + 12 + down if high else frame.floor - 10 - down
         parts.append(tag("text", text, x=start, y=y, class_="mark-label", text_anchor="end" if end else "start"))
     return parts
+
+
+def _is_free(chart: Lines, frame: Frame, across: tuple[float, float], top: float, bottom: float) -> bool:
+    """Whether no series passes through a place of the drawing."""
+    for series in chart.series:
+        x = np.array([frame.at_x(value) for value in series.x])
+        y = np.array([frame.at_y(value) for value in series.y])
+        if not len(x):
+            continue
+        at = np.linspace(*across, 16)
+        at = at[(at >= x[0]) & (at <= x[-1])]
+        there = np.append(np.interp(at, x, y), y[(x >= across[0]) & (x <= across[1])])
+        if np.any((there > top) & (there < bottom)):
+            return False
+    return True
