@@ -280,7 +280,7 @@ def test_the_command_tells_one_winner_only_where_the_interval_does(
         (["compare", "P", "Q", "--photos", "-1"], "photos=-1"),
         (["compare", "P", "Q", "--nested-trials", "-1"], "nested_trials=-1"),
         (["compare", "P", "Q", "--images", "."], "name it with -o compare.html"),
-        (["compare", "P", "Q", "-o", "no/where.html"], "no/where.html: cannot be written"),
+        (["compare", "P", "Q", "-o", "no/where.html"], "no/where.html: the folder no does not exist"),
     ],
 )
 def test_refusals_are_one_line(
