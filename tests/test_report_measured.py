@@ -112,7 +112,8 @@ def test_models_alone_score_what_models_and_tune_say(scene: Scene) -> None:
         assert (known, whitening) == (pytest.approx(told[name]["known"]), told[name]["whitening"])
         precision = scene.state.solos[str(name)].precision
         assert [low, high] == pytest.approx(Bootstrap(exam, labels).interval(precision))
-    bars = scene.of("models", Bars, f"{max(told, key=lambda name: told[name]["map5"])} is the best")
+    best = max(told, key=lambda name: told[name]["map5"])
+    bars = scene.of("models", Bars, f"{best} is the best")
     assert bars.values == sorted((row["map5"] for row in told.values()), reverse=True)
 
 
