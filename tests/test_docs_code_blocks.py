@@ -156,7 +156,7 @@ def wrong_words(line: str, where: str, strict: bool) -> list[str]:
         known = {*flags(COMMANDS[words[1]]), "--help"}
     elif words[0] in COMMANDS and len(words) > 1 and not strict:
         known = {*flags(COMMANDS[words[0]]), "--help"}
-    elif words[0] == "python" and words[1].endswith(".py"):
+    elif words[0] == "python" and len(words) > 1 and words[1].endswith(".py"):
         script = ROOT / words[1]
         known = set(re.findall(r'"(--[a-z][\w-]*)"', script.read_text(encoding="utf-8"))) if script.is_file() else set()
         if not script.is_file():
