@@ -21,7 +21,7 @@ from ensemble.project import Project
 from ensemble.questions import Questions, questions_for_test
 from ensemble.submission import ready_to_name
 from postproc import NEW, NOBODY
-from postproc.posterior import calibration_error, share_of_strangers
+from postproc.calibration import calibration_error, share_of_strangers
 
 PRECISION = 0.99
 BANDS = ("auto", "review", "new")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from postproc.posterior import bins_of
+from postproc.calibration import bins_of
 
 BINS = 12
 # 97.5th percentile of the normal distribution

@@ -19,7 +19,8 @@ from ensemble.prediction import ranking_of
 from ensemble.project import Project
 from ensemble.questions import questions_for_test
 from postproc import NEW, Ranking
-from postproc.posterior import SOMEBODY_NEW, fit_posterior, share_of_strangers
+from postproc.calibration import share_of_strangers
+from postproc.posterior import SOMEBODY_NEW, fit_posterior
 
 ESTIMATE = "estimate"
 # where the estimate begins, and from which change on another round is not worth it

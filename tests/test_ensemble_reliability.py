@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ensemble.reliability
 from ensemble.reliability import reliability, wilson
-from postproc.posterior import calibration_error
+from postproc.calibration import calibration_error
 
 
 def test_doctests() -> None:

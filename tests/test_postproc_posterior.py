@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import postproc.calibration
 import postproc.posterior
 from cv.errors import FinblendError
 from postproc import NEW, Ranking
+from postproc.calibration import calibration_error, share_of_strangers
 from postproc.posterior import (
     Posterior,
-    calibration_error,
     fit_posterior,
     outcome,
     posterior_order,
-    share_of_strangers,
     with_new_first,
 )
 
@@ -41,8 +41,9 @@ def drawn(rng: np.random.Generator, ranking: Ranking, posterior: Posterior) -> n
 
 
 def test_doctests() -> None:
-    assert doctest.testmod(postproc.posterior).failed == 0
-    assert doctest.testmod(postproc.posterior).attempted > 2
+    found = [doctest.testmod(module) for module in (postproc.posterior, postproc.calibration)]
+    assert [one.failed for one in found] == [0, 0]
+    assert all(one.attempted > 1 for one in found)
 
 
 def test_short_lists_leave_their_share_to_the_others() -> None:

@@ -15,7 +15,7 @@ from ensemble.report.page import Cell, Piece, Section, Table, Text, Warnings
 from ensemble.report.state import State
 from ensemble.report.words import told_mix
 from postproc import NEW
-from postproc.posterior import BINS, calibration_error
+from postproc.calibration import BINS, calibration_error
 
 TITLE = "Trust"
 # points of a curve
