@@ -103,11 +103,12 @@ def test_a_catalogue_without_a_known_individual_is_refused(tmp_path: Path) -> No
 
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "photos.csv").write_text(TRAIN)
-    for missing in (tmp_path / "absent.csv", tmp_path):
+    folder = "is a folder; a table is a .csv or .parquet file"
+    for missing, told in ((tmp_path / "absent.csv", "no such file"), (tmp_path, folder)):
         for train, test in ((missing, None), (tmp_path / "photos.csv", missing)):
             with pytest.raises(FinblendError) as caught:
                 read_catalogue(train, test)
-            assert str(caught.value) == f"{missing}: no such file"
+            assert str(caught.value) == f"{missing}: {told}"
 
 
 def test_empty_files_are_refused(tmp_path: Path) -> None:
