@@ -13,13 +13,13 @@ from cv.errors import FinblendError
 from cv.metrics import average_precisions
 from cv.mix import Mix
 from ensemble.blend import Blend
-from ensemble.desk import HOW, Desk, desk_of
+from ensemble.desk import Desk, desk_of
 from ensemble.evaluation import tuned_blend
 from ensemble.exam import Exam, sit
 from ensemble.parts import Progress
 from ensemble.project import Project
-from ensemble.second_stage import HOW_STAGED, SecondStage
-from ensemble.sitting import sit_blend
+from ensemble.second_stage import SecondStage
+from ensemble.sitting import how_measured, sit_blend
 from postproc import NOBODY
 from postproc.posterior import posterior_order
 
@@ -43,7 +43,7 @@ class Side:
     @property
     def measured(self) -> str:
         """How its answers to out-of-fold photos came about."""
-        return HOW_STAGED if self.blend.second_stage else HOW
+        return how_measured(self.blend)
 
 
 def sides_of(first: str | Path, second: str | Path | None, blend: str | Path | None) -> tuple[Side, Side]:

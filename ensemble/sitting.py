@@ -25,6 +25,11 @@ from postproc.trials import Outcome
 LISTED = ("individual", "score", "photo", "bound")
 
 
+def how_measured(blend: Blend) -> str:
+    """How a blend's answers to out-of-fold photos come about."""
+    return HOW_STAGED if blend.second_stage else HOW
+
+
 @dataclass(frozen=True)
 class Sitting:
     """A blend and its answers to the photos of an exam.
@@ -50,7 +55,7 @@ class Sitting:
     @property
     def measured(self) -> str:
         """How its answers to out-of-fold photos came about."""
-        return HOW_STAGED if self.blend.second_stage else HOW
+        return how_measured(self.blend)
 
     @cached_property
     def stage(self) -> SecondStage | None:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from conftest import Small
 
+from cv.errors import FinblendError
 from ensemble import Blend, init, register, tune
 from ensemble.cli import main
+from ensemble.project import refuse_output
 
 FINBLEND = Path(sys.executable).with_name("finblend")
 
@@ -33,6 +35,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "few.csv").write_text("species,new_share\nbeluga,0.1\n")
     (folder / "orca.csv").write_text("species,new_share\n*,0.1\norca,0.1\n")
     return folder
+
+
+def test_no_output_may_take_the_name_of_anything_that_a_project_holds(folder: Path) -> None:
+    held = list((folder / "P").iterdir())
+    assert {path.name for path in held if path.is_file()} >= {"project.json", "blend.json", "study.journal"}
+    for path in held:
+        with pytest.raises(FinblendError, match="belongs to the project"):
+            refuse_output(path if path.is_file() else path / "out.csv")
+    refuse_output(folder / "P" / "submission.csv")
 
 
 @pytest.fixture
