@@ -142,17 +142,20 @@ def over_folds(exam: Exam, precisions: np.ndarray) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        `fold`, `map5` and `interval` (95 %), one of each a recipe; None where the mix leaves a fold without weight, and
-        no interval over fewer than `FEWEST` individuals.
+        `fold`, and of each recipe `map5`, that of `known` photos, that of `new` ones, and the `interval` (95 %) of
+        `map5`; None where the mix gives a fold no such weight, and no interval over fewer than `FEWEST` individuals.
     """
     catalogue = exam.questions.parts[0].project.catalogue
     ids, fold = np.unique(catalogue.folds[np.append(exam.rows, exam.hidden)], return_inverse=True)
     bootstrap = Bootstrap(exam, catalogue.labels)
     draws = bootstrap.grouped(precisions, fold, len(ids))
     enough = bootstrap.individuals(fold, len(ids)) >= FEWEST
+    new = exam.truth == NEW
     found: list[dict[str, Any]] = []
     for n, name in enumerate(ids.tolist()):
-        scores = [mean_of(row, exam.weights, fold == n) for row in precisions]
+        own = fold == n
+        parts = {"map5": own, "known": own & ~new, "new": own & new}
+        scores = {key: [mean_of(row, exam.weights, part) for row in precisions] for key, part in parts.items()}
         intervals = [interval_of(draws[:, n, k]) if enough[n] else None for k in range(len(precisions))]
-        found.append({"fold": name, "map5": scores, "interval": intervals})
+        found.append({"fold": name, **scores, "interval": intervals})
     return found

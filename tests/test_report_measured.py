@@ -26,7 +26,7 @@ from ensemble.report.charts import Bars, Heatmap, Lines
 from ensemble.report.models import similarity
 from ensemble.report.page import Figures, Section, Table, Text, render
 from ensemble.report.state import State
-from postproc import Decision
+from postproc import NEW, Decision
 
 SHARE = 0.15
 P = TypeVar("P")
@@ -119,13 +119,15 @@ def test_models_alone_score_what_models_and_tune_say(scene: Scene) -> None:
 
 def test_folds_make_up_the_whole(scene: Scene) -> None:
     exam, folds = scene.state.desk.exam, scene.state.project.catalogue.folds  # type: ignore[union-attr]
-    fold = folds[np.append(exam.rows, exam.hidden)]
+    fold, strange = folds[np.append(exam.rows, exam.hidden)], exam.truth == NEW
     for name, solo in scene.state.solos.items():
         rows = [row for row in scene.of("models", Table, "Models per fold").rows if row[0] == name]
         assert [row[1] for row in rows] == [str(one) for one in np.unique(fold)]
         total = 0.0
-        for _, one, map5, low, high in rows:
+        for _, one, map5, low, high, known, new in rows:
             own = exam.weights * (fold == int(str(one)))
+            for told, part in ((known, own * ~strange), (new, own * strange)):
+                assert told == (pytest.approx(part @ solo.precision / part.sum()) if part.any() else None)
             assert map5 == pytest.approx(own @ solo.precision / own.sum())
             assert float(low) <= float(map5) <= float(high)  # type: ignore[arg-type]
             total += own.sum() * float(map5)  # type: ignore[arg-type]

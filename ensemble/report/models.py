@@ -129,7 +129,7 @@ def _over_folds(desk: Desk, solos: dict[str, Solo], precisions: np.ndarray) -> l
             widest, which = max(scores) - min(scores), name
         for row in there:
             low, high = row["interval"][k] or (None, None)
-            rows.append([name, str(row["fold"]), row["map5"][k], low, high])
+            rows.append([name, str(row["fold"]), row["map5"][k], low, high, row["known"][k], row["new"][k]])
     left = f"{len(rows) - MOST} more rows are left out." if len(rows) > MOST else ""
     best = sorted(range(len(names)), key=lambda k: -solos[names[k]].map5)[:MOST_LINES]
     chart = Lines(
@@ -140,8 +140,9 @@ def _over_folds(desk: Desk, solos: dict[str, Solo], precisions: np.ndarray) -> l
         "figures are in the table below.",
         [lines[k] for k in best],
     )
+    header = ["model", "fold", "MAP@5", "from", "to", "known", "new"]
     note = f"'from' and 'to' hold 95 %, by drawing individuals anew. {left}".strip()
-    return [chart, Table("Models per fold", ["model", "fold", "MAP@5", "from", "to"], rows[:MOST], note)]
+    return [chart, Table("Models per fold", header, rows[:MOST], note)]
 
 
 def similarity(precisions: np.ndarray, weights: np.ndarray) -> np.ndarray:
