@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from postproc.prune import MAX_PENALTY, MAX_TOP_PHOTOS
 from postproc.whitening import KINDS
 
 FORMAT = 1
+# told of a blend whose `measured` is empty: `tune` leaves none such
+CHANGED = "was changed since 'finblend tune' wrote it: what tune measured is not of this recipe, and is left out"
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Blend:
     mix : dict
         The mix of photos it was tuned for.
     measured : dict
-        Scores and the share of answers with somebody new in first place, and how they were measured.
+        Scores and the share of answers with somebody new in first place, and how they were measured. Empty where the
+        file was changed by hand: they are of another recipe then.
     contents : dict of str to list of str
         Hashes of the embeddings it was tuned on.
     species_weights : dict of str to dict of str to float
@@ -130,24 +135,32 @@ class Blend:
         return [name for name in self.weights if any(own.get(name, 0.0) > 0 for own in every)]
 
     def save(self, path: Path) -> None:
-        """Write the recipe, atomically."""
-        write_json(path, asdict(self))
+        """Write the recipe, atomically, with a seal that tells whether the file is still what was measured."""
+        value = asdict(self)
+        write_json(path, {**value, "seal": _seal(value)})
 
     @classmethod
     def load(cls, path: Path) -> Blend:
-        """Read a recipe; unknown keys and wrong values are refused."""
+        """Read a recipe; unknown keys and wrong values are refused, and figures of another recipe are left out."""
         value = read_json(path)
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             raise FinblendError(f"{path}: is not a blend")
+        as_measured = value.pop("seal", None) == _seal(value)
         unknown = sorted(value.keys() - {f.name for f in fields(cls)})
         if unknown:
             raise FinblendError(f"{path}: unknown key '{unknown[0]}'")
         try:
-            return cls(**value)
+            blend = cls(**value)
         except (TypeError, AttributeError) as error:
             raise FinblendError(f"{path}: is not a blend ({error})") from None
         except FinblendError as error:
             raise FinblendError(f"{path}: {error}") from None
+        return blend if as_measured else replace(blend, measured={})
+
+
+def _seal(value: Mapping[str, Any]) -> str:
+    """SHA-256 of a recipe as JSON holds it."""
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(value)), sort_keys=True).encode()).hexdigest()
 
 
 def _check_weights(name: str, weights: Mapping[str, float]) -> None:

@@ -17,6 +17,8 @@ from cv.files import folder_written_beside
 # raise when a computation changes, so that older results are not taken for its own
 ALGORITHM = 3
 KEY_LENGTH = 24
+# entries that stay of what is small and belongs to one blend: comparing two of them must not drop either
+FEW = 4
 _NAMES, _ABOUT = "arrays.txt", "about.json"
 _IN_BETWEEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 
@@ -27,6 +29,7 @@ def cached(
     made_from: Any,
     compute: Callable[[], Mapping[str, np.ndarray]],
     about: Mapping[str, Any] | None = None,
+    keep: int = 1,
 ) -> dict[str, np.ndarray]:
     """Return arrays from the cache, memory-mapped, or compute and keep them.
 
@@ -35,13 +38,15 @@ def cached(
     folder : Path
         The project's cache.
     name : str
-        What this is; an older entry of the same name is dropped when a new one is written.
+        What this is; when a new entry is written, the oldest of the same name are dropped.
     made_from : JSON value
         Everything the result depends on.
     compute : callable
         Makes the arrays.
     about : JSON mapping, optional
         Kept beside them for `entries`.
+    keep : int >= 1
+        Entries of this name that stay: more than one where several blends of a project take turns.
     """
     key = hashlib.sha256(json.dumps([ALGORITHM, made_from], sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
     entry = folder / f"{name}-{key}"
@@ -58,11 +63,18 @@ def cached(
             # another process that computed the same has put it there at this very moment
             if error.errno not in _IN_BETWEEN:
                 raise
-        for old in folder.glob(f"{name}-{'?' * KEY_LENGTH}"):
-            if old != entry:
-                shutil.rmtree(old, ignore_errors=True)
+        others = [(_written(old), old) for old in folder.glob(f"{name}-{'?' * KEY_LENGTH}") if old != entry]
+        for _, old in sorted(others, reverse=True)[keep - 1 :]:
+            shutil.rmtree(old, ignore_errors=True)
         found = _load(entry) or dict(arrays)
     return found
+
+
+def _written(entry: Path) -> float:
+    try:
+        return entry.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def entries(folder: Path, name: str) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cv.errors import FinblendError
 from cv.mix import Mix
-from ensemble.blend import Blend
+from ensemble.blend import CHANGED, Blend
 from ensemble.bootstrap import Bootstrap
 from ensemble.desk import Desk, mix_warnings, set_exam
 from ensemble.figures import over_shares, per_species, summary
@@ -159,7 +159,7 @@ def evaluate(
         "shares": over_shares(desk, mix, sitting.answers),
         "mix": mix.as_dict(),
         "estimate": estimate and estimate.as_dict(),
-        "warnings": mix_warnings(desk, mix) + (estimate.warnings() if estimate else []),
+        "warnings": _changed(project, blend) + mix_warnings(desk, mix) + (estimate.warnings() if estimate else []),
         "photos": len(plain),
         "strangers": int(np.count_nonzero(desk.exam.truth[: len(plain)] == NEW)),
         "played_strangers": len(desk.exam.hidden),
@@ -174,6 +174,10 @@ def evaluate(
         else None,
         "measured": sitting.measured,
     }
+
+
+def _changed(project: Project, blend: Blend) -> list[str]:
+    return [] if blend.measured else [f"{project.blend_path} {CHANGED}"]
 
 
 def _nested(

@@ -16,7 +16,7 @@ from cv.errors import FinblendError
 from cv.metrics import average_precisions
 from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap
-from ensemble.cache import cached
+from ensemble.cache import FEW, cached
 from ensemble.exam import Exam
 from ensemble.logits import logits_of, why_unusable
 from ensemble.prediction import ranking_of, weights_of
@@ -123,7 +123,7 @@ class SecondStage:
         made_from = [self._traits_hash, hashlib.sha256(truth.tobytes() + weights.tobytes()).hexdigest()]
         cache = self.exam.questions.parts[0].project.cache
         name = "second-stage" if fold == NO_FOLD else f"second-stage-fold{fold}"
-        found = cached(cache, name, made_from, lambda: {"fitted": fit_choice(traits, truth, weights).flat()})
+        found = cached(cache, name, made_from, lambda: {"fitted": fit_choice(traits, truth, weights).flat()}, keep=FEW)
         return Choice.from_flat(traits.names, traits.query_names, found["fitted"])
 
     @cached_property

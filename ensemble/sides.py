@@ -166,7 +166,7 @@ def sat_by(desk: Desk, exam: Exam, row: np.ndarray) -> Exam:
 def answered(side: Side, desk: Desk, exam: Exam, progress: Progress | None = None) -> Answered:
     """What a side submits, on an exam of its questions; its second stage is fitted to the mix it was tuned for."""
     if side.blend.second_stage:
-        stage = SecondStage(desk.exam, side.blend)
+        stage = SecondStage(desk.exam, side.blend, keep=True)
         traits, probability = stage.cross_fitted(exam)
         labels = posterior_order(traits.individual, probability)[0]
         return Answered.of(labels, traits.individual, traits.photo, exam.truth)

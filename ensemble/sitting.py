@@ -12,7 +12,7 @@ import numpy as np
 from cv.metrics import average_precisions
 from cv.mix import Mix
 from ensemble.blend import Blend
-from ensemble.cache import cached
+from ensemble.cache import FEW, cached
 from ensemble.desk import HOW, Desk
 from ensemble.exam import Exam
 from ensemble.naming import Namer, namer_of
@@ -114,7 +114,7 @@ def sit_blend(desk: Desk, blend: Blend, progress: Progress | None = None, known:
             return {name: array for name in LISTED if (array := getattr(own, name)) is not None}
 
         # few numbers, but opening the whole gallery for them takes long
-        kept = cached(exam.questions.parts[0].project.cache, "settled", _depends_on(exam, blend, rows), whole)
+        kept = cached(exam.questions.parts[0].project.cache, "settled", _depends_on(exam, blend, rows), whole, keep=FEW)
         lists = {name: np.array(getattr(ranking, name)) for name in kept}
         for name, own in kept.items():
             lists[name][rows] = own

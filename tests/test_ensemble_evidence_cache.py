@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections import defaultdict
@@ -237,6 +238,24 @@ def test_embeddings_damaged_since_are_refused_before_they_are_compared(grow: Pat
     file.write_bytes(bytes(content))
     with pytest.raises(FinblendError, match=file.name):
         ask_test(grow)
+
+
+def test_the_oldest_entries_of_a_name_go_first(tmp_path: Path) -> None:
+    made = list[int]()
+
+    def ask(number: int) -> list[int]:
+        def compute() -> dict[str, np.ndarray]:
+            made.append(number)
+            return {"numbers": np.array([number])}
+
+        found: list[int] = cached(tmp_path, "same", [number], compute, keep=2)["numbers"].tolist()
+        for age, entry in enumerate(sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)):
+            os.utime(entry, (1e9 - age, 1e9 - age))
+        return found
+
+    assert [ask(n) for n in (1, 2, 1, 3, 2, 1)] == [[1], [2], [1], [3], [2], [1]]
+    # 3 came third and pushed out 1, which then had to be made again
+    assert made == [1, 2, 3, 1]
 
 
 def test_two_processes_that_compute_the_same_at_once_both_get_it(tmp_path: Path) -> None:

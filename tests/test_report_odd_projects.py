@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -212,6 +213,42 @@ def test_a_blend_of_an_older_finblend_is_told_of_as_well(project: Path) -> None:
     older = {"map5": 0.5, "interval": [0.4, 0.6], "prediction": [0.3, 0.7], "test_photos": 12, "optimism": 0.0}
     replace(Blend.load(path), measured={"nested": older}).save(path)
     assert any("0.5000 nested" in title for title in titles(sections(project)["blend"]))
+
+
+def test_of_a_recipe_that_was_changed_by_hand_nothing_measured_is_told(project: Path) -> None:
+    path = Project.open(project).blend_path
+    measured = dict(Blend.load(path).measured)
+    assert measured["map5"] > 0
+    # figures of another recipe, and figures that were made up
+    changes: list[dict[str, Any]] = [
+        {"weights": {"m1": 0.25, "m2": 0.75}, "species_weights": {}},
+        {"measured": {**measured, "map5": "much"}},
+        {"measured": {**measured, "nested": 0.999}},
+    ]
+    whole = path.read_text()
+    for change in changes:
+        path.write_text(json.dumps({**json.loads(whole), **change}))
+        assert Blend.load(path).measured == {}
+        found = sections(project)
+        assert list(found) == ["models", "blend", "trust"]
+        assert "was changed since 'finblend tune' wrote it" in warned(found["blend"])
+        assert "not measured" in str(found["blend"].body)
+        [told, *_] = ensemble.evaluate(project)["warnings"]
+        assert told.startswith(f"{path} was changed since")
+    # other spaces are the same recipe
+    path.write_text(json.dumps(json.loads(whole)))
+    assert Blend.load(path).measured == measured
+
+
+def test_a_damaged_blend_leaves_the_rest_of_the_page(project: Path) -> None:
+    path = Project.open(project).blend_path
+    path.write_text("{")
+    found = sections(project)
+    assert list(found) == ["models"]
+    assert "blend.json" in warned(found["models"])
+    assert "the blend there cannot be scored" in found["models"].measured
+    page = (project.parent / "report.html").read_text()
+    assert "blend there cannot be read" in page
 
 
 def test_a_merged_gallery_makes_the_blend_old_until_it_is_tuned_again(project: Path) -> None:

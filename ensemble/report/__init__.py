@@ -65,7 +65,10 @@ def _stage(state: State) -> str:
     """How far the project is, and when the page was written."""
     n = len(state.stores)
     stage = f"{n} model{'s' if n != 1 else ''} registered" if n else "no model registered yet"
-    stage += ", blend tuned" if state.blend else ", no blend tuned yet" if n else ""
+    if state.blend is not None:
+        stage += ", blend tuned"
+    elif n:
+        stage += ", blend there cannot be read" if state.stale else ", no blend tuned yet"
     return f"{stage} · written {date.today().isoformat()} by finblend {finblend_version()}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cv.errors import FinblendError
-from ensemble.blend import Blend
+from ensemble.blend import CHANGED, Blend
 from ensemble.bootstrap import Bootstrap, interval_of
 from ensemble.figures import summary
 from ensemble.nested import HOW as HOW_NESTED
@@ -49,7 +49,8 @@ def _section(state: State, blend: Blend, sitting: Sitting) -> Section:
     if blend.measured.get("nested"):
         measured += f" {HOW_NESTED[0].upper()}{HOW_NESTED[1:]}."
     measured += " Intervals hold 95 %, by drawing individuals anew."
-    body: list[Piece] = [Figures(_figures(state, blend, sitting, told))]
+    body: list[Piece] = [] if blend.measured else [Warnings([f"{state.project.blend_path.name} {CHANGED}"])]
+    body.append(Figures(_figures(state, blend, sitting, told)))
     body += [_scores(state, blend, sitting), _weights(blend), *_recipe(blend), *_nested_folds(blend)]
     body += trials_chart(state, blend, sitting)
     body += threshold_charts(blend, sitting, told["new_share"])

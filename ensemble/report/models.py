@@ -47,7 +47,7 @@ def _section(state: State) -> Section:
     share_of_new = float(desk.exam.weights[desk.exam.truth == NEW].sum())
     measured = f"{HOW_ALONE[0].upper()}{HOW_ALONE[1:]}: {told_mix(state.mix, share_of_new)}"
     if not state.is_tuned:
-        why = "nothing is tuned yet" if state.blend is None else "the blend there cannot be scored"
+        why = "the blend there cannot be scored" if state.stale else "nothing is tuned yet"
         measured += f", as 'finblend models' does by default, for {why}"
     measured += "."
     precisions = np.stack([one.precision for one in solos.values()])

@@ -51,10 +51,18 @@ class State:
         """Models that can be scored out-of-fold, and why others cannot."""
         return usable_sources(self.project)
 
-    @cached_property
+    @property
     def blend(self) -> Blend | None:
-        """The tuned blend, where `tune` has run."""
-        return Blend.load(self.project.blend_path) if self.project.blend_path.is_file() else None
+        """The tuned blend, where `tune` has run and its file can be read."""
+        return self._loaded[0]
+
+    @cached_property
+    def _loaded(self) -> tuple[Blend | None, str | None]:
+        """The blend there, and why it cannot be read, if so."""
+        try:
+            return (Blend.load(self.project.blend_path) if self.project.blend_path.is_file() else None), None
+        except FinblendError as error:
+            return None, str(error)
 
     @cached_property
     def album(self) -> Album:
@@ -63,10 +71,11 @@ class State:
 
     @cached_property
     def stale(self) -> str | None:
-        """Why the blend there is cannot be scored any more, if so."""
+        """Why the blend there cannot be scored, or not any more, if so."""
+        if self.blend is None:
+            return self._loaded[1]
         try:
-            if self.blend is not None:
-                tuned_blend(self.project)
+            tuned_blend(self.project)
         except FinblendError as error:
             return str(error)
         return None
