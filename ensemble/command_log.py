@@ -36,17 +36,16 @@ class Command:
     finblend: str
 
 
-def log_command(words: Sequence[str]) -> None:
+def log_command(words: Sequence[str], project: Path) -> None:
     """Append a command line that was done to the log of its project; a project that cannot be written to has none.
 
     The log is a note for people: nothing is ever computed from it.
     """
     if not words or words[0] not in LOGGED:
         return
-    # what was done is done: no word that can be no folder's name, and no folder that has gone, makes it a failure
+    # what was done is done: a folder that has gone or cannot be written to does not make it a failure
     with contextlib.suppress(OSError, ValueError):
-        project = next((Path(word) for word in words[1:] if _is_project(word)), None)
-        if project is None:
+        if not (project / "project.json").is_file():
             return
         from ensemble.project import finblend_version
 
@@ -55,14 +54,6 @@ def log_command(words: Sequence[str]) -> None:
         # one short write at the end of the file: two processes do not mix their lines
         with (project / NAME).open("a", encoding="utf-8", errors="replace") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-
-
-def _is_project(word: str) -> bool:
-    try:
-        return Path(word, "project.json").is_file()
-    except OSError:
-        # such as a word too long for a name
-        return False
 
 
 def logged_commands(folder: Path) -> list[Command]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -99,16 +100,20 @@ def test_a_log_that_cannot_be_kept_or_read_stops_nothing(made: Path) -> None:
     assert [command.words[0] for command in logged_commands(made)] == ["init", "register"]
     log.unlink()
     log.mkdir()
-    log_command(["tune", str(made)])
+    log_command(["tune", str(made)], made)
     assert logged_commands(made) == []
-    log_command([])
-    log_command(["tune"])
-    log_command(["models", str(made)])
+    log_command([], made)
+    log_command(["tune"], made / "gone")
+    log_command(["models", str(made)], made)
 
 
-def test_a_word_that_can_be_no_name_does_not_hide_the_project(made: Path) -> None:
-    log_command(["tune", "--operators", "x" * 300, str(made)])
-    assert logged_commands(made)[-1].words == ["tune", "--operators", "x" * 300, str(made)]
+def test_the_log_is_of_the_project_that_is_worked_on(made: Path, tmp_path: Path) -> None:
+    """And not of another one, though its folder is named before."""
+    shutil.copytree(made, tmp_path / "3")
+    words = ["tune", "--seed", "3", "--trials", "0", "--nested-trials", "0", "--new-share", "0.15", "P"]
+    assert main(words) == 0
+    assert [command.words for command in logged_commands(made)][2:] == [words]
+    assert len(logged_commands(tmp_path / "3")) == 2
 
 
 def test_the_section_tells_stores_files_versions_and_what_is_gone(made: Path, small: Small) -> None:

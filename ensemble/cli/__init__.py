@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from cv.errors import FinblendError
 
@@ -15,13 +16,15 @@ def main(arguments: list[str] | None = None) -> int:
     from ensemble.cli.app import app
     from ensemble.command_log import log_command
 
+    # filled with the project by `ensemble.cli.options.ProjectFolder`
+    told: dict[str, Path] = {}
     try:
-        result = get_command(app).main(args=arguments, prog_name="finblend", standalone_mode=False)
+        result = get_command(app).main(args=arguments, prog_name="finblend", standalone_mode=False, obj=told)
         # typer turns an interrupt into 130 by itself
         if result == 130:
             return _refuse("interrupted; nothing is half-written")
-        if not result:
-            log_command(sys.argv[1:] if arguments is None else arguments)
+        if not result and "project" in told:
+            log_command(sys.argv[1:] if arguments is None else arguments, told["project"])
         return int(result or 0)
     except FinblendError as error:
         return _refuse(str(error))

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-ProjectFolder = Annotated[Path, typer.Argument(metavar="P", help="The project folder.")]
+
+def _noted(context: typer.Context, folder: Path) -> Path:
+    """Tell the log of command lines which of their words is the project."""
+    if isinstance(context.obj, dict):
+        context.obj["project"] = folder
+    return folder
+
+
+ProjectFolder = Annotated[Path, typer.Argument(metavar="P", help="The project folder.", callback=_noted)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 Use = Annotated[str, typer.Option(metavar="folds|full|both", help="Which stores of trained models name test photos.")]
 NewShare = Annotated[
