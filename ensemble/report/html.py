@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from ensemble.report.page import Cell, Piece, Section, Table
 
+_PERCENT = re.compile(r"(?<=\d) %")
 CHARTS = (Bars, Lines, Histogram, Heatmap)
 # in units of the page: beside another chart, alone in its row, on a narrow screen
 BESIDE, ALONE, NARROW = 560.0, 1000.0, 350.0
@@ -54,10 +56,17 @@ def template() -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else clean(value),
+        finalize=_text,
     )
     environment.globals.update(columns=columns, is_slim=is_slim, shown_cell=shown_cell, sort_key=sort_key, keys=keys)
     return environment.get_template("page.html.j2")
+
+
+def _text(value: Any) -> Any:
+    """Text as it is shown: without control characters, and no line breaks between a number and its %."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return _PERCENT.sub("\N{NO-BREAK SPACE}%", clean(value))
 
 
 def asset(name: str) -> str:
