@@ -83,8 +83,9 @@ def threshold_charts(blend: Blend, sitting: Sitting, new_share: float) -> list[P
     alt = f"MAP@5 from {scores.min():.4f} to {scores.max():.4f}; at the chosen threshold {reached:.4f}."
     curve = Lines(title, x, "MAP@5 in-sample", alt, [Series("MAP@5", at.tolist(), scores.tolist())], marks)
     assumed = Series("strangers assumed", [float(at[0]), float(at[-1])], [new_share] * 2)
+    whose = "Without its second stage, " if blend.second_stage else ""
     share_of_new = Lines(
-        f"{share(first)} of its answers begin with somebody new, {share(new_share)} are assumed to be strangers",
+        f"{whose}{share(first)} of answers begin with somebody new; {share(new_share)} strangers are assumed",
         x,
         "share of photos",
         f"Share of answers with somebody new first, from {share(float(new[0]))} to {share(float(new[-1]))}.",
