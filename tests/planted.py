@@ -15,7 +15,7 @@ import ensemble.parts
 import postproc.species
 from cv.files import sha256_of
 from cv.pseudo_labels import PseudoLabels, write_pseudo_labels
-from ensemble import Blend, Project, init, register
+from ensemble import Blend, Project, init, register, tune
 from postproc import NEW, Decision
 from postproc.trials import Outcome
 
@@ -148,3 +148,18 @@ def sets_by_hand(project: Path, path: Path, who: Callable[[str, int], dict[int, 
         write_pseudo_labels(own, PseudoLabels(frame, seen, opened.photos_hash, made))
         hashes[seen] = sha256_of(own)
     return path
+
+
+def tuned_pair(folder: Path) -> Path:
+    """A tuned project of the small catalogue with one frozen model and one that was trained per fold."""
+    small = Small(folder / "data")
+    init(folder / "P", train=small.train_csv, test=small.sample_csv)
+    add(folder / "P", small, "frozen", 1, noise=1.0)
+    add_trained(folder / "P", small, "trained", 10, noise=1.0)
+    tune(folder / "P", trials=0, new_share=0.15, nested_trials=0)
+    return folder / "P"
+
+
+def plain(seen: str, n: int) -> dict[int, str]:
+    """Each set names the test photos from its own number on; the first of set n is a mistake of its own."""
+    return {row: f"id{(row + (row == n)) % 6:02d}" for row in range(n, 10)}
