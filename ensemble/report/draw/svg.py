@@ -90,8 +90,13 @@ def marker(x: float, y: float, kind: int, tip: str, size: float = 4.0) -> Markup
 
 
 def fitting(text: str, room: float, size: float = 12.0) -> str:
-    """The text, cut with an ellipsis where it is wider than the room."""
-    most = max(int(room / (LETTER * size / 12)), 2)
+    """The text, cut with an ellipsis where it is wider than the room.
+
+    >>> fitting("known individuals", width_of("known individuals")), fitting("known individuals", 50.0)
+    ('known individuals', 'known i…')
+    """
+    # what was given its own width fits, whatever rounding says
+    most = max(int(room / (LETTER * size / 12) + 1e-9), 2)
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
