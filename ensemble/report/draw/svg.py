@@ -93,7 +93,7 @@ def fitting(text: str, room: float, size: float = 12.0) -> str:
     """The text, cut with an ellipsis where it is wider than the room.
 
     >>> fitting("known individuals", width_of("known individuals")), fitting("known individuals", 50.0)
-    ('known individuals', 'known i…')
+    ('known individuals', 'known…')
     """
     # what was given its own width fits, whatever rounding says
     most = max(int(room / (LETTER * size / 12) + 1e-9), 2)
