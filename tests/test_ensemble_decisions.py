@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,12 +37,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         register(folder / "P", f"m{seed}", frozen=True, **given)
     tune(folder / "P", trials=8, new_share=0.15, nested_trials=0)
     return folder / "P"
-
-
-def test_doctests() -> None:
-    found = doctest.testmod(ensemble.decisions)
-    assert found.failed == 0
-    assert found.attempted > 2
 
 
 def test_every_test_photo_is_named_with_probabilities(project: Path, tmp_path: Path) -> None:

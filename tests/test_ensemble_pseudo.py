@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import polars as pl
@@ -15,12 +13,9 @@ import pytest
 from conftest import Small
 from planted import add, add_trained
 
-import cv.drift
-import cv.pseudo_labels
 import ensemble.part_evidence
 import ensemble.pseudo_sets
 import ensemble.trust
-import postproc.knn_space
 from cv import FinblendError
 from cv.files import sha256_of
 from cv.mix import Mix
@@ -48,12 +43,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     add_trained(folder / "P", small, "trained", 10, noise=1.0)
     tune(folder / "P", trials=0, new_share=0.15, nested_trials=0)
     return folder / "P"
-
-
-@pytest.mark.parametrize("module", [ensemble.trust, postproc.knn_space, cv.pseudo_labels, cv.drift])
-def test_doctests(module: ModuleType) -> None:
-    found = doctest.testmod(module)
-    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 def test_a_set_for_each_fold_and_one_for_full(project: Path, tmp_path: Path) -> None:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import ensemble.reliability
 from ensemble.reliability import reliability, wilson
 from postproc.calibration import calibration_error
-
-
-def test_doctests() -> None:
-    found = doctest.testmod(ensemble.reliability)
-    assert (found.failed, found.attempted) == (0, 2)
 
 
 def test_bins_by_hand() -> None:

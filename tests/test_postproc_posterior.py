@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import itertools
 
 import numpy as np
@@ -10,8 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import postproc.calibration
-import postproc.posterior
 from cv.errors import FinblendError
 from postproc import NEW, Ranking
 from postproc.calibration import calibration_error, share_of_strangers
@@ -38,12 +35,6 @@ def drawn(rng: np.random.Generator, ranking: Ranking, posterior: Posterior) -> n
     named = np.concatenate([ranking.individual, np.full((len(came), 2), NEW)], axis=1)
     named[:, 6] = 99  # somebody who is in no list
     return np.take_along_axis(named, came[:, None], axis=1)[:, 0]
-
-
-def test_doctests() -> None:
-    found = [doctest.testmod(module) for module in (postproc.posterior, postproc.calibration)]
-    assert [one.failed for one in found] == [0, 0]
-    assert all(one.attempted > 1 for one in found)
 
 
 def test_short_lists_leave_their_share_to_the_others() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from dataclasses import replace
 
 import numpy as np
@@ -79,11 +78,6 @@ def test_the_background_is_that_of_a_slow_search(seed: int, k: int) -> None:
                 assert found[q] == pytest.approx((-np.sort(-np.stack(best), axis=0))[:k].mean(axis=0), abs=1e-5)
             else:
                 assert np.isnan(found[q]).all()
-
-
-def test_doctests() -> None:
-    found = doctest.testmod(postproc.cohort)
-    assert (found.failed, found.attempted) == (0, 1)
 
 
 def one_query() -> Candidates:

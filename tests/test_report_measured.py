@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -85,13 +84,6 @@ def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     sections = {one.key: one for part in every if (one := part.section(state)) is not None}
     assert list(sections) == ["models", "blend", "trust"]
     return Scene(project, tuned, scored, decided, state, sections)
-
-
-@pytest.mark.parametrize("module", [ensemble.report.models, ensemble.report.words, ensemble.report.blend_charts])
-def test_doctests(module: Any) -> None:
-    found = doctest.testmod(module)
-    assert found.failed == 0
-    assert found.attempted > 0
 
 
 def test_the_sections_make_a_page(scene: Scene) -> None:
