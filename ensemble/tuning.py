@@ -79,7 +79,8 @@ def tune(
         How many more trials; 0 takes the best so far.
     new_share : float, mapping of str to float, path or "estimate", optional
         Share of strangers expected in test, in [0, 1); per species as a mapping or a table (`cv.new_share`); estimated
-        from the test photos' own scores (`ensemble.strangers`). By default the raw out-of-fold share, rarely test's.
+        from the test photos' own scores (`ensemble.strangers`). By default that of the blend that is there; without
+        one the raw out-of-fold share, rarely test's.
     gallery_exponent : float or None
         See `cv.Mix`.
     sampler : {"tpe", "cmaes", "gp", "random"}
@@ -89,8 +90,8 @@ def tune(
     models : list of str, optional
         Which models to blend; all by default.
     nested_trials : int, optional
-        Trials per fold for the honest score (`ensemble.nested`); as many as `trials` but at most 100 by default, 0 for
-        none.
+        Trials per fold for the honest score (`ensemble.nested`); by default as many as the blend was chosen from but at
+        most 100, 0 for none.
     operators : sequence of str
         Which of "database-augmentation", "query-expansion", "reciprocal" may be chosen for a source, where it is
         clearly better for it (`ensemble.operator_choice`); none by default.
@@ -112,12 +113,18 @@ def tune(
     started = time.monotonic()
     _check_options(trials, sampler, seed, timeout, models, nested_trials)
     project = Project.open(folder)
+    previous = Blend.load(project.blend_path) if project.blend_path.is_file() else None
+    kept = None if new_share is not None or previous is None else previous.mix.get("new_share")
     desk, mix, estimate = set_exam_at(
-        project, new_share, gallery_exponent, models, progress, wanted=wanted_operators(operators)
+        project,
+        kept if new_share is None else new_share,
+        gallery_exponent,
+        models,
+        progress,
+        wanted=wanted_operators(operators),
     )
     study = open_study(project, desk, mix, sampler, seed)
     before = len(complete(study))
-    previous = Blend.load(project.blend_path) if project.blend_path.is_file() else None
     # an interrupted study may lack some of its starting points, and the last blend may be another study's
     tried = [trial.params for trial in complete(study)]
     foreign = previous if previous and (not before or previous.mix != mix.as_dict()) else None
@@ -149,8 +156,10 @@ def tune(
     # kept for whoever asks about this blend: what was settled need not be settled again
     sit_blend(desk, blend, progress, ranking)
     warnings = mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
+    if kept is not None:
+        warnings.append("no --new-share was given: that of the blend that was here is kept")
     blend, verdict, labels, stopped = _with_second_stage(desk.exam, blend, ranking, warnings)
-    wanted = min(trials, TRIALS) if nested_trials is None else nested_trials
+    wanted = min(len(done), TRIALS) if nested_trials is None else nested_trials
     nested = None
     in_sample = verdict.map5 if blend.second_stage and verdict else outcome.map5
     if wanted and not interrupted and not stopped:

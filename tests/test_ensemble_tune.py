@@ -152,7 +152,7 @@ def test_a_nested_score_stands_in_the_report_and_in_the_blend(project: Path) -> 
     json.dumps(report, allow_nan=False)
 
 
-def test_by_default_as_many_nested_trials_as_trials_but_at_most_100(
+def test_by_default_as_many_nested_trials_as_there_are_trials_but_at_most_100(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
@@ -160,12 +160,26 @@ def test_by_default_as_many_nested_trials_as_trials_but_at_most_100(
     monkeypatch.setattr(ensemble.tuning, "nested_score", lambda *_, trials, **__: asked.append(trials))
     monkeypatch.setattr(ensemble.tuning, "nested_report", lambda *_: told)
     assert ensemble.tuning.TRIALS == 100
-    monkeypatch.setattr(ensemble.tuning, "TRIALS", 4)
-    for trials in (3, 6):
-        tune(project, trials=trials, new_share=0.15)
+    monkeypatch.setattr(ensemble.tuning, "TRIALS", 11)
+    # three more are eight in all: the nested score of a blend that grew must not be that of the last trials only
+    for trials, total in ((7, 7), (3, 10), (0, 10), (4, 14)):
+        assert tune(project, trials=trials, new_share=0.15)["trials"] == total
     tune(project, trials=2, new_share=0.15, nested_trials=7)
-    tune(project, trials=0, new_share=0.15)
-    assert asked == [3, 4, 7]
+    tune(project, trials=0, new_share=0.15, nested_trials=0)
+    assert asked == [7, 10, 10, 11, 7]
+
+
+@pytest.mark.parametrize("share", [0.2, {"a": 0.1, "b": 0.3}])
+def test_who_states_no_share_again_keeps_that_of_the_blend(project: Path, share: Any) -> None:
+    if isinstance(share, dict):
+        share = dict(zip(Project.open(project).catalogue.species, share.values(), strict=False))
+    first = tuned(project, trials=STARTS, new_share=share)
+    again = tuned(project, trials=0, new_share=None)
+    assert again["mix"] == first["mix"]
+    assert (again["new_trials"], again["trials"]) == (0, STARTS)
+    assert "that of the blend that was here is kept" in "".join(again["warnings"])
+    assert "that of the blend" not in "".join(first["warnings"])
+    assert tuned(project, trials=0, new_share=0.1)["mix"]["new_share"] == 0.1
 
 
 def test_the_same_seed_gives_the_same_blend_in_a_fresh_project(project: Path, template: Path, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from ensemble.cli.told import print_evaluated, print_tuned
 @app.command()
 def tune(
     folder: ProjectFolder,
-    trials: Annotated[int, typer.Option(metavar="N", help="How many more trials.")] = 100,
+    trials: Annotated[
+        int, typer.Option(metavar="N", help="How many more trials than there are; 0: the best so far.")
+    ] = 100,
     new_share: NewShare = None,
     gallery_mix: GalleryMix = "0.9",
     sampler: Annotated[str, typer.Option(metavar="tpe|cmaes|gp|random", help="Who proposes trials.")] = "tpe",
@@ -27,7 +29,8 @@ def tune(
     nested_trials: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Trials per fold for the nested score; default: --trials, at most 100; 0: none."
+            metavar="N",
+            help="Trials per fold for the nested score; default: as many as there are, at most 100; 0: none.",
         ),
     ] = None,
     operators: Annotated[
@@ -63,7 +66,8 @@ def tune(
         )
     warn(report["warnings"])
     if report["interrupted"]:
-        warn(["interrupted: the best blend so far is written; the next 'finblend tune' goes on"])
+        told = "the best blend so far is written" + ("" if report["nested"] else ", without an honest score")
+        warn([f"interrupted: {told}; the next 'finblend tune' goes on (--trials 0: only what is missing)"])
     if json:
         print_json(report)
         return
