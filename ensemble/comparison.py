@@ -51,11 +51,12 @@ def compare(
     Parameters
     ----------
     first : str or Path
-        A project with a blend. Both sides are scored in the mix of this blend.
+        A project with a blend.
     second : str or Path, optional
         Another project of the same photos and folds.
     blend : str or Path, optional
-        Instead of `second`, another blend of the first project.
+        Instead of `second`, another blend of this project, such as it had before: that is the first side then, the
+        project's own blend the second. Both are scored in the mix of the first side's blend.
     photos : int
         How many of the photos to list on which either is better.
     nested : bool

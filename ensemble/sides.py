@@ -47,7 +47,7 @@ class Side:
 
 
 def sides_of(first: str | Path, second: str | Path | None, blend: str | Path | None) -> tuple[Side, Side]:
-    """The two sides: of two projects, or of one project its own blend and another.
+    """The two sides: of two projects, or of one project another blend and then its own.
 
     Raises
     ------
@@ -67,7 +67,8 @@ def sides_of(first: str | Path, second: str | Path | None, blend: str | Path | N
         named = [one.blend_path.name, path.name]
         if named[0] == named[1]:
             named = [str(one.blend_path), str(path)]
-        return Side(named[0], one, tuned_blend(one)), Side(named[1], one, tuned_blend(one, path))
+        # the file is what was there before: the question is whether the project's own is better
+        return Side(named[1], one, tuned_blend(one, path)), Side(named[0], one, tuned_blend(one))
     other = Project.open(second)
     if one.folder.resolve() == other.folder.resolve():
         raise FinblendError(f"{second}: is the same project; compare two blends of it with --blend FILE")

@@ -130,22 +130,22 @@ def test_two_blends_of_one_project(world: dict[str, Path], tmp_path: Path) -> No
     tuned = Blend.load(world["P"] / "blend.json")
     shutil.copy(world["P"] / "blend.json", tmp_path / "same.json")
     found = compare(world["P"], blend=tmp_path / "same.json")
-    assert (found["first"]["name"], found["second"]["name"]) == ("blend.json", "same.json")
+    assert (found["first"]["name"], found["second"]["name"]) == ("same.json", "blend.json")
     assert (found["difference"], found["equal"]) == (0.0, 1.0)
     # nobody is ever new: strangers score what is left below the names, known ones more or the same
     never = Blend(tuned.weights, tuned.whitening, rule="A", threshold=-100.0, mix=tuned.mix)
     never.save(tmp_path / "never.json")
     found = compare(world["P"], blend=tmp_path / "never.json")
-    assert found["new"]["difference"] < 0
+    assert found["new"]["difference"] > 0
     # to rounding: a weighted mean of halves
-    assert found["second"]["new"] <= 0.5 + 1e-12
+    assert found["first"]["new"] <= 0.5 + 1e-12
 
 
 def test_two_files_of_one_name_are_told_apart(world: dict[str, Path], tmp_path: Path) -> None:
     shutil.copy(world["P"] / "blend.json", tmp_path / "blend.json")
     found = compare(world["P"], blend=tmp_path / "blend.json")
     names = (found["first"]["name"], found["second"]["name"])
-    assert names == (str(world["P"] / "blend.json"), str(tmp_path / "blend.json"))
+    assert names == (str(tmp_path / "blend.json"), str(world["P"] / "blend.json"))
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_anything_is_computed(
@@ -173,17 +173,17 @@ def test_a_second_stage_answers_cross_fitted_and_is_told_from_what_is_in_sample(
         alone = evaluate(world["P"])
     finally:
         own.write_text(plain)
-    assert found["second"]["map5"] == pytest.approx(alone["map5"], abs=1e-12)
-    assert (found["first"]["second_stage"], found["second"]["second_stage"]) == (False, True)
-    assert found["first"]["measured"].startswith("in-sample")
-    assert found["second"]["measured"].startswith("second stage cross-fitted")
+    assert found["first"]["map5"] == pytest.approx(alone["map5"], abs=1e-12)
+    assert (found["first"]["second_stage"], found["second"]["second_stage"]) == (True, False)
+    assert found["first"]["measured"].startswith("second stage cross-fitted")
+    assert found["second"]["measured"].startswith("in-sample")
     assert any("blend.json's rule and threshold have seen the photos" in line for line in found["warnings"])
     # its answers have photos, too
     of = {row["image"]: row["individual_id"] for row in Project.open(world["P"]).catalogue.train.iter_rows(named=True)}
     pairs = [
         pair
         for photo in found["photos"]["most"]
-        for pair in zip(photo["second"]["answers"], photo["second"]["photos"], strict=True)
+        for pair in zip(photo["first"]["answers"], photo["first"]["photos"], strict=True)
     ]
     assert pairs
     assert all(of.get(picture, "new_individual") == answer for answer, picture in pairs)
@@ -244,10 +244,10 @@ def test_another_mix_is_told_and_the_firsts_is_taken(world: dict[str, Path], tmp
     found = compare(world["P"], blend=tmp_path / "more.json")
     # rule and threshold are the same: in the same mix so are the scores
     assert found["difference"] == 0.0
-    assert found["mix"]["new_share"] == 0.15
-    assert found["new"]["share"] == pytest.approx(0.15)
+    assert found["mix"]["new_share"] == 0.3
+    assert found["new"]["share"] == pytest.approx(0.3)
     (told,) = [line for line in found["warnings"] if "another mix" in line]
-    assert told.startswith("more.json was tuned for another mix (share of strangers 0.3, gallery mix raw)")
+    assert told.startswith("blend.json was tuned for another mix (share of strangers 0.15, gallery mix raw)")
 
 
 def test_the_command_tells_one_winner_only_where_the_interval_does(
@@ -261,11 +261,11 @@ def test_the_command_tells_one_winner_only_where_the_interval_does(
     Blend(tuned.weights, tuned.whitening, rule="B", threshold=100.0, mix=tuned.mix).save(tmp_path / "all_new.json")
     assert main(["compare", str(world["P"]), "--blend", str(tmp_path / "all_new.json"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["interval"][1] < 0
-    assert found["first_better"] > 0.975
-    assert np.sign(found["known"]["difference"]) == -1
+    assert found["interval"][0] > 0
+    assert found["second_better"] > 0.975
+    assert np.sign(found["known"]["difference"]) == 1
     assert main(["compare", str(world["P"]), "--blend", str(tmp_path / "all_new.json")]) == 0
-    assert "blend.json is better: all_new.json - blend.json -" in capsys.readouterr().out
+    assert "blend.json is better: blend.json - all_new.json +" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

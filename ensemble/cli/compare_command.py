@@ -21,7 +21,7 @@ def compare(
     ] = None,
     blend: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Instead of P2, another blend of P, as kept from its blend.json."),
+        typer.Option(metavar="FILE", help="Instead of P2, a blend that P had before, kept from its blend.json."),
     ] = None,
     photos: Annotated[int, typer.Option(metavar="N", help="How many photos to list on which either is better.")] = 10,
     nested: Annotated[
@@ -38,6 +38,8 @@ def compare(
     json: AsJson = False,
 ) -> None:
     """Compare two blends photo by photo: whether P2 is better than P, on whom, and on which photos they differ.
+
+    With --blend: whether P's own blend is better than the one in FILE.
 
     Example: finblend compare P P2 -o compare.html --images photos
     """
