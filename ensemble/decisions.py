@@ -104,6 +104,12 @@ class Sat:
         return found
 
 
+def check_precision(precision: float) -> None:
+    """Refuse a wanted precision outside (0, 1)."""
+    if not 0 < precision < 1:
+        raise FinblendError(f"--precision: 0 < precision < 1 must hold, but got precision={precision}")
+
+
 def decide(
     folder: str | Path,
     output: str | Path,
@@ -138,8 +144,7 @@ def decide(
         the first name and of somebody new), `new_share` (`assumed`, and `estimated` from the test photos' own
         probabilities), `mix, measured, warnings`.
     """
-    if not 0 < precision < 1:
-        raise FinblendError(f"--precision: 0 < precision < 1 must hold, but got precision={precision}")
+    check_precision(precision)
     output = Path(output)
     project, blend, sources = ready_to_name(folder, output, use)
     mix = Mix(**blend.mix)

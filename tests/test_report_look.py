@@ -52,8 +52,8 @@ class Scene(Small):
             register(self.project, f"m{seed}", frozen=True, train=path, test=path)
         tune(self.project, trials=0, nested_trials=0, new_share=0.15)
 
-    def section(self, images: Path | None = None) -> Section:
-        found = section(State(Project.open(self.project), images))
+    def section(self, images: Path | None = None, precision: float = 0.99) -> Section:
+        found = section(State(Project.open(self.project), images, precision=precision))
         assert found is not None
         return found
 
@@ -126,7 +126,23 @@ def test_the_same_project_gives_the_same_section_and_the_page_is_small(scene: Sc
 def test_names_are_text_on_the_page(scene: Scene) -> None:
     page = render("t", [scene.section(scene.photos)])
     assert EVIL not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.replace("<wbr>", "")
+
+
+def test_the_right_answer_is_marked_and_no_mistake_is_shown_twice(scene: Scene) -> None:
+    galleries = pieces(scene.section(scene.photos), Gallery)
+    marked = [shot for one in galleries for row in one.rows for shot in row.candidates if shot.right]
+    assert marked
+    assert all(shot.caption[0].endswith(" (right)") for shot in marked)
+    mistakes = [row.query.image for one in galleries if one.caption.startswith("Confident") for row in one.rows]
+    assert len(mistakes) == len(set(mistakes)) > 1
+
+
+def test_the_bands_are_those_of_the_wanted_precision(scene: Scene) -> None:
+    text = "\n".join(piece.text for piece in pieces(scene.section(None, 0.6), Text))
+    assert "at a precision of 60.0 %" in text
+    with pytest.raises(FinblendError, match=r"--precision: 0 < precision < 1 must hold, but got precision=1\.5"):
+        write_report(scene.project, scene.project / "r.html", precision=1.5)
 
 
 def test_missing_and_broken_photos_are_told_in_words(scene: Scene, tmp_path: Path) -> None:
@@ -197,9 +213,9 @@ def test_compare_writes_a_page_with_the_photos(scene: Scene, tmp_path: Path) -> 
         scene.project, blend=tmp_path / "other.json", output=tmp_path / "c.html", images=scene.photos, photos=4
     )
     page = (tmp_path / "c.html").read_text()
-    assert report["first_better"] > 0.9
+    assert report["second_better"] > 0.9
     assert "blend.json is better" in page
-    assert page.count('class="row"') == 2 * len(report["photos"]["most"]) > 0
+    assert page.count('class="row"') == page.count('class="row joined"') == len(report["photos"]["most"]) > 0
     assert all(photo["image"] in page for photo in report["photos"]["most"])
     assert EVIL not in page
     compare(scene.project, blend=tmp_path / "other.json", output=tmp_path / "c.html")

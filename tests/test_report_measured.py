@@ -151,7 +151,7 @@ def test_contributions_are_those_of_tune(scene: Scene) -> None:
     blend = state.blend
     assert blend is not None
     measured = {key: value for key, value in blend.measured.items() if key != "contributions"}
-    state.__dict__["blend"] = replace(blend, measured=measured)
+    state.__dict__["_loaded"] = (replace(blend, measured=measured), None)
     [again] = [p for p in models_section.section(state).body if isinstance(p, Table) and "brings" in p.caption]  # type: ignore[union-attr]
     for row in again.rows:
         assert row[1:4] == pytest.approx(rows[str(row[0])][:3])
@@ -198,7 +198,8 @@ def test_a_blend_that_loses_is_said_to_lose(scene: Scene) -> None:
     nested = scene.tuned["nested"]
     single = {**nested["against"]["single"], "difference": -0.0234, "interval": [-0.03, -0.01]}
     told = {**blend.measured, "nested": {**nested, "against": {**nested["against"], "single": single}}}
-    state.__dict__.update(blend=replace(blend, measured=told), sitting=scene.state.sitting, desk=scene.state.desk)
+    state.__dict__.update(_loaded=(replace(blend, measured=told), None))
+    state.__dict__.update(sitting=scene.state.sitting, desk=scene.state.desk)
     found = blend_section.section(state)
     assert found is not None
     [title] = [p.title for p in found.body if isinstance(p, Bars) and p.title.startswith("Blend ")]

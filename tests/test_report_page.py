@@ -100,7 +100,8 @@ def every_piece(name: str) -> list[Any]:
 def test_names_are_text_everywhere(name: str) -> None:
     text = render(name, [Section("key", name, name, every_piece(name))], name)
     plain = Page(render("n", [Section("key", "n", "n", every_piece("n"))], "n"))
-    assert [tag for tag, _ in Page(text).tags] == [tag for tag, _ in plain.tags]
+    # names may be broken behind a / or a _
+    assert [tag for tag, _ in Page(text).tags if tag != "wbr"] == [tag for tag, _ in plain.tags]
     assert "{{" not in name or text.count("{{ 7 * 7 }}") > 20
     assert len(drawings(text)) == 10
     assert_alone(text)

@@ -127,6 +127,9 @@ def report(
     images: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder of the photos: the page then shows some of them.")
     ] = None,
+    precision: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of right first answers in the bands, as of decide.")
+    ] = 0.99,
     json: AsJson = False,
 ) -> None:
     """Write one self-contained page about the project, at any stage: catalogue, models, blend, answers, provenance.
@@ -136,7 +139,7 @@ def report(
     from ensemble.report import write_report
 
     with progress_bars() as progress:
-        told = write_report(folder, output, images=images, progress=progress)
+        told = write_report(folder, output, images=images, precision=precision, progress=progress)
     if json:
         print_json(told)
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cv.files import written_beside
+from ensemble.decisions import PRECISION, check_precision
 from ensemble.project import Project, finblend_version
 from ensemble.report.page import Section, refuse_page, render
 from ensemble.report.state import State
@@ -24,6 +25,7 @@ def write_report(
     out: str | Path,
     *,
     images: Path | None = None,
+    precision: float = PRECISION,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Write the report of a project as one self-contained HTML page, at whatever stage it is.
@@ -36,6 +38,8 @@ def write_report(
         The page to write.
     images : Path, optional
         The folder of the photos: the page then shows some of them, small.
+    precision : float
+        Wanted precision of the first answer in the bands, in (0, 1), as of `ensemble.decide`.
     progress : callable, optional
         Called with (what, done, total).
 
@@ -50,7 +54,8 @@ def write_report(
         If the folder is no project, the page cannot be written, or none of a tuned project's photos is in `images`.
     """
     project, out = Project.open(folder), Path(out)
-    state = State(project, images, progress)
+    check_precision(precision)
+    state = State(project, images, progress, precision)
     refuse_page(out, images)
     if state.blend is not None:
         _ = state.album  # told before minutes of computing that none of the photos is there

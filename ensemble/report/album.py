@@ -60,21 +60,21 @@ class Album:
             _require_pillow()
             _ = self._found  # a folder in which no photo is
 
-    def shot(self, image: str, caption: list[str]) -> Shot:
-        """A photo with lines below it."""
+    def shot(self, image: str, caption: list[str], right: bool = False) -> Shot:
+        """A photo with lines below it; `right` where it is of the true answer."""
         if self.images is None:
-            return Shot(image, None, caption)
+            return Shot(image, None, caption, right=right)
         if image not in self._made:
             self._made[image] = self._make(image)
         uri, note = self._made[image]
         if uri is None:
             self.broken[image] = note
-            return Shot(image, None, [*caption, note])
+            return Shot(image, None, [*caption, note], right=right)
         if len(uri) > self.budget:
             self.left_out.add(image)
-            return Shot(image, None, [*caption, "left out: the page is full"])
+            return Shot(image, None, [*caption, "left out: the page is full"], right=right)
         self.budget -= len(uri)
-        return Shot(image, uri, [*caption, note] if note else caption)
+        return Shot(image, uri, [*caption, note] if note else caption, right=right)
 
     @property
     def notes(self) -> list[str]:

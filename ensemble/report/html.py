@@ -11,7 +11,7 @@ from importlib.resources import files
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ensemble.report.charts import Bars, Chart, Heatmap, Histogram, Lines
 from ensemble.report.draw import drawing, height_of, keys
@@ -58,7 +58,9 @@ def template() -> Template:
         lstrip_blocks=True,
         finalize=_text,
     )
-    environment.globals.update(columns=columns, is_slim=is_slim, shown_cell=shown_cell, sort_key=sort_key, keys=keys)
+    environment.globals.update(
+        breakable=breakable, columns=columns, is_slim=is_slim, shown_cell=shown_cell, sort_key=sort_key, keys=keys
+    )
     return environment.get_template("page.html.j2")
 
 
@@ -67,6 +69,11 @@ def _text(value: Any) -> Any:
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return _PERCENT.sub("\N{NO-BREAK SPACE}%", clean(value))
+
+
+def breakable(text: Any) -> Markup:
+    """Text whose long names may be broken where people would break them; what is copied stays as it is."""
+    return Markup(re.sub(r"(?<=[_/:])(?=\w)", "<wbr>", str(escape(_text(str(text))))))  # noqa: S704 - escaped above
 
 
 def asset(name: str) -> str:

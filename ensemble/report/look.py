@@ -10,7 +10,7 @@ import numpy as np
 from cv.catalogue import NEW_INDIVIDUAL, NO_SPECIES
 from cv.errors import FinblendError
 from ensemble.confusions import Confusion, confident_mistakes, confusions
-from ensemble.decisions import BANDS, PRECISION, band_of
+from ensemble.decisions import BANDS, band_of
 from ensemble.naming import Answers
 from ensemble.questions import questions_for_test
 from ensemble.report.album import Album
@@ -28,8 +28,8 @@ MEASURED = (
     "stated mix. Test answers are a sample drawn by chance (seed 0); who is right there, nobody here knows."
 )
 
-# the photo of an answer ("" for somebody new) and lines below it
-Answer = tuple[str, list[str]]
+# the photo of an answer ("" for somebody new), lines below it, whether it is right
+Answer = tuple[str, list[str], bool]
 # a photo, lines below it, its answers, and what the row shows
 Row = tuple[str, list[str], list[Answer], str]
 
@@ -97,8 +97,12 @@ class _Look:
         labels, probability = self.first
         wrong, new = labels != self.exam.truth, self.exam.truth == NEW
         pieces: list[Piece] = []
+        shown: list[int] = []
         for who, some in (("of known individuals", ~new), ("of strangers, or of who plays one", new)):
-            found = confident_mistakes(self.rows, wrong & some, probability, MISTAKES)
+            # a photo that plays the stranger is not shown again
+            left = wrong & some & ~np.isin(self.rows, shown)
+            found = confident_mistakes(self.rows, left, probability, MISTAKES)
+            shown += self.rows[found].tolist()
             told = [(at, f"{self._name(int(labels[at]))} with {share(float(probability[at]))}") for at in found]
             if told:
                 pieces += self._shown(f"Confident mistakes, photos {who}: the wrong first answers most sure", told)
@@ -107,7 +111,7 @@ class _Look:
     def of_test(self) -> list[Piece]:
         """Some test answers of each band."""
         given, photos = self._test
-        band = band_of(given, self.sat.bands(PRECISION))
+        band = band_of(given, self.sat.bands(self.state.precision))
         rng = np.random.default_rng(SEED)
         told = {
             "auto": "the name may be taken as it is",
@@ -116,7 +120,7 @@ class _Look:
         }
         pieces: list[Piece] = [
             Text(
-                f"Test photos by the bands of 'finblend decide' at a precision of {share(PRECISION)}: "
+                f"Test photos by the bands of 'finblend decide' at a precision of {share(self.state.precision)}: "
                 + ", ".join(f"{name} {share(float((band == n).mean()))}" for n, name in enumerate(BANDS))
                 + "."
             )
@@ -176,8 +180,9 @@ class _Look:
             answers.labels[at].tolist(), answers.probability[at].tolist(), answers.photo[at].tolist(), strict=True
         ):
             if label != NOBODY:
-                right = " (right)" if label == truth else ""
-                found.append((gallery[photo] if photo >= 0 else "", [self._name(label) + right, share(probability)]))
+                told = self._name(label) + (" (right)" if label == truth else "")
+                picture = gallery[photo] if photo >= 0 else ""
+                found.append((picture, [told, share(probability)], label == truth))
         return found
 
     def _rows(self, title: str, rows: Sequence[Row]) -> list[Piece]:
@@ -187,14 +192,14 @@ class _Look:
             header = ["photo", *(["truth"] if told else []), *(f"answer {k}" for k in range(1, 6))]
             cells: list[list[Cell]] = []
             for image, lines, shots, _ in rows:
-                answers = [", ".join(own) for _, own in shots]
+                answers = [", ".join(own) for _, own, _ in shots]
                 cells.append([image, *(["; ".join(lines)] if told else []), *answers, *["-"] * (5 - len(answers))])
             return [Table(title, header, cells)]
         gallery = []
         for image, lines, shots, note in rows:
             candidates = [
-                self.album.shot(photo, [*own, photo]) if photo else Shot(own[0], None, own, NOBODY_KNOWN)
-                for photo, own in shots
+                self.album.shot(photo, [*own, photo], right) if photo else Shot(own[0], None, own, NOBODY_KNOWN, right)
+                for photo, own, right in shots
             ]
             gallery.append(GalleryRow(self.album.shot(image, [image, *lines]), candidates, note))
         return [Gallery(gallery, title)]

@@ -11,7 +11,7 @@ from backbones.store import Store
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend import Blend
-from ensemble.decisions import Sat
+from ensemble.decisions import PRECISION, Sat
 from ensemble.desk import Desk, desk_of, set_exam
 from ensemble.evaluation import tuned_blend
 from ensemble.naming import Named, Namer
@@ -35,11 +35,14 @@ class State:
         The folder of the photos, where they are to be shown.
     progress : callable or None
         Called with (what, done, total).
+    precision : float
+        Wanted precision of the first answer in the bands.
     """
 
     project: Project
     images: Path | None = None
     progress: Progress | None = None
+    precision: float = PRECISION
 
     @cached_property
     def stores(self) -> dict[str, dict[str, Store]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cv.errors import FinblendError
-from ensemble.decisions import BANDS, HOW, PRECISION, Sat, first_name, kept_from
+from ensemble.decisions import BANDS, HOW, Sat, first_name, kept_from
 from ensemble.exam import Exam
 from ensemble.naming import Named
 from ensemble.reliability import Bin, reliability
@@ -38,7 +38,11 @@ def section(state: State) -> Section | None:
     measured = f"Out-of-fold, {HOW}. Mix: {told_mix(state.mix, share_of_new)}."
     labels = state.project.catalogue.labels
     owner = labels[np.append(exam.rows, exam.hidden)]
-    body: list[Piece] = [*calibration(named, exam, owner), *coverage(sat), _bands(sat)]
+    body: list[Piece] = [
+        *calibration(named, exam, owner),
+        *coverage(sat, state.precision),
+        _bands(sat, state.precision),
+    ]
     return Section("trust", TITLE, measured, body)
 
 
@@ -81,10 +85,10 @@ def _diagram(what: str, came: str, bins: list[Bin], error: float) -> Lines:
     return Lines(title, f"{what}, mean of the bin", f"share of photos where {came}", alt, [series], diagonal=True)
 
 
-def coverage(sat: Sat) -> list[Piece]:
+def coverage(sat: Sat, precision: float) -> list[Piece]:
     """How often first answers are right when only the surest are taken; bands at 99 % marked."""
     first, sure = sat.answers.labels[:, 0], sat.answers.probability[:, 0]
-    every, bands = float(sat.weights.sum()), sat.bands(PRECISION)
+    every, bands = float(sat.weights.sum()), sat.bands(precision)
     series, marks = list[Series](), list[Mark]()
     for name, own, cut, band in (
         ("a name comes first", first >= 0, bands.auto, "auto"),
@@ -103,10 +107,10 @@ def coverage(sat: Sat) -> list[Piece]:
             marks.append(Mark(taken, f"{band}: {share(taken)} from {cut:.3f}"))
     if not series:
         return []
-    told = sat.expected(PRECISION)
+    told = sat.expected(precision)
     auto, new = (told[name]["expected_share"] or 0.0 for name in ("auto", "new"))
     right = told["auto"]["right"]
-    title = f"No name can be taken without a look at a precision of {share(PRECISION)}"
+    title = f"No name can be taken without a look at a precision of {share(precision)}"
     if right is not None and auto > 0:
         title = f"{share(auto)} of photos can take their first name as it is, right in {share(right)}"
     title += f"; {share(new)} are told to be new" if new > 0 else "; no 'somebody new' is sure enough to be taken"
@@ -115,14 +119,14 @@ def coverage(sat: Sat) -> list[Piece]:
         title, "share of all photos, surest first", "share of these that are right", f"{ends}.", series, marks
     )
     how = (
-        f"Marks stand where the surest first answers are right in {share(PRECISION)}, over all photos. The bands below "
+        f"Marks stand where the surest first answers are right in {share(precision)}, over all photos. The bands below "
         "are stricter: each fold's thresholds are chosen on the other folds."
     )
     return [chart, Text(how)]
 
 
-def _bands(sat: Sat) -> Table:
-    told, bands = sat.expected(PRECISION), sat.bands(PRECISION)
+def _bands(sat: Sat, precision: float) -> Table:
+    told, bands = sat.expected(precision), sat.bands(precision)
     cuts = {"auto": bands.auto, "new": bands.new}
     rows: list[list[Cell]] = []
     for name in BANDS:
@@ -130,5 +134,5 @@ def _bands(sat: Sat) -> Table:
         from_cut = None if cut is None or not np.isfinite(cut) else float(cut)
         rows.append([name, TOLD[name], from_cut, told[name]["expected_share"], told[name]["right"]])
     header = ["band", "meaning", "from probability", "share of photos", "first answers right"]
-    note = f"Wanted precision {share(PRECISION)}, as of 'finblend decide'; '-' where no probability keeps it."
+    note = f"Wanted precision {share(precision)}, as of 'finblend decide'; '-' where no probability keeps it."
     return Table("Bands", header, rows, note, ("share of photos", "first answers right"))

@@ -144,10 +144,13 @@ def _row(photo: dict[str, Any], who: str, name: str, album: Album) -> GalleryRow
     lines = [photo["image"], _truth(photo), *([photo["species"]] if photo["species"] != NO_SPECIES else [])]
     shots = []
     for answer, picture in zip(given["answers"], given["photos"], strict=True):
-        told = answer + (" (right)" if answer == photo["truth"] else "")
+        right = answer == photo["truth"]
+        told = answer + (" (right)" if right else "")
         nobody = picture is None
-        shots.append(Shot(answer, None, [told], NOBODY_KNOWN) if nobody else album.shot(picture, [told, picture]))
-    return GalleryRow(album.shot(photo["image"], lines), shots, f"{name}: {place}")
+        shots.append(
+            Shot(answer, None, [told], NOBODY_KNOWN, right) if nobody else album.shot(picture, [told, picture], right)
+        )
+    return GalleryRow(album.shot(photo["image"], lines), shots, f"{name}: {place}", joined=who != WHO[0])
 
 
 def _truth(photo: dict[str, Any]) -> str:
