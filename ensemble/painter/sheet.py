@@ -85,7 +85,8 @@ def answers_sheet(path: Path, rows: Sequence[tuple[Path, str, Sequence[tuple[str
     sheet = Image.new("RGB", (wide, TITLE + GAP + len(rows) * row_height), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((GAP, GAP), "query and its true name", INK, _font(16))
-    draw.text((TILE[0] + 4 * GAP, GAP), "answers, best first; green is right", INK, _font(16))
+    key = "answers, best first; green: right, red: wrong in first place or all wrong, grey: wrong beside the right one"
+    draw.text((TILE[0] + 4 * GAP, GAP), key, INK, _font(16))
     for row, (query, truth, ranked) in enumerate(rows):
         if len(ranked) > RANKS:
             raise FinblendError(f"{query}: at most {RANKS} names fit on a row, but got {len(ranked)}")
