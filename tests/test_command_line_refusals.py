@@ -46,6 +46,12 @@ def test_no_output_may_take_the_name_of_anything_that_a_project_holds(folder: Pa
     refuse_output(folder / "P" / "submission.csv")
 
 
+def test_a_project_without_models_has_nothing_to_show(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(folder / "P" / "stores")
+    told = "finblend: P: no model is registered; use 'finblend register P NAME ...'"
+    assert [refusal(folder, line, capsys) for line in ("models P", "models P --json", "tune P")] == [told] * 3
+
+
 @pytest.fixture
 def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(template, tmp_path / "work")
@@ -90,14 +96,14 @@ WRONG = {
     "init Q --train train.csv --test sample_submission.csv --folds gone.csv:fold": "gone.csv: no such file",
     "init Q --train train.csv --test sample_submission.csv --folds some": "train.csv: has no column 'some'",
     "init Q --train train.csv --test sample_submission.csv --encounters train.csv:sighting": "'sighting'",
-    "init Q --train train.csv --test sample_submission.csv --seed many": "--seed",
+    "init Q --train train.csv --test sample_submission.csv --seed many": "--seed: 'many' is no whole number",
     "init Q --train train.csv --test sample_submission.csv --hold-out 99": "--hold-out: 0 <= N < 10 must hold",
     "init Q --train train.csv --test sample_submission.csv --hold-out -1": "N=-1",
     "init Q --train train.csv --test sample_submission.csv --hold-out some": "--hold-out",
     "init Q --train train.csv --test sample_submission.csv --hold-out 2 --folds train.csv:image": "brings its own",
     f"register P m {NEXT}": "exactly one of --frozen, --fold K and --full",
     f"register P m --fold 5 {NEXT}": "the project's folds are 0, 1, 2, 3, 4",
-    f"register P m --fold one {NEXT}": "--fold",
+    f"register P m --fold one {NEXT}": "--fold: 'one' is no whole number",
     f"register P frozen --frozen {NEXT}": "use --replace",
     f"register Q m --frozen {NEXT}": "Q: is not a finblend project",
     "register P m --frozen --train gone.npz --test next.npz": "gone.npz: no such file",
@@ -106,7 +112,9 @@ WRONG = {
     f"register P m --frozen --train-names gone.txt {NEXT}": "gone.txt: no such file",
     f"register P m/n --frozen {NEXT}": "m/n",
     "register P m --frozen --train next.npz": "--test",
-    "models": "P",
+    "models": "finblend: Missing argument 'P'; see 'finblend models --help'",
+    "embed": "finblend: Missing argument 'P'; see 'finblend embed --help'",
+    "embed P m --images P": "Missing option '--backbone'; see 'finblend embed --help'",
     "models Q": "Q: is not a finblend project",
     "models P --new-share 1.5": "new_share=1.5",
     "models P --new-share half": "--new-share",
@@ -116,7 +124,9 @@ WRONG = {
     "tune P --trials 0 --new-share few.csv": "few.csv: gives no share for fin_whale; every species needs a row",
     "evaluate P --new-share orca.csv": "orca.csv: row 2: species 'orca' is not among the catalogue's",
     "models P --gallery-mix much": "--gallery-mix must be a number or 'raw', but got 'much'",
-    "tune P --trials x": "--trials",
+    "tune P --trials ten": "finblend: --trials: 'ten' is no whole number",
+    "tune P --trials 1.5": "--trials: '1.5' is no whole number",
+    "tune P --timeout soon": "finblend: --timeout: 'soon' is no number",
     "tune P --trials -1": "trials=-1",
     "tune P --sampler grid": "tpe, cmaes, gp, random, but got grid",
     "tune P --new-share -0.2": "new_share=-0.2",
