@@ -77,6 +77,19 @@ def test_garbage_is_named(tmp_path: Path, names: Path, suffix: str, content: byt
     refusal(path, names)
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+def test_text_under_the_name_of_arrays_is_not_taken_for_a_pickle(tmp_path: Path, names: Path, suffix: str) -> None:
+    path = tmp_path / f"text{suffix}"
+    path.write_text("image,embedding\na.jpg,0.5\n")
+    assert refusal(path, names) == f"{path}: is no {suffix[1:]} file (it begins with 'image,embedding')"
+    path.write_bytes(bytes(range(1, 200)))
+    assert refusal(path, names) == f"{path}: is no {suffix[1:]} file"
+    path.write_bytes(b"")
+    assert "cannot be read" in refusal(path, names)
+    path.write_bytes(pickle.dumps([1, 2]))
+    assert "pickled Python objects" in refusal(path, names)
+
+
 def write_npz(path: Path) -> None:
     np.savez(path, image=np.array(IMAGES), embedding=VECTORS)
 

@@ -284,7 +284,7 @@ def test_a_further_view_joins_the_store_of_the_same_weights(photos: Photos) -> N
     assert photos.store("tiny").views == ["orig", "hflip"]
     assert np.array_equal(photos.store("tiny").embedding("train", "orig"), first)
     line = photos.embed("tiny", "--frozen", "--workers", "0", code=1).stderr
-    assert "already registered as frozen with the view orig" in line
+    assert "already registered as frozen with the views orig and hflip; use --replace" in line
 
 
 def test_one_network_cannot_have_seen_two_things(photos: Photos) -> None:
