@@ -172,6 +172,15 @@ def test_a_single_number_in_the_first_place_layout_is_refused_or_passed_over(tmp
         assert "pred_idx" not in read_embeddings(path, "train").predictions
 
 
+def test_photos_without_an_embedding_are_named() -> None:
+    photos = pl.DataFrame({"image": [*IMAGES, "d.jpg", "e.jpg"], "row": [0, 1, 2, 3, 4]})
+    made = as_embeddings((IMAGES, VECTORS), "train")
+    with pytest.raises(FinblendError, match=r"no embedding for the train photo d\.jpg$"):
+        align(made, photos[:4], "train")
+    with pytest.raises(FinblendError, match=r"no embedding for the train photos d\.jpg, e\.jpg$"):
+        align(made, photos, "train")
+
+
 def test_rows_of_the_catalogue_are_whole_numbers(tmp_path: Path) -> None:
     path = tmp_path / "e.npz"
     np.savez(path, embed_features1=VECTORS, original_index=np.arange(3.0))
