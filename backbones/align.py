@@ -56,7 +56,8 @@ def align(
         raise FinblendError(f"{source}: {shown(surplus)}: not among the catalogue's {split} photos{hint}")
     missing = [image for image in wanted if image not in place]
     if missing:
-        raise FinblendError(f"{source}: no embedding for the {split} photos {shown(missing)}")
+        what = "photo" if len(missing) == 1 else "photos"
+        raise FinblendError(f"{source}: no embedding for the {split} {what} {shown(missing)}")
     order = np.array([place[image] for image in wanted])
     views = {}
     for view, array in embeddings.views.items():

@@ -95,3 +95,36 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise FinblendError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def refuse_no_file(path: Path, wanted: str = "a file") -> None:
+    """Refuse a path at which there is no file, and say so where there is a folder."""
+    if path.is_dir():
+        raise FinblendError(f"{path}: is a folder, and {wanted} is wanted")
+    if not path.is_file():
+        raise FinblendError(f"{path}: no such file")
+
+
+def refuse_no_folder(path: Path, wanted: str = "a folder") -> None:
+    """Refuse a path at which there is no folder, and say so where there is a file."""
+    if path.is_file():
+        raise FinblendError(f"{path}: is a file, and {wanted} is wanted")
+    if not path.is_dir():
+        raise FinblendError(f"{path}: no such folder")
+
+
+def beginning_of(path: Path) -> str:
+    """How a file begins, to be put behind a line that calls it none of its kind; nothing where that is no text.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.npz"
+    ...     _ = path.write_text("image,species,individual_id")
+    ...     beginning_of(path)
+    " (it begins with 'image,species,in')"
+    """
+    with path.open("rb") as file:
+        first = file.read(16).decode("latin-1").partition("\n")[0].strip()
+    return f" (it begins with '{first}')" if first.isascii() and first.isprintable() and first else ""

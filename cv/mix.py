@@ -49,9 +49,9 @@ class Mix:
             # in one order, so that the same shares are the same mix
             object.__setattr__(self, "new_share", dict(sorted(self.new_share.items())))
             for species, share in self.new_share.items():
-                _check_share(f"new_share of {species}", np.nan if share is None else share)
+                check_share(f"new_share of {species}", np.nan if share is None else share)
         else:
-            _check_share("new_share", self.new_share)
+            check_share("new_share", self.new_share)
         _check_number("gallery_exponent", self.gallery_exponent)
         if self.gallery_exponent is not None and not 0.0 <= self.gallery_exponent < np.inf:
             raise FinblendError(f"gallery_exponent >= 0 must hold, but got gallery_exponent={self.gallery_exponent}")
@@ -103,10 +103,27 @@ def _check_number(name: str, value: object) -> None:
         raise FinblendError(f"{name} must be a number, but got {name}={value!r}")
 
 
-def _check_share(name: str, value: float | None) -> None:
+def check_share(name: str, value: float | None, written: str = "") -> None:
+    """Refuse a share of strangers outside [0, 1).
+
+    Parameters
+    ----------
+    name : str
+    value : float or None
+    written : str
+        How it was written, where that is not as Python writes it.
+
+    Examples
+    --------
+    >>> check_share("new_share", 12)
+    Traceback (most recent call last):
+    cv.errors.FinblendError: 0 <= new_share < 1 must hold, but got new_share=12; did you mean 0.12?
+    """
     _check_number(name, value)
     if value is not None and not 0.0 <= value < 1.0:
-        raise FinblendError(f"0 <= {name} < 1 must hold, but got {name}={value}")
+        # per cent are the likely reason
+        hint = f"; did you mean {value / 100:g}?" if 1 < value < 100 else ""
+        raise FinblendError(f"0 <= {name} < 1 must hold, but got {name}={written or value}{hint}")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from cv.errors import FinblendError, shown
 from cv.margins import rates_at
-from cv.mix import REST, Mix
+from cv.mix import REST, Mix, check_share
 from cv.tables import TableLike, pick_column, read_table, text_column
 
 
@@ -55,8 +55,10 @@ def read_new_shares(source: TableLike, species: Sequence[str], repairs: Mapping[
             share = float(text)
         except ValueError:
             raise FinblendError(f"{name}: row {row}: new_share '{text}' is not a number") from None
-        if not 0.0 <= share < 1.0:
-            raise FinblendError(f"{name}: row {row}: 0 <= new_share < 1 must hold, but got new_share={text}")
+        try:
+            check_share("new_share", share, text)
+        except FinblendError as error:
+            raise FinblendError(f"{name}: row {row}: {error}") from None
         found[own] = share
     missing = [one for one in species if one not in found]
     if missing and REST not in found:

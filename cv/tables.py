@@ -65,6 +65,7 @@ def _read_file(path: Path) -> pl.DataFrame:
     suffix = path.suffix.lower()
     try:
         if suffix == ".csv":
+            _refuse_other_separators(path)
             return pl.read_csv(path, infer_schema=False)
         if suffix in {".parquet", ".pq"}:
             return pl.read_parquet(path)
@@ -74,6 +75,18 @@ def _read_file(path: Path) -> pl.DataFrame:
         reason = str(error).strip().splitlines()[0]
         raise FinblendError(f"{path}: cannot be read as {suffix[1:]} ({reason})") from None
     raise FinblendError(f"{path}: unknown kind of table '{suffix}'; use .csv or .parquet")
+
+
+def _refuse_other_separators(path: Path) -> None:
+    """Refuse a file whose first line has semicolons or tabs and no comma: a European Excel writes semicolons."""
+    with path.open("rb") as file:
+        first = file.readline()
+    found = next((name for mark, name in ((b";", "semicolons"), (b"\t", "tabs")) if mark in first), None)
+    if found and b"," not in first:
+        raise FinblendError(
+            f"{path}: its header is parted by {found}; columns must be parted by commas "
+            "(a European Excel writes semicolons)"
+        )
 
 
 def pick_column(table: pl.DataFrame, accepted: tuple[str, ...], name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -146,13 +146,15 @@ class Blend:
         if not isinstance(value, dict):
             raise FinblendError(f"{path}: is not a blend")
         as_measured = value.pop("seal", None) == _seal(value)
+        if "weights" not in value:
+            raise FinblendError(f"{path}: is not a blend (it has no key 'weights')")
         unknown = sorted(value.keys() - {f.name for f in fields(cls)})
         if unknown:
             raise FinblendError(f"{path}: unknown key '{unknown[0]}'")
         try:
             blend = cls(**value)
-        except (TypeError, AttributeError) as error:
-            raise FinblendError(f"{path}: is not a blend ({error})") from None
+        except (TypeError, AttributeError):
+            raise FinblendError(f"{path}: is not a blend ({_of_wrong_kind(value)})") from None
         except FinblendError as error:
             raise FinblendError(f"{path}: {error}") from None
         return blend if as_measured else replace(blend, measured={})
@@ -161,6 +163,40 @@ class Blend:
 def _seal(value: Mapping[str, Any]) -> str:
     """SHA-256 of a recipe as JSON holds it."""
     return hashlib.sha256(json.dumps(json.loads(json.dumps(value)), sort_keys=True).encode()).hexdigest()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _holds(value: object, rule: Callable[[object], bool] = lambda each: True) -> bool:
+    return isinstance(value, Mapping) and all(map(rule, value.values()))
+
+
+# what stands in each kind of field, and how to say so
+_KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "dict[str, float]": (lambda value: _holds(value, _is_number), "a number for each model"),
+    "dict[str, dict[str, float]]": (
+        lambda value: _holds(value, lambda each: _holds(each, _is_number)),
+        "a number for each model, by species",
+    ),
+    "dict[str, str]": (lambda value: _holds(value, lambda each: isinstance(each, str)), "a word for each model"),
+    "dict": (_holds, "a mapping"),
+    "float": (_is_number, "a number"),
+    "int": (_is_number, "a whole number"),
+    "bool": (lambda value: isinstance(value, bool), "true or false"),
+    "str": (lambda value: isinstance(value, str), "a word"),
+}
+
+
+def _of_wrong_kind(value: Mapping[str, Any]) -> str:
+    """Which value of a file is of the wrong kind, in the words of JSON."""
+    for own in fields(Blend):
+        kind = str(own.type)
+        is_right, told = _KINDS.get(kind) or _KINDS[kind.partition("[")[0]]
+        if own.name in value and not is_right(value[own.name]):
+            return f"{own.name} must be {told}, but is {json.dumps(value[own.name])}"
+    return "a value is of the wrong kind"
 
 
 def _check_weights(name: str, weights: Mapping[str, float]) -> None:

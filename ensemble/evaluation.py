@@ -19,7 +19,7 @@ from ensemble.project import Project
 from ensemble.rounds import gallery_of
 from ensemble.sitting import sit_blend
 from ensemble.solo import HOW_ALONE, each_alone
-from ensemble.sources import Source, usable_sources
+from ensemble.sources import Source, refuse_empty_shelf, usable_sources
 from ensemble.strangers import ShareLike, set_exam_at, stated_share
 from postproc import NEW
 
@@ -49,10 +49,16 @@ def models(
         `models`: one dict a model with `model, stores, views, map5, known, whitening, usable, reason`; `mix`,
         `estimate` (as of `tune`), `measured`, `warnings`. `map5` is out-of-fold with its own best threshold; `known`
         ignores strangers.
+
+    Raises
+    ------
+    FinblendError
+        If no model is registered.
     """
     project = Project.open(folder)
     # a wrong share is told before the stores are read
     share = stated_share(project, new_share)
+    refuse_empty_shelf(project)
     usable, refused = usable_sources(project)
     rows: list[dict[str, Any]] = []
     warnings: list[str] = []
@@ -67,8 +73,6 @@ def models(
             rows.append({**row, "whitening": desk.whitening[name]})
     rows += [{"model": name, "map5": None, "known": None, "whitening": None} for name in refused]
     stores = project.stores()
-    if not stores:
-        warnings.append(f"{project.folder}: no model is registered; use 'finblend register {project.folder} NAME ...'")
     for row in rows:
         own = stores[row["model"]]
         row |= {

@@ -21,7 +21,7 @@ from backbones.store import Seen, Store
 from cv.errors import FinblendError, shown
 from ensemble.project import Project, finblend_version
 from ensemble.shelf import place_for, put, refuse_weights_elsewhere
-from ensemble.sightings import Sightings, refuse_wrong_form
+from ensemble.sightings import Sightings, problems_of, refuse_bad_photos, refuse_problems, refuse_wrong_form
 
 if TYPE_CHECKING:
     from backbones.adapters import Backbone
@@ -112,8 +112,10 @@ class Extraction:
         Returns
         -------
         dict
-            `model, seen, views, train_images, test_images, problems, boxes_too_small, photos_without_box, device,
-            precision, agreement, computed, seconds, photos_per_second`.
+            `model, seen, views, train_images, test_images, problems` (what is wrong with which photo), `stand_ins`
+            (photos that could not be read: a direction that resembles nobody stands for each), `boxes_too_small,
+            photos_without_box, device, precision, agreement, computed` (photos that this call embedded), `seconds,
+            photos_per_second`.
         """
         from backbones.extraction.views import views_of
 
@@ -126,16 +128,20 @@ class Extraction:
             )
         frame = frame_of(self.backbone, self.how, self.filled.origin)
         refuse_wrong_form(self.photos, frame)
-        self._refuse_if_strict(self.photos.problems)
+        if self.how.strict:
+            from backbones.extraction.forward import device_of
+
+            refuse_bad_photos(self.photos, frame, self.how.decoders(device_of(self.how.device).type), progress)
         run, agreement = self._run(frame)
         started = time.perf_counter()
         extracted = run.extract(None if progress is None else (lambda done, total: progress("photos", done, total)))
         seconds = time.perf_counter() - started
-        problems = self._problems(extracted)
-        self._refuse_if_strict(problems)
+        problems = problems_of(self.photos, dict(zip(self.photos.names, extracted.note.tolist(), strict=True)))
+        if self.how.strict:  # one may have gone bad since it was checked
+            refuse_problems(problems)
         failed = {name: problems[name] for name, bad in zip(self.photos.names, extracted.failed, strict=True) if bad}
         if len(failed) == len(self.photos.names):
-            raise FinblendError(f"no photo can be read: {_listed(failed)}")
+            raise FinblendError(f"no photo can be read: {shown(f'{name}: {note}' for name, note in failed.items())}")
         self._stand_in(extracted)
         predictions, attachments = predict(_with(there, extracted.views)) if predict else ({}, {})
         manifest = put(
@@ -157,6 +163,7 @@ class Extraction:
             "train_images": manifest.photos["train"],
             "test_images": manifest.photos["test"],
             "problems": problems,
+            "stand_ins": list(failed),
             "boxes_too_small": int(extracted.whole.sum()),
             "photos_without_box": self.photos.without_box,
             "device": run.forward.device.type,
@@ -221,15 +228,6 @@ class Extraction:
             "unreadable": dict(failed),
         }
 
-    def _problems(self, extracted: Extracted) -> dict[str, str]:
-        """What is wrong with photos: what finding them told is more than that they are missing."""
-        notes = zip(self.photos.names, extracted.note.tolist(), strict=True)
-        return {name: note for name, note in notes if note} | self.photos.problems
-
-    def _refuse_if_strict(self, problems: Mapping[str, str]) -> None:
-        if self.how.strict and problems:
-            raise FinblendError(f"--strict: {_listed(problems)}")
-
     def _stand_in(self, extracted: Extracted) -> None:
         """Put directions that resemble nobody where photos could not be read, before anything is predicted."""
         from backbones.extraction.nobody import stand_in
@@ -274,7 +272,3 @@ def _with(there: Store | None, views: Mapping[str, np.ndarray]) -> dict[str, np.
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in _LIBRARIES}
-
-
-def _listed(problems: Mapping[str, str]) -> str:
-    return shown(f"{name}: {note}" for name, note in problems.items())

@@ -12,7 +12,7 @@ from backbones.embeddings import Embeddings, as_embeddings
 from backbones.formats import read_embeddings
 from backbones.store import Store
 from cv.errors import FinblendError
-from cv.files import sha256_of
+from cv.files import refuse_no_file, sha256_of
 from ensemble import logits
 from ensemble.project import Project, finblend_version
 from ensemble.shelf import place_for, put, refuse_weights_elsewhere, seen_by
@@ -107,9 +107,9 @@ def register(
         },
         "made_by": finblend_version(),
     }
-    class_order = Path(labels).read_bytes() if labels and Path(labels).is_file() else None
-    if labels and class_order is None:
-        raise FinblendError(f"{labels}: no such file")
+    if labels:
+        refuse_no_file(Path(labels))
+    class_order = Path(labels).read_bytes() if labels else None
     refuse_weights_elsewhere(project, facts["weights_sha256"], model, seen)
     attachments = {} if class_order is None else {f"classes{Path(str(labels)).suffix}": class_order}
     manifest = put(project, model, seen, splits, facts, there=there, attachments=attachments)

@@ -43,8 +43,10 @@ def place_for(
     if there is not None:
         shared = [view for view in views or [] if view in there.views]
         if views is None or shared:
-            what = f"as {seen}" if views is None else f"as {seen} with the view {shared[0]}"
-            raise FinblendError(f"{model} is already registered {what}; use --replace to register it again")
+            names = shared or there.views
+            what = f"the {'view' if len(names) == 1 else 'views'} {' and '.join(names)}"
+            told = f"is already registered as {seen} with {what}"
+            raise FinblendError(f"{model} {told}; use --replace to register it again")
     others = sorted(name for name in own if (name == "frozen") != (seen.kind == "frozen"))
     if others:
         raise FinblendError(

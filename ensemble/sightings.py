@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # where boxes are read in the wrong form, most of them reach far out of their photo
 MOST = 0.5
 TRIED = 50
+# photos that a refusal names
+NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -134,3 +136,46 @@ def refuse_wrong_form(sightings: Sightings, frame: Frame) -> None:
             f"--boxes {', '.join(sightings.sources)}: {sum(outside)} of {len(outside)} boxes that were tried reach far "
             "out of their photo; say what the four numbers are with --box-form xyxy, xywh or yolo"
         )
+
+
+def refuse_bad_photos(
+    sightings: Sightings, frame: Frame, workers: int, progress: Callable[[str, int, int], None] | None = None
+) -> None:
+    """Read every photo before any is embedded, and refuse if there is one that is missing, unreadable or truncated.
+
+    Reading a photo takes a small part of the time that a network takes for it.
+
+    Parameters
+    ----------
+    sightings : Sightings
+    frame : Frame
+        Through which the network will look.
+    workers : int
+        Decoding processes.
+    progress : callable, optional
+    """
+    from backbones.extraction.photo_set import PhotoSet, notes_of
+
+    photos = PhotoSet(sightings.names, sightings.files, sightings.boxes, frame)
+    tell = None if progress is None else (lambda done, total: progress("photos checked", done, total))
+    notes = dict(zip(sightings.names, notes_of(photos, workers, tell), strict=True))
+    refuse_problems(problems_of(sightings, notes))
+
+
+def problems_of(sightings: Sightings, notes: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong with photos, in the catalogue's order: what finding them told is more than that they are missing.
+
+    Parameters
+    ----------
+    sightings : Sightings
+    notes : mapping of str to str
+        What reading them told, by photo; empty where all is fine.
+    """
+    told = {name: sightings.problems.get(name, note) for name, note in notes.items()}
+    return {name: note for name, note in told.items() if note}
+
+
+def refuse_problems(problems: Mapping[str, str]) -> None:
+    """Refuse photos that --strict does not let pass."""
+    if problems:
+        raise FinblendError(f"--strict: {shown((f'{name}: {note}' for name, note in problems.items()), NAMED)}")

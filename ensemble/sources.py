@@ -135,11 +135,16 @@ def require_sources(project: Project, names: list[str] | None = None) -> dict[st
         raise FinblendError(
             f"{unknown[0]}: is not registered in {project.folder}; it has {', '.join(usable) or 'no models'}"
         )
-    if not usable:
+    refuse_empty_shelf(project)
+    return usable if names is None else {name: usable[name] for name in names}
+
+
+def refuse_empty_shelf(project: Project) -> None:
+    """Refuse a project in which no model is registered."""
+    if not project.stores():
         raise FinblendError(
             f"{project.folder}: no model is registered; use 'finblend register {project.folder} NAME ...'"
         )
-    return usable if names is None else {name: usable[name] for name in names}
 
 
 def fold_rows(project: Project) -> dict[int, np.ndarray]:

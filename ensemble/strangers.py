@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cv.errors import FinblendError
-from cv.mix import Mix
+from cv.mix import Mix, check_share
 from cv.new_share import read_new_shares
 from ensemble.blend import Blend
 from ensemble.desk import Desk, set_exam
@@ -123,13 +123,18 @@ def stated_share(project: Project, value: ShareLike) -> float | Mapping[str, flo
     if text == ESTIMATE:
         return ESTIMATE
     try:
-        return float(text)
+        share = float(text)
     except ValueError:
         if Path(text).suffix:
             return read_new_shares(text, project.catalogue.species, project.repairs)
-    raise FinblendError(
-        f"--new-share must be a number, a table species,new_share (.csv), or '{ESTIMATE}', but got '{text}'"
-    )
+        raise FinblendError(
+            f"--new-share must be a number, a table species,new_share (.csv), or '{ESTIMATE}', but got '{text}'"
+        ) from None
+    try:
+        check_share("new_share", share, text)
+    except FinblendError as error:
+        raise FinblendError(f"--new-share: {error}") from None
+    return share
 
 
 def estimate_share(

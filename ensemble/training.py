@@ -125,7 +125,7 @@ def train(
                 job.do(False, None)
         raise SystemExit(0)
     for job in jobs:
-        job.check(job is jobs[0])
+        job.check(job is jobs[0], progress)
     for job in jobs:
         job.open_folder(replace)
     reports = [job.do(replace, progress) for job in jobs]

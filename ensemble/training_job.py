@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbones.store import Seen
-from cv.errors import FinblendError, shown
+from cv.errors import FinblendError
 from cv.files import read_json, sha256_of
 from ensemble.embedding import normalised, what_it_saw
 from ensemble.extraction import BATCH, Extraction, How, Progress, frame_of
 from ensemble.project import Project
 from ensemble.run_folder import RUN_FILE, RunFolder, hash_of
 from ensemble.shelf import place_for
-from ensemble.sightings import Sightings, refuse_wrong_form
+from ensemble.sightings import Sightings, refuse_bad_photos, refuse_wrong_form
 from ensemble.trainees import Trainees
 
 if TYPE_CHECKING:
@@ -57,13 +57,14 @@ class Job:
         """Where the run lives."""
         return RunFolder(self.project.folder / "runs" / self.model / str(self.seen))
 
-    def check(self, network_too: bool) -> None:
+    def check(self, network_too: bool, progress: Progress | None = None) -> None:
         """Refuse before anything is begun what would else be refused after hours of training.
 
         Parameters
         ----------
         network_too : bool
             Build the network, and look at photos through its frame: the same for every fold.
+        progress : callable, optional
         """
         from backbones.extraction.forward import PRECISIONS, device_of
         from backbones.extraction.views import views_of
@@ -74,12 +75,13 @@ class Job:
         if not network_too:
             return
         views_of(self.how.views, self.photos.crops)
-        device_of(self.how.device)
+        device = device_of(self.how.device)
         if self.how.precision not in PRECISIONS:
             raise FinblendError(f"--precision must be one of {', '.join(PRECISIONS)}, but got '{self.how.precision}'")
-        if self.how.strict and self.photos.problems:
-            raise FinblendError(f"--strict: {shown(f'{name}: {note}' for name, note in self.photos.problems.items())}")
-        refuse_wrong_form(self.photos, frame_of(self._network(start), self.how, start))
+        frame = frame_of(self._network(start), self.how, start)
+        refuse_wrong_form(self.photos, frame)
+        if self.how.strict:
+            refuse_bad_photos(self.photos, frame, self.how.decoders(device.type), progress)
 
     def open_folder(self, replace: bool) -> None:
         """Make the run's folder, or make sure that the one that is there is of this very run."""

@@ -233,8 +233,16 @@ def test_what_strangers_do_wrong_is_one_line(stranger: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("resnet50", "no such backbone; there are convnext-arcface, "),
-        ("", "no such backbone"),
+        (
+            "resnet50",
+            "resnet50: no such backbone; did you mean timm:resnet50? (docs/networks.md lists them)",
+        ),
+        ("tf_efficientnet_lite0", "did you mean timm:tf_efficientnet_lite0?"),
+        ("tf_eficientnet_lite0", "did you mean timm:tf_efficientnet_lite0 or "),
+        ("effnet-b7-dolk", "did you mean effnet-b7-dolg or "),
+        ("tim:resnet50", "--backbone tim:resnet50: no such backbone; did you mean timm:resnet50?"),
+        ("qqqqqq", "no such backbone; there are convnext-arcface, "),
+        ("", "no such backbone; there are convnext-arcface, "),
         ("timm", "must be timm:NAME"),
         ("timm-gem:", "must be timm-gem:NAME"),
         ("timm:efficientnet-b0", "no network 'efficientnet-b0'; did you mean efficientnet_b0"),

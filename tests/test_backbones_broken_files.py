@@ -77,6 +77,19 @@ def test_garbage_is_named(tmp_path: Path, names: Path, suffix: str, content: byt
     refusal(path, names)
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+def test_text_under_the_name_of_arrays_is_not_taken_for_a_pickle(tmp_path: Path, names: Path, suffix: str) -> None:
+    path = tmp_path / f"text{suffix}"
+    path.write_text("image,embedding\na.jpg,0.5\n")
+    assert refusal(path, names) == f"{path}: is no {suffix[1:]} file (it begins with 'image,embedding')"
+    path.write_bytes(bytes(range(1, 200)))
+    assert refusal(path, names) == f"{path}: is no {suffix[1:]} file"
+    path.write_bytes(b"")
+    assert "cannot be read" in refusal(path, names)
+    path.write_bytes(pickle.dumps([1, 2]))
+    assert "pickled Python objects" in refusal(path, names)
+
+
 def write_npz(path: Path) -> None:
     np.savez(path, image=np.array(IMAGES), embedding=VECTORS)
 
@@ -157,6 +170,15 @@ def test_a_single_number_in_the_first_place_layout_is_refused_or_passed_over(tmp
         refusal(path)
     else:
         assert "pred_idx" not in read_embeddings(path, "train").predictions
+
+
+def test_photos_without_an_embedding_are_named() -> None:
+    photos = pl.DataFrame({"image": [*IMAGES, "d.jpg", "e.jpg"], "row": [0, 1, 2, 3, 4]})
+    made = as_embeddings((IMAGES, VECTORS), "train")
+    with pytest.raises(FinblendError, match=r"no embedding for the train photo d\.jpg$"):
+        align(made, photos[:4], "train")
+    with pytest.raises(FinblendError, match=r"no embedding for the train photos d\.jpg, e\.jpg$"):
+        align(made, photos, "train")
 
 
 def test_rows_of_the_catalogue_are_whole_numbers(tmp_path: Path) -> None:

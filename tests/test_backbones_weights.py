@@ -147,6 +147,17 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path, zipped: bool) -
     assert trap.path.exists(), "the trap works"
 
 
+def test_what_is_no_file_of_weights_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("image,species,individual_id\n")
+    told = "cannot be read as weights: it is neither a checkpoint of torch nor safetensors"
+    assert refusal(gem(), path).endswith(f"train.csv: {told} (it begins with 'image,species,in')")
+    path.write_bytes(b"\0\1\2\3" * 100)
+    assert refusal(gem(), path).endswith(f"train.csv: {told}")
+    path = Path(saved(tmp_path / "w.safetensors", gem().network.state_dict())).rename(tmp_path / "w.pth")
+    assert refusal(gem(), path).endswith("w.pth: is a safetensors file under another name; call it .safetensors")
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path, suffix: str) -> None:
     path = Path(saved(tmp_path / f"w{suffix}", gem().network.state_dict()))

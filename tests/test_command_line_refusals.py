@@ -33,6 +33,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small.write_npz("next.npz", *small.noisy(20))
     tune(folder / "P", trials=0, new_share=0.15)
     (folder / "few.csv").write_text("species,new_share\nbeluga,0.1\n")
+    (folder / "shares.csv").write_text("species;new_share\nbeluga;0,1\n*;0,2\n")
+    (folder / "semi.csv").write_text((folder / "train.csv").read_text().replace(",", ";"))
+    (folder / "tabs.csv").write_text((folder / "train.csv").read_text().replace(",", "\t"))
+    (folder / "text.npz").write_text("image,vector\ntr000.jpg,0.1\n")
+    (folder / "empty.json").write_text("{}")
     (folder / "orca.csv").write_text("species,new_share\n*,0.1\norca,0.1\n")
     return folder
 
@@ -44,6 +49,12 @@ def test_no_output_may_take_the_name_of_anything_that_a_project_holds(folder: Pa
         with pytest.raises(FinblendError, match="belongs to the project"):
             refuse_output(path if path.is_file() else path / "out.csv")
     refuse_output(folder / "P" / "submission.csv")
+
+
+def test_a_project_without_models_has_nothing_to_show(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(folder / "P" / "stores")
+    told = "finblend: P: no model is registered; use 'finblend register P NAME ...'"
+    assert [refusal(folder, line, capsys) for line in ("models P", "models P --json", "tune P")] == [told] * 3
 
 
 @pytest.fixture
@@ -79,6 +90,9 @@ WRONG = {
     "init Q --train gone.csv --test sample_submission.csv": "gone.csv: no such file",
     "init Q --train P --test sample_submission.csv": "P: is a folder; a table is a .csv or .parquet file",
     "init Q --train train.csv --test gone.csv": "gone.csv: no such file",
+    "init Q --train semi.csv --test sample_submission.csv": "semi.csv: its header is parted by semicolons; columns",
+    "init Q --train tabs.csv --test sample_submission.csv": "tabs.csv: its header is parted by tabs; columns must be",
+    "tune P --new-share shares.csv": "shares.csv: its header is parted by semicolons; columns must be parted by commas",
     "init Q --train train.csv --test train.csv": "is a train photo too",
     "init Q --train train.csv": "no test photos",
     "init Q --train m0.npz --test sample_submission.csv": "unknown kind of table '.npz'",
@@ -90,15 +104,15 @@ WRONG = {
     "init Q --train train.csv --test sample_submission.csv --folds gone.csv:fold": "gone.csv: no such file",
     "init Q --train train.csv --test sample_submission.csv --folds some": "train.csv: has no column 'some'",
     "init Q --train train.csv --test sample_submission.csv --encounters train.csv:sighting": "'sighting'",
-    "init Q --train train.csv --test sample_submission.csv --seed many": "--seed",
+    "init Q --train train.csv --test sample_submission.csv --seed many": "--seed: 'many' is no whole number",
     "init Q --train train.csv --test sample_submission.csv --hold-out 99": "--hold-out: 0 <= N < 10 must hold",
     "init Q --train train.csv --test sample_submission.csv --hold-out -1": "N=-1",
     "init Q --train train.csv --test sample_submission.csv --hold-out some": "--hold-out",
     "init Q --train train.csv --test sample_submission.csv --hold-out 2 --folds train.csv:image": "brings its own",
     f"register P m {NEXT}": "exactly one of --frozen, --fold K and --full",
     f"register P m --fold 5 {NEXT}": "the project's folds are 0, 1, 2, 3, 4",
-    f"register P m --fold one {NEXT}": "--fold",
-    f"register P frozen --frozen {NEXT}": "use --replace",
+    f"register P m --fold one {NEXT}": "--fold: 'one' is no whole number",
+    f"register P frozen --frozen {NEXT}": "is already registered as frozen with the view orig; use --replace",
     f"register Q m --frozen {NEXT}": "Q: is not a finblend project",
     "register P m --frozen --train gone.npz --test next.npz": "gone.npz: no such file",
     "register P m --frozen --train next.npz:vectors --test next.npz": "no key 'vectors'",
@@ -106,9 +120,17 @@ WRONG = {
     f"register P m --frozen --train-names gone.txt {NEXT}": "gone.txt: no such file",
     f"register P m/n --frozen {NEXT}": "m/n",
     "register P m --frozen --train next.npz": "--test",
-    "models": "P",
+    "register P m --frozen --train text.npz --test next.npz": "text.npz: is no npz file (it begins with 'image,vec",
+    "register P m --frozen --train P --test next.npz": "P: is a folder, and a file is wanted",
+    f"register P m --frozen --labels P {NEXT}": "P: is a folder, and a file is wanted",
+    "embed P m --frozen --backbone timm:resnet18 --images train.csv": "train.csv: is a file, and a folder of photos",
+    "embed P m --frozen --backbone timm:resnet18 --images gone": "gone: no such folder",
+    "models": "finblend: Missing argument 'P'; see 'finblend models --help'",
+    "embed": "finblend: Missing argument 'P'; see 'finblend embed --help'",
+    "embed P m --images P": "Missing option '--backbone'; see 'finblend embed --help'",
     "models Q": "Q: is not a finblend project",
-    "models P --new-share 1.5": "new_share=1.5",
+    "models P --new-share 1.5": "--new-share: 0 <= new_share < 1 must hold, but got new_share=1.5",
+    "tune P --new-share 12": "--new-share: 0 <= new_share < 1 must hold, but got new_share=12; did you mean 0.12?",
     "models P --new-share half": "--new-share",
     "models P --new-share gone.csv": "gone.csv: no such file",
     "models P --new-share sample_submission.csv": "sample_submission.csv: needs a column species",
@@ -116,7 +138,9 @@ WRONG = {
     "tune P --trials 0 --new-share few.csv": "few.csv: gives no share for fin_whale; every species needs a row",
     "evaluate P --new-share orca.csv": "orca.csv: row 2: species 'orca' is not among the catalogue's",
     "models P --gallery-mix much": "--gallery-mix must be a number or 'raw', but got 'much'",
-    "tune P --trials x": "--trials",
+    "tune P --trials ten": "finblend: --trials: 'ten' is no whole number",
+    "tune P --trials 1.5": "--trials: '1.5' is no whole number",
+    "tune P --timeout soon": "finblend: --timeout: 'soon' is no number",
     "tune P --trials -1": "trials=-1",
     "tune P --sampler grid": "tpe, cmaes, gp, random, but got grid",
     "tune P --new-share -0.2": "new_share=-0.2",
@@ -126,7 +150,7 @@ WRONG = {
     "tune P --trials 3 --bogus": "--bogus",
     "tune P P2 --trials 3": "P2",
     "evaluate Q": "Q: is not a finblend project",
-    "evaluate P --new-share 2": "new_share=2.0",
+    "evaluate P --new-share 2": "new_share=2; did you mean 0.02?",
     "decide P": "output",
     "decide P -o no/where/d.csv": "the folder no/where does not exist",
     "decide P -o d.csv --precision 1": "precision=1.0",
@@ -171,6 +195,8 @@ WRONG = {
     "compare P": "compare it with another project ('finblend compare P P2')",
     "compare P Q": "Q: is not a finblend project",
     "compare P --blend gone.json": "gone.json: cannot be read",
+    "compare P --blend P/project.json": "P/project.json: is not a blend (it has no key 'weights')",
+    "compare P --blend empty.json": "empty.json: is not a blend (it has no key 'weights')",
     "compare P P -o no/where/c.html": "no/where/c.html: the folder no/where does not exist",
     "compare P P -o P": "P: is a folder; -o names the file to write",
     "compare P P -o c.html --images gone": "gone: is no folder of photos",

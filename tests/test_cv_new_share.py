@@ -45,6 +45,7 @@ def test_names_are_repaired_as_the_catalogue_had_them_repaired(tmp_path: Path) -
         (["*,0.1", "orca,0.2"], r"shares\.csv: row 2: species 'orca' is not among .* \(beluga, fin_whale, killer"),
         (["*,0.1", "*,0.2"], r"row 2: species \* stands twice"),
         (["*,0.1", "beluga,1"], r"row 2: 0 <= new_share < 1 must hold, but got new_share=1$"),
+        (["*,0.1", "beluga,7.5"], r"row 2: 0 <= new_share < 1 .* got new_share=7.5; did you mean 0.075\?$"),
         (["beluga,-0.1", "*,0.1"], "row 1: 0 <= new_share < 1 must hold, but got new_share=-0.1"),
         (["beluga,nan", "*,0.1"], "row 1: 0 <= new_share < 1 must hold, but got new_share=nan"),
         (["beluga,few", "*,0.1"], "row 1: new_share 'few' is not a number"),

@@ -9,7 +9,7 @@ import pytest
 
 from cv import FinblendError, read_catalogue
 from cv.species import read_species_map
-from cv.tables import as_text
+from cv.tables import as_text, read_table
 
 TEST = pl.DataFrame({"image": ["t1.jpg"]})
 
@@ -70,3 +70,28 @@ def test_a_species_map_that_gives_one_name_two_ways_is_refused(tmp_path: Path) -
     (tmp_path / "map.csv").write_text("raw,repaired\nglobis,pilot_whale\nglobis,killer_whale\n")
     with pytest.raises(FinblendError, match=r"map\.csv: .*globis"):
         read_species_map(tmp_path / "map.csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("image;individual_id", "semicolons"),
+        ('"image";"individual_id"', "semicolons"),
+        ("image\tindividual_id", "tabs"),
+        ("sep=;", "semicolons"),
+    ],
+)
+def test_columns_that_no_commas_part_are_told_as_such(tmp_path: Path, header: str, told: str) -> None:
+    path = tmp_path / "train.csv"
+    # decimal commas do not make it a table of commas
+    path.write_text(f"{header}\na.jpg;0,5\nb.jpg;0,2\n")
+    with pytest.raises(FinblendError, match=rf"train\.csv: its header is parted by {told}; columns must be .* commas"):
+        read_table(path)
+
+
+def test_semicolons_within_a_table_of_commas_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("image,note;remark\na.jpg,left; dark\n")
+    assert read_table(path)[0].rows() == [("a.jpg", "left; dark")]
+    path.write_text("image\na;b.jpg\n")
+    assert read_table(path)[0].rows() == [("a;b.jpg",)]

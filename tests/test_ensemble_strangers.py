@@ -204,9 +204,11 @@ def test_the_command_line_from_a_table_and_an_estimate(
         ("half", "--new-share must be a number, a table species,new_share (.csv), or 'estimate', but got 'half'"),
         ("gone.csv", "gone.csv: no such file"),
         ("shares.txt", "shares.txt: no such file"),
-        ("1.5", "0 <= new_share < 1 must hold, but got new_share=1.5"),
-        ("-0.5", "0 <= new_share < 1 must hold, but got new_share=-0.5"),
-        ("inf", "0 <= new_share < 1 must hold, but got new_share=inf"),
+        ("1.5", "--new-share: 0 <= new_share < 1 must hold, but got new_share=1.5; did you mean 0.015?"),
+        ("100", "--new-share: 0 <= new_share < 1 must hold, but got new_share=100"),
+        ("1", "--new-share: 0 <= new_share < 1 must hold, but got new_share=1"),
+        ("-0.5", "--new-share: 0 <= new_share < 1 must hold, but got new_share=-0.5"),
+        ("inf", "--new-share: 0 <= new_share < 1 must hold, but got new_share=inf"),
     ],
 )
 def test_a_share_that_is_none_is_told(project: Path, value: str, told: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 
 from backbones.adapters.contract import Backbone, check_size
@@ -9,6 +10,8 @@ from backbones.vision import INSTALL
 from cv.errors import FinblendError, shown
 
 ENTRY_POINTS = "finblend.backbones"
+# names that a refusal suggests, at most
+MEANT = 3
 
 
 def backbone_names() -> list[str]:
@@ -39,7 +42,7 @@ def build_backbone(name: str, size: tuple[int, int] | None = None) -> Backbone:
     """
     if size is not None:
         check_size(*size)
-    door = _door(name.partition(":")[0])
+    door = _door(name)
     try:
         import torch
 
@@ -61,15 +64,36 @@ def build_backbone(name: str, size: tuple[int, int] | None = None) -> Backbone:
 
 def provider_of(name: str) -> str:
     """The installed package, with its version, that provides a backbone."""
-    distribution = _door(name.partition(":")[0]).dist
+    distribution = _door(name).dist
     return "" if distribution is None else f"{distribution.name} {distribution.version}"
 
 
-def _door(family: str) -> EntryPoint:
+def _door(name: str) -> EntryPoint:
+    family = name.partition(":")[0]
     doors = {door.value: door for door in entry_points(group=ENTRY_POINTS, name=family)}
     if not doors:
-        raise FinblendError(f"--backbone {family}: no such backbone; there are {', '.join(backbone_names())}")
+        near = _near(name)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {shown(backbone_names(), 4)}"
+        raise FinblendError(f"--backbone {name}: no such backbone; {hint} (docs/networks.md lists them)")
     own = [door for value, door in doors.items() if value.startswith("backbones.")]
     if len(doors) > 1 and not own:
         raise FinblendError(f"--backbone {family}: several installed packages provide it: {shown(doors)}")
     return own[0] if own else next(iter(doors.values()))
+
+
+def _near(name: str) -> list[str]:
+    """Names that were meant, perhaps: a network of timm without its prefix, or a slip of the pen."""
+    from backbones.vision import load
+
+    family, colon, argument = name.partition(":")
+    if colon:
+        return [f"{near}:{argument}" for near in get_close_matches(family, backbone_names(), MEANT)]
+    try:
+        of_timm = load("timm").list_models()
+    except FinblendError:  # not installed
+        of_timm = []
+    if name in of_timm:
+        return [f"timm:{name}"]
+    # the likeliest of both, whichever door they come through
+    meant = {**{other: f"timm:{other}" for other in of_timm}, **{other: other for other in backbone_names()}}
+    return [meant[near] for near in get_close_matches(name, meant, MEANT)]

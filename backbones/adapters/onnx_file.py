@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from backbones.adapters.contract import Backbone
 from backbones.adapters.timm_networks import argument_of
 from cv.errors import FinblendError
-from cv.files import sha256_of
+from cv.files import refuse_no_file, sha256_of
 
 DEFAULT_SIZE = (224, 224)
 
@@ -46,8 +46,7 @@ class OnnxNetwork(nn.Module):
 def build(name: str, size: tuple[int, int] | None) -> Backbone:
     """Build `onnx:FILE`, normalised as ImageNet is; a fixed input size of the file wins."""
     path = Path(argument_of(name, "FILE"))
-    if not path.is_file():
-        raise FinblendError(f"{path}: no such file")
+    refuse_no_file(path)
     network = OnnxNetwork(path)
     shape = network.input_shape
     if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):

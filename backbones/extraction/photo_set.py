@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from backbones.photos import Box, Frame, show
+from backbones.workers import end_with_run
 
 MISSING = "missing"
+# photos that a worker looks at before it tells
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,47 @@ def collate(photos: list[Photo]) -> tuple[Tensor, dict[str, Any]]:
     pixels = torch.from_numpy(np.stack([photo.pixels for photo in photos]))
     told = {name: [getattr(photo, name) for photo in photos] for name in ("failed", "note", "whole")}
     return pixels, told
+
+
+@dataclass(frozen=True)
+class _Notes(Dataset[str]):
+    """What is wrong with photos: read as they are to be shown, but no pixels travel between processes."""
+
+    photos: PhotoSet
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, row: int) -> str:
+        return self.photos[row].note
+
+
+def notes_of(photos: PhotoSet, workers: int, progress: Callable[[int, int], None] | None = None) -> list[str]:
+    """Read every photo, and tell what is wrong with it.
+
+    Parameters
+    ----------
+    photos : PhotoSet
+    workers : int
+        Decoding processes; 0: in this one.
+    progress : callable, optional
+        Gets the number of photos just read and of all.
+
+    Returns
+    -------
+    list of str
+        One a photo, empty where all is fine: the very notes that `Run.extract` would end with.
+    """
+    loader = DataLoader(
+        _Notes(photos),
+        batch_size=_AT_ONCE,
+        num_workers=min(workers, -(-len(photos) // _AT_ONCE)),
+        worker_init_fn=end_with_run,
+        collate_fn=list,
+    )
+    notes: list[str] = []
+    for some in loader:
+        notes += some
+        if progress is not None:
+            progress(len(some), len(photos))
+    return notes

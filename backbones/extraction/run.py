@@ -41,7 +41,7 @@ class Extracted:
     whole : (n,) int array
         Boxes too small to be used.
     computed : int
-        Photos of this call; the others were there already.
+        Photos that this call embedded; the others were there already, or could not be read.
     """
 
     views: dict[str, np.ndarray]
@@ -104,8 +104,7 @@ class Run:
             if part is not None:
                 self._parts[index] = part
         todo = [index for index in range(len(grid)) if index not in self._parts]
-        computed = sum(len(grid[index]) for index in todo)
-        tell(len(self.photos) - computed, len(self.photos))
+        tell(len(self.photos) - sum(len(grid[index]) for index in todo), len(self.photos))
         under_way: tuple[int, torch.Tensor, dict[str, Any]] | None = None
         for index, (pixels, told) in zip(todo, self._loader([list(grid[index]) for index in todo]), strict=True):
             embedded = self.forward(pixels, self.views)
@@ -119,6 +118,7 @@ class Run:
         if under_way is not None:
             self._keep(*under_way)
             tell(len(under_way[2]["note"]), len(self.photos))
+        computed = sum(int(np.count_nonzero(~self._parts[index]["failed"])) for index in todo)
         return self._joined(len(grid), computed)
 
     def first_photos(self) -> torch.Tensor:

@@ -9,6 +9,7 @@ from backbones.formats.arrays import pick_array, text_list
 from backbones.formats.npz import read_npy, read_npz
 from cv.catalogue import IMAGE_COLUMNS
 from cv.errors import FinblendError
+from cv.files import refuse_no_file
 from cv.tables import pick_column, read_table, text_column
 
 
@@ -27,8 +28,7 @@ def read_names(path: Path, key: str | None, split: str) -> list[str]:
     if suffix in {".csv", ".parquet", ".pq"}:
         table, source = read_table(path)
         return text_column(table, pick_column(table, (key,) if key else IMAGE_COLUMNS, source), source).to_list()
-    if not path.is_file():
-        raise FinblendError(f"{path}: no such file")
+    refuse_no_file(path)
     if suffix == ".npz":
         return text_list(pick_array(read_npz(path), str(path), key, split))
     if suffix == ".npy":

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cv.errors import FinblendError
+from cv.files import beginning_of
 
 # what numpy and zipfile raise on damaged, encrypted or foreign archives
 _BROKEN = (
@@ -55,7 +56,20 @@ def read_npy(path: Path) -> np.ndarray:
 
 def _reason(path: Path, key: str | None, error: Exception) -> str:
     where = f"{path}: {key}" if key else f"{path}"
+    # numpy takes for a pickle whatever it does not know
+    if key is None and not _may_hold_arrays(path):
+        return f"{path}: is no {path.suffix[1:]} file{beginning_of(path)}"
     if "allow_pickle" in str(error) or "Object arrays" in str(error):
         return f"{where}: holds pickled Python objects, which finblend never loads; save names with dtype 'U' instead"
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return f"{where}: cannot be read as {path.suffix[1:]} ({reason})"
+
+
+def _may_hold_arrays(path: Path) -> bool:
+    """Whether a file begins as an archive, an array or a pickle does, or cannot be asked; an empty one may."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(4)
+    except OSError:
+        return True
+    return not first or first.startswith((b"PK", b"\x93NUM", b"\x80"))

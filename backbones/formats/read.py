@@ -86,6 +86,8 @@ def resolve(spec: str | Path) -> tuple[list[Path], str | None]:
         found = sorted((Path(p) for p in glob.glob(candidate)), key=_natural)
         if found and all(path.is_file() for path in found):
             return found, key
+        if Path(candidate).is_dir():
+            raise FinblendError(f"{candidate}: is a folder, and a file is wanted")
     raise FinblendError(f"{text}: no such file")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from cv.errors import FinblendError
+from cv.files import refuse_no_folder
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 # what counts as an extension that may be cut off a name: not the `.001` of `IMG.001`
@@ -60,11 +60,10 @@ def find_photos(names: Sequence[str], folders: Sequence[Path], paths: Sequence[s
     Raises
     ------
     FinblendError
-        If a folder does not exist.
+        If a folder does not exist, or is a file.
     """
     for folder in folders:
-        if not folder.is_dir():
-            raise FinblendError(f"{folder}: no such folder")
+        refuse_no_folder(Path(folder), "a folder of photos")
     search = _Search([Path(folder) for folder in folders])
     found = Found([])
     for name, path in zip(names, paths if paths is not None else [None] * len(names), strict=True):

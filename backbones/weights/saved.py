@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cv.errors import FinblendError
-from cv.files import written_beside
+from cv.files import beginning_of, refuse_no_file, written_beside
 
 NETWORK_FILE = "network.safetensors"
 _KEY = "finblend"
@@ -125,8 +125,7 @@ def _file_of(path: Path) -> Path:
             hint = f"; choose one of {', '.join(runs)} in it" if runs else ""
             raise FinblendError(f"{path}: is no finished training run (it holds no {NETWORK_FILE}){hint}")
         path = inside
-    if not path.is_file():
-        raise FinblendError(f"{path}: no such file")
+    refuse_no_file(path)
     return path
 
 
@@ -160,11 +159,27 @@ def _from_checkpoint(path: Path) -> dict[str, Tensor]:
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, ... of its own mood
+        kind = _kind_of(path)
+        if kind is None:
+            told = f"it is neither a checkpoint of torch nor safetensors{beginning_of(path)}"
+            raise FinblendError(f"{path}: cannot be read as weights: {told}") from None
+        if kind == "safetensors":
+            raise FinblendError(f"{path}: is a safetensors file under another name; call it .safetensors") from None
         # torch's own words advise to unpickle
         raise FinblendError(
             f"{path}: cannot be read without unpickling ({type(error).__name__}); save its state_dict as safetensors"
         ) from None
     return _tensors(value)
+
+
+def _kind_of(path: Path) -> str | None:
+    """What a file is by its beginning; torch has written zips, pickles and tar archives."""
+    with path.open("rb") as file:
+        first = file.read(262)
+    if first.startswith((b"PK", b"\x80")) or first[257:] == b"ustar":
+        return "torch"
+    # the length of the header, as eight bytes that hold no letters, then its JSON
+    return "safetensors" if first[8:9] == b"{" and first[5:8] == b"\0\0\0" else None
 
 
 def _tensors(value: Any) -> dict[str, Tensor]:

@@ -53,7 +53,9 @@ def _refused_usage(error: Exception) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error)
         return 0
-    return _refuse(str(getattr(error, "format_message", error.__str__)()))
+    from ensemble.cli.usage import told_of_usage
+
+    return _refuse(told_of_usage(error))
 
 
 def _refuse(message: str) -> int:

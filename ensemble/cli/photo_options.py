@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ensemble.cli.terminal import warn
+from ensemble.cli.terminal import counted, warn
 
 Backbone = Annotated[
     str,
@@ -57,14 +57,19 @@ Precision = Annotated[
     ),
 ]
 Workers = Annotated[int | None, typer.Option(metavar="N", help="Decoding processes; by default the spare cores.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Refuse when a photo is missing, unreadable or truncated.")]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Read all photos first, and refuse when one is missing, unreadable or truncated."),
+]
+# photos with problems that are shown; --json has them all
+SHOWN = 10
 
 
 def shown_how(report: dict[str, Any]) -> str:
     """One line on how embedding went."""
     if not report["computed"]:
         return "every photo was embedded by an earlier call"
-    line = f"{report['computed']} photos embedded, {report['photos_per_second']:.0f} a second"
+    line = f"{counted(report['computed'], 'photo')} embedded, {report['photos_per_second']:.0f} a second"
     line += f", on {report['device']} in {report['precision']}"
     agreement = report["agreement"]
     if agreement is not None and report["precision"] == "float32":
@@ -75,12 +80,27 @@ def shown_how(report: dict[str, Any]) -> str:
 
 
 def warn_of_photos(report: dict[str, Any]) -> None:
-    """What was wrong with photos and boxes: one list, a photo a line."""
-    problems = report["problems"]
-    lines = [f"{len(problems)} photos have problems:"] if problems else []
-    lines += [f"  {image}: {note}" for image, note in problems.items()]
+    """What was wrong with photos and boxes, what stands for photos that could not be read, and what to do."""
+    problems, lost = report["problems"], report["stand_ins"]
+    lines = []
+    if problems:
+        lines.append(f"{counted(len(problems), 'photo has a problem', 'photos have problems')}:")
+        lines += [f"  {image}: {note}" for image, note in list(problems.items())[:SHOWN]]
+        if len(problems) > SHOWN:
+            lines.append(f"  and {len(problems) - SHOWN} more (--json lists them all)")
+    if lost:
+        lines.append(
+            f"{counted(len(lost), 'photo')} could not be read: a random direction, which resembles nobody, stands for "
+            + ("it" if len(lost) == 1 else "each of them")
+        )
+    if problems:
+        lines.append("mend these files, then run the same command with --replace")
     if report["photos_without_box"]:
-        lines.append(f"{report['photos_without_box']} photos have no box; they are shown whole")
+        told = counted(report["photos_without_box"], "photo has no box; it is", "photos have no box; they are")
+        lines.append(f"{told} shown whole")
     if report["boxes_too_small"]:
-        lines.append(f"{report['boxes_too_small']} boxes are too small; their photos are shown whole")
+        told = counted(
+            report["boxes_too_small"], "box is too small; its photo is", "boxes are too small; their photos are"
+        )
+        lines.append(f"{told} shown whole")
     warn(lines)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ensemble.cli.tables import print_table, say, shown_value
 
-__all__ = ["Progress", "print_json", "print_table", "progress_bars", "say", "shown_value", "warn"]
+__all__ = ["Progress", "counted", "print_json", "print_table", "progress_bars", "say", "shown_value", "warn"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -56,3 +56,14 @@ def warn(lines: list[str]) -> None:
     """Warnings on standard error, one line each."""
     for line in lines:
         print(f"finblend: warning: {line}", file=sys.stderr)
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number and what it counts.
+
+    Examples
+    --------
+    >>> counted(1, "photo"), counted(2, "photo"), counted(1, "box is", "boxes are")
+    ('1 photo', '2 photos', '1 box is')
+    """
+    return f"{number} {one if number == 1 else several or one + 's'}"
