@@ -86,6 +86,8 @@ def read_json(path: Path) -> Any:
         raise FinblendError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise FinblendError(f"{path}: is not valid JSON ({error})") from None
+    except RecursionError:
+        raise FinblendError(f"{path}: is not valid JSON (brackets are nested too deep)") from None
 
 
 def sha256_of(path: Path) -> str:

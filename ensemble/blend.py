@@ -19,8 +19,10 @@ from postproc.prune import MAX_PENALTY, MAX_TOP_PHOTOS
 from postproc.whitening import KINDS
 
 FORMAT = 1
-# told of a blend whose `measured` is empty: `tune` leaves none such
-CHANGED = "was changed since 'finblend tune' wrote it: what tune measured is not of this recipe, and is left out"
+# told of a blend that is `by_hand`
+CHANGED = "is not as 'finblend tune' wrote it: what tune measured is of another recipe, and is left out"
+# what is true of the tuning, whatever was changed since
+_HOW_TUNED = {"trials": int, "sampler": str, "seed": int}
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,7 @@ class Blend:
     mix : dict
         The mix of photos it was tuned for.
     measured : dict
-        Scores and the share of answers with somebody new in first place, and how they were measured. Empty where the
-        file was changed by hand: they are of another recipe then.
+        Scores and the share of answers with somebody new in first place, how they were measured, and how it was tuned.
     contents : dict of str to list of str
         Hashes of the embeddings it was tuned on.
     species_weights : dict of str to dict of str to float
@@ -59,6 +60,9 @@ class Blend:
     gallery : str
         Hash of the test photos that were merged into the gallery; empty where there are none.
     format : int
+    by_hand : bool
+        Whether the file was changed since it was saved, or made otherwise: `measured` has no scores then, for they are
+        of another recipe.
     """
 
     weights: dict[str, float]
@@ -76,6 +80,7 @@ class Blend:
     operators: dict[str, dict[str, Any]] = field(default_factory=dict)
     gallery: str = ""
     format: int = FORMAT
+    by_hand: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_weights("weights", self.weights)
@@ -104,8 +109,7 @@ class Blend:
         Mix(**self.mix)
         if not isinstance(self.measured, Mapping):
             raise FinblendError(f"measured must be a mapping, but got measured={self.measured}")
-        if not isinstance(self.contents, Mapping):
-            raise FinblendError(f"contents must be a mapping of models, but got contents={self.contents}")
+        _check_contents(self.contents)
         wrong = sorted(set(self.whitening.values()) - set(KINDS))
         if wrong:
             raise FinblendError(f"whitening must be one of {', '.join(KINDS)}, but got {wrong[0]!r}")
@@ -137,6 +141,7 @@ class Blend:
     def save(self, path: Path) -> None:
         """Write the recipe, atomically, with a seal that tells whether the file is still what was measured."""
         value = asdict(self)
+        del value["by_hand"]
         write_json(path, {**value, "seal": _seal(value)})
 
     @classmethod
@@ -148,7 +153,7 @@ class Blend:
         as_measured = value.pop("seal", None) == _seal(value)
         if "weights" not in value:
             raise FinblendError(f"{path}: is not a blend (it has no key 'weights')")
-        unknown = sorted(value.keys() - {f.name for f in fields(cls)})
+        unknown = sorted(value.keys() - ({f.name for f in fields(cls)} - {"by_hand"}))
         if unknown:
             raise FinblendError(f"{path}: unknown key '{unknown[0]}'")
         try:
@@ -157,12 +162,18 @@ class Blend:
             raise FinblendError(f"{path}: is not a blend ({_of_wrong_kind(value)})") from None
         except FinblendError as error:
             raise FinblendError(f"{path}: {error}") from None
-        return blend if as_measured else replace(blend, measured={})
+        return blend if as_measured else replace(blend, measured=_how_tuned(blend.measured), by_hand=True)
 
 
 def _seal(value: Mapping[str, Any]) -> str:
     """SHA-256 of a recipe as JSON holds it."""
     return hashlib.sha256(json.dumps(json.loads(json.dumps(value)), sort_keys=True).encode()).hexdigest()
+
+
+def _how_tuned(measured: Mapping[str, Any]) -> dict[str, Any]:
+    found = {key: measured[key] for key, kind in _HOW_TUNED.items() if isinstance(measured.get(key), kind)}
+    tried = measured.get("operators_tried")
+    return {**found, "operators_tried": [name for name in NAMES if name in tried]} if isinstance(tried, list) else found
 
 
 def _is_number(value: object) -> bool:
@@ -197,6 +208,14 @@ def _of_wrong_kind(value: Mapping[str, Any]) -> str:
         if own.name in value and not is_right(value[own.name]):
             return f"{own.name} must be {told}, but is {json.dumps(value[own.name])}"
     return "a value is of the wrong kind"
+
+
+def _check_contents(contents: object) -> None:
+    if not isinstance(contents, Mapping):
+        raise FinblendError(f"contents must be a mapping of models, but got contents={contents}")
+    for name, hashes in contents.items():
+        if not isinstance(hashes, (list, tuple)) or not all(isinstance(one, str) for one in hashes):
+            raise FinblendError(f"contents of {name} must be a list of hashes, but got {hashes!r}")
 
 
 def _check_weights(name: str, weights: Mapping[str, float]) -> None:

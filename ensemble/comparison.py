@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from cv.errors import FinblendError
 from cv.mix import Mix
-from ensemble.blend import Blend
+from ensemble.blend import CHANGED, Blend
 from ensemble.bootstrap import FEWEST, Bootstrap, interval_of
 from ensemble.desk import Desk, mix_warnings, set_exam
 from ensemble.differing import differing_photos
@@ -24,8 +25,8 @@ from postproc import NEW
 
 PHOTOS = 10
 HOW_PAIRED = (
-    "paired: both on the same out-of-fold photos with the same weights, those of the first's mix; intervals and shares "
-    "by the same drawn catalogues for both (bootstrap over individuals)"
+    "paired: both on the same out-of-fold photos with the same weights, those of the mix of {whose}; intervals and "
+    "shares by the same drawn catalogues for both (bootstrap over individuals)"
 )
 SEEN = (
     "both blends' weights have seen the photos they are scored on, and who tried more has adapted more; --nested "
@@ -56,7 +57,7 @@ def compare(
         Another project of the same photos and folds.
     blend : str or Path, optional
         Instead of `second`, another blend of this project, such as it had before: that is the first side then, the
-        project's own blend the second. Both are scored in the mix of the first side's blend.
+        project's own blend the second. Two projects are scored in the mix of the first, blends in the project's own.
     photos : int
         How many of the photos to list on which either is better.
     nested : bool
@@ -101,8 +102,11 @@ def compare(
     if nested:
         _refuse_same(sides)
     desks = desks_of(sides, progress)
-    mix = Mix(**sides[0].blend.mix)
-    exam = common_exam(*desks, mix)
+    # a kept blend may have been tuned for a share that is known better since
+    whose = sides[0] if blend is None else sides[1]
+    mix = Mix(**whose.blend.mix)
+    sat = desks[0] if blend is None else replace(desks[0], exam=desks[0].resit(mix))
+    exam = common_exam(sat, desks[1], mix)
     exams = exam, sat_by(desks[1], exam, row)
     answers = [answered(*three, progress) for three in zip(sides, desks, exams, strict=True)]
     precision = np.stack([one.precision for one in answers])
@@ -129,8 +133,8 @@ def compare(
         "photos": differing_photos(sides, exams, answers, photos),
         "nested": _nested(sides, mix, exam, row, (nested_trials, seed), progress) if nested else None,
         "mix": mix.as_dict(),
-        "measured": HOW_PAIRED,
-        "warnings": _warnings(sides, desks, mix, nested),
+        "measured": HOW_PAIRED.format(whose=whose.name),
+        "warnings": mix_warnings(sat, mix) + _warnings(sides, desks, whose, nested),
     }
     if output is not None:
         from ensemble.report.versus import write_comparison
@@ -217,7 +221,7 @@ def _nested(
     how: tuple[int, int],
     progress: Progress | None,
 ) -> dict[str, Any]:
-    """Both tuned without each fold in turn by (trials, seed), in the first's mix, and scored on the folds."""
+    """Both tuned without each fold in turn by (trials, seed), in the same mix, and scored on the folds."""
     found = []
     for side, rows in zip(sides, (np.arange(len(row)), row), strict=True):
         blend = side.blend
@@ -234,9 +238,9 @@ def _nested(
     return {**scores, **_overall(draws, exam, precision), "measured": HOW_NESTED}
 
 
-def _warnings(sides: Sequence[Side], desks: Sequence[Desk], mix: Mix, nested: bool) -> list[str]:
+def _warnings(sides: Sequence[Side], desks: Sequence[Desk], whose: Side, nested: bool) -> list[str]:
     one, two = sides
-    found = mix_warnings(desks[0], mix)
+    found = [f"{side.name} {CHANGED}" for side in sides if side.blend.by_hand]
     if not nested:
         found.append(SEEN)
     if one.blend.second_stage != two.blend.second_stage:
@@ -246,7 +250,8 @@ def _warnings(sides: Sequence[Side], desks: Sequence[Desk], mix: Mix, nested: bo
             "has not: the comparison favours the former a little"
         )
     if one.blend.mix != two.blend.mix:
-        found.append(f"{two.name} was tuned for another mix ({_told_mix(two)}); both are scored in {one.name}'s")
+        other = one if whose is two else two
+        found.append(f"{other.name} was tuned for another mix ({_told_mix(other)}); both are scored in {whose.name}'s")
     if desks[0].exam.questions.can_hide and not desks[1].exam.questions.can_hide:
         found.append(
             f"{two.name} has networks trained on this catalogue, so that no known photo can play the stranger a second "

@@ -181,7 +181,7 @@ def evaluate(
 
 
 def _changed(project: Project, blend: Blend) -> list[str]:
-    return [] if blend.measured else [f"{project.blend_path} {CHANGED}"]
+    return [] if not blend.by_hand else [f"{project.blend_path} {CHANGED}"]
 
 
 def _nested(

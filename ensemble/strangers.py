@@ -23,6 +23,7 @@ from postproc.calibration import share_of_strangers
 from postproc.posterior import SOMEBODY_NEW, fit_posterior
 
 ESTIMATE = "estimate"
+RAW = "raw"
 # where the estimate begins, and from which change on another round is not worth it
 START = 0.2
 MOVED = 0.005
@@ -122,19 +123,31 @@ def stated_share(project: Project, value: ShareLike) -> float | Mapping[str, flo
     text = str(value)
     if text == ESTIMATE:
         return ESTIMATE
+    if text == RAW:
+        return None
     try:
         share = float(text)
     except ValueError:
         if Path(text).suffix:
             return read_new_shares(text, project.catalogue.species, project.repairs)
         raise FinblendError(
-            f"--new-share must be a number, a table species,new_share (.csv), or '{ESTIMATE}', but got '{text}'"
+            f"--new-share must be a number, a table species,new_share (.csv), '{ESTIMATE}' or '{RAW}', but got '{text}'"
         ) from None
     try:
         check_share("new_share", share, text)
     except FinblendError as error:
         raise FinblendError(f"--new-share: {error}") from None
     return share
+
+
+def share_or_kept(value: ShareLike, blend: Blend | None) -> tuple[ShareLike, list[str]]:
+    """The share that is stated, else that of the blend that is there (an estimate is made again), and what to tell."""
+    if value is not None or blend is None:
+        return value, []
+    kept = ESTIMATE if blend.measured.get("estimate") else blend.mix.get("new_share")
+    told = "an estimate" if kept == ESTIMATE else "a table's" if isinstance(kept, Mapping) else kept
+    line = f"no --new-share was given: {told} is kept, as of the blend that was here ({RAW} would be the raw share)"
+    return kept, [] if kept is None else [line]
 
 
 def estimate_share(

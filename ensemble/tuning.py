@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from cv.mix import Mix
 from ensemble.blend import Blend
 from ensemble.contributions import contributions
 from ensemble.desk import HOW, Desk, mix_warnings
+from ensemble.enough import enough
 from ensemble.exam import Exam, certified, decided
 from ensemble.greedy import forward_selection
 from ensemble.nested import TRIALS, nested_report, nested_score
@@ -25,7 +26,7 @@ from ensemble.rounds import gallery_of
 from ensemble.second_stage import HOW_STAGED, SecondStage, Verdict, judge
 from ensemble.sitting import sit_blend
 from ensemble.species_weights import with_species_weights
-from ensemble.strangers import ShareLike, set_exam_at
+from ensemble.strangers import ShareLike, set_exam_at, share_or_kept
 from ensemble.study import (
     MAX_SEED,
     SAMPLERS,
@@ -41,12 +42,6 @@ from ensemble.study import (
     weighted_point,
 )
 from postproc import Ranking
-
-if TYPE_CHECKING:
-    import optuna
-
-# more trials have stopped helping once all that follow gain less than this
-GAIN = 0.0005
 
 
 def tune(
@@ -80,7 +75,7 @@ def tune(
     new_share : float, mapping of str to float, path or "estimate", optional
         Share of strangers expected in test, in [0, 1); per species as a mapping or a table (`cv.new_share`); estimated
         from the test photos' own scores (`ensemble.strangers`). By default that of the blend that is there; without
-        one the raw out-of-fold share, rarely test's.
+        one, or with "raw", the raw out-of-fold share, rarely test's.
     gallery_exponent : float or None
         See `cv.Mix`.
     sampler : {"tpe", "cmaes", "gp", "random"}
@@ -90,8 +85,8 @@ def tune(
     models : list of str, optional
         Which models to blend; all by default.
     nested_trials : int, optional
-        Trials per fold for the honest score (`ensemble.nested`); by default as many as the blend was chosen from but at
-        most 100, 0 for none.
+        Trials per fold for the honest score (`ensemble.nested`), beside its starting points; by default as many as the
+        blend was chosen from but at most 100, 0 for none.
     operators : sequence of str
         Which of "database-augmentation", "query-expansion", "reciprocal" may be chosen for a source, where it is
         clearly better for it (`ensemble.operator_choice`); none by default.
@@ -114,10 +109,10 @@ def tune(
     _check_options(trials, sampler, seed, timeout, models, nested_trials)
     project = Project.open(folder)
     previous = Blend.load(project.blend_path) if project.blend_path.is_file() else None
-    kept = None if new_share is not None or previous is None else previous.mix.get("new_share")
+    share, told = share_or_kept(new_share, previous)
     desk, mix, estimate = set_exam_at(
         project,
-        kept if new_share is None else new_share,
+        share,
         gallery_exponent,
         models,
         progress,
@@ -155,9 +150,7 @@ def tune(
     blend, ranking, outcome, recomputed = certified(desk.exam, blend, progress)
     # kept for whoever asks about this blend: what was settled need not be settled again
     sit_blend(desk, blend, progress, ranking)
-    warnings = mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
-    if kept is not None:
-        warnings.append("no --new-share was given: that of the blend that was here is kept")
+    warnings = told + mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
     blend, verdict, labels, stopped = _with_second_stage(desk.exam, blend, ranking, warnings)
     wanted = min(len(done), TRIALS) if nested_trials is None else nested_trials
     nested = None
@@ -283,19 +276,3 @@ def _check_options(
         raise FinblendError(f"--nested-trials >= 0 must hold, but got nested_trials={nested_trials}")
     if timeout is not None and not timeout > 0:
         raise FinblendError(f"--timeout > 0 must hold, but got timeout={timeout}")
-
-
-def enough(trials: list[optuna.trial.FrozenTrial]) -> dict[str, Any]:
-    """After which trial all later ones together gained less than `GAIN`: when more trials stopped helping."""
-    values = [trial.value or 0.0 for trial in sorted(trials, key=lambda trial: trial.number)]
-    return {"trial": when_enough(values), "gain": GAIN, "trials": len(values)}
-
-
-def when_enough(scores: Sequence[float]) -> int:
-    """The trial, from 1, after which all later ones together gained less than `GAIN`.
-
-    >>> when_enough([0.5, 0.7, 0.6, 0.7004])
-    2
-    """
-    best = max(scores)
-    return next(n for n, value in enumerate(scores, start=1) if value > best - GAIN)

@@ -237,17 +237,19 @@ def test_other_photos_individuals_or_folds_are_refused(world: dict[str, Path]) -
         matched_rows(Project.open(small.folder / "fewer"), one)
 
 
-def test_another_mix_is_told_and_the_firsts_is_taken(world: dict[str, Path], tmp_path: Path) -> None:
+def test_another_mix_is_told_and_that_of_the_own_blend_is_taken(world: dict[str, Path], tmp_path: Path) -> None:
     tuned = json.loads((world["P"] / "blend.json").read_text())
     tuned["mix"] = {"new_share": 0.3, "gallery_exponent": None}
     (tmp_path / "more.json").write_text(json.dumps(tuned))
     found = compare(world["P"], blend=tmp_path / "more.json")
     # rule and threshold are the same: in the same mix so are the scores
     assert found["difference"] == 0.0
-    assert found["mix"]["new_share"] == 0.3
-    assert found["new"]["share"] == pytest.approx(0.3)
+    assert found["mix"]["new_share"] == 0.15
+    assert found["new"]["share"] == pytest.approx(0.15)
+    assert "those of the mix of blend.json" in found["measured"]
     (told,) = [line for line in found["warnings"] if "another mix" in line]
-    assert told.startswith("blend.json was tuned for another mix (share of strangers 0.15, gallery mix raw)")
+    assert told.startswith("more.json was tuned for another mix (share of strangers 0.3, gallery mix raw)")
+    assert any(line.startswith("more.json is not as 'finblend tune' wrote it") for line in found["warnings"])
 
 
 def test_the_command_tells_one_winner_only_where_the_interval_does(

@@ -162,7 +162,7 @@ def test_by_default_as_many_nested_trials_as_there_are_trials_but_at_most_100(
     monkeypatch.setattr(ensemble.tuning, "nested_report", lambda *_: told)
     assert ensemble.tuning.TRIALS == 100
     monkeypatch.setattr(ensemble.tuning, "TRIALS", 11)
-    # three more are eight in all: the nested score of a blend that grew must not be that of the last trials only
+    # three more are ten in all: the nested score of a blend that grew must not be that of the last trials only
     for trials, total in ((7, 7), (3, 10), (0, 10), (4, 14)):
         assert tune(project, trials=trials, new_share=0.15)["trials"] == total
     tune(project, trials=2, new_share=0.15, nested_trials=7)
@@ -178,9 +178,11 @@ def test_who_states_no_share_again_keeps_that_of_the_blend(project: Path, share:
     again = tuned(project, trials=0, new_share=None)
     assert again["mix"] == first["mix"]
     assert (again["new_trials"], again["trials"]) == (0, STARTS)
-    assert "that of the blend that was here is kept" in "".join(again["warnings"])
-    assert "that of the blend" not in "".join(first["warnings"])
+    told = "a table's" if isinstance(share, dict) else "0.2"
+    assert f"no --new-share was given: {told} is kept" in "".join(again["warnings"])
+    assert "is kept" not in "".join(first["warnings"])
     assert tuned(project, trials=0, new_share=0.1)["mix"]["new_share"] == 0.1
+    assert tuned(project, trials=0, new_share="raw")["mix"]["new_share"] is None
 
 
 def test_the_same_seed_gives_the_same_blend_in_a_fresh_project(project: Path, template: Path, tmp_path: Path) -> None:

@@ -228,24 +228,34 @@ def test_of_a_recipe_that_was_changed_by_hand_nothing_measured_is_told(project: 
     whole = path.read_text()
     for change in changes:
         path.write_text(json.dumps({**json.loads(whole), **change}))
-        assert Blend.load(path).measured == {}
+        edited = Blend.load(path)
+        assert edited.by_hand
+        # how it was tuned stays: seed, trials, the operators there were
+        assert set(edited.measured) == {"trials", "sampler", "seed", "operators_tried"} < set(measured)
         found = sections(project)
         assert list(found) == ["models", "blend", "trust"]
-        assert "was changed since 'finblend tune' wrote it" in warned(found["blend"])
+        assert "is not as 'finblend tune' wrote it" in warned(found["blend"])
         assert "not measured" in str(found["blend"].body)
         [told, *_] = ensemble.evaluate(project)["warnings"]
-        assert told.startswith(f"{path} was changed since")
+        assert told.startswith(f"{path} is not as 'finblend tune' wrote it")
     # other spaces are the same recipe
     path.write_text(json.dumps(json.loads(whole)))
-    assert Blend.load(path).measured == measured
+    assert (Blend.load(path).measured, Blend.load(path).by_hand) == (measured, False)
+    # changed, and of embeddings that are no more: nothing is said to be what tune kept
+    path.write_text(json.dumps({**json.loads(whole), "threshold": 0.25, "contents": {"m1": ["0"], "m2": ["1"]}}))
+    told = warned(sections(project)["blend"])
+    assert "was registered again after tuning" in told
+    assert "is not as 'finblend tune' wrote it" in told
+    assert "kept" not in told
 
 
 def test_a_damaged_blend_leaves_the_rest_of_the_page(project: Path) -> None:
     path = Project.open(project).blend_path
-    path.write_text("{")
-    found = sections(project)
-    assert list(found) == ["models"]
-    assert "blend.json" in warned(found["models"])
+    for damage in ("{", "[" * 200_000, '{"weights": {"m1": 1.0}, "contents": {"m1": 3}}'):
+        path.write_text(damage)
+        found = sections(project)
+        assert list(found) == ["models"]
+        assert "blend.json" in warned(found["models"])
     assert "the blend there cannot be scored" in found["models"].measured
     page = (project.parent / "report.html").read_text()
     assert "blend there cannot be read" in page

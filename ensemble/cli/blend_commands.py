@@ -67,7 +67,7 @@ def tune(
     warn(report["warnings"])
     if report["interrupted"]:
         told = "the best blend so far is written" + ("" if report["nested"] else ", without an honest score")
-        warn([f"interrupted: {told}; the next 'finblend tune' goes on (--trials 0: only what is missing)"])
+        warn([f"interrupted: {told}; the same command goes on (with --trials 0 it does only what is missing)"])
     if json:
         print_json(report)
         return

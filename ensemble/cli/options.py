@@ -21,9 +21,10 @@ Use = Annotated[str, typer.Option(metavar="folds|full|both", help="Which stores 
 NewShare = Annotated[
     str | None,
     typer.Option(
-        metavar="S|FILE|estimate",
+        metavar="S|FILE|estimate|raw",
         help="Share of strangers expected among the test photos, 0 <= S < 1; a table species,new_share (* for the "
-        "rest); or estimated from the test photos' scores.",
+        "rest); estimated from the test photos' scores; or raw, as out-of-fold. Default: the tuned blend's; of models, "
+        "and where nothing is tuned: raw.",
     ),
 ]
 GalleryMix = Annotated[

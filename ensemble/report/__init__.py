@@ -72,7 +72,7 @@ def _stage(state: State) -> str:
     stage = f"{n} model{'s' if n != 1 else ''} registered" if n else "no model registered yet"
     if state.blend is not None:
         stage += ", blend tuned"
-    elif n:
+    elif state.stale or n:
         stage += ", blend there cannot be read" if state.stale else ", no blend tuned yet"
     return f"{stage} · written {date.today().isoformat()} by finblend {finblend_version()}"
 

@@ -29,7 +29,6 @@ def section(state: State) -> Section | None:
     blend = state.blend
     if blend is None:
         return None
-    body: list[Piece] = []
     why = state.stale
     if why is None:
         try:
@@ -38,8 +37,10 @@ def section(state: State) -> Section | None:
                 return _section(state, blend, sitting)
         except FinblendError as error:
             why = str(error)
-    body = [Warnings([f"{why}. The figures are those that 'finblend tune' kept."]), *_kept(blend)]
-    return Section("blend", TITLE, "As 'finblend tune' wrote it; nothing could be measured again.", body)
+    name = state.project.blend_path.name
+    told = f"And {name} {CHANGED}." if blend.by_hand else "The figures are those that 'finblend tune' kept."
+    measured = f"As it stands in {name}; nothing could be measured again."
+    return Section("blend", TITLE, measured, [Warnings([f"{why}. {told}"]), *_kept(blend)])
 
 
 def _section(state: State, blend: Blend, sitting: Sitting) -> Section:
@@ -49,7 +50,7 @@ def _section(state: State, blend: Blend, sitting: Sitting) -> Section:
     if blend.measured.get("nested"):
         measured += f" {HOW_NESTED[0].upper()}{HOW_NESTED[1:]}."
     measured += " Intervals hold 95 %, by drawing individuals anew."
-    body: list[Piece] = [] if blend.measured else [Warnings([f"{state.project.blend_path.name} {CHANGED}"])]
+    body: list[Piece] = [Warnings([f"{state.project.blend_path.name} {CHANGED}"])] if blend.by_hand else []
     body.append(Figures(_figures(state, blend, sitting, told)))
     body += [_scores(state, blend, sitting), _weights(blend), *_recipe(blend), *_nested_folds(blend)]
     body += trials_chart(state, blend, sitting)
@@ -64,7 +65,7 @@ def _kept(blend: Blend) -> list[Piece]:
     pairs = [("MAP@5 of the blend in-sample, as tuned", f"{measured['map5']:.4f}")] if "map5" in measured else []
     if nested:
         pairs += [("nested MAP@5", f"{nested['map5']:.4f}"), ("95 % interval", interval(nested["interval"]))]
-    return [Figures(pairs), _weights(blend), *_recipe(blend)]
+    return [*([Figures(pairs)] if pairs else []), _weights(blend), *_recipe(blend)]
 
 
 def _figures(state: State, blend: Blend, sitting: Sitting, told: dict[str, Any]) -> list[tuple[str, str]]:

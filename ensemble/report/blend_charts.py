@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.blend import Blend
+from ensemble.enough import GAIN, when_enough
 from ensemble.figures import over_shares, over_thresholds, per_species
 from ensemble.report.charts import Lines, Mark, Series
 from ensemble.report.numbers import share
@@ -14,7 +15,6 @@ from ensemble.report.page import Cell, Piece, Table, Text
 from ensemble.report.state import State
 from ensemble.sitting import Sitting
 from ensemble.study import scores_so_far
-from ensemble.tuning import GAIN, when_enough
 
 POINTS = 100
 FINE = 40

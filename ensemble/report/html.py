@@ -59,7 +59,13 @@ def template() -> Template:
         finalize=_text,
     )
     environment.globals.update(
-        breakable=breakable, columns=columns, is_slim=is_slim, shown_cell=shown_cell, sort_key=sort_key, keys=keys
+        breakable=breakable,
+        verbatim=verbatim,
+        columns=columns,
+        is_slim=is_slim,
+        shown_cell=shown_cell,
+        sort_key=sort_key,
+        keys=keys,
     )
     return environment.get_template("page.html.j2")
 
@@ -73,7 +79,12 @@ def _text(value: Any) -> Any:
 
 def breakable(text: Any) -> Markup:
     """Text whose long names may be broken where people would break them; what is copied stays as it is."""
-    return Markup(re.sub(r"(?<=[_/:])(?=\w)", "<wbr>", str(escape(_text(str(text))))))  # noqa: S704 - escaped above
+    return Markup(re.sub(r"(?<=[_/:])(?=\w)", "<wbr>", str(verbatim(text))))  # noqa: S704 - escaped there
+
+
+def verbatim(text: Any) -> Markup:
+    """Text that may be copied: nothing but control characters is changed."""
+    return escape(clean(str(text)))
 
 
 def asset(name: str) -> str:
@@ -132,7 +143,7 @@ def is_slim(table: Table) -> bool:
 def shown_cell(table: Table, column: int, cell: Cell) -> str:
     """A cell's text."""
     if table.header[column] in table.shares and isinstance(cell, (int, float)):
-        return f"{100 * cell:.{_share_digits(table, column)}f} %"
+        return f"{100 * cell:.{_share_digits(table, column)}f}\N{NO-BREAK SPACE}%"
     return shown(cell)
 
 

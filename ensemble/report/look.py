@@ -28,6 +28,7 @@ MEASURED = (
     "stated mix. Test answers are a sample drawn by chance (seed 0); who is right there, nobody here knows."
 )
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 # the photo of an answer ("" for somebody new), lines below it, whether it is right
 Answer = tuple[str, list[str], bool]
 # a photo, lines below it, its answers, and what the row shows
@@ -192,7 +193,9 @@ class _Look:
             header = ["photo", *(["truth"] if told else []), *(f"answer {k}" for k in range(1, 6))]
             cells: list[list[Cell]] = []
             for image, lines, shots, _ in rows:
-                answers = [", ".join(own) for _, own, _ in shots]
+                answers = [
+                    ", ".join([name, *(one.replace(" ", NO_BREAK) for one in sure)]) for _, (name, *sure), _ in shots
+                ]
                 cells.append([image, *(["; ".join(lines)] if told else []), *answers, *["-"] * (5 - len(answers))])
             return [Table(title, header, cells)]
         gallery = []

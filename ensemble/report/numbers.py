@@ -23,12 +23,15 @@ def shown(value: object) -> str:
 
 
 def share(value: float) -> str:
-    """A share as per cent.
+    """A share as per cent; nearly all and nearly none are told from all and none.
 
-    >>> share(0.1124)
-    '11.2 %'
+    >>> share(0.1124), share(0.9999), share(1.0), share(0.0)
+    ('11.2 %', '99.99 %', '100.0 %', '0.0 %')
     """
-    return f"{100 * value:.1f} %"
+    digits = 1
+    while digits < 4 and 0 < value < 1 and f"{100 * value:.{digits}f}" in {f"{0:.{digits}f}", f"{100:.{digits}f}"}:
+        digits += 1
+    return f"{100 * value:.{digits}f} %"
 
 
 def numeric(cell: object) -> float | None:

@@ -99,6 +99,8 @@ def _embed_line(model: str, seen: Seen, sources: Mapping[str, str]) -> str:
 def _tune_lines(blend: Blend) -> list[str]:
     measured, mix, shares = blend.measured, Mix(**blend.mix), blend.mix.get("new_share")
     lines = []
+    if blend.by_hand:
+        lines.append("# blend.json is not as 'finblend tune' wrote it: the next line makes another one")
     words = ["finblend", "tune", "P", "--trials", measured.get("trials", 100)]
     if measured.get("estimate"):
         words += ["--new-share", "estimate"]

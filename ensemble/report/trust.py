@@ -86,7 +86,7 @@ def _diagram(what: str, came: str, bins: list[Bin], error: float) -> Lines:
 
 
 def coverage(sat: Sat, precision: float) -> list[Piece]:
-    """How often first answers are right when only the surest are taken; bands at 99 % marked."""
+    """How often first answers are right when only the surest are taken; bands at the wanted precision marked."""
     first, sure = sat.answers.labels[:, 0], sat.answers.probability[:, 0]
     every, bands = float(sat.weights.sum()), sat.bands(precision)
     series, marks = list[Series](), list[Mark]()
