@@ -235,7 +235,7 @@ def test_what_strangers_do_wrong_is_one_line(stranger: Path, monkeypatch: pytest
     [
         (
             "resnet50",
-            "resnet50: no such backbone; did you mean timm:resnet50? (docs/networks.md lists them)",
+            "resnet50: no such backbone; did you mean timm:resnet50? docs/networks.md lists them all",
         ),
         ("tf_efficientnet_lite0", "did you mean timm:tf_efficientnet_lite0?"),
         ("tf_eficientnet_lite0", "did you mean timm:tf_efficientnet_lite0 or "),

@@ -73,8 +73,8 @@ def _door(name: str) -> EntryPoint:
     doors = {door.value: door for door in entry_points(group=ENTRY_POINTS, name=family)}
     if not doors:
         near = _near(name)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {shown(backbone_names(), 4)}"
-        raise FinblendError(f"--backbone {name}: no such backbone; {hint} (docs/networks.md lists them)")
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {shown(backbone_names(), 4)};"
+        raise FinblendError(f"--backbone {name}: no such backbone; {hint} docs/networks.md lists them all")
     own = [door for value, door in doors.items() if value.startswith("backbones.")]
     if len(doors) > 1 and not own:
         raise FinblendError(f"--backbone {family}: several installed packages provide it: {shown(doors)}")
