@@ -244,7 +244,7 @@ DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
     ("P/catalogue.parquet", Path.unlink, "evaluate P"),
     ("P/blend.json", text("{"), "evaluate P"),
     ("P/blend.json", text("[]"), "submit P -o out.csv"),
-    ("P/blend.json", text("[]"), "report P -o r.html"),
+    ("P/blend.json", text("[]"), "decide P -o d.csv"),
     ("P/blend.json", text('{"weights": {"frozen": 0.4}}'), "export P -o vectors"),
     ("P/blend.json", text('{"weights": {"frozen": 1.0}, "rule": "Z"}'), "submit P -o out.csv"),
     ("P/blend.json", text('{"weights": {"frozen": 1.0}, "treshold": 1}'), "evaluate P"),

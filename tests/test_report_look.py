@@ -85,7 +85,9 @@ def test_without_photos_names_and_probabilities_are_tables(scene: Scene) -> None
     assert "id00" in str(surest.rows[0])
     assert "id02" in str(surest.rows[0])
     # what is sure is not more than all
-    shares = [float(cell.split(", ")[-1].removesuffix(" %")) for cell in surest.rows[0][2:] if cell != "-"]
+    shares = [
+        float(cell.split(", ")[-1].removesuffix("\N{NO-BREAK SPACE}%")) for cell in surest.rows[0][2:] if cell != "-"
+    ]
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) <= 100.3
     assert "never saw its label" in found.measured

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from cv.errors import FinblendError
 from ensemble import init, register, submit, tune, write_report
 from ensemble.report.charts import Bars, Heatmap, Histogram, Lines, Mark, Series
-from ensemble.report.html import columns, shown_cell, sort_key
+from ensemble.report.html import breakable, columns, shown_cell, sort_key
 from ensemble.report.numbers import numeric, shown
 from ensemble.report.page import Code, Figures, Gallery, Section, Table, Text, Warnings, render
 from ensemble.report.photos import GalleryRow, Shot
@@ -155,14 +155,28 @@ def test_the_page_grows_with_the_project(small: Small, tmp_path: Path) -> None:
     assert keys() == tuned
 
 
+def test_what_may_be_copied_is_as_it_was() -> None:
+    line = "cd '/data/50 % sample' # <b> & a_b"
+    page = render("t", [Section("key", "t", "50 % of it", [Code(line)])])
+    assert "cd &#39;/data/50 % sample&#39; # &lt;b&gt; &amp; a_b</code>" in page
+    assert "50\N{NO-BREAK SPACE}% of it" in page
+    assert str(breakable("50 % a_b/c <i>")) == "50 % a_<wbr>b/<wbr>c &lt;i&gt;"
+
+
 def test_cells_are_shown_and_sorted_by_what_they_are() -> None:
     rows: list[list[Any]] = [["b7", 1234, 0.5, "11.2 %", None], ["a", 5, 0.25, "9.0 %", "-"]]
     table = Table("t", ["model", "n", "score", "written", "nothing"], rows, shares=("score",))
     assert columns(table) == [False, True, True, True, False]
-    assert [shown_cell(table, i, cell) for i, cell in enumerate(rows[0])] == ["b7", "1,234", "50.0 %", "11.2 %", "-"]
+    assert [shown_cell(table, i, cell) for i, cell in enumerate(rows[0])] == [
+        "b7",
+        "1,234",
+        "50.0\N{NO-BREAK SPACE}%",
+        "11.2 %",
+        "-",
+    ]
     # shares that would all be 0.0 % have more digits
     few = Table("t", ["share"], [[0.00067], [0.0004]], shares=("share",))
-    assert [shown_cell(few, 0, row[0]) for row in few.rows] == ["0.067 %", "0.040 %"]
+    assert [shown_cell(few, 0, row[0]) for row in few.rows] == ["0.067\N{NO-BREAK SPACE}%", "0.040\N{NO-BREAK SPACE}%"]
     assert [sort_key(cell) for cell in rows[0]] == [None, "1234.0", "0.5", "11.2", None]
 
 
