@@ -124,7 +124,7 @@ def test_the_section_tells_stores_files_versions_and_what_is_gone(made: Path, sm
     manifest = Project.open(made).stores()["m0"]["frozen"].manifest
     assert len(stores.rows) == 1
     assert stores.rows[0][:5] == ["m0", "frozen", "orig 24", 60, 12]
-    assert str(stores.rows[0][6]) == manifest.content_sha256[:12]
+    assert str(stores.rows[0][6]) == manifest.content_sha256[:8]
     files = {row[0]: row[-1] for row in tables["Files of the project"].rows}
     assert {"project.json", "catalogue.parquet", "blend.json", "study.journal"} <= files.keys()
     assert all(len(str(digest)) == 64 for digest in files.values())

@@ -208,6 +208,9 @@ def _nested_folds(blend: Blend) -> list[Piece]:
         ]
         for row in folds
     ]
-    header = ["fold", "MAP@5", "second stage", *(f"weight of {name}" for name in names)]
-    note = "What was tuned without each fold, and how it did there. Weights that swing are not known well."
+    header = ["fold", "MAP@5", "second stage", *names]
+    note = (
+        "What was tuned without each fold, and how it did there. Below the models' names stand their weights; those "
+        "that swing are not known well."
+    )
     return [Table("Nested: tuned without each fold", header, rows[:MOST], note)]

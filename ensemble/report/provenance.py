@@ -22,7 +22,7 @@ LIBRARIES = (
 MOST_STORES = 60
 MOST_COMMANDS = 50
 # digits of a hash that tell files apart; the manifests have all 64
-DIGITS = 12
+DIGITS = 8
 MEASURED = (
     "Nothing here is measured: versions are those of the machine that wrote this page, hashes are the SHA-256 that the "
     "project's own files record, or of these files now."
@@ -77,8 +77,8 @@ def _stores_table(state: State) -> Table | None:
             rows[-1] += [f"{_bytes(store) / 1e6:,.1f}", manifest.content_sha256[:DIGITS]]
             rows[-1] += [(manifest.weights_sha256 or "-")[:DIGITS], manifest.made_by or "-", _made_from(store)]
     header = ["model", "had seen", "views and widths", "train", "test", "MB"]
-    header += ["embeddings' SHA-256", "weights' SHA-256", "finblend", "made from"]
-    note = f"Hashes are cut to {DIGITS} digits; manifest.json beside each store has them in full."
+    header += ["embeddings", "weights", "finblend", "made from"]
+    note = f"'embeddings' and 'weights' are SHA-256, cut to {DIGITS} digits; each store's manifest.json has them whole."
     if len(rows) > MOST_STORES:
         note += f" {len(rows) - MOST_STORES} more stores are left out."
     return Table("Stores", header, rows[:MOST_STORES], note) if rows else None
