@@ -101,7 +101,7 @@ def test_evaluate_reports_the_mix_the_parts_and_an_interval(project: Path) -> No
 
 
 def test_the_raw_mix_is_the_plain_mean(project: Path) -> None:
-    tune(project, trials=0, gallery_exponent=None, nested_trials=0)
+    tune(project, trials=0, new_share="raw", gallery_exponent=None, nested_trials=0)
     report = evaluate(project)
     assert report["map5"] == pytest.approx(report["raw"]["map5"])
 

@@ -201,7 +201,7 @@ def test_the_command_line_from_a_table_and_an_estimate(
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("half", "--new-share must be a number, a table species,new_share (.csv), or 'estimate', but got 'half'"),
+        ("half", "--new-share must be a number, a table species,new_share (.csv), 'estimate' or 'raw', but got 'half'"),
         ("gone.csv", "gone.csv: no such file"),
         ("shares.txt", "shares.txt: no such file"),
         ("1.5", "--new-share: 0 <= new_share < 1 must hold, but got new_share=1.5; did you mean 0.015?"),
