@@ -19,8 +19,7 @@ from postproc.prune import MAX_PENALTY, MAX_TOP_PHOTOS
 from postproc.whitening import KINDS
 
 FORMAT = 1
-# told of a blend that is `by_hand`
-CHANGED = "is not as 'finblend tune' wrote it: what tune measured is of another recipe, and is left out"
+_CHANGED = "is not as 'finblend tune' wrote it: what tune measured is of another recipe, and is left out"
 # what is true of the tuning, whatever was changed since
 _HOW_TUNED = {"trials": int, "sampler": str, "seed": int}
 
@@ -137,6 +136,10 @@ class Blend:
         """Sources that have weight, in general or for a species."""
         every = (self.weights, *self.species_weights.values())
         return [name for name in self.weights if any(own.get(name, 0.0) > 0 for own in every)]
+
+    def changed(self, name: str) -> list[str]:
+        """The warning about a file of this name that is `by_hand`; none for any other."""
+        return [f"{name} {_CHANGED}"] if self.by_hand else []
 
     def save(self, path: Path) -> None:
         """Write the recipe, atomically, with a seal that tells whether the file is still what was measured."""

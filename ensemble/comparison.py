@@ -11,7 +11,7 @@ import numpy as np
 
 from cv.errors import FinblendError
 from cv.mix import Mix
-from ensemble.blend import CHANGED, Blend
+from ensemble.blend import Blend
 from ensemble.bootstrap import FEWEST, Bootstrap, interval_of
 from ensemble.desk import Desk, mix_warnings, set_exam
 from ensemble.differing import differing_photos
@@ -240,7 +240,7 @@ def _nested(
 
 def _warnings(sides: Sequence[Side], desks: Sequence[Desk], whose: Side, nested: bool) -> list[str]:
     one, two = sides
-    found = [f"{side.name} {CHANGED}" for side in sides if side.blend.by_hand]
+    found = one.blend.changed(one.name) + two.blend.changed(two.name)
     if not nested:
         found.append(SEEN)
     if one.blend.second_stage != two.blend.second_stage:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cv.errors import FinblendError
 from cv.mix import Mix
-from ensemble.blend import CHANGED, Blend
+from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap
 from ensemble.desk import Desk, mix_warnings, set_exam
 from ensemble.figures import over_shares, per_species, summary
@@ -163,7 +163,11 @@ def evaluate(
         "shares": over_shares(desk, mix, sitting.answers),
         "mix": mix.as_dict(),
         "estimate": estimate and estimate.as_dict(),
-        "warnings": _changed(project, blend) + mix_warnings(desk, mix) + (estimate.warnings() if estimate else []),
+        "warnings": [
+            *blend.changed(str(project.blend_path)),
+            *mix_warnings(desk, mix),
+            *(estimate.warnings() if estimate else []),
+        ],
         "photos": len(plain),
         "strangers": int(np.count_nonzero(desk.exam.truth[: len(plain)] == NEW)),
         "played_strangers": len(desk.exam.hidden),
@@ -178,10 +182,6 @@ def evaluate(
         else None,
         "measured": sitting.measured,
     }
-
-
-def _changed(project: Project, blend: Blend) -> list[str]:
-    return [] if not blend.by_hand else [f"{project.blend_path} {CHANGED}"]
 
 
 def _nested(

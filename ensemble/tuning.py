@@ -72,7 +72,7 @@ def tune(
     folder : str or Path
     trials : int
         How many more trials; 0 takes the best so far.
-    new_share : float, mapping of str to float, path or "estimate", optional
+    new_share : float, mapping of str to float, path, "estimate" or "raw", optional
         Share of strangers expected in test, in [0, 1); per species as a mapping or a table (`cv.new_share`); estimated
         from the test photos' own scores (`ensemble.strangers`). By default that of the blend that is there; without
         one, or with "raw", the raw out-of-fold share, rarely test's.

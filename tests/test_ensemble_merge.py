@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from planted import FOLDS, plain, sets_by_hand, tuned_pair
+from planted import FOLDS, plain, sets_by_hand
 
 from backbones.store import Seen
 from cv import FinblendError
@@ -20,22 +20,6 @@ from cv.pseudo_labels import PseudoLabels, write_pseudo_labels
 from ensemble import Project, init, merge, register, tune
 from ensemble.rounds import gallery_of, named_round
 from ensemble.trainees import trainees_of
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tuned_pair(tmp_path_factory.mktemp("merge"))
-
-
-@pytest.fixture
-def project(template: Path, tmp_path: Path) -> Path:
-    shutil.copytree(template, tmp_path / "P")
-    return tmp_path / "P"
-
-
-@pytest.fixture
-def sets(project: Path, tmp_path: Path) -> Path:
-    return sets_by_hand(project, tmp_path / "p.csv", plain)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

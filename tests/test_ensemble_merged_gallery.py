@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from planted import FOLDS, few_candidates, plain, sets_by_hand, tuned_pair
+from planted import FOLDS, few_candidates, plain
 
 import ensemble.part_evidence
 from cv import FinblendError
@@ -30,22 +30,6 @@ from postproc import Ranking
 from postproc.expansion import Expansion
 from postproc.reciprocal import Reciprocal
 from postproc.traits import Traits
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tuned_pair(tmp_path_factory.mktemp("merge"))
-
-
-@pytest.fixture
-def project(template: Path, tmp_path: Path) -> Path:
-    shutil.copytree(template, tmp_path / "P")
-    return tmp_path / "P"
-
-
-@pytest.fixture
-def sets(project: Path, tmp_path: Path) -> Path:
-    return sets_by_hand(project, tmp_path / "p.csv", plain)
 
 
 def named(project: Project, who: Callable[[str, int], dict[int, str]] = plain) -> NamedGallery:

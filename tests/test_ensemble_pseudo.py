@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from conftest import Small
-from planted import add, add_trained
+from planted import add, tuned_pair
 
 import ensemble.part_evidence
 import ensemble.pseudo_sets
@@ -36,13 +36,7 @@ SETS = ["full", *(f"fold-{k}" for k in range(5))]
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tuned project of one frozen and one trained model."""
-    folder = tmp_path_factory.mktemp("pseudo")
-    small = Small(folder / "data")
-    init(folder / "P", train=small.train_csv, test=small.sample_csv)
-    add(folder / "P", small, "frozen", 1, noise=1.0)
-    add_trained(folder / "P", small, "trained", 10, noise=1.0)
-    tune(folder / "P", trials=0, new_share=0.15, nested_trials=0)
-    return folder / "P"
+    return tuned_pair(tmp_path_factory.mktemp("pseudo"))
 
 
 def test_a_set_for_each_fold_and_one_for_full(project: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from backbones.formats.names import read_names
 from backbones.formats.npz import read_npy, read_npz
 from backbones.formats.safetensors import read_safetensors
 from cv.errors import FinblendError
+from cv.files import refuse_no_file
 from cv.tables import read_table
 
 # stands in files that `finblend export` writes
@@ -87,7 +88,7 @@ def resolve(spec: str | Path) -> tuple[list[Path], str | None]:
         if found and all(path.is_file() for path in found):
             return found, key
         if Path(candidate).is_dir():
-            raise FinblendError(f"{candidate}: is a folder, and a file is wanted")
+            refuse_no_file(Path(candidate))
     raise FinblendError(f"{text}: no such file")
 
 

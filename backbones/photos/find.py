@@ -63,7 +63,7 @@ def find_photos(names: Sequence[str], folders: Sequence[Path], paths: Sequence[s
         If a folder does not exist, or is a file.
     """
     for folder in folders:
-        refuse_no_folder(Path(folder), "a folder of photos")
+        refuse_no_folder(folder, "a folder of photos")
     search = _Search([Path(folder) for folder in folders])
     found = Found([])
     for name, path in zip(names, paths if paths is not None else [None] * len(names), strict=True):

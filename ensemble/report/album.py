@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cv.errors import FinblendError
 from ensemble.project import Project
-from ensemble.report.photos import Shot
+from ensemble.report.photos import NOBODY_KNOWN, Shot
 
 if TYPE_CHECKING:
     from backbones.photos import Box
@@ -60,21 +60,27 @@ class Album:
             _require_pillow()
             _ = self._found  # a folder in which no photo is
 
-    def shot(self, image: str, caption: list[str], right: bool = False) -> Shot:
-        """A photo with lines below it; `right` where it is of the true answer."""
+    def answer(self, picture: str, caption: list[str], right: bool) -> Shot:
+        """An answer as a photo of who is named, or as what stands for somebody new where there is none ("")."""
+        if not picture:
+            return Shot(caption[0], None, caption, NOBODY_KNOWN, right)
+        return replace(self.shot(picture, [*caption, picture]), right=right)
+
+    def shot(self, image: str, caption: list[str]) -> Shot:
+        """A photo with lines below it."""
         if self.images is None:
-            return Shot(image, None, caption, right=right)
+            return Shot(image, None, caption)
         if image not in self._made:
             self._made[image] = self._make(image)
         uri, note = self._made[image]
         if uri is None:
             self.broken[image] = note
-            return Shot(image, None, [*caption, note], right=right)
+            return Shot(image, None, [*caption, note])
         if len(uri) > self.budget:
             self.left_out.add(image)
-            return Shot(image, None, [*caption, "left out: the page is full"], right=right)
+            return Shot(image, None, [*caption, "left out: the page is full"])
         self.budget -= len(uri)
-        return Shot(image, uri, [*caption, note] if note else caption, right=right)
+        return Shot(image, uri, [*caption, note] if note else caption)
 
     @property
     def notes(self) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cv.errors import FinblendError
-from ensemble.blend import CHANGED, Blend
+from ensemble.blend import Blend
 from ensemble.bootstrap import Bootstrap, interval_of
 from ensemble.figures import summary
 from ensemble.nested import HOW as HOW_NESTED
@@ -38,9 +38,9 @@ def section(state: State) -> Section | None:
         except FinblendError as error:
             why = str(error)
     name = state.project.blend_path.name
-    told = f"And {name} {CHANGED}." if blend.by_hand else "The figures are those that 'finblend tune' kept."
+    told = [*([why] if why else []), *(blend.changed(name) or ["The figures are those that 'finblend tune' kept."])]
     measured = f"As it stands in {name}; nothing could be measured again."
-    return Section("blend", TITLE, measured, [Warnings([f"{why}. {told}"]), *_kept(blend)])
+    return Section("blend", TITLE, measured, [Warnings(told), *_kept(blend)])
 
 
 def _section(state: State, blend: Blend, sitting: Sitting) -> Section:
@@ -50,7 +50,8 @@ def _section(state: State, blend: Blend, sitting: Sitting) -> Section:
     if blend.measured.get("nested"):
         measured += f" {HOW_NESTED[0].upper()}{HOW_NESTED[1:]}."
     measured += " Intervals hold 95 %, by drawing individuals anew."
-    body: list[Piece] = [Warnings([f"{state.project.blend_path.name} {CHANGED}"])] if blend.by_hand else []
+    changed = blend.changed(state.project.blend_path.name)
+    body: list[Piece] = [Warnings(changed)] if changed else []
     body.append(Figures(_figures(state, blend, sitting, told)))
     body += [_scores(state, blend, sitting), _weights(blend), *_recipe(blend), *_nested_folds(blend)]
     body += trials_chart(state, blend, sitting)

@@ -16,7 +16,7 @@ from ensemble.questions import questions_for_test
 from ensemble.report.album import Album
 from ensemble.report.numbers import share
 from ensemble.report.page import Cell, Gallery, Piece, Section, Table, Text, Warnings
-from ensemble.report.photos import NOBODY_KNOWN, GalleryRow, Shot
+from ensemble.report.photos import GalleryRow
 from ensemble.report.state import State
 from postproc import NEW, NOBODY
 
@@ -200,10 +200,7 @@ class _Look:
             return [Table(title, header, cells)]
         gallery = []
         for image, lines, shots, note in rows:
-            candidates = [
-                self.album.shot(photo, [*own, photo], right) if photo else Shot(own[0], None, own, NOBODY_KNOWN, right)
-                for photo, own, right in shots
-            ]
+            candidates = [self.album.answer(*shot) for shot in shots]
             gallery.append(GalleryRow(self.album.shot(image, [image, *lines]), candidates, note))
         return [Gallery(gallery, title)]
 

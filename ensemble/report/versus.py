@@ -12,7 +12,7 @@ from ensemble.report.album import Album
 from ensemble.report.charts import Bars
 from ensemble.report.numbers import share
 from ensemble.report.page import Cell, Figures, Gallery, Piece, Section, Table, Text, Warnings, render
-from ensemble.report.photos import NOBODY_KNOWN, GalleryRow, Shot
+from ensemble.report.photos import GalleryRow
 from ensemble.sides import Side
 
 WHO = ("first", "second")
@@ -145,11 +145,7 @@ def _row(photo: dict[str, Any], who: str, name: str, album: Album) -> GalleryRow
     shots = []
     for answer, picture in zip(given["answers"], given["photos"], strict=True):
         right = answer == photo["truth"]
-        told = answer + (" (right)" if right else "")
-        nobody = picture is None
-        shots.append(
-            Shot(answer, None, [told], NOBODY_KNOWN, right) if nobody else album.shot(picture, [told, picture], right)
-        )
+        shots.append(album.answer(picture or "", [answer + (" (right)" if right else "")], right))
     return GalleryRow(album.shot(photo["image"], lines), shots, f"{name}: {place}", joined=who != WHO[0])
 
 
