@@ -37,10 +37,10 @@ docs: venv
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees docs build/docs
 
 bench: venv
-	$(BIN)/python benchmarks/bench.py $(ARGS)
+	$(BIN)/python -m benchmarks.speed.bench $(ARGS)
 
 bench-photos: venv
-	$(BIN)/python benchmarks/photos.py $(ARGS)
+	$(BIN)/python -m benchmarks.speed.photos $(ARGS)
 
 clean:
 	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .hypothesis

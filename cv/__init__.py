@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from cv.errors import FinblendError
     from cv.folds import gallery_photos, make_folds
     from cv.metrics import average_precision, map5
-    from cv.mix import Catalogued, Mix, Photos, joined_species, mix_weights
+    from cv.mix import Mix
+    from cv.populations import Catalogued, Photos
     from cv.species import HAPPYWHALE_REPAIRS, repair_species
+    from cv.weighting import joined_species, mix_weights
 
 __getattr__ = lazy_names(
     __name__,
@@ -20,16 +22,16 @@ __getattr__ = lazy_names(
         "HAPPYWHALE_REPAIRS": "cv.species",
         "NEW_INDIVIDUAL": "cv.catalogue",
         "Catalogue": "cv.catalogue",
-        "Catalogued": "cv.mix",
+        "Catalogued": "cv.populations",
         "FinblendError": "cv.errors",
         "Mix": "cv.mix",
-        "Photos": "cv.mix",
+        "Photos": "cv.populations",
         "average_precision": "cv.metrics",
         "gallery_photos": "cv.folds",
-        "joined_species": "cv.mix",
+        "joined_species": "cv.weighting",
         "make_folds": "cv.folds",
         "map5": "cv.metrics",
-        "mix_weights": "cv.mix",
+        "mix_weights": "cv.weighting",
         "read_catalogue": "cv.catalogue",
         "repair_species": "cv.species",
     },

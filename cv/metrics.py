@@ -72,7 +72,7 @@ def map5(predicted: Sequence[Sequence[str]], truth: Sequence[str], weights: Sequ
     truth : sequence of str
         The right answer of each photo; "new_individual" for strangers.
     weights : sequence of float, optional
-        One weight >= 0 a photo, for instance from `cv.mix_weights`.
+        One weight >= 0 a photo, for instance from `cv.weighting`.
 
     Examples
     --------

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from cv.errors import FinblendError, shown
-from cv.margins import rates_at
 from cv.mix import REST, Mix, check_share
+from cv.raking import rates_at
 from cv.tables import TableLike, pick_column, read_table, text_column
 
 

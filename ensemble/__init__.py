@@ -13,42 +13,45 @@ from cv.lazy import lazy_names
 
 if TYPE_CHECKING:
     from cv.errors import FinblendError
-    from ensemble.blend import Blend
-    from ensemble.comparison import compare
-    from ensemble.decisions import decide
-    from ensemble.embedding import embed
-    from ensemble.evaluation import evaluate, models
-    from ensemble.merging import merge
-    from ensemble.project import Project, init
-    from ensemble.pseudo_sets import pseudo
-    from ensemble.registry import register
+    from ensemble.blend.blend import Blend
+    from ensemble.comparison.compare import compare
+    from ensemble.evaluation.evaluate import evaluate
+    from ensemble.evaluation.models import models
+    from ensemble.networks.embed import embed
+    from ensemble.networks.train import train
+    from ensemble.outputs.check import check
+    from ensemble.outputs.decide import decide
+    from ensemble.outputs.export import export
+    from ensemble.outputs.submit import submit
+    from ensemble.project.create import init
+    from ensemble.project.folder import Project
+    from ensemble.pseudo_labels.generate import pseudo
+    from ensemble.pseudo_labels.merge import merge
+    from ensemble.registry.register import register
     from ensemble.report import write_report
-    from ensemble.submission import check, submit
-    from ensemble.training import train
-    from ensemble.tuning import tune
-    from ensemble.vectors import export
+    from ensemble.tuning.tune import tune
 
 # imported on first use: `finblend --help` and `import ensemble` answer at once
 __getattr__ = lazy_names(
     __name__,
     {
-        "Blend": "ensemble.blend",
+        "Blend": "ensemble.blend.blend",
         "FinblendError": "cv.errors",
-        "Project": "ensemble.project",
-        "check": "ensemble.submission",
-        "compare": "ensemble.comparison",
-        "decide": "ensemble.decisions",
-        "embed": "ensemble.embedding",
-        "evaluate": "ensemble.evaluation",
-        "export": "ensemble.vectors",
-        "init": "ensemble.project",
-        "merge": "ensemble.merging",
-        "models": "ensemble.evaluation",
-        "pseudo": "ensemble.pseudo_sets",
-        "register": "ensemble.registry",
-        "submit": "ensemble.submission",
-        "train": "ensemble.training",
-        "tune": "ensemble.tuning",
+        "Project": "ensemble.project.folder",
+        "check": "ensemble.outputs.check",
+        "compare": "ensemble.comparison.compare",
+        "decide": "ensemble.outputs.decide",
+        "embed": "ensemble.networks.embed",
+        "evaluate": "ensemble.evaluation.evaluate",
+        "export": "ensemble.outputs.export",
+        "init": "ensemble.project.create",
+        "merge": "ensemble.pseudo_labels.merge",
+        "models": "ensemble.evaluation.models",
+        "pseudo": "ensemble.pseudo_labels.generate",
+        "register": "ensemble.registry.register",
+        "submit": "ensemble.outputs.submit",
+        "train": "ensemble.networks.train",
+        "tune": "ensemble.tuning.tune",
         # not `report`: that is the package it lives in
         "write_report": "ensemble.report",
     },

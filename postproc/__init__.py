@@ -1,12 +1,12 @@
 """Embeddings to ranked names: exact neighbours, evidence, ranking, species, decision. Arrays in, arrays out."""
 
-from postproc.decision import NEW, Decision, decide, sweep
-from postproc.evidence import Evidence, Gallery, build_evidence
-from postproc.join import join_evidence
-from postproc.knn import NOBODY, Neighbours, Space, top_k
-from postproc.rank import rank
-from postproc.ranking import Ranking
-from postproc.species import given_species, species_doubt, vote_species
+from postproc.evidence.evidence import Evidence, Gallery, build_evidence
+from postproc.evidence.join import join_evidence
+from postproc.evidence.species import given_species, species_doubt, vote_species
+from postproc.neighbours.search import NOBODY, Neighbours, Space, top_k
+from postproc.ranking.decision import NEW, Decision, decide, sweep
+from postproc.ranking.rank import rank
+from postproc.ranking.ranking import Ranking
 
 __all__ = [
     "NEW",

@@ -19,7 +19,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from ensemble.project import finblend_version
+        from ensemble.project.version import finblend_version
 
         print(f"finblend {finblend_version()}")
         raise typer.Exit
@@ -36,10 +36,10 @@ def _main(
 
 # the modules register their commands on import, in the order that --help lists them
 # isort: off
-from ensemble.cli import catalogue_commands as _first  # noqa: E402, F401
-from ensemble.cli import network_commands as _second  # noqa: E402, F401
-from ensemble.cli import blend_commands as _third  # noqa: E402, F401
-from ensemble.cli import pseudo_commands as _fourth  # noqa: E402, F401
-from ensemble.cli import output_commands as _fifth  # noqa: E402, F401
-from ensemble.cli import compare_command as _sixth  # noqa: E402, F401
-from ensemble.cli import demo_command as _seventh  # noqa: E402, F401
+from ensemble.cli.commands import project as _first  # noqa: E402, F401
+from ensemble.cli.commands import networks as _second  # noqa: E402, F401
+from ensemble.cli.commands import blend as _third  # noqa: E402, F401
+from ensemble.cli.commands import pseudo as _fourth  # noqa: E402, F401
+from ensemble.cli.commands import outputs as _fifth  # noqa: E402, F401
+from ensemble.cli.commands import compare as _sixth  # noqa: E402, F401
+from ensemble.cli.commands import demo as _seventh  # noqa: E402, F401

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ensemble.cli.tables import print_table, say, shown_value
+from ensemble.project.progress import Progress
 
 __all__ = ["Progress", "counted", "print_json", "print_table", "progress_bars", "say", "shown_value", "warn"]
-
-Progress = Callable[[str, int, int], None]
 
 
 @contextlib.contextmanager

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cv.files import written_beside
-from ensemble.decisions import PRECISION, check_precision
-from ensemble.project import Project, finblend_version
-from ensemble.report.page import Section, refuse_page, render
+from ensemble.outputs.bands import PRECISION, check_precision
+from ensemble.project.folder import Project
+from ensemble.project.version import finblend_version
+from ensemble.report.page.html import refuse_page, render
+from ensemble.report.page.pieces import Section
 from ensemble.report.state import State
 
 __all__ = ["write_report"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,18 +9,17 @@ from pathlib import Path
 from backbones.store import Store
 from cv.errors import FinblendError
 from cv.mix import Mix
-from ensemble.blend import Blend
-from ensemble.decisions import PRECISION, Sat
-from ensemble.desk import Desk, desk_of, set_exam
-from ensemble.evaluation import tuned_blend
-from ensemble.naming import Named, Namer
-from ensemble.project import Project
-from ensemble.report.album import Album
-from ensemble.sitting import Sitting, sit_blend
-from ensemble.solo import Solo, each_alone
-from ensemble.sources import Source, usable_sources
-
-Progress = Callable[[str, int, int], None]
+from ensemble.blend.blend import Blend
+from ensemble.blend.load import tuned_blend
+from ensemble.identification.posteriors import Named, Namer
+from ensemble.identification.scored_blend import Sitting, sit_blend
+from ensemble.outputs.bands import PRECISION, Sat
+from ensemble.project.folder import Project
+from ensemble.project.progress import Progress
+from ensemble.protocol.setup import Desk, desk_of, set_exam
+from ensemble.registry.models import Source, usable_sources
+from ensemble.report.page.album import Album
+from ensemble.tuning.baselines import Solo, each_alone
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,106 @@
+"""One test, finblend and today's recipes on it: what each scores on the answers and out-of-fold, and paired gains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+import ensemble
+from benchmarks.accuracy import paired, reliability
+from benchmarks.accuracy import public_recipes as todays
+from cv.mix import Mix
+from ensemble.protocol.bootstrap import Bootstrap
+from ensemble.protocol.setup import set_exam
+from ensemble.tuning.nested import NestedScore, nested_report, nested_score
+
+# the threshold that is best on the answers; the highest of the three recipes on this test
+AT_BEST, HIGHEST = "concat, best threshold", "highest recipe"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test: a project with its models registered, and the answers of its test photos where they are known."""
+
+    name: str
+    project: ensemble.Project
+    share: float
+    answers: list[str] | None
+
+    @cached_property
+    def material(self) -> todays.Material:
+        """What the recipes get: the registered embeddings."""
+        catalogue, stores = self.project.catalogue, self.project.stores()
+        train, test = ([kinds["frozen"].embedding(s, "orig") for kinds in stores.values()] for s in ("train", "test"))
+        return todays.Material(train, test, catalogue.labels, catalogue.folds, self.share)
+
+    def labels(self, names: list[list[str]]) -> np.ndarray:
+        """Names as labels; somebody new is `todays.NEW`, so is whom the catalogue lacks."""
+        index = {name: n for n, name in enumerate(self.project.catalogue.individuals)}
+        width = max(map(len, names))
+        padded = [[index.get(name, todays.NEW) for name in row] + [todays.NOBODY] * (width - len(row)) for row in names]
+        return np.array(padded)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """(m,) right answers of the test photos."""
+        return self.labels([[name] for name in self.answers or []])[:, 0]
+
+
+def measured(case: Case, trials: int, nested_trials: int) -> tuple[dict, dict[str, reliability.Told] | None]:
+    """Everything about one test, of the recipes alone without nested trials; draws of gains are kept for a mean."""
+    fitted = {name: todays.recipe(name, case.material) for name in todays.NAMES}
+    row: dict = {"case": case.name, "share": case.share}
+    test: dict[str, np.ndarray] = {}
+    if case.answers is not None:
+        test = {n: todays.precisions(todays.answers(f, case.material), case.truth) for n, f in fitted.items()}
+        first, even = fitted["concat"], np.ones(len(case.truth))
+        best = todays.grid_threshold(first.test, case.truth, even, first.rule)
+        test[HIGHEST] = max(test.values(), key=np.mean)
+        test[AT_BEST] = todays.precisions(todays.lists(first.test, first.rule, best), case.truth)
+    told = None
+    if nested_trials:
+        submission, decisions = (case.project.folder / f"{name}.csv" for name in ("submission", "decisions"))
+        score, report = blended(case, submission, trials, nested_trials)
+        row |= {"nested": report["map5"], "interval": report["interval"], "prediction": report["prediction"]}
+        row["out_of_fold"] = out_of_fold(case, fitted, score)
+        if case.answers is not None:
+            ensemble.decide(case.project.folder, decisions)
+            told = reliability.told(decisions, case.answers)
+            lists = pl.read_csv(submission)["predictions"].str.split(" ").to_list()
+            test["finblend"] = todays.precisions(case.labels(lists), case.truth)
+            row["inside"] = bool(report["prediction"][0] <= test["finblend"].mean() <= report["prediction"][1])
+    if test:
+        row["test"] = {name: float(precision.mean()) for name, precision in test.items()}
+    if "finblend" in test:
+        row["gain"], row["draws"] = {}, {}
+        for name in [name for name in test if name != "finblend"]:
+            gained = test["finblend"] - test[name]
+            row["draws"][name] = paired.drawn_means(gained, paired.owners(case.answers or []))
+            row["gain"][name] = [float(gained.mean()), *paired.middle(row["draws"][name])]
+    return row, told
+
+
+def blended(case: Case, submission: Path, trials: int, nested_trials: int) -> tuple[NestedScore, dict]:
+    """finblend's own way: tune, submit, and the nested score photo by photo."""
+    folder = case.project.folder
+    tuned = ensemble.tune(folder, trials=trials, new_share=case.share, nested_trials=0)
+    ensemble.submit(folder, submission)
+    mix = Mix(case.share)
+    score = nested_score(case.project, set_exam(case.project, mix), mix, trials=nested_trials)
+    return score, nested_report(case.project, score, tuned["map5"])
+
+
+def out_of_fold(case: Case, fitted: dict[str, todays.Fitted], score: NestedScore) -> dict:
+    """Each recipe on the photos of the nested score, in its mix: MAP@5, finblend's gain and its interval."""
+    exam = score.exam
+    sat = [todays.nested_precisions(f, case.material, exam.rows, exam.hidden, exam.weights) for f in fitted.values()]
+    draws = Bootstrap(exam, case.project.catalogue.labels).draws(np.stack([score.blend, *sat]))
+    found = {}
+    for n, (name, own) in enumerate(zip(fitted, sat, strict=True), start=1):
+        gain = float(exam.weights @ (score.blend - own))
+        found[name] = {"map5": float(exam.weights @ own), "gain": [gain, *paired.middle(draws[:, 0] - draws[:, n])]}
+    return found

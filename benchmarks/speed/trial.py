@@ -1,0 +1,109 @@
+"""One trial against what it replaces: concatenate, search a flat index, best photo per individual, score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from benchmarks.common.measuring import timed
+from benchmarks.speed.faiss_peer import faiss
+from cv.metrics import average_precisions
+from cv.mix import Mix
+from ensemble.blend.blend import Blend
+from ensemble.project.folder import Project
+from ensemble.protocol.setup import Desk, set_exam
+from postproc import NEW, Decision, Ranking, decide
+
+# photos that the flat index answers with: enough for five individuals
+DEEP = 256
+TIE = 1e-6
+
+
+def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
+    """Seconds of a trial over all out-of-fold photos, and of the peer on a sample of one fold, scaled."""
+    project = Project.open(folder)
+    desk = set_exam(project, Mix(0.112))
+    names = list(desk.sources)
+    rng = np.random.default_rng(0)
+    draws = [dict(zip(names, rng.dirichlet(np.ones(len(names))).tolist(), strict=True)) for _ in range(rounds + 1)]
+    blends = [Blend(weights, dict(desk.whitening)) for weights in draws]
+    desk.exam.run(blends[0])  # compiles
+    seconds = sorted(timed(lambda blend=blend: desk.exam.run(blend))[0] for blend in blends[1:])
+    own = seconds[len(seconds) // 2]
+    outcome = desk.exam.run(blends[0])
+    fold = project.catalogue.fold_ids[0]
+    rows = np.flatnonzero(project.catalogue.folds == fold)
+    chosen = rows if len(rows) <= sample else np.sort(rng.choice(rows, sample, replace=False))
+    blend = Blend(draws[0], dict(desk.whitening), rule="A", threshold=outcome.decision.threshold)
+    fixed_seconds, search_seconds, answers = _concatenated(project, desk, blend, fold, chosen)
+    folds, photos = len(project.catalogue.fold_ids), len(project.catalogue.labels)
+    peer = folds * fixed_seconds + search_seconds * photos / len(chosen)
+    rule = Decision("A", outcome.decision.threshold)
+    desk.exam.run(blend, rule)
+    position = {int(row): n for n, row in enumerate(desk.exam.rows)}
+    at = [position[int(row)] for row in chosen]
+    mine = desk.exam.trials.precision[at]
+    theirs, gap = answers
+    differ = np.abs(mine - theirs) > 1e-12
+    return {
+        "seconds": own,
+        "peer_seconds": peer,
+        "ratio": peer / own,
+        "sample": len(chosen),
+        "photos": photos,
+        "sources": len(names),
+        "candidates_per_photo": len(desk.exam.questions.evidence.photo) / photos,
+        "map5": float(mine.mean()),
+        "peer_map5": float(theirs.mean()),
+        "differ": int(differ.sum()),
+        "differ_beyond_ties": int((differ & (gap > TIE)).sum()),
+        "certified": 1.0 - outcome.open,
+        "width": outcome.most - outcome.least,
+    }
+
+
+def _concatenated(
+    project: Project, desk: Desk, blend: Blend, fold: int, chosen: np.ndarray
+) -> tuple[float, float, tuple[np.ndarray, np.ndarray]]:
+    """Seconds that do not and that do depend on the queries; precision of each, and the least lead in its list."""
+    faiss.omp_set_num_threads(numba.get_num_threads())
+    labels, folds = project.catalogue.labels, project.catalogue.folds
+    gallery = np.flatnonzero(folds != fold)
+
+    def concatenate(rows: np.ndarray) -> np.ndarray:
+        blocks = []
+        for name, source in desk.sources.items():
+            array = np.asarray(source.out_of_fold_store(fold).embedding("train", source.views[0])[rows])
+            unit = array / np.linalg.norm(array, axis=1, keepdims=True)
+            blocks.append(np.float32(np.sqrt(blend.weights[name])) * unit)
+        return np.concatenate(blocks, axis=1)
+
+    def build() -> faiss.Index:
+        block = concatenate(gallery)
+        index = faiss.IndexFlatIP(block.shape[1])
+        index.add(block)
+        return index
+
+    def search() -> tuple[np.ndarray, np.ndarray]:
+        return index.search(concatenate(chosen), DEEP)
+
+    fixed, index = timed(build)
+    seconds, (similarity, found) = timed(search)
+    people = np.full((len(chosen), 6), -1, dtype=np.int32)
+    scores = np.full((len(chosen), 6), -np.inf, dtype=np.float32)
+    for q in range(len(chosen)):
+        who, first = np.unique(labels[gallery[found[q]]], return_index=True)
+        best = np.argsort(first)[:6]
+        people[q, : len(best)], scores[q, : len(best)] = who[best], similarity[q, first[best]]
+    exam = desk.exam
+    truth = exam.questions.truth
+    assert truth is not None
+    ranking = Ranking(people[:, :5], scores[:, :5], people[:, :5])
+    precision = average_precisions(decide(ranking, blend.decision), np.where(truth[chosen] == NEW, NEW, truth[chosen]))
+    # behind the last name of a short list nobody leads anybody
+    lead = -np.diff(np.where(np.isfinite(scores), scores, -9.0), axis=1)
+    near_threshold = np.abs(scores[:, 0] - blend.threshold)
+    return fixed, seconds, (precision, np.minimum(lead.min(axis=1), near_threshold))

@@ -1,0 +1,31 @@
+"""The tuned blend of a project, or one clear line why there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cv.errors import FinblendError
+from ensemble.blend.blend import Blend
+from ensemble.project.folder import Project
+from ensemble.project.pseudo_rounds import gallery_of
+from ensemble.registry.models import usable_sources
+
+
+def tuned_blend(project: Project, path: Path | None = None) -> Blend:
+    """A blend of the project, its own by default; refused if there is none, or its models have changed since."""
+    if path is None and not project.blend_path.is_file():
+        raise FinblendError(f"{project.folder}: has no blend yet; use 'finblend tune {project.folder}'")
+    path = project.blend_path if path is None else path
+    blend = Blend.load(path)
+    usable, refused = usable_sources(project)
+    for name in blend.weights:
+        if name not in usable:
+            raise FinblendError(refused.get(name, f"{path}: {name} is not registered any more; tune again"))
+        if blend.contents and blend.contents.get(name) != usable[name].out_of_fold_contents():
+            raise FinblendError(f"{path}: {name} was registered again after tuning; run 'finblend tune' again")
+    if blend.gallery != gallery_of(project).fingerprint:
+        raise FinblendError(
+            f"{path}: was tuned with another gallery: pseudo-labels have joined or left it since; "
+            f"run 'finblend tune {project.folder}' again"
+        )
+    return blend

@@ -1,0 +1,182 @@
+"""Two blends that answer the same out-of-fold photos: matched by name, truth and fold, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from cv.errors import FinblendError
+from cv.metrics import average_precisions
+from cv.mix import Mix
+from ensemble.blend.blend import Blend
+from ensemble.blend.load import tuned_blend
+from ensemble.identification.scored_blend import how_measured, sit_blend
+from ensemble.identification.second_stage import SecondStage
+from ensemble.project.folder import Project
+from ensemble.project.progress import Progress
+from ensemble.protocol.evaluation_set import Exam, sit
+from ensemble.protocol.setup import Desk, desk_of
+from postproc import NOBODY
+from postproc.calibration.posterior import posterior_order
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: a project and a blend of it.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in the comparison.
+    project : Project
+    blend : Blend
+    """
+
+    name: str
+    project: Project
+    blend: Blend
+
+    @property
+    def measured(self) -> str:
+        """How its answers to out-of-fold photos came about."""
+        return how_measured(self.blend)
+
+
+def sides_of(first: str | Path, second: str | Path | None, blend: str | Path | None) -> tuple[Side, Side]:
+    """The two sides: of two projects, or of one project another blend and then its own.
+
+    Raises
+    ------
+    FinblendError
+        If both or neither of `second` and `blend` are given, or a blend is refused.
+    """
+    if (second is None) == (blend is None):
+        raise FinblendError(
+            f"{first}: compare it with another project ('finblend compare {first} P2') "
+            f"or with another blend of it ('finblend compare {first} --blend FILE')"
+        )
+    one = Project.open(first)
+    if second is None:
+        path = Path(str(blend))
+        if path.is_file() and one.blend_path.is_file() and path.samefile(one.blend_path):
+            raise FinblendError(f"{path}: is the project's own blend; name another one")
+        named = [one.blend_path.name, path.name]
+        if named[0] == named[1]:
+            named = [str(one.blend_path), str(path)]
+        # the file is what was there before: the question is whether the project's own is better
+        return Side(named[1], one, tuned_blend(one, path)), Side(named[0], one, tuned_blend(one))
+    other = Project.open(second)
+    if one.folder.resolve() == other.folder.resolve():
+        raise FinblendError(f"{second}: is the same project; compare two blends of it with --blend FILE")
+    names = [folder.resolve().name for folder in (one.folder, other.folder)]
+    if names[0] == names[1]:
+        names = [str(first), str(second)]
+    return Side(names[0], one, tuned_blend(one)), Side(names[1], other, tuned_blend(other))
+
+
+def matched_rows(first: Project, second: Project) -> np.ndarray:
+    """Find each train photo of the first project in the second.
+
+    Out-of-fold a photo meets the photos of the other folds. So scores are comparable photo by photo only where both
+    projects have the same photos of the same individuals in the same folds; how folds are numbered is of no matter.
+
+    Returns
+    -------
+    (n,) int64 array
+        Row of the second's train photos for each of the first's.
+
+    Raises
+    ------
+    FinblendError
+        With the first photo that differs.
+    """
+    one, two = (
+        project.catalogue.train.select("image", "individual_id", "fold").with_row_index("at")
+        for project in (first, second)
+    )
+    for here, there, who, whose in ((one, two, first, second), (two, one, second, first)):
+        extra = here.join(there, on="image", how="anti")
+        if extra.height:
+            raise FinblendError(
+                f"{whose.folder}: lacks train photo {extra['image'][0]} of {who.folder} ({extra.height} in all): "
+                "other photos make another gallery, so the two cannot be compared photo by photo"
+            )
+    both = one.join(two, on="image", how="left", suffix="_2", maintain_order="left")
+    other = both.filter(pl.col("individual_id") != pl.col("individual_id_2"))
+    if other.height:
+        image, a, b = other.row(0, named=True)["image"], other["individual_id"][0], other["individual_id_2"][0]
+        raise FinblendError(
+            f"{second.folder}: train photo {image} is of {b}, but of {a} in {first.folder} ({other.height} photos "
+            "differ): they have no common truth to be compared by"
+        )
+    pairs = both.group_by("fold", "fold_2").agg(pl.col("image").first()).sort("fold", "fold_2")
+    for mine in ("fold", "fold_2"):
+        torn = pairs.filter(pl.col(mine).is_duplicated())
+        if torn.height:
+            raise FinblendError(
+                f"{second.folder}: its folds part the photos otherwise than {first.folder}'s (such as "
+                f"{torn['image'][0]} and {torn['image'][1]}), so its photos meet other galleries; make it with "
+                "'finblend init --folds' and the same folds"
+            )
+    return both["at_2"].to_numpy().astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a side answers to the photos of an exam.
+
+    Attributes
+    ----------
+    labels : (m, 5) int array
+        As of `Exam.answers`.
+    photo : (m, 5) int array
+        The gallery photo most like the query of each name; -1 for somebody new and nobody.
+    precision : (m,) float64 array
+    """
+
+    labels: np.ndarray
+    photo: np.ndarray
+    precision: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, individual: np.ndarray, photo: np.ndarray, truth: np.ndarray) -> Answered:
+        """From answers, and the photos of candidates."""
+        hit = (labels[:, :, None] == individual[:, None, :]) & (labels >= 0)[:, :, None]
+        found = np.take_along_axis(photo, hit.argmax(axis=2), axis=1)
+        return cls(labels, np.where(hit.any(axis=2), found, NOBODY), average_precisions(labels, truth))
+
+
+def common_exam(first: Desk, second: Desk, mix: Mix) -> Exam:
+    """The first's exam, without photos that sit as strangers a second time where the second may not hide them."""
+    questions = first.exam.questions
+    if not questions.can_hide or second.exam.questions.can_hide:
+        return first.exam
+    species = first.test_species if mix.gallery_exponent is not None else None
+    return sit(replace(questions, can_hide=False), mix, species)
+
+
+def sat_by(desk: Desk, exam: Exam, row: np.ndarray) -> Exam:
+    """The same photos with the same weights, as another project's questions; `row` as of `matched_rows`."""
+    return Exam(desk.exam.questions, row[exam.rows], row[exam.hidden], exam.weights)
+
+
+def answered(side: Side, desk: Desk, exam: Exam, progress: Progress | None = None) -> Answered:
+    """What a side submits, on an exam of its questions; its second stage is fitted to the mix it was tuned for."""
+    if side.blend.second_stage:
+        stage = SecondStage(desk.exam, side.blend, keep=True)
+        traits, probability = stage.cross_fitted(exam)
+        labels = posterior_order(traits.individual, probability)[0]
+        return Answered.of(labels, traits.individual, traits.photo, exam.truth)
+    sat = sit_blend(replace(desk, exam=exam), side.blend, progress)
+    lists = exam.ranking(sat.ranking, side.blend.background)
+    return Answered.of(sat.labels, lists.individual, lists.photo, exam.truth)
+
+
+def desks_of(sides: Sequence[Side], progress: Progress | None = None) -> tuple[Desk, Desk]:
+    """The desk of each side, in the mix that it was tuned for."""
+    one, two = sides
+    return desk_of(one.project, one.blend, progress), desk_of(two.project, two.blend, progress)

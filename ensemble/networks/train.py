@@ -1,0 +1,155 @@
+"""`finblend train`: one network a fold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backbones.store import Seen
+from cv.errors import FinblendError
+from ensemble.networks.embed import require_backbones
+from ensemble.networks.extraction import How
+from ensemble.networks.photos import sightings_of
+from ensemble.networks.training_job import Job
+from ensemble.networks.training_set import trainees_of
+from ensemble.project.folder import Project
+from ensemble.project.progress import Progress
+
+if TYPE_CHECKING:
+    from backbones.training import Recipe
+
+
+def train(
+    folder: str | Path,
+    model: str,
+    *,
+    backbone: str,
+    images: Sequence[str | Path],
+    recipe: Recipe | None = None,
+    weights: str | Path = "hub",
+    folds: str = "all",
+    pseudo: str | None = None,
+    pseudo_min: float = 0.0,
+    boxes: Sequence[str] = (),
+    crops: Sequence[str] = (),
+    box_form: str = "auto",
+    size: tuple[int, int] | None = None,
+    normalise: str | None = None,
+    devices: int = 1,
+    strategy: str = "auto",
+    watch: int = 0,
+    replace: bool = False,
+    progress: Progress | None = None,
+    **how: Any,
+) -> dict[str, Any]:
+    """Train a network per fold, then embed and register its photos.
+
+    A fold's network sees every label but that fold's. A call that was killed goes on after the last finished epoch; a
+    fold that is finished is not done again.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The project.
+    model : str
+    backbone : str
+        See `backbones.adapters.build_backbone`.
+    images : sequence of path
+        Folders that hold the photos.
+    recipe : Recipe, optional
+    weights : str or path
+        To start from; see `backbones.weights.fill`. `{fold}` in it stands for `fold-K` or `full`.
+    folds : str
+        "all", "full", or fold numbers with commas between.
+    pseudo : str, optional
+        File of pseudo-labels; `{fold}` in it stands for `fold-K` or `full`. Or `round-N`, a merged round.
+    pseudo_min : float
+        Least confidence.
+    boxes, crops, box_form
+        See `ensemble.networks.photos.sightings_of`; with several crops each draw of a photo shows one of them.
+    size, normalise
+        As for `embed`.
+    devices, strategy
+        Lightning's.
+    watch : int
+        Every so many epochs MAP@5 of the fold's own known photos is measured for the curve, and nothing chosen by it.
+    replace : bool
+        Start anew, and replace stores that are there.
+    progress : callable, optional
+    **how
+        Fields of `ensemble.networks.extraction.How`; `batch_size` is that of embedding.
+
+    Returns
+    -------
+    dict
+        `runs`: for each fold `seen, folder, photos, classes, pseudo, curve` and what embedding told; `warnings`.
+    """
+    require_backbones()
+    from backbones.training import Recipe as DefaultRecipe
+
+    project = Project.open(folder)
+    recipe = recipe or DefaultRecipe()
+    options = How(**how)
+    if devices < 1 or watch < 0:
+        raise FinblendError(f"--devices >= 1 and --watch >= 0 must hold, but got {devices} and {watch}")
+    if strategy != "auto" and not strategy.startswith("ddp"):
+        raise FinblendError(f"--strategy must be auto, ddp or a kind of ddp, but got '{strategy}'")
+    if not 0 <= pseudo_min <= 1:
+        raise FinblendError(f"0 <= --pseudo-min <= 1 must hold, but got {pseudo_min}")
+    wanted = _folds(project, folds)
+    photos = sightings_of(project, images, boxes, crops, box_form)
+    jobs = [
+        Job(
+            project,
+            model,
+            seen,
+            backbone,
+            str(weights).replace("{fold}", str(seen)),
+            size,
+            normalise,
+            photos,
+            trainees_of(project, photos, seen, pseudo, pseudo_min),
+            recipe,
+            options,
+            devices,
+            strategy,
+            watch,
+        )
+        for seen in wanted
+    ]
+    # lightning starts the processes of further devices with this very command line
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        for job in jobs:
+            if not job.run.finished:
+                job.do(False, None)
+        raise SystemExit(0)
+    for job in jobs:
+        job.check(job is jobs[0], progress)
+    for job in jobs:
+        job.open_folder(replace)
+    reports = [job.do(replace, progress) for job in jobs]
+    warnings = sorted({line for report in reports for line in report.pop("warnings")})
+    return {"model": model, "runs": reports, "warnings": warnings}
+
+
+def recipe_of(*, head: Mapping[str, Any], augment: Mapping[str, Any], **rest: Any) -> Recipe:
+    """Make a recipe from plain values; wrong ones are refused."""
+    require_backbones()
+    from backbones.training import recipe_from
+
+    return recipe_from(head, augment, rest)
+
+
+def _folds(project: Project, text: str) -> list[Seen]:
+    if text == "all":
+        return [Seen("fold", fold) for fold in project.catalogue.fold_ids]
+    if text == "full":
+        return [Seen("full")]
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) in project.catalogue.fold_ids for part in parts):
+        raise FinblendError(
+            f"--folds must be all, full, or some of {', '.join(map(str, project.catalogue.fold_ids))}, but got '{text}'"
+        )
+    return [Seen("fold", fold) for fold in dict.fromkeys(map(int, parts))]

@@ -1,0 +1,5 @@
+"""What a tuned blend writes: submission, decisions, vectors; and the check of a submission.
+
+In: a project with a blend. Out: files, written beside and renamed.
+Imports `identification` and what stands below it.
+"""

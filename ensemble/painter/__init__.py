@@ -1,6 +1,0 @@
-"""Paint a photo-ID catalogue with known answers, and sheets of photos to look at; only the demo imports this."""
-
-from ensemble.painter.catalogue import Painted, paint_catalogue
-from ensemble.painter.sheet import answers_sheet, contact_sheet
-
-__all__ = ["Painted", "answers_sheet", "contact_sheet", "paint_catalogue"]

@@ -1,0 +1,163 @@
+"""Make a project: the catalogue, its species and its folds."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cv.catalogue import IMAGE_COLUMNS, NO_SPECIES, Catalogue, read_catalogue
+from cv.errors import FinblendError, shown
+from cv.files import folder_written_beside, write_json
+from cv.folds import describe_folds, folds_from_values, make_folds
+from cv.species import HAPPYWHALE_REPAIRS, read_species_map
+from cv.tables import TableLike, column_of_file
+from ensemble.project.folder import FORMAT
+from ensemble.project.version import finblend_version
+
+
+def init(
+    folder: str | Path,
+    *,
+    train: TableLike,
+    test: TableLike | None = None,
+    folds: int | str = 5,
+    encounters: str | None = None,
+    test_species: str | None = None,
+    species_map: str | Path | Mapping[str, str] | None = None,
+    seed: int = 0,
+    hold_out: int = 0,
+) -> dict[str, Any]:
+    """Make a project: read and repair the catalogue, assign folds.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A folder that does not exist yet, or is empty.
+    train, test : path, polars.DataFrame or pandas.DataFrame
+        See `cv.read_catalogue`.
+    folds : int or str
+        A number of folds, or `FILE:COLUMN` with folds that a team already has.
+    encounters : str, optional
+        `FILE:COLUMN`, or a column of the train table: photos of one sighting share a value and never straddle folds.
+    test_species : str, optional
+        `FILE:COLUMN` with the species of test photos, where a classifier or a person has told it.
+    species_map : path or mapping, optional
+        Replaces the built-in repairs; the path "none" repairs nothing.
+    seed : int
+        Of the folds.
+    hold_out : int
+        How many individuals of several encounters are strangers in their fold too, see `cv.make_folds`.
+
+    Returns
+    -------
+    dict
+        `train_images, individuals, species, test_images`, the repairs, the folds, and what makes strangers.
+
+    Raises
+    ------
+    FinblendError
+        If the input is refused; nothing is written then.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FinblendError(f"{folder}: already exists and is not empty; choose another folder or remove it")
+    catalogue, found = read_catalogue(train, test, encounters=encounters, repairs=_repairs(species_map))
+    assigned = _assign_folds(catalogue, folds, seed, hold_out, _called(train))
+    frame = catalogue.frame.with_columns(
+        fold=pl.concat(
+            [
+                pl.Series(assigned, dtype=pl.Int32),
+                pl.Series([None] * (catalogue.frame.height - len(assigned)), dtype=pl.Int32),
+            ]
+        )
+    )
+    if test_species is not None:
+        frame = _with_test_species(frame, test_species, _repairs(species_map))
+    catalogue = Catalogue(frame)
+    balance = describe_folds(catalogue.train, catalogue.labels, catalogue.folds)
+    report: dict[str, Any] = {
+        "train_images": catalogue.train.height,
+        "individuals": len(catalogue.individuals),
+        "species": len(catalogue.species),
+        "test_images": catalogue.test.height,
+        "raw_species": found.raw_species,
+        "repairs": [asdict(repair) for repair in found.repairs],
+        "folds": {str(fold): {"photos": n, "strangers": balance.strangers[fold]} for fold, n in balance.photos.items()},
+        "new_share": sum(balance.strangers.values()) / catalogue.train.height,
+        "single_photo_individuals": balance.single_photo,
+        "single_encounter_individuals": balance.single_encounter,
+        "held_out_individuals": hold_out,
+        "encounters": catalogue.train["encounter"].drop_nulls().n_unique(),
+        "photos_without_encounter": catalogue.train["encounter"].null_count() if encounters else 0,
+        "straddling_encounters": balance.straddling_encounters,
+        "unused_encounters": found.unused_encounters,
+        "individuals_of_several_species": found.individuals_of_several_species,
+        "renamed_individuals": found.renamed_individuals,
+        "unlabelled_images": found.unlabelled_images,
+    }
+    settings = {
+        "format": FORMAT,
+        "finblend": finblend_version(),
+        "python": platform.python_version(),
+        "folds": folds,
+        "encounters": encounters,
+        "seed": seed,
+        "hold_out": hold_out,
+        "test_species": test_species,
+        "species_map": "a mapping" if isinstance(species_map, Mapping) else species_map and str(species_map),
+        "train": str(train) if isinstance(train, (str, Path)) else "a frame",
+        "test": str(test) if isinstance(test, (str, Path)) else "a frame" if test is not None else None,
+        "report": report,
+    }
+    with folder_written_beside(folder) as temporary:
+        catalogue.save(temporary / "catalogue.parquet")
+        write_json(temporary / "project.json", settings)
+    return report
+
+
+def _called(train: TableLike) -> str:
+    """The train table's name in error lines."""
+    return str(train) if isinstance(train, (str, Path)) else "train"
+
+
+def _repairs(species_map: str | Path | Mapping[str, str] | None) -> Mapping[str, str]:
+    if species_map is None:
+        return HAPPYWHALE_REPAIRS
+    if isinstance(species_map, Mapping):
+        return species_map
+    return {} if str(species_map) == "none" else read_species_map(species_map)
+
+
+def _assign_folds(catalogue: Catalogue, folds: int | str, seed: int, hold_out: int, name: str) -> np.ndarray:
+    text = str(folds)
+    if text.lstrip("-").isdecimal():
+        assigned = make_folds(catalogue.train, int(text), seed, hold_out)
+        if len(np.unique(assigned)) < int(text):
+            raise FinblendError(f"--folds {text}: there are not enough encounters to fill {text} folds")
+        return assigned
+    if hold_out:
+        raise FinblendError(f"--hold-out {hold_out}: needs folds that are made here, but --folds {text} brings its own")
+    return folds_from_values(catalogue.train["image"], column_of_file(text, catalogue.train, name), text)
+
+
+def _with_test_species(frame: pl.DataFrame, spec: str, repairs: Mapping[str, str]) -> pl.DataFrame:
+    test = frame.filter(pl.col("split") == "test")
+    given = column_of_file(spec, test, "test").with_columns(pl.col("value").replace(dict(repairs)))
+    known = set(frame.filter(pl.col("split") == "train")["species"]) - {NO_SPECIES}
+    strange = given.join(test, on="image", how="semi").filter(~pl.col("value").is_in(list(known)))
+    if strange.height:
+        raise FinblendError(
+            f"{spec}: image {strange['image'][0]}: species '{strange['value'][0]}' "
+            f"is not among train's ({shown(sorted(known))})"
+        )
+    if given.join(test, on="image", how="semi").is_empty():
+        raise FinblendError(f"{spec}: names no test photo (columns {' or '.join(IMAGE_COLUMNS)} are compared)")
+    joined = frame.select("image").join(given, on="image", how="left", maintain_order="left")["value"]
+    chosen = pl.when(pl.col("split") == "test").then(joined).otherwise(pl.col("species"))
+    return frame.with_columns(species=chosen)

@@ -1,0 +1,190 @@
+"""Small copies of a project's photos for a page: found, cropped to the animal where its box is known, and few enough.
+
+Missing and broken files are told in words below the place of the photo; nothing about a single file is fatal.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cv.errors import FinblendError
+from ensemble.project.folder import Project
+from ensemble.report.page.photos import NOBODY_KNOWN, Shot
+
+if TYPE_CHECKING:
+    from backbones.photos import Box
+
+# bytes of all data URIs of a page together: with them it stays well under 5 MB
+BUDGET = 3_000_000
+# the longer side in pixels: sharp at the 150 pixels that a page shows on most screens
+SIDE = 208
+QUALITY = 70
+# columns of a catalogue that hold the animal's box
+COLUMNS = ("bbox", "box")
+
+
+@dataclass
+class Album:
+    """The photos that a page shows.
+
+    Refused where pillow is not installed, or the folder holds none of the photos.
+
+    Attributes
+    ----------
+    project : Project
+    images : Path or None
+        The folder of the photos; None shows names only.
+    budget : int
+        Bytes that are left for data URIs; a photo that is shown twice counts twice.
+    left_out : set of str
+        Photos that the budget had no room for.
+    broken : dict of str to str
+        Photos that cannot be shown, and why.
+    """
+
+    project: Project
+    images: Path | None
+    budget: int = BUDGET
+    left_out: set[str] = field(default_factory=set)
+    broken: dict[str, str] = field(default_factory=dict)
+    _made: dict[str, tuple[str | None, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.images is not None:
+            _require_pillow()
+            _ = self._found  # a folder in which no photo is
+
+    def answer(self, picture: str, caption: list[str], right: bool) -> Shot:
+        """An answer as a photo of who is named, or as what stands for somebody new where there is none ("")."""
+        if not picture:
+            return Shot(caption[0], None, caption, NOBODY_KNOWN, right)
+        return replace(self.shot(picture, [*caption, picture]), right=right)
+
+    def shot(self, image: str, caption: list[str]) -> Shot:
+        """A photo with lines below it."""
+        if self.images is None:
+            return Shot(image, None, caption)
+        if image not in self._made:
+            self._made[image] = self._make(image)
+        uri, note = self._made[image]
+        if uri is None:
+            self.broken[image] = note
+            return Shot(image, None, [*caption, note])
+        if len(uri) > self.budget:
+            self.left_out.add(image)
+            return Shot(image, None, [*caption, "left out: the page is full"])
+        self.budget -= len(uri)
+        return Shot(image, uri, [*caption, note] if note else caption)
+
+    @property
+    def notes(self) -> list[str]:
+        """What to say of photos that are not shown."""
+        found = []
+        if self.broken:
+            first = min(self.broken)
+            found.append(
+                f"{len(self.broken)} photos cannot be shown as they should, such as {first}: {self.broken[first]}"
+            )
+        if self.left_out:
+            found.append(f"{len(self.left_out)} photos are left out to keep the page small")
+        return found
+
+    def _make(self, image: str) -> tuple[str | None, str]:
+        """A data URI and what to say of the photo."""
+        if image not in self._files:
+            return None, "no such photo in the catalogue"
+        file = self._files[image]
+        if file is None:
+            return None, self._problems.get(image, "missing")
+        return small_copy(file, self._boxes.get(image))
+
+    @cached_property
+    def _found(self) -> tuple[dict[str, Path | None], dict[str, str]]:
+        from ensemble.networks.photos import sightings_of
+
+        assert self.images is not None  # noqa: S101 - checked by the callers
+        found = sightings_of(self.project, [self.images])
+        files = {n: None if f is None else Path(f) for n, f in zip(found.names, found.files, strict=True)}
+        return files, found.problems
+
+    @property
+    def _files(self) -> Mapping[str, Path | None]:
+        return self._found[0]
+
+    @property
+    def _problems(self) -> Mapping[str, str]:
+        return self._found[1]
+
+    @cached_property
+    def _boxes(self) -> dict[str, Box]:
+        """Where the animals are: by a column of the catalogue, else by the boxes that networks were shown."""
+        from backbones.photos import read_boxes
+
+        frame = self.project.catalogue.frame
+        frame = frame.filter(frame["split"] != "unlabelled")
+        specs = [name for name in COLUMNS if name in frame.columns]
+        for stores in self.project.stores().values():
+            for store in stores.values():
+                specs += [spec for key, spec in store.manifest.sources.items() if key.startswith("boxes")]
+        for spec in dict.fromkeys(specs):
+            try:
+                return read_boxes(spec, frame)
+            except FinblendError:
+                # a file that has moved since, or another form than can be told by itself: photos are shown whole
+                continue
+        return {}
+
+
+def small_copy(file: Path, box: Box | None, side: int = SIDE) -> tuple[str | None, str]:
+    """A photo as a small JPEG in a data URI.
+
+    Parameters
+    ----------
+    file : Path
+    box : Box, optional
+        What to crop it to; a box that is too small or reaches far outside the photo is passed over.
+    side : int
+        Most pixels of the longer side.
+
+    Returns
+    -------
+    uri : str or None
+        None where the file is no photo.
+    note : str
+        What is wrong with it; empty when all is fine.
+    """
+    from backbones.photos.boxes import reaches_outside
+    from backbones.photos.decode import decode
+
+    def area_of(width: int, height: int) -> tuple[int, int, int, int]:
+        if box is None or reaches_outside(box, width, height):
+            return 0, 0, width, height
+        return box.pixels(width, height) or (0, 0, width, height)
+
+    def wanted(width: int, height: int) -> float:
+        x1, y1, x2, y2 = area_of(width, height)
+        return max(x2 - x1, y2 - y1) / side
+
+    decoded = decode(file, wanted)
+    if decoded.image is None:
+        return None, decoded.note
+    x1, y1, x2, y2 = area_of(decoded.width, decoded.height)
+    shrunk = min(1.0, side / max(x2 - x1, y2 - y1))
+    size = max(1, round((x2 - x1) * shrunk)), max(1, round((y2 - y1) * shrunk))
+    small = decoded.image.resize(size, box=decoded.place((x1, y1, x2, y2)))
+    out = BytesIO()
+    small.save(out, "JPEG", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode(), decoded.note
+
+
+def _require_pillow() -> None:
+    try:
+        import PIL  # noqa: F401
+    except ImportError:
+        raise FinblendError("--images needs the package pillow: pip install 'finblend[photos]'") from None

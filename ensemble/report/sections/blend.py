@@ -1,0 +1,217 @@
+"""The section on the blend: its recipe, its score in-sample and nested, and what that is compared with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cv.errors import FinblendError
+from ensemble.blend.blend import Blend
+from ensemble.identification.scored_blend import Sitting
+from ensemble.protocol.bootstrap import Bootstrap, interval_of
+from ensemble.protocol.scores import summary
+from ensemble.report.charts.charts import Bars
+from ensemble.report.numbers import share
+from ensemble.report.page.pieces import Cell, Figures, Piece, Section, Table, Text, Warnings
+from ensemble.report.page.words import against, interval, told_mix
+from ensemble.report.sections.blend_charts import over_shares_chart, species_table, threshold_charts, trials_chart
+from ensemble.report.state import State
+from ensemble.tuning.baselines import equal_weights
+from ensemble.tuning.nested import HOW as HOW_NESTED
+
+TITLE = "Blend"
+MOST = 50
+
+
+def section(state: State) -> Section | None:
+    """What is known of the tuned blend; None before there is one."""
+    blend = state.blend
+    if blend is None:
+        return None
+    why = state.stale
+    if why is None:
+        try:
+            sitting = state.sitting
+            if sitting is not None:
+                return _section(state, blend, sitting)
+        except FinblendError as error:
+            why = str(error)
+    name = state.project.blend_path.name
+    told = [*([why] if why else []), *(blend.changed(name) or ["The figures are those that 'finblend tune' kept."])]
+    measured = f"As it stands in {name}; nothing could be measured again."
+    return Section("blend", TITLE, measured, [Warnings(told), *_kept(blend)])
+
+
+def _section(state: State, blend: Blend, sitting: Sitting) -> Section:
+    exam = sitting.desk.exam
+    told = summary(exam, sitting.precision)
+    measured = f"Out-of-fold, {sitting.measured}. Mix: {told_mix(state.mix, told['new_share'])}."
+    if blend.measured.get("nested"):
+        measured += f" {HOW_NESTED[0].upper()}{HOW_NESTED[1:]}."
+    measured += " Intervals hold 95 %, by drawing individuals anew."
+    changed = blend.changed(state.project.blend_path.name)
+    body: list[Piece] = [Warnings(changed)] if changed else []
+    body.append(Figures(_figures(state, blend, sitting, told)))
+    body += [_scores(state, blend, sitting), _weights(blend), *_recipe(blend), *_nested_folds(blend)]
+    body += trials_chart(state, blend, sitting)
+    body += threshold_charts(blend, sitting, told["new_share"])
+    body += over_shares_chart(state, sitting, told)
+    body += species_table(state, sitting)
+    return Section("blend", TITLE, measured, body)
+
+
+def _kept(blend: Blend) -> list[Piece]:
+    measured, nested = blend.measured, blend.measured.get("nested")
+    pairs = [("MAP@5 of the blend in-sample, as tuned", f"{measured['map5']:.4f}")] if "map5" in measured else []
+    if nested:
+        pairs += [("nested MAP@5", f"{nested['map5']:.4f}"), ("95 % interval", interval(nested["interval"]))]
+    return [*([Figures(pairs)] if pairs else []), _weights(blend), *_recipe(blend)]
+
+
+def _figures(state: State, blend: Blend, sitting: Sitting, told: dict[str, Any]) -> list[tuple[str, str]]:
+    exam = sitting.desk.exam
+    low, high = Bootstrap(exam, state.project.catalogue.labels).interval(sitting.precision)
+    name = "MAP@5, second stage cross-fitted" if blend.second_stage else "MAP@5 in-sample"
+    pairs = [(name, f"{told['map5']:.4f}"), ("its 95 % interval", interval([low, high]))]
+    nested = blend.measured.get("nested")
+    if nested:
+        pairs += [
+            ("MAP@5 nested", f"{nested['map5']:.4f}"),
+            ("its 95 % interval", interval(nested["interval"])),
+            (f"expected of a test of {nested['test_photos']:,} photos, with 95 %", interval(nested["prediction"])),
+        ]
+    else:
+        pairs.append(("MAP@5 nested", "not measured"))
+    pairs += [
+        ("known photos", "-" if told["known"] is None else f"{told['known']:.4f}"),
+        ("strangers", "-" if told["new"] is None else f"{told['new']:.4f}"),
+        ("share of strangers assumed", share(told["new_share"])),
+        ("answers with somebody new first", share(exam.share_of_new(sitting.labels))),
+        ("certain without the whole gallery", share(1 - sitting.among.open)),
+    ]
+    return pairs
+
+
+def _scores(state: State, blend: Blend, sitting: Sitting) -> Bars:
+    """The blend against what it must beat, all on the same photos and drawn catalogues."""
+    exam, nested = sitting.desk.exam, blend.measured.get("nested")
+    best = max(state.solos, key=lambda name: state.solos[name].map5)
+    staged = blend.second_stage
+    # (what, precision)
+    own: list[tuple[str, np.ndarray]] = []
+    if len(blend.weights) > 1:
+        own.append((f"{best} alone, in-sample", state.solos[best].precision))
+        own.append(("equal weights, in-sample", equal_weights(sitting.desk).precision))
+    own.append(("no 2nd stage, in-sample" if staged else "blend, in-sample", sitting.plain))
+    if staged:
+        own.append(("blend, cross-fitted", sitting.precision))
+    stacked = np.stack([precision for _, precision in own])
+    draws = Bootstrap(exam, state.project.catalogue.labels).draws(stacked)
+    rows = [
+        (what, float(exam.weights @ one), interval_of(drawn)) for (what, one), drawn in zip(own, draws.T, strict=True)
+    ]
+    reached = rows[-1][1]
+    title = f"Blend {reached:.4f} {'cross-fitted' if staged else 'in-sample'}"
+    others = (nested or {}).get("against", {})
+    if len(blend.weights) > 1 and not nested:
+        difference, drawn = reached - rows[0][1], draws[:, -1] - draws[:, 0]
+        title += f": it {against(difference, 'its best model')} there (95 % {interval(interval_of(drawn))})"
+        title += "; no nested score"
+    if nested:
+        title += f", {nested['map5']:.4f} nested"
+        names = {"single": "best alone, nested", "equal": "equal weights, nested"}
+        if staged or any(fold.get("second_stage") for fold in nested.get("folds", [])):
+            names["plain"] = "no 2nd stage, nested"
+        if len(blend.weights) > 1:
+            for key, what in names.items():
+                if "own_interval" in others.get(key, {}):
+                    rows.append((what, others[key]["map5"], others[key]["own_interval"]))
+            if "single" in others:
+                one = others["single"]
+                title += f": nested it {against(one['difference'], 'its best model')} "
+                title += f"(95 % {interval(one['interval'])})"
+        rows.append(("blend, nested", nested["map5"], nested["interval"]))
+    chosen = [n for n, (what, _, _) in enumerate(rows) if what.startswith("blend, ")]
+    alt = "; ".join(f"{what} {score:.4f} ({interval(ends)})" for what, score, ends in rows)
+    return Bars(
+        title,
+        "MAP@5, with 95 % intervals",
+        "recipe",
+        f"{alt}.",
+        [what for what, _, _ in rows],
+        [score for _, score, _ in rows],
+        [(ends[0], ends[1]) for _, _, ends in rows],
+        chosen,
+    )
+
+
+def _weights(blend: Blend) -> Bars:
+    names = sorted(blend.weights, key=lambda name: -blend.weights[name])[:MOST]
+    first = names[0]
+    title = f"{first} carries {share(blend.weights[first])} of the blend"
+    if len(blend.weights) > 1:
+        used = sum(weight > 0 for weight in blend.weights.values())
+        title += f"; {used} of {len(blend.weights)} models have weight"
+    told = ", ".join(f"{name} {blend.weights[name]:.4f}" for name in names)
+    values = [blend.weights[name] for name in names]
+    return Bars(title, "weight (all sum to 1)", "model", f"Weights: {told}.", names, values)
+
+
+def _recipe(blend: Blend) -> list[Piece]:
+    rows: list[list[Cell]] = [
+        ["rule for somebody new", blend.rule],
+        ["threshold", f"{blend.threshold:.4f}"],
+        ["of the query's background taken off", f"{blend.background:.2f}"],
+        ["best photos per individual", str(blend.top_photos)],
+        ["penalty for an unlikely species", f"{blend.species_penalty:.4f}"],
+        ["second stage", _told_stage(blend)],
+    ]
+    rows += [[f"whitening of {name}", kind] for name, kind in blend.whitening.items() if kind != "none"]
+    for name, own in blend.operators.items():
+        told = "; ".join(f"{what} {', '.join(f'{k} {v:g}' for k, v in how.items())}" for what, how in own.items())
+        rows.append([f"operators of {name}", told])
+    pieces: list[Piece] = [Table("The recipe", ["what", "value"], rows[:MOST])]
+    if blend.second_stage:
+        pieces.append(Text("Where there is a second stage, it answers instead of rule and threshold."))
+    if blend.species_weights:
+        names = list(blend.weights)[:12]
+        own_rows: list[list[Cell]] = [
+            [species, *(weights.get(name, 0.0) for name in names)] for species, weights in blend.species_weights.items()
+        ]
+        caption = "Species with weights of their own"
+        pieces.append(Table(caption, ["species", *names], own_rows[:MOST]))
+    return pieces
+
+
+def _told_stage(blend: Blend) -> str:
+    verdict = blend.measured.get("second_stage")
+    if not verdict:
+        return "used" if blend.second_stage else "none"
+    return (
+        f"{'used' if verdict['used'] else 'not used'}: {verdict['gain']:+.4f} against the blend alone, "
+        f"a gain in {share(verdict['sure'])} of drawn catalogues"
+    )
+
+
+def _nested_folds(blend: Blend) -> list[Piece]:
+    nested = blend.measured.get("nested") or {}
+    folds = nested.get("folds") or []
+    if not folds:
+        return []
+    names = list(blend.weights)[:12]
+    rows: list[list[Cell]] = [
+        [
+            str(row["fold"]),
+            row["map5"],
+            "yes" if row["second_stage"] else "no",
+            *(row["weights"].get(n, 0.0) for n in names),
+        ]
+        for row in folds
+    ]
+    header = ["fold", "MAP@5", "second stage", *names]
+    note = (
+        "What was tuned without each fold, and how it did there. Below the models' names stand their weights; those "
+        "that swing are not known well."
+    )
+    return [Table("Nested: tuned without each fold", header, rows[:MOST], note)]

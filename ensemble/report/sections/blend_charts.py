@@ -1,0 +1,162 @@
+"""The blend's search, its threshold, its score over shares of strangers and per species."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ensemble.blend.blend import Blend
+from ensemble.identification.scored_blend import Sitting
+from ensemble.protocol.scores import over_shares, over_thresholds, per_species
+from ensemble.report.charts.charts import Lines, Mark, Series
+from ensemble.report.numbers import share
+from ensemble.report.page.pieces import Cell, Piece, Table, Text
+from ensemble.report.state import State
+from ensemble.tuning.convergence import GAIN, when_enough
+from ensemble.tuning.study import scores_so_far
+
+POINTS = 100
+FINE = 40
+MOST = 50
+# what a threshold may cost before it counts as another one
+COST = 0.001
+
+
+def trials_chart(state: State, blend: Blend, sitting: Sitting) -> list[Piece]:
+    """Every trial of the study and the best so far; nothing where the study's journal is gone."""
+    scores = scores_so_far(state.project, sitting.desk, state.mix)
+    if not scores:
+        return [Text("The study's journal has no trials of this blend's sources and mix: no history is shown.")]
+    best = np.maximum.accumulate(scores)
+    at = when_enough(scores)
+    title = f"{len(scores):,} trials reached {best[-1]:.4f}; "
+    if at < len(scores):
+        title += f"after trial {at:,} all others gained less than {GAIN}"
+    else:
+        title += "the last was clearly the best so far: more may help"
+    x = [float(n) for n in range(1, len(scores) + 1)]
+    kept = np.unique(np.linspace(0, len(scores) - 1, min(len(scores), 5 * POINTS)).astype(int)).tolist()
+    series = [
+        Series("best so far", [x[n] for n in kept], [float(best[n]) for n in kept]),
+        Series("trial", [x[n] for n in kept], [float(scores[n]) for n in kept], points=True, line=False),
+    ]
+    alt = f"Scores of {len(scores):,} trials from {min(scores):.4f} to {max(scores):.4f}."
+    chart = Lines(
+        title,
+        "trial",
+        "MAP@5 in-sample, over the candidates",
+        alt,
+        series,
+        [Mark(float(at), "enough")] if at < len(scores) else [],
+    )
+    tuned = blend.measured.get("trials")
+    if tuned is not None and len(scores) > tuned:
+        told = f"The blend was chosen among the first {tuned:,} trials; {len(scores) - tuned:,} came later."
+        return [chart, Text(told)]
+    return [chart]
+
+
+def threshold_charts(blend: Blend, sitting: Sitting, new_share: float) -> list[Piece]:
+    """MAP@5 and the share of `new` over the threshold of the blend's rule."""
+    exam = sitting.desk.exam
+    best = exam.ranking(sitting.ranking, blend.background).score[:, 0].astype(np.float64)
+    best = best[np.isfinite(best)]
+    if not len(best):
+        return []
+    low, high = np.quantile(best, [0.005, 0.995])
+    ends = min(low, blend.threshold), max(high, blend.threshold)
+    # fine enough to tell what another threshold costs; fewer points are drawn
+    at = np.unique(np.append(np.linspace(*ends, FINE * POINTS), blend.threshold))
+    scores, new = over_thresholds(exam, sitting.ranking, blend, at)
+    chosen = int(np.flatnonzero(at == blend.threshold)[0])
+    low, high = around(at, scores, chosen)
+    drawn = np.unique(np.append(np.arange(0, len(at), FINE), [chosen, len(at) - 1]))
+    at, scores, new, reached, first = at[drawn], scores[drawn], new[drawn], scores[chosen], float(new[chosen])
+    whose = "Without its second stage, the blend" if blend.second_stage else "The blend"
+    title = (
+        f"{whose} reaches {reached:.4f} at its threshold {blend.threshold:.4f}; "
+        f"any from {low:.4f} to {high:.4f} costs less than {COST}"
+    )
+    x = f"threshold of rule {blend.rule}, less the background"
+    marks = [Mark(blend.threshold, "chosen")]
+    alt = f"MAP@5 from {scores.min():.4f} to {scores.max():.4f}; at the chosen threshold {reached:.4f}."
+    curve = Lines(title, x, "MAP@5 in-sample", alt, [Series("MAP@5", at.tolist(), scores.tolist())], marks)
+    assumed = Series("strangers assumed", [float(at[0]), float(at[-1])], [new_share] * 2)
+    whose = "Without its second stage, " if blend.second_stage else ""
+    share_of_new = Lines(
+        f"{whose}{share(first)} of answers begin with somebody new; {share(new_share)} strangers are assumed",
+        x,
+        "share of photos",
+        f"Share of answers with somebody new first, from {share(float(new[0]))} to {share(float(new[-1]))}.",
+        [Series("somebody new first", at.tolist(), new.tolist()), assumed],
+        marks,
+    )
+    return [curve, share_of_new]
+
+
+def around(thresholds: np.ndarray, scores: np.ndarray, chosen: int) -> tuple[float, float]:
+    """The thresholds next to the chosen one, on both sides, that cost less than `COST` all the way.
+
+    >>> around(np.array([0.1, 0.2, 0.3, 0.4, 0.5]), np.array([0.7, 0.5, 0.7, 0.6995, 0.6]), 2)
+    (0.3, 0.4)
+    """
+    worse = np.flatnonzero(scores <= scores[chosen] - COST)
+    below, above = worse[worse < chosen], worse[worse > chosen]
+    first, last = below[-1] + 1 if len(below) else 0, above[0] - 1 if len(above) else len(scores) - 1
+    return float(thresholds[first]), float(thresholds[last])
+
+
+def over_shares_chart(state: State, sitting: Sitting, told: dict[str, Any]) -> list[Piece]:
+    """How the score moves with the share of strangers; the blend stays as it is."""
+    found = over_shares(sitting.desk, state.mix, sitting.answers)
+    if len(found) < 2:
+        return []
+    series = []
+    for name, key in (("all", "map5"), ("known", "known"), ("strangers", "new")):
+        there = [(row["new_share"], row[key]) for row in found if row[key] is not None]
+        if there:
+            series.append(Series(name, [x for x, _ in there], [y for _, y in there], points=True))
+    first, last = found[0], found[-1]
+    title = (
+        f"The same blend would reach {first['map5']:.4f} with {share(first['new_share'])} strangers "
+        f"and {last['map5']:.4f} with {share(last['new_share'])}"
+    )
+    alt = "; ".join(f"{share(row['new_share'])} strangers: MAP@5 {row['map5']:.4f}" for row in found)
+    marks = [Mark(told["new_share"], "assumed")]
+    return [Lines(title, "share of strangers, assumed", "MAP@5 out-of-fold", f"{alt}.", series, marks)]
+
+
+def species_table(state: State, sitting: Sitting) -> list[Piece]:
+    """Figures of each species, most photos first; nothing where there is one species only."""
+    catalogue = state.project.catalogue
+    own = catalogue.species_of_individual[catalogue.labels]
+    found = per_species(sitting.desk.exam, catalogue.species, own, sitting.precision, sitting.labels)
+    if len(found) < 2:
+        return []
+    found.sort(key=lambda row: -row["photos"])
+    rows = [_species_row(row) for row in found[:MOST]]
+    if len(found) > MOST:
+        rows.append(_rest(found[MOST:]))
+    header = ["species", "photos", "strangers", "share of the mix", "new first", "MAP@5", "from", "to", "known", "new"]
+    note = (
+        "'strangers' are out-of-fold; 'new first' is the share of answers with somebody new first; 'from' and 'to' "
+        "hold 95 %, by drawing individuals anew; 'known' and 'new' are MAP@5 of known photos and of strangers."
+    )
+    return [Table("Species", header, rows, note, ("share of the mix", "new first"))]
+
+
+def _species_row(row: dict[str, Any]) -> list[Cell]:
+    low, high = row["interval"] or (None, None)
+    numbers = [row["photos"], row["strangers"], row["share"], row["new_first"], row["map5"], low, high]
+    return [row["species"], *numbers, row["known"], row["new"]]
+
+
+def _rest(rows: list[dict[str, Any]]) -> list[Cell]:
+    weight = sum(row["share"] for row in rows)
+
+    def mean(key: str) -> float | None:
+        return sum(row["share"] * row[key] for row in rows if row[key] is not None) / weight if weight > 0 else None
+
+    photos, strangers = (sum(row[key] for row in rows) for key in ("photos", "strangers"))
+    return [f"{len(rows)} more", photos, strangers, weight, mean("new_first"), mean("map5"), None, None, None, None]

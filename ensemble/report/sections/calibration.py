@@ -1,0 +1,139 @@
+"""The section on trust: whether probabilities hold what they say, and what can be taken without a person's look."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cv.errors import FinblendError
+from ensemble.evaluation.reliability import Bin, reliability
+from ensemble.identification.posteriors import Named
+from ensemble.outputs.bands import BANDS, Sat, first_name, kept_from
+from ensemble.outputs.decide import HOW
+from ensemble.protocol.evaluation_set import Exam
+from ensemble.report.charts.charts import Lines, Mark, Series
+from ensemble.report.numbers import share
+from ensemble.report.page.pieces import Cell, Piece, Section, Table, Text, Warnings
+from ensemble.report.page.words import told_mix
+from ensemble.report.state import State
+from postproc import NEW
+from postproc.calibration.calibration import BINS, calibration_error
+
+TITLE = "Trust"
+# points of a curve
+POINTS = 120
+TOLD = {"auto": "the first name may be taken", "review": "a person should look", "new": "it is somebody new"}
+
+
+def section(state: State) -> Section | None:
+    """How far probabilities and bands can be trusted; None before there is a blend that can be scored."""
+    if not state.is_tuned:
+        return None
+    try:
+        named, sat, sitting = state.named, state.sat, state.sitting
+    except FinblendError as error:
+        return Section("trust", TITLE, "Nothing could be measured.", [Warnings([str(error)])])
+    if named is None or sat is None or sitting is None:
+        return None
+    exam = sitting.desk.exam
+    share_of_new = float(exam.weights[exam.truth == NEW].sum())
+    measured = f"Out-of-fold, {HOW}. Mix: {told_mix(state.mix, share_of_new)}."
+    labels = state.project.catalogue.labels
+    owner = labels[np.append(exam.rows, exam.hidden)]
+    body: list[Piece] = [
+        *calibration(named, exam, owner),
+        *coverage(sat, state.precision),
+        _bands(sat, state.precision),
+    ]
+    return Section("trust", TITLE, measured, body)
+
+
+def calibration(named: Named, exam: Exam, owner: np.ndarray) -> list[Piece]:
+    """A reliability diagram of the likeliest name, and one of somebody new, with a table of their bins."""
+    charts: list[Piece] = []
+    tables: list[Piece] = []
+    asked = (
+        ("P(same) of the likeliest name", "the name is right", *first_name(named, exam.truth)),
+        ("P(somebody new)", "it was somebody new", named.somebody_new, exam.truth == NEW),
+    )
+    header = ["told, mean", "came true", "from", "to", "share of the mix"]
+    for what, came, probability, right in asked:
+        bins = reliability(probability, right, exam.weights, owner)
+        error = calibration_error(probability, right, exam.weights)
+        charts.append(_diagram(what, came, bins, error))
+        rows: list[list[Cell]] = [[one.probability, one.right, one.low, one.high, one.share] for one in bins]
+        tables.append(Table(f"{what}: told, and what came true", header, rows, "", ("share of the mix",)))
+    note = (
+        "Bands of the charts, 'from' and 'to' of the tables hold 95 % (Wilson), all photos of an individual in a bin "
+        f"counted as one. Errors in the titles are expected calibration errors over {BINS} bins of equal weight, as of "
+        "'finblend decide'."
+    )
+    return [*charts, *tables, Text(note)]
+
+
+def _diagram(what: str, came: str, bins: list[Bin], error: float) -> Lines:
+    inside = sum(one.low <= one.probability <= one.high for one in bins)
+    title = f"{what}: off by {100 * error:.1f} points on average; {inside} of {len(bins)} bins agree within 95 %"
+    x = [one.probability for one in bins]
+    series = Series(
+        "out-of-fold",
+        x,
+        [one.right for one in bins],
+        ([one.low for one in bins], [one.high for one in bins]),
+        points=True,
+    )
+    told = ", ".join(f"{one.probability:.2f} told and {one.right:.2f} true" for one in bins)
+    alt = f"{what} against how often {came}, in bins of equal weight: {told}."
+    return Lines(title, f"{what}, mean of the bin", f"share of photos where {came}", alt, [series], diagonal=True)
+
+
+def coverage(sat: Sat, precision: float) -> list[Piece]:
+    """How often first answers are right when only the surest are taken; bands at the wanted precision marked."""
+    first, sure = sat.answers.labels[:, 0], sat.answers.probability[:, 0]
+    every, bands = float(sat.weights.sum()), sat.bands(precision)
+    series, marks = list[Series](), list[Mark]()
+    for name, own, cut, band in (
+        ("a name comes first", first >= 0, bands.auto, "auto"),
+        ("somebody new comes first", first == NEW, bands.new, "new"),
+    ):
+        threshold, total, good, _ = kept_from(sure[own], sat.right[own], sat.weights[own])
+        there = np.flatnonzero(total > 0)
+        if not len(there):
+            continue
+        # few photos tell little: the curve begins where it has one hundredth of what it ends with
+        there = there[total[there] >= 0.01 * total[-1]]
+        at = there[np.unique(np.linspace(0, len(there) - 1, POINTS).astype(int))]
+        series.append(Series(name, (total[at] / every).tolist(), (good[at] / total[at]).tolist()))
+        if np.isfinite(cut):
+            taken = float(total[np.flatnonzero(threshold >= cut)[-1]]) / every
+            marks.append(Mark(taken, f"{band}: {share(taken)} from {cut:.3f}"))
+    if not series:
+        return []
+    told = sat.expected(precision)
+    auto, new = (told[name]["expected_share"] or 0.0 for name in ("auto", "new"))
+    right = told["auto"]["right"]
+    title = f"No name can be taken without a look at a precision of {share(precision)}"
+    if right is not None and auto > 0:
+        title = f"{share(auto)} of photos can take their first name as it is, right in {share(right)}"
+    title += f"; {share(new)} are told to be new" if new > 0 else "; no 'somebody new' is sure enough to be taken"
+    ends = "; ".join(f"{one.name}: all {share(one.x[-1])} of photos, {share(one.y[-1])} right" for one in series)
+    chart = Lines(
+        title, "share of all photos, surest first", "share of these that are right", f"{ends}.", series, marks
+    )
+    how = (
+        f"Marks stand where the surest first answers are right in {share(precision)}, over all photos. The bands below "
+        "are stricter: each fold's thresholds are chosen on the other folds."
+    )
+    return [chart, Text(how)]
+
+
+def _bands(sat: Sat, precision: float) -> Table:
+    told, bands = sat.expected(precision), sat.bands(precision)
+    cuts = {"auto": bands.auto, "new": bands.new}
+    rows: list[list[Cell]] = []
+    for name in BANDS:
+        cut = cuts.get(name)
+        from_cut = None if cut is None or not np.isfinite(cut) else float(cut)
+        rows.append([name, TOLD[name], from_cut, told[name]["expected_share"], told[name]["right"]])
+    header = ["band", "meaning", "from probability", "share of photos", "first answers right"]
+    note = f"Wanted precision {share(precision)}, as of 'finblend decide'; '-' where no probability keeps it."
+    return Table("Bands", header, rows, note, ("share of photos", "first answers right"))

@@ -1,0 +1,214 @@
+"""The section to look at: who is mistaken for whom, confident mistakes, and test answers of each band."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from cv.catalogue import NEW_INDIVIDUAL, NO_SPECIES
+from cv.errors import FinblendError
+from ensemble.evaluation.confusions import Confusion, confident_mistakes, confusions
+from ensemble.identification.posteriors import Answers
+from ensemble.outputs.bands import BANDS, band_of
+from ensemble.report.numbers import share
+from ensemble.report.page.album import Album
+from ensemble.report.page.photos import GalleryRow
+from ensemble.report.page.pieces import Cell, Gallery, Piece, Section, Table, Text, Warnings
+from ensemble.report.state import State
+from ensemble.retrieval.query_set import questions_for_test
+from postproc import NEW, NOBODY
+
+PAIRS, PAIRS_SHOWN, MISTAKES, PER_BAND, SEED = 15, 6, 5, 4, 0
+TITLE = "Photos to look at"
+MEASURED = (
+    "Confusions and mistakes are out-of-fold: every photo is named by models that never saw its label, with "
+    "probabilities that were fitted on the other folds (the blend's weights have seen all folds), weighted to the "
+    "stated mix. Test answers are a sample drawn by chance (seed 0); who is right there, nobody here knows."
+)
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+# the photo of an answer ("" for somebody new), lines below it, whether it is right
+Answer = tuple[str, list[str], bool]
+# a photo, lines below it, its answers, and what the row shows
+Row = tuple[str, list[str], list[Answer], str]
+
+
+def section(state: State) -> Section | None:
+    """What a person would look at first; nothing before there is a blend."""
+    if state.blend is None:
+        return None
+    # a folder without the photos is refused, whatever else the section could tell
+    album = state.album
+    if state.stale is not None:
+        return Section("look", TITLE, MEASURED, [Warnings([state.stale])])
+    try:
+        look = _Look(state, album)
+        pieces = [*look.confused(), *look.mistaken(), *look.of_test()]
+    except FinblendError as error:
+        # a mix that a single fold carries has no probabilities
+        return Section("look", TITLE, MEASURED, [Warnings([str(error)])])
+    notes: list[Piece] = [Warnings(album.notes)] if album.notes else []
+    if state.images is None:
+        notes.append(Text("With --images and the folder of the photos, this section shows them side by side."))
+    return Section("look", TITLE, MEASURED, [*notes, *pieces])
+
+
+class _Look:
+    """What was answered out-of-fold and for test, and how it is shown."""
+
+    def __init__(self, state: State, album: Album) -> None:
+        sat, desk, blend, namer = state.sat, state.desk, state.blend, state.namer
+        if sat is None or desk is None or blend is None or namer is None:
+            raise FinblendError(f"{state.project.folder}: has no blend yet")
+        self.state, self.album, self.exam = state, album, desk.exam
+        self.sat, self.desk, self.blend, self.namer = sat, desk, blend, namer
+        self.catalogue = state.project.catalogue
+        self.answers = sat.answers
+        self.rows = np.append(self.exam.rows, self.exam.hidden)
+        self.own = self.catalogue.labels[self.rows]
+
+    @property
+    def first(self) -> tuple[np.ndarray, np.ndarray]:
+        """First answers and their probability."""
+        return self.answers.labels[:, 0], self.answers.probability[:, 0]
+
+    def confused(self) -> list[Piece]:
+        """Pairs of individuals that are mistaken for each other most."""
+        found = confusions(self.own, *self.first, self.exam.weights, self.exam.truth == NEW)
+        if not found:
+            return [Text("No individual is taken for another out-of-fold.")]
+        header = ["one", "other", "species", "share of the mix", "photos", "of strangers"]
+        note = (
+            "A pair counts every photo of one whose first answer is the other. 'of strangers' counts those of somebody "
+            "who was not in the gallery, or played a stranger: no name could be right there."
+        )
+        if len(found) > PAIRS:
+            rest = sum(one.weight for one in found[PAIRS:])
+            note += f" {len(found) - PAIRS:,} more pairs share {share(rest)} of the mix."
+        rows = [self._pair(one) for one in found[:PAIRS]]
+        table = Table("Individuals mistaken for each other most", header, rows, note, shares=("share of the mix",))
+        worst = [(one.worst, f"{self._named(one.pair[0])} and {self._named(one.pair[1])}") for one in found]
+        title = "The surest mistake of each of the first pairs, with its five likeliest answers"
+        return [table, *self._shown(title, worst[:PAIRS_SHOWN])]
+
+    def mistaken(self) -> list[Piece]:
+        """Wrong first answers with the highest probabilities."""
+        labels, probability = self.first
+        wrong, new = labels != self.exam.truth, self.exam.truth == NEW
+        pieces: list[Piece] = []
+        shown: list[int] = []
+        for who, some in (("of known individuals", ~new), ("of strangers, or of who plays one", new)):
+            # a photo that plays the stranger is not shown again
+            left = wrong & some & ~np.isin(self.rows, shown)
+            found = confident_mistakes(self.rows, left, probability, MISTAKES)
+            shown += self.rows[found].tolist()
+            told = [(at, f"{self._name(int(labels[at]))} with {share(float(probability[at]))}") for at in found]
+            if told:
+                pieces += self._shown(f"Confident mistakes, photos {who}: the wrong first answers most sure", told)
+        return pieces or [Text("No first answer is wrong out-of-fold.")]
+
+    def of_test(self) -> list[Piece]:
+        """Some test answers of each band."""
+        given, photos = self._test
+        band = band_of(given, self.sat.bands(self.state.precision))
+        rng = np.random.default_rng(SEED)
+        told = {
+            "auto": "the name may be taken as it is",
+            "review": "a person should look",
+            "new": "somebody new, and nobody need look",
+        }
+        pieces: list[Piece] = [
+            Text(
+                f"Test photos by the bands of 'finblend decide' at a precision of {share(self.state.precision)}: "
+                + ", ".join(f"{name} {share(float((band == n).mean()))}" for n, name in enumerate(BANDS))
+                + "."
+            )
+        ]
+        images = self.catalogue.test["image"].to_list()
+        for n, name in enumerate(BANDS):
+            own = np.flatnonzero(band == n)
+            drawn = np.sort(rng.permutation(own)[:PER_BAND]).tolist()
+            rows: list[Row] = [(images[at], [], self._shots(given, at, photos), "") for at in drawn]
+            if rows:
+                pieces += self._rows(f"{name}: {told[name]} ({len(drawn)} of {len(own):,})", rows)
+        return pieces
+
+    @property
+    def _test(self) -> tuple[Answers, list[str]]:
+        """Answers to the test photos, and the gallery photos they name."""
+        questions = questions_for_test(
+            self.state.project,
+            self.desk.sources,
+            self.blend.whitening,
+            progress=self.state.progress,
+            operators=self.blend.applied,
+        )
+        named = self.namer.of_test(questions, self.state.progress)
+        return Answers.of(named), questions.parts[0].gallery_images
+
+    @cached_property
+    def _gallery(self) -> dict[int | None, list[str]]:
+        return {part.fold: part.gallery_images for part in self.exam.questions.parts}
+
+    def _pair(self, one: Confusion) -> list[Cell]:
+        species = {self._species(label) for label in one.pair}
+        names = [self._named(label) for label in one.pair]
+        return [*names, " / ".join(sorted(species)), one.weight, one.photos, one.absent]
+
+    def _shown(self, title: str, chosen: Sequence[tuple[int, str]]) -> list[Piece]:
+        """Out-of-fold photos, each with its five answers."""
+        rows: list[Row] = []
+        for at, note in chosen:
+            row = int(self.rows[at])
+            truth, label = int(self.exam.truth[at]), int(self.own[at])
+            who = self._named(label)
+            # a photo of a stranger is of somebody, too, whom its gallery does not know
+            lines = [f"is {who}" if truth != NEW else f"is {who}, not in its gallery"]
+            if self._species(label) != NO_SPECIES:
+                lines.append(self._species(label))
+            gallery = self._gallery[int(self.catalogue.folds[row])]
+            rows.append(
+                (self.catalogue.train["image"][row], lines, self._shots(self.answers, at, gallery, truth), note)
+            )
+        return self._rows(title, rows)
+
+    def _shots(self, answers: Answers, at: int, gallery: Sequence[str], truth: int | None = None) -> list[Answer]:
+        """The answers as photos with lines below: name, probability, the photo's own name."""
+        found = []
+        for label, probability, photo in zip(
+            answers.labels[at].tolist(), answers.probability[at].tolist(), answers.photo[at].tolist(), strict=True
+        ):
+            if label != NOBODY:
+                told = self._name(label) + (" (right)" if label == truth else "")
+                picture = gallery[photo] if photo >= 0 else ""
+                found.append((picture, [told, share(probability)], label == truth))
+        return found
+
+    def _rows(self, title: str, rows: Sequence[Row]) -> list[Piece]:
+        """As photos side by side, or as a table where no folder of photos is given."""
+        if self.album.images is None:
+            told = any(lines for _, lines, _, _ in rows)
+            header = ["photo", *(["truth"] if told else []), *(f"answer {k}" for k in range(1, 6))]
+            cells: list[list[Cell]] = []
+            for image, lines, shots, _ in rows:
+                answers = [
+                    ", ".join([name, *(one.replace(" ", NO_BREAK) for one in sure)]) for _, (name, *sure), _ in shots
+                ]
+                cells.append([image, *(["; ".join(lines)] if told else []), *answers, *["-"] * (5 - len(answers))])
+            return [Table(title, header, cells)]
+        gallery = []
+        for image, lines, shots, note in rows:
+            candidates = [self.album.answer(*shot) for shot in shots]
+            gallery.append(GalleryRow(self.album.shot(image, [image, *lines]), candidates, note))
+        return [Gallery(gallery, title)]
+
+    def _name(self, label: int) -> str:
+        return NEW_INDIVIDUAL if label == NEW else self._named(label)
+
+    def _named(self, label: int) -> str:
+        return str(self.catalogue.individuals[label])
+
+    def _species(self, label: int) -> str:
+        return str(self.catalogue.species[int(self.catalogue.species_of_individual[label])])

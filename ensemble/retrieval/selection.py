@@ -1,0 +1,265 @@
+"""The choice of a source's operators, made on out-of-fold photos: none unless one is clearly better."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cv.folds import gallery_photos
+from cv.metrics import average_precisions
+from ensemble.project.cache import cached
+from ensemble.project.folder import Project
+from ensemble.project.progress import Progress
+from ensemble.registry.models import Source, fold_rows
+from ensemble.retrieval.neighbours import nearest
+from ensemble.retrieval.operators import FIELDS, NAMES, Operators
+from ensemble.retrieval.reciprocal import reranked
+from ensemble.retrieval.task import Part
+from ensemble.retrieval.whitening import fit, whitened
+from postproc import Gallery, Space, build_evidence, rank, top_k
+from postproc.transforms.expansion import Expansion
+from postproc.transforms.reciprocal import Reciprocal
+from postproc.transforms.reciprocal_evidence import rerank_evidence
+from postproc.transforms.whitening import KINDS, MIN_PAIRS
+
+# known photos that the choice is made on, as for whitening
+ENOUGH = 2000
+# an operator is chosen only if its gain is this many standard errors of the paired difference: six settings are tried,
+# so it is more than whitening is asked for
+CLEAR = 3.0
+_EXPANSIONS = [Expansion(k, alpha) for k in (1, 2, 5) for alpha in (1.0, 3.0)]
+_RECIPROCALS = [Reciprocal(k1, k2, weight) for k1, k2 in ((10, 3), (20, 6)) for weight in (0.3, 0.6, 0.8)]
+GRID: dict[str, Sequence[Any]] = dict(zip(NAMES, (_EXPANSIONS, _EXPANSIONS, _RECIPROCALS), strict=True))
+
+
+def choose_operators(
+    project: Project,
+    sources: Mapping[str, Source],
+    whitening: Mapping[str, str],
+    wanted: Sequence[str],
+    progress: Progress | None = None,
+    without: int | None = None,
+) -> dict[str, Operators]:
+    """Choose each source's operators by its own out-of-fold MAP@5 on known photos, one operator after the other.
+
+    Parameters
+    ----------
+    project : Project
+    sources : mapping of name to Source
+    whitening : mapping of name to {"none", "total", "within"}
+    wanted : sequence of str
+        Which operators may be chosen; each is tried in the settings of `GRID`, on top of those chosen before it.
+    progress : callable, optional
+    without : int, optional
+        A fold whose photos have no say.
+
+    Returns
+    -------
+    dict of source to Operators
+        Sources without any are left out.
+    """
+    chosen = {}
+    for name, source in sources.items():
+        how = Operators()
+        for operator in NAMES:
+            if operator in wanted:
+                settings = [how, *(replace(how, **{FIELDS[operator]: one}) for one in GRID[operator])]
+                table = compared(project, name, source, whitening.get(name, "none"), settings, operator, without)
+                how = settings[clear_best(table)]
+                if progress is not None:
+                    progress("operators", 1, len(sources) * len(wanted))
+        if how:
+            chosen[name] = how
+    return chosen
+
+
+def clear_best(precision: np.ndarray) -> int:
+    """The best row of (settings, n) average precisions among those clearly better than the first; 0 if none is."""
+    if not precision.shape[1]:
+        return 0
+    gain = precision - precision[0]
+    clear = gain.mean(axis=1) > CLEAR * gain.std(axis=1) / np.sqrt(precision.shape[1])
+    clear[0] = True
+    return int(np.where(clear, precision.mean(axis=1), -1.0).argmax())
+
+
+def compared(
+    project: Project,
+    name: str,
+    source: Source,
+    kind: str,
+    settings: Sequence[Operators],
+    operator: str,
+    without: int | None = None,
+) -> np.ndarray:
+    """(settings, n) average precision of known photos from the first folds that hold enough of them."""
+    project.cache.mkdir(exist_ok=True)
+    table = np.empty((len(settings), 0))
+    contents = source.out_of_fold_contents()
+    for fold in fold_rows(project):
+        if fold == without:
+            continue
+        made_from = [project.photos_hash, ENOUGH, contents, source.views, kind, [how.as_dict() for how in settings]]
+
+        def column(fold: int = fold) -> dict[str, np.ndarray]:
+            return {"precision": np.stack([_precision(project, name, source, kind, how, fold) for how in settings])}
+
+        found = cached(project.cache, f"choice-{operator}-{name}-fold{fold}", made_from, column)["precision"]
+        table = np.concatenate([table, found], axis=1)
+        if table.shape[1] >= ENOUGH:
+            break
+    return table
+
+
+def _precision(project: Project, name: str, source: Source, kind: str, how: Operators, fold: int) -> np.ndarray:
+    """(n,) average precision of one fold's known photos, by the source alone."""
+    labels, folds = project.catalogue.labels, project.catalogue.folds
+    own = fold_rows(project)[fold]
+    queries = own[gallery_photos(labels, folds)[own] > 0][:ENOUGH]
+    part = Part(
+        project,
+        f"choice{fold}",
+        {name: source},
+        {name: kind},
+        {name: [source.out_of_fold_store(fold)]},
+        {name: source.out_of_fold(fold)},
+        {name: source.out_of_fold_contents()},
+        queries,
+        fold,
+        None,
+        lambda votes: votes,
+        {name: how},
+    )
+    with part.spaces() as spaces:
+        near = nearest(part, lambda: spaces, None)
+        evidence = build_evidence(spaces, part.views, near, part.gallery, queries, fold)
+        evidence = rerank_evidence(evidence, part.views, reranked(part, lambda: spaces, None), queries)
+    return average_precisions(rank(evidence, np.ones(1)).individual, labels[queries])
+
+
+# known photos that the choice is made on; more would cost time and change little
+ENOUGH = 2000
+
+
+# whitening is chosen only if its gain is clear: this many standard errors of the paired difference
+CLEAR = 2.0
+
+
+DROPPED = 3.0
+
+
+_NEAREST = 64
+
+
+def choose_whitening(
+    project: Project,
+    sources: Mapping[str, Source],
+    progress: Callable[[str, int, int], None] | None = None,
+    without: int | None = None,
+) -> dict[str, str]:
+    """Choose each source's whitening by its own out-of-fold MAP@5 on known photos.
+
+    Parameters
+    ----------
+    project : Project
+    sources : mapping of name to Source
+    progress : callable, optional
+    without : int, optional
+        A fold whose photos have no say.
+
+    Returns
+    -------
+    dict of source to {"none", "total", "within"}
+        "none" unless another is better by more than `CLEAR` standard errors of the paired difference.
+    """
+    chosen = {}
+    for name, source in sources.items():
+        chosen[name] = _choice(_compare(project, name, source, without))
+        if progress is not None:
+            progress("whitening", 1, len(sources))
+    return chosen
+
+
+def _choice(precision: np.ndarray) -> str:
+    """(kinds, n) average precisions, NaN where a kind was not tried to the end, to a kind."""
+    best = "none"
+    if not precision.shape[1]:
+        return best
+    for k, kind in enumerate(KINDS):
+        gain = precision[k] - precision[0]
+        clear = not np.isnan(gain).any() and gain.mean() > CLEAR * gain.std() / np.sqrt(len(gain))
+        if clear and precision[k].mean() > precision[KINDS.index(best)].mean():
+            best = kind
+    return best
+
+
+def _compare(project: Project, name: str, source: Source, without: int | None) -> np.ndarray:
+    """(kinds, n) average precision of known photos from the first folds that hold enough of them.
+
+    A kind that falls clearly behind is not carried on; NaN stands for what was not tried.
+    """
+    labels, folds = project.catalogue.labels, project.catalogue.folds
+    project.cache.mkdir(exist_ok=True)
+    table = np.empty((len(KINDS), 0))
+    left = set(KINDS) if _can_fit(labels, folds) else {"none"}
+    for fold in fold_rows(project):
+        if fold == without:
+            continue
+        made_from = [project.photos_hash, ENOUGH, source.out_of_fold_contents(), source.views, sorted(left)]
+
+        def column(fold: int = fold, left: frozenset[str] = frozenset(left)) -> dict[str, np.ndarray]:
+            return {"precision": _column(project, name, source, fold, left)}
+
+        found = cached(project.cache, f"whitening-{name}-fold{fold}", made_from, column)["precision"]
+        table = np.concatenate([table, found], axis=1)
+        if table.shape[1]:
+            gain = table - table[0]
+            behind = gain.mean(axis=1) < -DROPPED * gain.std(axis=1) / np.sqrt(table.shape[1])
+            left -= {kind for kind, lost in zip(KINDS, behind, strict=True) if lost}
+        if table.shape[1] >= ENOUGH or left == {"none"}:
+            break
+    return table
+
+
+def _column(project: Project, name: str, source: Source, fold: int, left: frozenset[str]) -> np.ndarray:
+    """(kinds, n) average precision of one fold's known photos."""
+    labels, folds = project.catalogue.labels, project.catalogue.folds
+    own = fold_rows(project)[fold]
+    queries = own[gallery_photos(labels, folds)[own] > 0][:ENOUGH]
+    column = np.full((len(KINDS), len(queries)), np.nan)
+    space = source.out_of_fold(fold)
+    column[0] = _solo(name, source, space, labels, folds, queries, fold)
+    if left != {"none"}:
+        both = fit(space, "within", labels, np.flatnonzero(folds != fold))
+        for k, fitted in ((1, [w.without_within() for w in both]), (2, both)):
+            if KINDS[k] in left:
+                with tempfile.TemporaryDirectory(dir=project.cache) as folder:
+                    mapped = whitened(space, fitted, Path(folder), name)
+                    column[k] = _solo(name, source, mapped, labels, folds, queries, fold)
+    return column
+
+
+def _can_fit(labels: np.ndarray, folds: np.ndarray) -> bool:
+    """Whether the gallery of every fold has enough photos of individuals with several."""
+    for fold in np.unique(folds):
+        counts = np.bincount(labels[folds != fold])
+        if counts[counts > 1].sum() < MIN_PAIRS:
+            return False
+    return True
+
+
+def _solo(
+    name: str, source: Source, space: Space, labels: np.ndarray, folds: np.ndarray, queries: np.ndarray, fold: int
+) -> np.ndarray:
+    """(n,) average precision of the source alone."""
+    near = [
+        top_k(space, _NEAREST, view=v, query_rows=queries, query_group=folds, gallery_group=folds)
+        for v in range(space.n_views)
+    ]
+    evidence = build_evidence({name: space}, {name: source.views}, {name: near}, Gallery(labels, folds), queries, fold)
+    return average_precisions(rank(evidence, np.ones(1)).individual, labels[queries])

@@ -1,0 +1,200 @@
+"""Parts: queries that share their spaces (one fold, or all test photos)."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backbones.store import Store
+from ensemble.project.cache import cached
+from ensemble.project.folder import Project
+from ensemble.project.pseudo_rounds import Added
+from ensemble.registry.models import Source
+from ensemble.retrieval.operators import Operators, moved
+from ensemble.retrieval.whitening import fit, whitened
+from postproc import NOBODY, Gallery, Space
+from postproc.ranking.exhaustive import WholeGallery
+from postproc.transforms.reciprocal_evidence import Reranked
+
+# Candidates per source and view: the K nearest photos, and as many within the likeliest species. Those of all sources
+# together come from a search of its own. Measured at Happywhale's size (docs/benchmarks.md): what they leave open of a
+# tuned blend's MAP@5 is far below 0.001.
+NEAREST = 64
+NEAREST_TOGETHER = 128
+
+
+@dataclass(frozen=True)
+class Part:
+    """Queries that share their spaces.
+
+    Attributes
+    ----------
+    project : Project
+    name : str
+    sources : mapping of name to Source
+    whitening : mapping of name to {"none", "total", "within"}
+    stores : mapping of source to the stores that speak for these queries
+    raw : mapping of source to its Space before whitening
+    contents : mapping of source to hashes of all embeddings that the source rests on
+    rows : (n,) int array
+        Rows of the spaces' queries.
+    fold : int or None
+        The fold whose photos are not in the gallery; out-of-fold the queries' own.
+    added : Added or None
+        Named test photos in the gallery, behind the train photos.
+    settle_species : callable
+        (n, n_species) votes to the shares that count: with registered and given species.
+    operators : mapping of name to Operators
+        What spaces and similarities go through after whitening.
+    """
+
+    project: Project
+    name: str
+    sources: Mapping[str, Source]
+    whitening: Mapping[str, str]
+    stores: Mapping[str, list[Store]]
+    raw: Mapping[str, Space]
+    contents: Mapping[str, list[str]]
+    rows: np.ndarray
+    fold: int | None
+    added: Added | None
+    settle_species: Callable[[np.ndarray], np.ndarray]
+    operators: Mapping[str, Operators] = field(default_factory=dict)
+
+    @property
+    def views(self) -> dict[str, list[str]]:
+        """View names of each source."""
+        return {name: source.views for name, source in self.sources.items()}
+
+    @property
+    def nearest(self) -> int:
+        """How many nearest photos of each source and view are candidates."""
+        return NEAREST
+
+    @property
+    def nearest_together(self) -> int:
+        """How many nearest photos of all sources together are candidates."""
+        return NEAREST_TOGETHER
+
+    @property
+    def gallery(self) -> Gallery:
+        """Who is on the gallery photos."""
+        catalogue = self.project.catalogue
+        if self.added is None:
+            return Gallery(catalogue.labels, catalogue.folds)
+        # added photos are of no fold, so every query meets them but the one that is such a photo itself
+        labels = np.append(catalogue.labels, self.added.labels).astype(np.int32)
+        groups = np.append(catalogue.folds, np.full(len(self.added.rows), NOBODY)).astype(np.int32)
+        selves = None
+        if self.of_test:
+            selves = np.full(catalogue.test.height, NOBODY, dtype=np.int32)
+            selves[self.added.rows] = len(catalogue.labels) + np.arange(len(self.added.rows))
+        return Gallery(labels, groups, selves)
+
+    @property
+    def photos_met(self) -> np.ndarray:
+        """(n_individuals,) gallery photos of each individual, but for a query that is one itself."""
+        labels = self.gallery.labels[self.gallery_rows]
+        return np.bincount(labels, minlength=len(self.project.catalogue.individuals))
+
+    @property
+    def of_test(self) -> bool:
+        """Whether the queries are test photos."""
+        return not self.name.startswith("fold")
+
+    @property
+    def gallery_images(self) -> list[str]:
+        """Names of the gallery photos."""
+        catalogue = self.project.catalogue
+        own = catalogue.train["image"].to_list()
+        if self.added is None:
+            return own
+        return own + [catalogue.test["image"][int(row)] for row in self.added.rows]
+
+    def made_from(self, name: str) -> list[Any]:
+        """What a source's neighbours depend on."""
+        kind = self.whitening.get(name, "none")
+        made = [self.project.photos_hash, self.nearest, self.contents[name], self.sources[name].views, kind]
+        moved_by = self.operators.get(name, Operators()).of_spaces()
+        if moved_by:
+            made.append(moved_by)
+        return made if self.added is None else [*made, self.added.fingerprint]
+
+    def made_together(self) -> list[Any]:
+        """What the neighbours by all sources together depend on."""
+        return [self.nearest_together, [self.made_from(name) for name in self.sources]]
+
+    @property
+    def train_rows(self) -> np.ndarray:
+        """Train photos that the queries meet."""
+        catalogue = self.project.catalogue
+        if self.fold is None:
+            return np.arange(len(catalogue.labels))
+        return np.flatnonzero(catalogue.folds != self.fold)
+
+    @property
+    def gallery_rows(self) -> np.ndarray:
+        """Gallery photos that the queries meet (but for a query that is one itself)."""
+        n_train, n_added = len(self.project.catalogue.labels), 0 if self.added is None else len(self.added.rows)
+        return np.append(self.train_rows, n_train + np.arange(n_added))
+
+    @contextlib.contextmanager
+    def spaces(self, names: list[str] | None = None) -> Iterator[dict[str, Space]]:
+        """The whitened spaces, moved by operators; new arrays are as large as the embeddings and live in files."""
+        labels = self.project.catalogue.labels
+        self.project.cache.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.project.cache) as folder:
+            found = {}
+            for name in self.sources if names is None else names:
+                kind, raw = self.whitening.get(name, "none"), self.raw[name]
+                # photos that pseudo-labels name have no say in the whitening
+                fitted = None if kind == "none" else fit(raw, kind, labels, self.train_rows)
+                if self.added is not None:
+                    raw = self._extended(name, raw, Path(folder))
+                if fitted is not None:
+                    raw = whitened(raw, fitted, Path(folder), name)
+                how = self.operators.get(name)
+                if how:
+                    start, own = Path(folder) / f"{name}-moved", self.gallery.own(self.rows)
+                    raw = moved(raw, how, self.rows, self.gallery_rows, start, partial(self._keep, name), own)
+                found[name] = raw
+            yield found
+
+    def _extended(self, name: str, raw: Space, folder: Path) -> Space:
+        """A space with the added photos behind its gallery, written into files: it is as large as the embeddings."""
+        assert self.added is not None  # noqa: S101 - checked by the caller
+        parts = []
+        for p, (store, views) in enumerate(zip(self.stores[name], raw.gallery, strict=True)):
+            out = []
+            for v, (view, array) in enumerate(zip(self.sources[name].views, views, strict=True)):
+                shape = (len(array) + len(self.added.rows), array.shape[1])
+                path = folder / f"{name}-{p}-{v}-extended.npy"
+                both = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+                both[: len(array)] = array
+                both[len(array) :] = store.embedding("test", view)[self.added.rows]
+                out.append(both)
+            parts.append(tuple(out))
+        return Space(raw.query, tuple(parts))
+
+    def _keep(
+        self, name: str, what: str, depends_on: Any, compute: Callable[[], Mapping[str, np.ndarray]]
+    ) -> Mapping[str, np.ndarray]:
+        """Neighbours by which a source's photos move, from the cache or computed."""
+        raw = [self.project.photos_hash, self.contents[name], self.sources[name].views, self.whitening.get(name)]
+        if self.added is not None:
+            raw.append(self.added.fingerprint)
+        return cached(self.project.cache, f"{what}-{self.name}-{name}", [raw, depends_on], compute)
+
+    def whole(
+        self, spaces: Mapping[str, Space], reranked: Mapping[str, Sequence[Reranked]] | None = None
+    ) -> WholeGallery:
+        """The whole gallery for single queries."""
+        views = {name: self.views[name] for name in spaces}
+        return WholeGallery(spaces, views, self.gallery, self.fold, reranked or {})

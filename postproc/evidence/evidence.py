@@ -1,0 +1,289 @@
+"""Evidence: for each query, its candidate gallery photos and their similarity in every source.
+
+Similarities are computed once; after that a blend is a weighted sum over them, because the cosine of weighted
+concatenations of unit vectors is the weighted mean of the cosines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from cv.errors import FinblendError
+from postproc.evidence.channels import channel_table
+from postproc.evidence.evidence_kernels import copy_near, copy_sorted
+from postproc.neighbours.search import NOBODY, Neighbours, Space, pair_similarities
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Who is on the gallery photos.
+
+    Attributes
+    ----------
+    labels : (n,) int32 array
+        Individual of each photo.
+    groups : (n,) int32 array or None
+        Photos of the query's own group (its fold) are not in its gallery.
+    selves : (queries,) int32 array or None
+        The gallery photo that is the query itself, which it never meets; -1 where there is none.
+    """
+
+    labels: np.ndarray
+    groups: np.ndarray | None = None
+    selves: np.ndarray | None = None
+
+    def own(self, query_rows: np.ndarray) -> np.ndarray:
+        """(n,) int32 gallery photo that is the query itself, -1 for none, of some queries."""
+        if self.selves is None:
+            return np.full(len(query_rows), NOBODY, dtype=np.int32)
+        return np.asarray(self.selves[query_rows], dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Candidates of many queries, grouped by individual.
+
+    Query i owns the groups `group_start[i] : group_start[i + 1]`; group g, one individual, owns the candidate photos
+    `photo_start[g] : photo_start[g + 1]`.
+
+    Attributes
+    ----------
+    sources : tuple of str
+    channels : (sources, views) int32 array
+        Which column of `similarity` speaks for a source in a query view.
+    group_start : (n + 1,) int64 array
+    individual : (groups,) int32 array
+    gallery_photos : (groups,) int32 array
+        Photos of that individual in the query's gallery, among the candidates or not (less those pruned).
+    photo_start : (groups + 1,) int64 array
+    photo : (photos,) int32 array
+        Gallery row.
+    similarity : (photos, columns) float32 array
+    horizon : (n, columns) float32 array
+        The K-th similarity: no photo outside the candidates exceeds it. -inf where all photos are candidates.
+    species_horizon : (n, columns) float32 array, optional
+        The same for photos of the query's likeliest species, where these were searched too; `horizon` otherwise.
+    people : (n,) int32 array, optional
+        Individuals in the query's gallery; None where it is not known.
+    joint_weights : (sources,) float64 array, optional
+        Weights beta >= 0, summing to 1, by which the sources were searched together, too.
+    joint_horizon : (n, 2) float32 array, optional
+        The K-th similarity of that search, over the whole gallery and within the likeliest species: hardly any photo
+        is as near as the K-th in all sources at once, so this horizon is much lower than the mean of the others.
+    """
+
+    sources: tuple[str, ...]
+    channels: np.ndarray
+    group_start: np.ndarray
+    individual: np.ndarray
+    gallery_photos: np.ndarray
+    photo_start: np.ndarray
+    photo: np.ndarray
+    similarity: np.ndarray
+    horizon: np.ndarray
+    species_horizon: np.ndarray | None = None
+    people: np.ndarray | None = None
+    joint_weights: np.ndarray | None = None
+    joint_horizon: np.ndarray | None = None
+
+    @property
+    def n_queries(self) -> int:
+        """Number of queries."""
+        return len(self.group_start) - 1
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every array by name, for saving."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sources"}
+        return {name: array for name, array in found.items() if array is not None}
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A search by several sources together.
+
+    Attributes
+    ----------
+    weights : (sources,) float array >= 0, summing to 1
+        The similarity is the mean of the sources' by these weights.
+    nearest : Neighbours
+    of_species : Neighbours
+        Within each query's likeliest species; the same as `nearest` where there are no species.
+    """
+
+    weights: np.ndarray
+    nearest: Neighbours
+    of_species: Neighbours
+
+
+def build_evidence(
+    spaces: Mapping[str, Space],
+    views: Mapping[str, Sequence[str]],
+    nearest: Mapping[str, Sequence[Neighbours]],
+    gallery: Gallery,
+    query_rows: np.ndarray,
+    query_group: int | None = None,
+    *,
+    of_species: Mapping[str, Sequence[Neighbours]] | None = None,
+    joint: Joint | None = None,
+    known: Evidence | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Evidence:
+    """Join the sources' neighbours and compute every candidate's similarity in every source.
+
+    Parameters
+    ----------
+    spaces, views, nearest : mapping of source to its Space, view names, and neighbours per query view
+        In the blend's order; neighbours are of `query_rows`.
+    gallery : Gallery
+    query_rows : (n,) int array
+        Rows of the spaces' queries.
+    query_group : int, optional
+        The queries' common group, as in `gallery.groups`.
+    of_species : mapping like `nearest`, optional
+        Neighbours within each query's likeliest species: candidates, too.
+    joint : Joint, optional
+        Neighbours by all sources together: candidates, too. Only for sources with a single view.
+    known : Evidence, optional
+        Evidence of the same queries and gallery from some of the same sources with the same views: what it holds is
+        copied rather than computed again.
+    progress : callable, optional
+        Called with 1 after each column of similarities.
+
+    Returns
+    -------
+    Evidence
+    """
+    channels, columns = channel_table(views)
+    n = len(query_rows)
+    allowed = np.ones(len(gallery.labels), dtype=bool)
+    if query_group is not None and gallery.groups is not None:
+        allowed = gallery.groups != query_group
+    if not allowed.any():
+        raise FinblendError("the gallery is empty: there is no photo to compare with")
+    searches = [nearest] if of_species is None else [nearest, of_species]
+    lists = [near for search in searches for each in search.values() for near in each]
+    if joint is not None:
+        lists += [joint.nearest, joint.of_species]
+    query, photo = _union([near.index for near in lists], n)
+    query, photo, place = by_individual(query, photo, gallery.labels)
+    query_start = np.searchsorted(query, np.arange(n + 1))
+    similarity = np.full((len(query), len(columns)), np.nan, dtype=np.float32)
+    if known is not None:
+        _copy_known(known, views, columns, place, query_start, place[photo], similarity)
+    horizons = [np.empty((n, len(columns)), dtype=np.float32) for _ in searches]
+    for c, (source, view) in enumerate(columns):
+        own = range(spaces[source].n_views) if view is None else [view]
+        for search in searches:
+            if view is not None:
+                near = search[source][view]
+                copy_near(near.index, near.similarity, place, query_start, place[photo], similarity[:, c])
+        left = np.flatnonzero(np.isnan(similarity[:, c]))
+        values = [pair_similarities(spaces[source], v, query_rows, query[left], photo[left]) for v in own]
+        similarity[left, c] = np.mean(values, axis=0) if view is None else values[0]
+        horizons[0][:, c] = np.mean([_horizon(nearest[source][v], int(allowed.sum())) for v in own], axis=0)
+        if of_species is not None:
+            horizons[1][:, c] = np.mean([of_species[source][v].similarity[:, -1] for v in own], axis=0)
+        if progress is not None:
+            progress(1)
+    found = group_candidates(
+        tuple(spaces),
+        channels,
+        query,
+        photo,
+        gallery.labels,
+        allowed,
+        similarity,
+        *horizons,
+        own=gallery.own(query_rows),
+    )
+    if joint is None:
+        return found
+    last = np.stack([near.similarity[:, -1] for near in (joint.nearest, joint.of_species)], axis=1)
+    # a list that is not full holds all photos there are
+    for horizon, column in zip(horizons, (0, 1), strict=False):
+        horizon[np.isneginf(last[:, column])] = -np.inf
+    return replace(found, joint_weights=np.asarray(joint.weights, dtype=np.float64), joint_horizon=last)
+
+
+def by_individual(
+    query: np.ndarray, photo: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sort (query, photo) pairs by query, then individual, then photo; also the place of each photo in that order."""
+    order = np.argsort(labels, kind="stable")
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    key = np.sort(query.astype(np.int64) * len(order) + place[photo])
+    return (key // len(order)).astype(np.int32), order[key % len(order)].astype(np.int32), place
+
+
+def group_candidates(
+    sources: tuple[str, ...],
+    channels: np.ndarray,
+    query: np.ndarray,
+    photo: np.ndarray,
+    labels: np.ndarray,
+    allowed: np.ndarray,
+    similarity: np.ndarray,
+    horizon: np.ndarray,
+    species_horizon: np.ndarray | None = None,
+    *,
+    own: np.ndarray,
+) -> Evidence:
+    """Evidence of pairs sorted by individual; `allowed` and `own` say which gallery photos may be met."""
+    label = labels[photo]
+    first = np.ones(len(query), dtype=bool)
+    first[1:] = (query[1:] != query[:-1]) | (label[1:] != label[:-1])
+    starts = np.flatnonzero(first)
+    n_photos = np.bincount(labels[allowed], minlength=int(labels.max()) + 1).astype(np.int32)
+    of_own = np.where(own >= 0, labels[own], NOBODY)
+    return Evidence(
+        sources=sources,
+        channels=channels,
+        group_start=np.searchsorted(query[starts], np.arange(len(horizon) + 1)).astype(np.int64),
+        individual=label[starts].astype(np.int32),
+        gallery_photos=n_photos[label[starts]] - (label[starts] == of_own[query[starts]]).astype(np.int32),
+        photo_start=np.append(starts, len(query)).astype(np.int64),
+        photo=photo,
+        similarity=similarity,
+        horizon=horizon,
+        species_horizon=species_horizon,
+        people=np.full(len(horizon), np.count_nonzero(n_photos), dtype=np.int32),
+    )
+
+
+def _copy_known(
+    known: Evidence,
+    views: Mapping[str, Sequence[str]],
+    columns: Sequence[tuple[str, int | None]],
+    place: np.ndarray,
+    query_start: np.ndarray,
+    pair_place: np.ndarray,
+    similarity: np.ndarray,
+) -> None:
+    """Copy the columns that older evidence of the same queries holds."""
+    _, older = channel_table({name: views[name] for name in known.sources})
+    photo_start = known.photo_start[known.group_start]
+    known_place = place[known.photo]
+    for c, column in enumerate(columns):
+        if column in older:
+            values = known.similarity[:, older.index(column)]
+            copy_sorted(photo_start, known_place, values, query_start, pair_place, similarity[:, c])
+
+
+def _horizon(near: Neighbours, n_allowed: int) -> np.ndarray:
+    last = near.similarity[:, -1].copy()
+    if near.similarity.shape[1] >= n_allowed:
+        last[:] = -np.inf
+    return last
+
+
+def _union(indices: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every (query, photo) that stands in any list, once, sorted."""
+    merged = np.concatenate(indices, axis=1)
+    merged.sort(axis=1)
+    keep = merged != NOBODY
+    keep[:, 1:] &= merged[:, 1:] != merged[:, :-1]
+    return np.repeat(np.arange(n), keep.sum(axis=1)).astype(np.int32), merged[keep]

@@ -1,0 +1,56 @@
+"""Evidence of several sets of queries put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from postproc.evidence.evidence import Evidence
+from postproc.evidence.evidence_kernels import ranges
+
+
+def join_evidence(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evidence:
+    """Put several sets of queries together (the folds of one catalogue), in the order of their rows.
+
+    Parameters
+    ----------
+    parts : sequence of Evidence
+        Of the same sources.
+    rows : sequence of (n_i,) int arrays
+        The place of each query in the result; together 0 .. n - 1.
+    """
+    n = sum(len(r) for r in rows)
+    n_groups = np.concatenate([np.diff(p.group_start) for p in parts])
+    at = np.concatenate(rows)
+    back = np.empty(n, dtype=np.int64)
+    back[at] = np.arange(n)
+    group_start = _concat_starts([p.group_start for p in parts])
+    photo_start = _concat_starts([p.photo_start for p in parts])
+    groups = ranges(group_start[:-1][back], n_groups[back])
+    n_photos = np.diff(photo_start)
+    photos = ranges(photo_start[:-1][groups], n_photos[groups])
+    return Evidence(
+        sources=parts[0].sources,
+        channels=parts[0].channels,
+        group_start=np.append(0, np.cumsum(n_groups[back])),
+        individual=np.concatenate([p.individual for p in parts])[groups],
+        gallery_photos=np.concatenate([p.gallery_photos for p in parts])[groups],
+        photo_start=np.append(0, np.cumsum(n_photos[groups])),
+        photo=np.concatenate([p.photo for p in parts])[photos],
+        similarity=np.concatenate([p.similarity for p in parts])[photos],
+        horizon=np.concatenate([p.horizon for p in parts])[back],
+        species_horizon=_joined([p.species_horizon for p in parts], back),
+        people=_joined([p.people for p in parts], back),
+        joint_weights=parts[0].joint_weights,
+        joint_horizon=_joined([p.joint_horizon for p in parts], back),
+    )
+
+
+def _joined(parts: Sequence[np.ndarray | None], back: np.ndarray) -> np.ndarray | None:
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there)[back] if len(there) == len(parts) else None
+
+
+def _concat_starts(starts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.append(0, np.cumsum(np.concatenate([np.diff(s) for s in starts])))

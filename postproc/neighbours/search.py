@@ -1,0 +1,188 @@
+"""Exact cosine nearest neighbours in bounded memory.
+
+A similarity *is* the float64 dot product in a fixed order, divided by the float64 norms and rounded to float32, so the
+answer depends on neither block size nor thread count nor what multiplies. Products of rounded vectors only screen
+(`postproc.neighbours.screen`): whatever may be among the k best is computed exactly, so nothing that belongs in is
+lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+
+from cv.errors import FinblendError
+from postproc.neighbours.exact import Search, exact_pairs, lengths, search_exactly
+from postproc.neighbours.jobs import Job, by_row, jobs
+from postproc.neighbours.screen import screen, unit_products
+from postproc.neighbours.screen_backends import Float32, Products, choose
+from postproc.neighbours.space import NOBODY, Neighbours, Space, Views, norms
+
+__all__ = ["MEMORY_MB", "NOBODY", "Neighbours", "Progress", "Space", "Views"]
+__all__ += ["norms", "pair_similarities", "similarities", "top_k"]
+
+Progress: TypeAlias = Callable[[int], None]
+
+MEMORY_MB = 512
+
+
+def top_k(
+    space: Space,
+    k: int,
+    *,
+    view: int = 0,
+    query_rows: np.ndarray | None = None,
+    query_group: np.ndarray | None = None,
+    gallery_group: np.ndarray | None = None,
+    query_class: np.ndarray | None = None,
+    gallery_class: np.ndarray | None = None,
+    memory_mb: int = MEMORY_MB,
+    backend: str = "auto",
+    progress: Progress | None = None,
+) -> Neighbours:
+    """Find the k most similar gallery photos of each query, exactly.
+
+    Parameters
+    ----------
+    space : Space
+    k : int
+        At least 1; may exceed the gallery.
+    view : int
+        Which query view.
+    query_rows : (n,) int array, optional
+        Which queries; all by default.
+    query_group, gallery_group : int arrays, optional
+        A gallery photo of the query's own group is passed over: with folds as groups, a photo meets only the other
+        folds. `query_group` is indexed like `space.query`.
+    query_class, gallery_class : int arrays, optional
+        Only gallery photos of the query's own class are looked at: with species as classes, a photo meets only its
+        species, for a fraction of the work. Indexed like the groups.
+    memory_mb : int
+        Bound on the working memory beside the embeddings and the answer, in MiB. However small, one query and 16
+        gallery photos are worked on at a time.
+    backend : {"auto", "bfloat16", "float32"}
+        What screens: torch in bfloat16 or numpy in float32. "auto" takes bfloat16 where torch is installed, the
+        hardware multiplies it and the work is worth it. The answer is the same.
+    progress : callable, optional
+        Called with the number of queries done since the last call.
+
+    Returns
+    -------
+    Neighbours
+
+    Examples
+    --------
+    >>> a = np.array([[1, 0], [0, 1], [1, 1]], dtype=np.float32)
+    >>> top_k(Space(((a[:1],),), ((a,),)), 2).index
+    array([[0, 2]], dtype=int32)
+    """
+    if k < 1:
+        raise FinblendError(f"k >= 1 must hold, but got k={k}")
+    rows = np.arange(space.n_query) if query_rows is None else np.asarray(query_rows)
+    own, groups = _pair("group", query_group, gallery_group, space)
+    of_query, classes = _pair("class", query_class, gallery_class, space)
+    if own is None or groups is None:
+        own, groups = np.zeros(space.n_query, np.int32), np.ones(space.n_gallery, np.int32)
+    query_norm, gallery_norm = lengths(space, view, rows)
+    plan = list(jobs(own[rows], groups, None if of_query is None else of_query[rows], classes))
+    held = [*query_norm, *(length for part in gallery_norm for length in part), *(job.gallery for job in plan)]
+    search = Search(
+        space,
+        view,
+        rows,
+        query_norm,
+        gallery_norm,
+        own[rows],
+        groups,
+        k,
+        max(0, memory_mb * 2**20 - sum(array.nbytes for array in held)),
+        index=np.full((len(rows), k), NOBODY, dtype=np.int32),
+        similarity=np.full((len(rows), k), -np.inf, dtype=np.float32),
+    )
+    size = float(sum(len(job.queries) * len(job.gallery) for job in plan)) * search.width * len(space.gallery[0])
+    products = choose(backend, size)
+    with products.threads():
+        for job in plan:
+            _answer(search, job, products, progress or (lambda _: None))
+    return Neighbours(search.index, search.similarity)
+
+
+def _answer(search: Search, job: Job, products: Products, progress: Progress) -> None:
+    if len(job.gallery) <= 2 * search.k:
+        # most of the gallery is computed exactly, anyway
+        search_exactly(search, job.queries, job.gallery, twins=False)
+        progress(len(job.queries))
+        return
+    lost = screen(search, job, products, progress)
+    if len(lost) and products.dropped_bits:
+        lost = screen(search, Job(lost, job.gallery), Float32(), lambda _: None)
+    if len(lost):
+        search_exactly(search, lost, job.gallery, twins=True)
+
+
+def _pair(
+    what: str, query: np.ndarray | None, gallery: np.ndarray | None, space: Space
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    if query is None and gallery is None:
+        return None, None
+    if query is None or gallery is None:
+        raise FinblendError(f"query_{what} and gallery_{what} go together: give both or neither")
+    return (
+        by_row(f"query_{what}", query, space.n_query),
+        by_row(f"gallery_{what}", gallery, space.n_gallery),
+    )
+
+
+def pair_similarities(
+    space: Space, view: int, query_rows: np.ndarray, pair_query: np.ndarray, pair_gallery: np.ndarray
+) -> np.ndarray:
+    """Compute exact similarities of given pairs.
+
+    Parameters
+    ----------
+    space : Space
+    view : int
+        Which query view.
+    query_rows : (n,) int array
+        Rows of `space.query` that `pair_query` counts in.
+    pair_query, pair_gallery : (p,) int arrays
+        Positions in `query_rows`, and gallery rows.
+
+    Returns
+    -------
+    (p,) float32 array
+    """
+    rows = np.asarray(query_rows)
+    used = np.zeros(space.n_gallery, dtype=np.bool_)
+    used[pair_gallery] = True
+    return exact_pairs(space, view, rows, *lengths(space, view, rows, np.flatnonzero(used)), pair_query, pair_gallery)
+
+
+def similarities(
+    space: Space, view: int, query_rows: np.ndarray, gallery_rows: np.ndarray | None = None
+) -> tuple[np.ndarray, float]:
+    """Compute similarities of some queries with the gallery, nearly: quick, and right to within a known slack.
+
+    Parameters
+    ----------
+    space : Space
+    view : int
+        Which query view.
+    query_rows : (n,) int array
+        Rows of `space.query`.
+    gallery_rows : (m,) int array, optional
+        Rows of `space.gallery`; all by default.
+
+    Returns
+    -------
+    values : (n, m) float32 array
+        Beside it, copies of the n queries and of 1024 gallery photos are held at a time.
+    slack : float
+        No value is further than this from the exact similarity.
+    """
+    rows = np.asarray(query_rows)
+    photos = np.arange(space.n_gallery) if gallery_rows is None else np.asarray(gallery_rows)
+    query_norm, gallery_norm = lengths(space, view, rows, photos)
+    return unit_products(space, view, rows, photos, query_norm, gallery_norm)

@@ -1,0 +1,244 @@
+"""Rank single queries over the whole gallery: what the evidence leaves open is settled here.
+
+All similarities of a query are screened in float32; whoever may be among the first seven within the rounding error is
+then scored from exact similarities, so nothing about the answer is open any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+
+from postproc.evidence.channels import channel_table
+from postproc.evidence.evidence import Gallery, by_individual, group_candidates
+from postproc.neighbours.search import MEMORY_MB, Space, pair_similarities, similarities
+from postproc.ranking.rank import Species, rank
+from postproc.ranking.ranking import DEPTH, Ranking
+from postproc.transforms.reciprocal_evidence import Reranked, mixed
+
+# float32 sums of a few weighted similarities, and their mean over photos and views
+_ROUNDING = 2e-6
+
+
+@dataclass(frozen=True)
+class WholeGallery:
+    """Spaces in which queries can be ranked against every photo they may meet.
+
+    Attributes
+    ----------
+    spaces, views : mapping of source to its Space and view names
+        In the blend's order.
+    gallery : Gallery
+    query_group : int or None
+        The queries' common group: its photos are not in their gallery.
+    reranked : mapping of source to one `Reranked` a query view
+        Sources whose similarities are mixed with k-reciprocal ones.
+    """
+
+    spaces: Mapping[str, Space]
+    views: Mapping[str, Sequence[str]]
+    gallery: Gallery
+    query_group: int | None = None
+    reranked: Mapping[str, Sequence[Reranked]] = field(default_factory=dict)
+
+    def rank(
+        self,
+        query_rows: np.ndarray,
+        weights: np.ndarray,
+        *,
+        top_photos: int,
+        species_penalty: float,
+        species: Species,
+        memory_mb: int = MEMORY_MB,
+        progress: Callable[[int], None] | None = None,
+    ) -> Ranking:
+        """Rank every individual of the gallery.
+
+        Parameters
+        ----------
+        query_rows : (n,) int array
+            Rows of the spaces' queries.
+        weights : (n, sources) float array
+            Each query's own.
+        top_photos, species_penalty
+            As of `postproc.rank`.
+        species : Species
+            Of these queries.
+        memory_mb : int
+            Bound on the similarities held at once, in MiB.
+        progress : callable, optional
+            Called with the number of queries done.
+        """
+        labels, groups = self.gallery.labels, self.gallery.groups
+        allowed = np.ones(len(labels), dtype=bool)
+        if self.query_group is not None and groups is not None:
+            allowed = groups != self.query_group
+        rows = np.flatnonzero(allowed)
+        rows = rows[np.argsort(labels[rows], kind="stable")].astype(np.int32)
+        own_photo = self.gallery.own(query_rows)
+        starts = np.flatnonzero(np.append(True, np.diff(labels[rows]) != 0))
+        n_views = channel_table(self.views)[0].shape[1]
+        step = max(1, int(memory_mb * 2**20 / (len(rows) * 4 * (n_views + 3))))
+        parts = []
+        for start in range(0, len(query_rows), step):
+            block = slice(start, start + step)
+            kinds = Species(species.doubt[block], species.of_individual, species.likely[block])
+            own = own_photo[block]
+            parts.append(
+                self._rank_block(
+                    query_rows[block], own, weights[block], rows, starts, top_photos, species_penalty, kinds
+                )
+            )
+            if progress is not None:
+                progress(len(parts[-1].score))
+        if not parts:
+            empty = np.empty((0, DEPTH))
+            return Ranking(empty.astype(np.int32), empty.astype(np.float32), empty.astype(np.int32), np.empty(0))
+        return Ranking(*(np.concatenate([getattr(p, a) for p in parts]) for a in Ranking.__dataclass_fields__))
+
+    def _rank_block(
+        self,
+        query_rows: np.ndarray,
+        own_photo: np.ndarray,
+        weights: np.ndarray,
+        rows: np.ndarray,
+        starts: np.ndarray,
+        top_photos: int,
+        penalty: float,
+        species: Species,
+    ) -> Ranking:
+        labels = self.gallery.labels
+        channels, columns = channel_table(self.views)
+        blended = np.zeros((channels.shape[1], len(query_rows), len(rows)), dtype=np.float32)
+        # scores less a large penalty are rounded so coarsely to float32 that somebody a little behind may be level
+        rounding = _ROUNDING + penalty * 2.0**-24
+        slack = rounding
+        sources = list(self.spaces)
+        place = np.zeros(len(labels), dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        for c, (source, view) in enumerate(columns):
+            s = sources.index(source)
+            factor = weights[:, s, None].astype(np.float32)
+            if not factor.any():
+                continue
+            own = range(self.spaces[source].n_views) if view is None else [view]
+            for v in own:
+                screened, error = similarities(self.spaces[source], v, query_rows, rows)
+                if source in self.reranked:
+                    self.reranked[source][v].mix_table(screened, query_rows, place)
+                slack = max(slack, error + rounding)
+                screened *= factor / len(own)
+                for channel in np.flatnonzero(channels[s] == c):
+                    blended[channel] += screened
+        chosen = np.zeros((len(query_rows), len(rows)), dtype=bool)
+        place = np.full(len(labels) + 1, -1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        choose_contenders(
+            blended,
+            place[own_photo],
+            starts,
+            labels[rows[starts]],
+            top_photos,
+            np.float64(penalty),
+            species.doubt,
+            species.of_individual,
+            np.float64(slack),
+            chosen,
+        )
+        query, at = np.nonzero(chosen)
+        del blended
+        query, photo, _ = by_individual(query.astype(np.int32), rows[at], labels)
+        similarity = np.empty((len(query), len(columns)), dtype=np.float32)
+        for c, (source, view) in enumerate(columns):
+            own = range(self.spaces[source].n_views) if view is None else [view]
+            values = [pair_similarities(self.spaces[source], v, query_rows, query, photo) for v in own]
+            similarity[:, c] = np.mean(values, axis=0) if view is None else values[0]
+            if source in self.reranked:
+                start = np.searchsorted(query, np.arange(len(query_rows) + 1))
+                tables = [self.reranked[source][v] for v in own]
+                similarity[:, c] = mixed(similarity[:, c], tables, query_rows, start, photo)
+        allowed = np.zeros(len(labels), dtype=bool)
+        allowed[rows] = True
+        nothing_beyond = np.full((len(query_rows), len(columns)), -np.inf, dtype=np.float32)
+        evidence = group_candidates(
+            tuple(sources), channels, query, photo, labels, allowed, similarity, nothing_beyond, own=own_photo
+        )
+        return rank(
+            evidence,
+            weights,
+            top_photos=top_photos,
+            species_penalty=penalty,
+            species=species,
+            recipe=np.arange(len(query_rows)),
+        )
+
+
+@numba.njit(cache=True, parallel=True)
+def choose_contenders(
+    blended: np.ndarray,
+    own: np.ndarray,
+    starts: np.ndarray,
+    individual: np.ndarray,
+    top_photos: int,
+    penalty: float,
+    doubt: np.ndarray,
+    species_of_individual: np.ndarray,
+    slack: float,
+    chosen: np.ndarray,
+) -> None:
+    """Choose the photos that decide who the first seven are: all that can be in the mean of an individual in question.
+
+    `blended` is (views, queries, photos), photos sorted by individual, right to within `slack`; `own` is the photo that
+    is the query itself, which has no say, or -1.
+    """
+    n_views, n, m = blended.shape
+    for q in numba.prange(n):
+        best = np.empty(top_photos)
+        score = np.empty(len(starts))
+        for g in range(len(starts)):
+            stop = starts[g + 1] if g + 1 < len(starts) else m
+            total = 0.0
+            for v in range(n_views):
+                total += _mean_of_best(blended[v, q], starts[g], stop, own[q], best)
+            score[g] = total / n_views - penalty * doubt[q, species_of_individual[individual[g]]]
+        cut = -np.inf
+        if len(starts) > DEPTH:
+            cut = np.partition(score, len(starts) - DEPTH)[len(starts) - DEPTH] - 2.0 * slack
+        for g in range(len(starts)):
+            if score[g] >= cut:
+                stop = starts[g + 1] if g + 1 < len(starts) else m
+                for v in range(n_views):
+                    _mean_of_best(blended[v, q], starts[g], stop, own[q], best)
+                    there = stop - starts[g] - (starts[g] <= own[q] < stop)
+                    if there == 0:
+                        continue
+                    least = best[min(top_photos, there) - 1] - 2.0 * slack
+                    for p in range(starts[g], stop):
+                        if p != own[q] and blended[v, q, p] >= least:
+                            chosen[q, p] = True
+
+
+@numba.njit(cache=True, inline="always")
+def _mean_of_best(values: np.ndarray, start: int, stop: int, own: int, best: np.ndarray) -> float:
+    """Mean of the highest `len(best)` values of a range but `own`, or of all if fewer; they stand in `best`."""
+    wanted = min(len(best), stop - start - (start <= own < stop))
+    if wanted == 0:
+        return -np.inf
+    best[:wanted] = -np.inf
+    for p in range(start, stop):
+        if p == own:
+            continue
+        value = np.float64(values[p])
+        if value > best[wanted - 1]:
+            at = wanted - 1
+            while at > 0 and best[at - 1] < value:
+                best[at] = best[at - 1]
+                at -= 1
+            best[at] = value
+    total = 0.0
+    for i in range(wanted):
+        total += best[i]
+    return total / wanted

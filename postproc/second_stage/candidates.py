@@ -1,0 +1,111 @@
+"""Candidates of the second stage: each query's best individuals with all that the sources say about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from postproc.evidence.evidence import Evidence
+from postproc.neighbours.search import NOBODY
+from postproc.ranking.rank import Species
+from postproc.second_stage.candidates_kernels import gather
+
+PLACES = 20
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best individuals of each query, best first, and their similarities.
+
+    Attributes
+    ----------
+    individual : (n, places) int32 array
+        -1 where there is nobody.
+    photo : (n, places) int32 array
+        Gallery photo most like the query in the blend.
+    seen : (n, places) int32 array
+        Photos of the individual that evidence holds.
+    similarity : (n, places, sources + 1, 3) float32 array
+        Best, second best, mean of the best three, of each source and (last) of the blend; NaN where there is none.
+    """
+
+    individual: np.ndarray
+    photo: np.ndarray
+    seen: np.ndarray
+    similarity: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Candidates:
+        """Those of some queries."""
+        return self._each(lambda array: array[rows])
+
+    def first(self, places: int) -> Candidates:
+        """The best `places` of each query."""
+        return self._each(lambda array: array[:, :places])
+
+    def hiding(self, individuals: np.ndarray) -> Candidates:
+        """Take one individual out of each query's candidates, as if the gallery had never known it; one place less."""
+        hit = self.individual == individuals[:, None]
+        last = self.individual.shape[1] - 1
+        at = np.where(hit.any(axis=1), hit.argmax(axis=1), last)
+        columns = np.arange(last)
+        source = columns + (columns >= at[:, None])
+        return self._each(lambda array: array[np.arange(len(array))[:, None], source])
+
+    def joined(self, other: Candidates) -> Candidates:
+        """These queries, then those."""
+        pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
+        return Candidates(*(np.concatenate(pair) for pair in pairs))
+
+    def _each(self, change: Callable[[np.ndarray], np.ndarray]) -> Candidates:
+        return Candidates(*(change(getattr(self, f.name)) for f in fields(self)))
+
+
+def candidates_of(
+    evidence: Evidence,
+    weights: np.ndarray,
+    recipe: np.ndarray,
+    species: Species,
+    species_penalty: float = 0.0,
+    places: int = PLACES,
+) -> Candidates:
+    """The best individuals of each query by their best photo in the blend, less the species penalty.
+
+    Memory: 12 bytes a query, place and source.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    weights : (recipes, sources) float array >= 0, rows summing to 1
+    recipe : (n,) int array
+        Which row of `weights` is a query's.
+    species : Species
+    species_penalty : float >= 0
+    places : int >= 1
+    """
+    n, sources = evidence.n_queries, len(evidence.sources)
+    found = Candidates(
+        np.full((n, places), NOBODY, dtype=np.int32),
+        np.full((n, places), NOBODY, dtype=np.int32),
+        np.zeros((n, places), dtype=np.int32),
+        np.full((n, places, sources + 1, 3), np.nan, dtype=np.float32),
+    )
+    gather(
+        np.ascontiguousarray(weights, dtype=np.float64),
+        np.asarray(recipe, dtype=np.int64),
+        evidence.channels,
+        evidence.group_start,
+        evidence.individual,
+        evidence.photo_start,
+        evidence.photo,
+        evidence.similarity,
+        float(species_penalty),
+        species.doubt,
+        species.of_individual,
+        found.individual,
+        found.photo,
+        found.seen,
+        found.similarity,
+    )
+    return found

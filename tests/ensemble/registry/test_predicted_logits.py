@@ -1,0 +1,144 @@
+"""Logits of a model's own head: read beside its embeddings, averaged over stores, a trait of the second stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import Small
+
+from backbones.embeddings import Embeddings
+from cv.errors import FinblendError
+from cv.mix import Mix
+from ensemble import init, register
+from ensemble.blend.blend import Blend
+from ensemble.identification.second_stage import SecondStage
+from ensemble.project.folder import Project
+from ensemble.protocol.setup import set_exam
+from ensemble.registry.predicted_logits import classes_of, logits_of, why_unusable
+from ensemble.retrieval.query_set import questions_for_test
+
+
+def registered(
+    folder: Path, small: Small, order: Path | None, name: str = "m", noise: int = 0, **seen: int
+) -> list[str]:
+    """A model, frozen by default, with two logits a photo: the right individual's and id00's."""
+    names = sorted(set(small.individuals))
+    right = np.array([names.index(i) for i in small.individuals])
+    told = np.array([small.answers[n] if small.answers[n] < len(names) else 1 for n in range(12)])
+    made = {}
+    for split, images, who, array in (
+        ("train", small.train_images, right, small.noisy(noise or len(name), 1.0)[0]),
+        ("test", small.test_images, told, small.noisy(noise or len(name), 1.0)[1]),
+    ):
+        other = np.where(who == 0, 1, 0)
+        pairs = {
+            "pred_idx": np.stack([who, other], axis=1).astype(np.int32),
+            "pred_logit": np.tile(np.array([0.9, 0.2], dtype=np.float32), (len(who), 1)),
+        }
+        made[split] = Embeddings({"orig": array}, images, predictions=pairs)
+    return list(register(folder, name, labels=order, **(seen or {"frozen": True}), **made)["warnings"])
+
+
+@pytest.fixture
+def small_project(tmp_path: Path) -> tuple[Path, Small]:
+    small = Small(tmp_path / "data")
+    init(tmp_path / "P", train=small.train_csv, test=small.sample_csv, folds=3)
+    return tmp_path / "P", small
+
+
+def order_file(folder: Path, suffix: str, names: list[str]) -> Path:
+    path = folder / f"order{suffix}"
+    path.write_text(
+        {".json": json.dumps(names), ".txt": "\n".join(names), ".csv": "\n".join(["individual_id", *names])}[suffix]
+    )
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".json", ".txt", ".csv"])
+def test_a_class_order_in_three_forms(tmp_path: Path, small_project: tuple[Path, Small], suffix: str) -> None:
+    folder, small = small_project
+    names = sorted(set(small.individuals))
+    assert registered(folder, small, order_file(tmp_path, suffix, [*names[::-1], "stranger"])) == []
+    project = Project.open(folder)
+    store = project.stores()["m"]["frozen"]
+    found = classes_of(store, project.catalogue)
+    assert found is not None
+    assert found.tolist() == [*range(len(names))][::-1] + [-1]
+    assert why_unusable(store, project.catalogue) is None
+
+
+def test_logits_of_candidates_by_hand(tmp_path: Path, small_project: tuple[Path, Small]) -> None:
+    """Right 0.9, id00 0.2, who is not listed the least of the list; who is no class, and nobody, unknown."""
+    folder, small = small_project
+    names = sorted(set(small.individuals))
+    # the network's classes are other than the catalogue's: its third is somebody else
+    registered(folder, small, order_file(tmp_path, ".json", [*names[:2], "elsewhere", *names[3:]]))
+    project = Project.open(folder)
+    store = project.stores()["m"]["frozen"]
+    asked = np.array([[13, 0, 5, -1], [1, 0, 2, 5]])
+    found = logits_of([store, store], "train", np.array([59, 8]), asked, project.catalogue)
+    assert found is not None
+    assert found[0] == pytest.approx([0.9, 0.2, 0.2, np.nan], nan_ok=True)
+    assert found[1] == pytest.approx([0.9, 0.2, np.nan, 0.2], nan_ok=True)
+    assert logits_of([], "train", np.array([59]), asked[:1], project.catalogue) is None
+
+
+def test_what_cannot_be_used_is_told(tmp_path: Path, small_project: tuple[Path, Small]) -> None:
+    folder, small = small_project
+    names = sorted(set(small.individuals))
+    (told,) = registered(folder, small, None)
+    assert "no class order" in told
+    assert "kept, but not used" in told
+    (told,) = registered(folder, small, order_file(tmp_path, ".json", names[:3]), name="short")
+    assert "the class order has 3 names" in told
+    broken = tmp_path / "broken.json"
+    broken.write_text("{not json")
+    (told,) = registered(folder, small, broken, name="broken")
+    assert "no class order" in told
+
+
+def test_a_head_s_logits_are_traits_of_the_second_stage(tmp_path: Path, small_project: tuple[Path, Small]) -> None:
+    folder, small = small_project
+    names = sorted(set(small.individuals))
+    registered(folder, small, order_file(tmp_path, ".json", names))
+    given = {
+        s: (i, a)
+        for s, i, a in zip(("train", "test"), (small.train_images, small.test_images), small.noisy(2), strict=True)
+    }
+    register(folder, "plain", frozen=True, **given)
+    desk = set_exam(Project.open(folder), Mix(0.2, None))
+    stage = SecondStage(desk.exam, Blend({"m": 0.5, "plain": 0.5}, dict(desk.whitening)))
+    traits = stage.traits
+    assert {"logit:m", "logit_known:m"} <= set(traits.names)
+    assert "logit:plain" not in traits.names
+    truth = desk.exam.truth
+    at = traits.candidate[..., traits.names.index("logit:m")]
+    right = (traits.individual == truth[:, None]) & traits.present
+    # the planted head is always right: nobody stands above the right individual
+    assert (at[right] >= at.max(axis=1)[right.any(axis=1)] - 1e-6).all()
+    assert right.any(axis=1).sum() > 30
+
+
+def test_the_folds_logits_do_not_judge_by_a_full_store_that_has_none(
+    tmp_path: Path, small_project: tuple[Path, Small]
+) -> None:
+    folder, small = small_project
+    order = order_file(tmp_path, ".json", sorted(set(small.individuals)))
+    for fold in range(3):
+        registered(folder, small, order, noise=10 + fold, fold=fold)
+    train, test = small.noisy(20, 1.0)
+    register(folder, "m", full=True, train=(small.train_images, train), test=(small.test_images, test))
+    project = Project.open(folder)
+    desk = set_exam(project, Mix(0.2, None))
+    stage = SecondStage(desk.exam, Blend({"m": 1.0}, dict(desk.whitening)))
+    assert "logit:m" in stage.traits.names
+    for use in ("folds", "both"):
+        asked = questions_for_test(project, desk.sources, desk.whitening, use)
+        traits, probability = stage.of_test(asked)
+        assert probability.sum(axis=1) == pytest.approx(1)
+        assert traits.candidate[..., traits.names.index("logit_known:m")].any()
+    with pytest.raises(FinblendError, match="m: the second stage was fitted with its logits"):
+        stage.of_test(questions_for_test(project, desk.sources, desk.whitening, "full"))

@@ -1,0 +1,107 @@
+"""Greedy forward selection with replacement: by hand, and against the literal algorithm on a real exam."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from planted import Score, Told, add
+from small import Small
+
+from cv import Mix
+from ensemble import Blend, Project, init
+from ensemble.protocol.certify import decided
+from ensemble.protocol.setup import Desk, set_exam
+from ensemble.tuning.greedy import BACKGROUND, forward_selection
+
+NAMES = ["m0", "m1", "m2"]
+
+
+def selected(score: Score, names: list[str]) -> tuple[dict[str, float], float, list[Blend]]:
+    told = Told(score)
+    weights, reached = forward_selection(told, names, dict.fromkeys(names, "total"))  # type: ignore[arg-type]
+    return weights, reached, told.asked
+
+
+def test_by_hand_two_parts_of_a_and_one_of_b() -> None:
+    """Best is 2/3 and 1/3. a comes first and, as half of b would hurt, comes again; then b; three rounds in vain."""
+    score = {(3, 0): 0.6, (0, 3): 0.5, (2, 1): 0.9, (1, 2): 0.3}
+
+    def told(weights: dict[str, float]) -> float:
+        thirds = tuple(round(3 * weights[name], 6) for name in "ab")
+        return score.get(thirds, 0.55)  # type: ignore[arg-type]
+
+    weights, reached, asked = selected(told, ["a", "b"])
+    assert reached == 0.9
+    assert weights == {"a": 2 / 3, "b": 1 / 3}
+    assert [blend.weights for blend in asked[:6]] == [
+        {"a": 1.0, "b": 0.0},
+        {"a": 0.0, "b": 1.0},
+        {"a": 1.0, "b": 0.0},
+        {"a": 0.5, "b": 0.5},
+        {"a": 1.0, "b": 0.0},
+        {"a": 2 / 3, "b": 1 / 3},
+    ]
+    assert len(asked) == 2 * (3 + 3)
+    assert {blend.background for blend in asked} == {BACKGROUND}
+    assert all(blend.whitening == {"a": "total", "b": "total"} for blend in asked)
+
+
+def test_one_model_is_selected_at_once() -> None:
+    weights, reached, asked = selected(lambda weights: weights["a"] * 0.7, ["a"])
+    assert (weights, reached, len(asked)) == ({"a": 1.0}, 0.7, 1)
+
+
+def test_a_model_that_only_ever_hurts_gets_nothing() -> None:
+    weights, _, _ = selected(lambda weights: weights["a"] + 0.9 * weights["b"] - weights["c"], ["c", "b", "a"])
+    assert weights == {"a": 1.0, "b": 0.0, "c": 0.0}
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    folder = tmp_path_factory.mktemp("greedy")
+    small = Small(folder / "data")
+    init(folder / "P", train=small.train_csv, test=small.sample_csv)
+    for seed, name in enumerate(NAMES):
+        add(folder / "P", small, name, seed + 1, noise=2.5 + 0.5 * seed)
+    return set_exam(Project.open(folder / "P"), Mix(0.15))
+
+
+def run(desk: Desk, weights: dict[str, float]) -> float:
+    return decided(desk.exam, Blend(weights, dict(desk.whitening), background=BACKGROUND))[1].map5
+
+
+def literal(desk: Desk, rounds: int) -> list[tuple[float, dict[str, int]]]:
+    """Each round's best, with all models tried in every round."""
+    counts: dict[str, int] = dict.fromkeys(NAMES, 0)
+    told = []
+    for size in range(1, rounds + 1):
+        tried = []
+        for name in NAMES:
+            grown = {other: counts[other] + (other == name) for other in NAMES}
+            tried.append((run(desk, {other: count / size for other, count in grown.items()}), grown))
+        best = max(tried, key=lambda one: one[0])
+        counts = best[1]
+        told.append(best)
+    return told
+
+
+def test_it_is_the_literal_algorithm(desk: Desk) -> None:
+    weights, reached = forward_selection(desk.exam, NAMES, desk.whitening)
+    rounds = literal(desk, 2 * len(NAMES) + 6)
+    scores = [score for score, _ in rounds]
+    # it gives up after more rounds in vain than there are models
+    best = next(n for n in range(len(rounds)) if scores[n] == max(scores[: n + len(NAMES) + 2]))
+    assert reached == scores[best]
+    assert weights == {name: count / (best + 1) for name, count in rounds[best][1].items()}
+    assert best > 0, "more than one model"
+
+
+def test_never_below_the_best_model_alone_and_weights_are_counts(desk: Desk) -> None:
+    weights, reached = forward_selection(desk.exam, NAMES, desk.whitening)
+    assert reached >= max(run(desk, {name: 1.0}) for name in NAMES)
+    assert reached == pytest.approx(run(desk, weights))
+    assert sum(weights.values()) == pytest.approx(1.0)
+    parts = [Fraction(weight).limit_denominator(50) for weight in weights.values()]
+    assert sum(parts) == 1
+    assert max(part.denominator for part in parts) <= 2 * len(NAMES) + 6

@@ -1,0 +1,134 @@
+"""What multiplies is chosen by the work, follows numba's threads, and changes nothing but the time."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from knn_reference import same
+
+from cv import FinblendError
+from postproc import Space, top_k
+from postproc.neighbours import screen_backends as screen_products
+from postproc.neighbours.screen_backends import BFloat16, Float32, OnDevice, choose
+
+
+@pytest.fixture
+def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def refuse(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "torch":
+            raise ImportError("No module named 'torch'")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(builtins, "__import__", refuse)
+
+
+def flags(monkeypatch: pytest.MonkeyPatch, **values: bool) -> None:
+    names = {name.replace("_", "-"): value for name, value in values.items()}
+    monkeypatch.setattr(screen_products.binding, "get_host_cpu_features", lambda: names)
+
+
+@pytest.mark.parametrize(
+    ("backend", "work", "fast", "expected"),
+    [
+        ("auto", 1e14, True, BFloat16),
+        ("auto", 1e14, False, Float32),
+        ("auto", 1e6, True, Float32),
+        ("bfloat16", 1e6, False, BFloat16),
+        ("float32", 1e14, True, Float32),
+    ],
+)
+def test_bfloat16_is_taken_where_it_pays(
+    monkeypatch: pytest.MonkeyPatch, backend: str, work: float, fast: bool, expected: type
+) -> None:
+    pytest.importorskip("torch")
+    for flag in ("avx512bf16", "amx_bf16"):
+        flags(monkeypatch, avx512f=True, **{flag: fast})
+        assert type(choose(backend, work)) is expected
+
+
+def test_a_gpu_is_taken_before_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    flags(monkeypatch, avx512bf16=True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert type(choose("auto", 1e14)) is OnDevice
+    assert type(choose("auto", 1e6)) is Float32
+
+
+def test_less_work_is_worth_rounding_than_importing_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    flags(monkeypatch, avx512bf16=True)
+    assert type(choose("auto", 5e10)) is BFloat16
+    monkeypatch.delitem(sys.modules, "torch")
+    assert type(choose("auto", 5e10)) is Float32
+    assert "torch" not in sys.modules
+
+
+def test_without_torch_float32_serves_and_bfloat16_is_refused(no_torch: None) -> None:
+    assert type(choose("auto", 1e14)) is Float32
+    with pytest.raises(FinblendError, match=r"'bfloat16' needs torch: pip install 'finblend\[backbones\]' \("):
+        choose("bfloat16", 1e14)
+
+
+def space(width: int = 64) -> Space:
+    rng = np.random.default_rng(0)
+    return Space(
+        tuple((rng.standard_normal((90, width)).astype(np.float32),) for _ in range(2)),
+        tuple(tuple(rng.standard_normal((5000, width)).astype(np.float32) for _ in range(2)) for _ in range(2)),
+    )
+
+
+def test_all_back_ends_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    expected = top_k(space(), 20, backend="float32")
+    assert same(top_k(space(), 20, backend="bfloat16"), expected)
+    monkeypatch.setattr(OnDevice, "queries_at_once", 40)
+    monkeypatch.setattr("postproc.neighbours.search.choose", lambda *_: OnDevice(torch, "cpu"))
+    assert same(top_k(space(), 20), expected)
+    assert same(top_k(space(), 20, memory_mb=1), expected)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_torch_follows_numbas_threads_and_gets_its_own_back(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    torch = pytest.importorskip("torch")
+    if n > numba.config.NUMBA_NUM_THREADS:
+        pytest.skip("numba has fewer threads")
+    seen: list[int] = []
+    keep = BFloat16.keep
+
+    def watch(self: BFloat16, *args: Any) -> None:
+        seen.append(torch.get_num_threads())
+        keep(self, *args)
+
+    monkeypatch.setattr(BFloat16, "keep", watch)
+    before = torch.get_num_threads(), numba.get_num_threads()
+    try:
+        numba.set_num_threads(n)
+        torch.set_num_threads(3)
+        top_k(space(), 5, backend="bfloat16")
+        assert set(seen) == {n}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before[0])
+        numba.set_num_threads(before[1])
+
+
+@pytest.mark.parametrize("setting", [True, False])
+def test_a_gpu_sums_in_float32_and_gets_its_setting_back(setting: bool) -> None:
+    torch = pytest.importorskip("torch")
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_bf16_reduced_precision_reduction
+    try:
+        matmul.allow_bf16_reduced_precision_reduction = setting
+        with OnDevice(torch, "cpu").threads():
+            assert not matmul.allow_bf16_reduced_precision_reduction
+        assert matmul.allow_bf16_reduced_precision_reduction == setting
+    finally:
+        matmul.allow_bf16_reduced_precision_reduction = before
