@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cv.folds import gallery_photos, make_folds
     from cv.metrics import average_precision, map5
     from cv.mix import Mix
-    from cv.populations import Catalogued, Photos
+    from cv.populations import Population, Sample
     from cv.species import HAPPYWHALE_REPAIRS, repair_species
     from cv.weighting import joined_species, mix_weights
 
@@ -22,10 +22,10 @@ __getattr__ = lazy_names(
         "HAPPYWHALE_REPAIRS": "cv.species",
         "NEW_INDIVIDUAL": "cv.catalogue",
         "Catalogue": "cv.catalogue",
-        "Catalogued": "cv.populations",
+        "Population": "cv.populations",
         "FinblendError": "cv.errors",
         "Mix": "cv.mix",
-        "Photos": "cv.populations",
+        "Sample": "cv.populations",
         "average_precision": "cv.metrics",
         "gallery_photos": "cv.folds",
         "joined_species": "cv.weighting",
@@ -41,10 +41,10 @@ __all__ = [
     "HAPPYWHALE_REPAIRS",
     "NEW_INDIVIDUAL",
     "Catalogue",
-    "Catalogued",
     "FinblendError",
     "Mix",
-    "Photos",
+    "Population",
+    "Sample",
     "average_precision",
     "gallery_photos",
     "joined_species",

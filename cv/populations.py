@@ -9,7 +9,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Photos:
+class Sample:
     """What a mix can tell of the out-of-fold photos.
 
     Attributes
@@ -28,14 +28,14 @@ class Photos:
     count: np.ndarray
 
     @classmethod
-    def plain(cls, gallery_photos: np.ndarray) -> Photos:
+    def plain(cls, gallery_photos: np.ndarray) -> Sample:
         """Photos without species, each counting once."""
         n = len(gallery_photos)
         return cls(np.asarray(gallery_photos), np.zeros(n, dtype=np.int32), np.ones(n))
 
 
 @dataclass(frozen=True)
-class Catalogued:
+class Population:
     """What the whole catalogue, the gallery of the test photos, looks like.
 
     Attributes
@@ -55,6 +55,6 @@ class Catalogued:
     names: Sequence[str] = ()
 
     @classmethod
-    def plain(cls, photos: np.ndarray) -> Catalogued:
+    def plain(cls, photos: np.ndarray) -> Population:
         """A catalogue without species."""
         return cls(np.asarray(photos), np.zeros(len(photos), dtype=np.int32))

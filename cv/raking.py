@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from cv.populations import Catalogued, Photos
+    from cv.populations import Population, Sample
 
 # Gallery photos are counted in these classes (lower edges): beyond a few photos the exact number hardly matters.
 EDGES = (1, 2, 3, 4, 6, 11, 21, 51)
@@ -38,7 +38,7 @@ def factors(weights: np.ndarray, classes: np.ndarray, target: np.ndarray) -> np.
     return np.asarray(np.divide(target, have, out=np.zeros_like(have), where=have > 0))
 
 
-def gallery_classes(photos: Photos, catalogue: Catalogued, exponent: float) -> tuple[np.ndarray, np.ndarray]:
+def gallery_classes(photos: Sample, catalogue: Population, exponent: float) -> tuple[np.ndarray, np.ndarray]:
     """Class of each known photo by its gallery photos, and the share each class shall have."""
     edges = np.array(EDGES)
     known = photos.gallery_photos > 0
@@ -78,7 +78,7 @@ def join_thin(have: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return joined
 
 
-def species_classes(photos: Photos, catalogue: Catalogued) -> tuple[np.ndarray, np.ndarray | None]:
+def species_classes(photos: Sample, catalogue: Population) -> tuple[np.ndarray, np.ndarray | None]:
     """Which class each species is of, rare ones as one, and the share each shall have (None: as they are)."""
     if catalogue.test_species is None:
         return np.zeros(int(photos.species.max()) + 1, dtype=np.int64), None
@@ -92,7 +92,7 @@ def species_classes(photos: Photos, catalogue: Catalogued) -> tuple[np.ndarray, 
     return merged, target / target.sum() if target.sum() > 0 else None
 
 
-def strangers_by_species(photos: Photos, catalogue: Catalogued, share: float, exponent: float | None) -> np.ndarray:
+def strangers_by_species(photos: Sample, catalogue: Population, share: float, exponent: float | None) -> np.ndarray:
     """How many strangers of each species test shall have.
 
     In each species the odds of a stranger are those of the out-of-fold strangers against the known photos that test
@@ -103,7 +103,7 @@ def strangers_by_species(photos: Photos, catalogue: Catalogued, share: float, ex
     Parameters
     ----------
     photos : Photos
-    catalogue : Catalogued
+    catalogue : Population
         With `test_species`.
     share : float
         Of strangers, overall, in [0, 1).
@@ -119,11 +119,11 @@ def strangers_by_species(photos: Photos, catalogue: Catalogued, share: float, ex
     --------
     Half of the strangers are of either species, and so they stay; of the second species test has half as many:
 
-    >>> from cv.mix import Catalogued, Photos
+    >>> from cv.mix import Population, Photos
     >>> four = Photos(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.ones(4))
-    >>> strangers_by_species(four, Catalogued(np.array([2, 2]), np.arange(2), np.array([0.5, 0.5])), 0.2, 1.0).round(3)
+    >>> strangers_by_species(four, Population(np.array([2, 2]), np.arange(2), np.array([0.5, 0.5])), 0.2, 1.0).round(3)
     array([0.1, 0.1])
-    >>> strangers_by_species(four, Catalogued(np.array([2, 2]), np.arange(2), np.array([0.8, 0.2])), 0.2, 1.0).round(3)
+    >>> strangers_by_species(four, Population(np.array([2, 2]), np.arange(2), np.array([0.8, 0.2])), 0.2, 1.0).round(3)
     array([0.16, 0.04])
     """
     expected = catalogue.test_species
@@ -153,7 +153,7 @@ def rates_at(odds: np.ndarray, expected: np.ndarray, share: float) -> np.ndarray
     return np.asarray(moved)
 
 
-def species_cells(photos: Photos, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def species_cells(photos: Sample, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Species and kind (known or new) of each photo, thin species as one, and the share each cell shall have.
 
     Parameters

@@ -8,11 +8,11 @@ import numpy as np
 
 from cv.errors import FinblendError
 from cv.mix import Mix
-from cv.populations import Catalogued, Photos
+from cv.populations import Population, Sample
 from cv.raking import factors, gallery_classes, raked, species_cells, species_classes, strangers_by_species
 
 
-def mix_weights(photos: Photos, catalogue: Catalogued, mix: Mix) -> np.ndarray:
+def mix_weights(photos: Sample, catalogue: Population, mix: Mix) -> np.ndarray:
     """Weight out-of-fold photos so that they have the stated mix.
 
     Three margins are met at once by raking (iterative proportional fitting, Deming and Stephan 1940): the share of
@@ -26,7 +26,7 @@ def mix_weights(photos: Photos, catalogue: Catalogued, mix: Mix) -> np.ndarray:
     Parameters
     ----------
     photos : Photos
-    catalogue : Catalogued
+    catalogue : Population
     mix : Mix
 
     Returns
@@ -43,7 +43,7 @@ def mix_weights(photos: Photos, catalogue: Catalogued, mix: Mix) -> np.ndarray:
     Half of the photos are strangers; a test with a quarter of them gives each stranger an eighth of the weight.
 
     >>> four = Photos.plain(np.array([0, 0, 1, 1]))
-    >>> mix_weights(four, Catalogued.plain(np.array([2, 1, 1])), Mix(0.25, gallery_exponent=None)).round(3)
+    >>> mix_weights(four, Population.plain(np.array([2, 1, 1])), Mix(0.25, gallery_exponent=None)).round(3)
     array([0.125, 0.125, 0.375, 0.375])
     """
     new = photos.gallery_photos == 0
@@ -84,13 +84,13 @@ def mix_weights(photos: Photos, catalogue: Catalogued, mix: Mix) -> np.ndarray:
     return np.asarray(weights * factors(weights, kinds, wanted_kinds)[kinds])
 
 
-def joined_species(photos: Photos, catalogue: Catalogued, mix: Mix) -> list[str]:
+def joined_species(photos: Sample, catalogue: Population, mix: Mix) -> list[str]:
     """Species with a share of their own in the mix that too few out-of-fold photos could carry.
 
     Parameters
     ----------
     photos : Photos
-    catalogue : Catalogued
+    catalogue : Population
     mix : Mix
 
     Returns
@@ -106,7 +106,7 @@ def joined_species(photos: Photos, catalogue: Catalogued, mix: Mix) -> list[str]
     return [name for n, name in enumerate(names) if joined[n] and expected[n] and name in mix.new_share]
 
 
-def _wanted(photos: Photos, catalogue: Catalogued, mix: Mix) -> tuple[np.ndarray, Sequence[str]]:
+def _wanted(photos: Sample, catalogue: Population, mix: Mix) -> tuple[np.ndarray, Sequence[str]]:
     """(n_species, 2) share of known photos and of strangers of each species, summing to 1, and the species' names."""
     rate = mix.shares(catalogue.names)
     species = catalogue.test_species

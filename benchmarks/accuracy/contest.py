@@ -14,7 +14,7 @@ from benchmarks.accuracy import paired, reliability
 from benchmarks.accuracy import public_recipes as todays
 from cv.mix import Mix
 from ensemble.protocol.bootstrap import Bootstrap
-from ensemble.protocol.setup import set_exam
+from ensemble.protocol.setup import read_setup
 from ensemble.tuning.nested import NestedScore, nested_report, nested_score
 
 # the threshold that is best on the answers; the highest of the three recipes on this test
@@ -90,17 +90,23 @@ def blended(case: Case, submission: Path, trials: int, nested_trials: int) -> tu
     tuned = ensemble.tune(folder, trials=trials, new_share=case.share, nested_trials=0)
     ensemble.submit(folder, submission)
     mix = Mix(case.share)
-    score = nested_score(case.project, set_exam(case.project, mix), mix, trials=nested_trials)
+    score = nested_score(case.project, read_setup(case.project, mix), mix, trials=nested_trials)
     return score, nested_report(case.project, score, tuned["map5"])
 
 
 def out_of_fold(case: Case, fitted: dict[str, todays.Fitted], score: NestedScore) -> dict:
     """Each recipe on the photos of the nested score, in its mix: MAP@5, finblend's gain and its interval."""
-    exam = score.exam
-    sat = [todays.nested_precisions(f, case.material, exam.rows, exam.hidden, exam.weights) for f in fitted.values()]
-    draws = Bootstrap(exam, case.project.catalogue.labels).draws(np.stack([score.blend, *sat]))
+    evaluation_set = score.evaluation_set
+    sat = [
+        todays.nested_precisions(f, case.material, evaluation_set.rows, evaluation_set.hidden, evaluation_set.weights)
+        for f in fitted.values()
+    ]
+    draws = Bootstrap(evaluation_set, case.project.catalogue.labels).draws(np.stack([score.blend, *sat]))
     found = {}
     for n, (name, own) in enumerate(zip(fitted, sat, strict=True), start=1):
-        gain = float(exam.weights @ (score.blend - own))
-        found[name] = {"map5": float(exam.weights @ own), "gain": [gain, *paired.middle(draws[:, 0] - draws[:, n])]}
+        gain = float(evaluation_set.weights @ (score.blend - own))
+        found[name] = {
+            "map5": float(evaluation_set.weights @ own),
+            "gain": [gain, *paired.middle(draws[:, 0] - draws[:, n])],
+        }
     return found

@@ -22,12 +22,12 @@ import polars as pl
 
 import ensemble
 from cv.metrics import average_precisions
-from ensemble.registry.models import Source, require_sources
+from ensemble.registry.models import Model, require_models
 from ensemble.retrieval.neighbours import nearest
 from ensemble.retrieval.operators import FIELDS, Operators
 from ensemble.retrieval.reciprocal import reranked
 from ensemble.retrieval.selection import CLEAR, GRID, choose_whitening, compared
-from ensemble.retrieval.task import Part
+from ensemble.retrieval.task import RetrievalTask
 from postproc import build_evidence, rank
 from postproc.transforms.reciprocal_evidence import rerank_evidence
 
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _tell(world: str, project: ensemble.Project, names: list[str] | None, answers: list[str] | None) -> None:
-    sources = require_sources(project, names)
+    sources = require_models(project, names)
     kinds = choose_whitening(project, sources)
     for name, source in sources.items():
         for row in _rows(project, name, source, kinds[name], answers):
@@ -72,7 +72,7 @@ def _tell(world: str, project: ensemble.Project, names: list[str] | None, answer
 
 
 def _rows(
-    project: ensemble.Project, name: str, source: Source, kind: str, answers: list[str] | None
+    project: ensemble.Project, name: str, source: Model, kind: str, answers: list[str] | None
 ) -> Iterator[list[str]]:
     plain = None if answers is None else _on_test(project, name, source, kind, Operators(), answers)
     for operator, grid in GRID.items():
@@ -92,7 +92,7 @@ def _rows(
 
 
 def _on_test(
-    project: ensemble.Project, name: str, source: Source, kind: str, how: Operators, answers: list[str]
+    project: ensemble.Project, name: str, source: Model, kind: str, how: Operators, answers: list[str]
 ) -> np.ndarray:
     """Average precision of each test photo of a known individual."""
     catalogue = project.catalogue
@@ -101,7 +101,7 @@ def _on_test(
     rows = np.flatnonzero(truth >= 0)
     stores = source.test_stores("folds")
     contents = {name: [store.manifest.content_sha256 for store in stores]}
-    part = Part(
+    part = RetrievalTask(
         project,
         "measured",
         {name: source},

@@ -14,7 +14,7 @@ from benchmarks.common.world import draw_world
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
-from ensemble.protocol.setup import set_exam
+from ensemble.protocol.setup import read_setup
 
 
 def measure(scales: list[float], models: list[int], scratch: Path) -> list[dict[str, Any]]:
@@ -27,10 +27,10 @@ def measure(scales: list[float], models: list[int], scratch: Path) -> list[dict[
                 folder = world.project(Path(place) / f"P{number}", number)
                 project = Project.open(folder)
                 kinds = dict.fromkeys(list(world.models)[:number], "none")
-                evidence, desk = timed(lambda p=project, k=kinds: set_exam(p, Mix(0.112), None, None, k))
-                blend = Blend(dict.fromkeys(desk.sources, 1 / number), kinds)
-                desk.exam.run(blend)
-                trial = min(timed(lambda d=desk, b=blend: d.exam.run(b))[0] for _ in range(5))
+                evidence, setup = timed(lambda p=project, k=kinds: read_setup(p, Mix(0.112), None, None, k))
+                blend = Blend(dict.fromkeys(setup.sources, 1 / number), kinds)
+                setup.evaluation_set.run(blend)
+                trial = min(timed(lambda d=setup, b=blend: d.evaluation_set.run(b))[0] for _ in range(5))
                 photos = len(project.catalogue.labels)
                 rows.append({"scale": scale, "models": number, "photos": photos, "evidence": evidence, "trial": trial})
                 print(rows[-1], flush=True)

@@ -29,7 +29,7 @@ from backbones.extraction.run import Run
 from backbones.extraction.views import views_of
 from backbones.photos import Frame
 from ensemble.demo.painter import paint_catalogue
-from ensemble.networks.extraction import How
+from ensemble.networks.extraction import ExtractionOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 32
@@ -64,7 +64,7 @@ def ours(files, name, precision):
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         forward = Forward.of(backbone, torch.device("cpu"))
-        run = Run(forward, photos, views_of(["orig"]), Path(folder), BATCH, How().decoders("cpu"))
+        run = Run(forward, photos, views_of(["orig"]), Path(folder), BATCH, ExtractionOptions().decoders("cpu"))
         agreement = forward.prepare(precision, run.first_photos(), run.views)
         out = run.extract().views["orig"]
     return len(files) / (time.perf_counter() - start), out, forward.precision, agreement

@@ -14,7 +14,7 @@ from cv.metrics import average_precisions
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
-from ensemble.protocol.setup import Desk, set_exam
+from ensemble.protocol.setup import Setup, read_setup
 from postproc import NEW, Decision, Ranking, decide
 
 # photos that the flat index answers with: enough for five individuals
@@ -25,27 +25,27 @@ TIE = 1e-6
 def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
     """Seconds of a trial over all out-of-fold photos, and of the peer on a sample of one fold, scaled."""
     project = Project.open(folder)
-    desk = set_exam(project, Mix(0.112))
-    names = list(desk.sources)
+    setup = read_setup(project, Mix(0.112))
+    names = list(setup.sources)
     rng = np.random.default_rng(0)
     draws = [dict(zip(names, rng.dirichlet(np.ones(len(names))).tolist(), strict=True)) for _ in range(rounds + 1)]
-    blends = [Blend(weights, dict(desk.whitening)) for weights in draws]
-    desk.exam.run(blends[0])  # compiles
-    seconds = sorted(timed(lambda blend=blend: desk.exam.run(blend))[0] for blend in blends[1:])
+    blends = [Blend(weights, dict(setup.whitening)) for weights in draws]
+    setup.evaluation_set.run(blends[0])  # compiles
+    seconds = sorted(timed(lambda blend=blend: setup.evaluation_set.run(blend))[0] for blend in blends[1:])
     own = seconds[len(seconds) // 2]
-    outcome = desk.exam.run(blends[0])
+    outcome = setup.evaluation_set.run(blends[0])
     fold = project.catalogue.fold_ids[0]
     rows = np.flatnonzero(project.catalogue.folds == fold)
     chosen = rows if len(rows) <= sample else np.sort(rng.choice(rows, sample, replace=False))
-    blend = Blend(draws[0], dict(desk.whitening), rule="A", threshold=outcome.decision.threshold)
-    fixed_seconds, search_seconds, answers = _concatenated(project, desk, blend, fold, chosen)
+    blend = Blend(draws[0], dict(setup.whitening), rule="A", threshold=outcome.decision.threshold)
+    fixed_seconds, search_seconds, answers = _concatenated(project, setup, blend, fold, chosen)
     folds, photos = len(project.catalogue.fold_ids), len(project.catalogue.labels)
     peer = folds * fixed_seconds + search_seconds * photos / len(chosen)
     rule = Decision("A", outcome.decision.threshold)
-    desk.exam.run(blend, rule)
-    position = {int(row): n for n, row in enumerate(desk.exam.rows)}
+    setup.evaluation_set.run(blend, rule)
+    position = {int(row): n for n, row in enumerate(setup.evaluation_set.rows)}
     at = [position[int(row)] for row in chosen]
-    mine = desk.exam.trials.precision[at]
+    mine = setup.evaluation_set.trials.precision[at]
     theirs, gap = answers
     differ = np.abs(mine - theirs) > 1e-12
     return {
@@ -55,7 +55,7 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
         "sample": len(chosen),
         "photos": photos,
         "sources": len(names),
-        "candidates_per_photo": len(desk.exam.questions.evidence.photo) / photos,
+        "candidates_per_photo": len(setup.evaluation_set.query_set.evidence.photo) / photos,
         "map5": float(mine.mean()),
         "peer_map5": float(theirs.mean()),
         "differ": int(differ.sum()),
@@ -66,7 +66,7 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
 
 
 def _concatenated(
-    project: Project, desk: Desk, blend: Blend, fold: int, chosen: np.ndarray
+    project: Project, setup: Setup, blend: Blend, fold: int, chosen: np.ndarray
 ) -> tuple[float, float, tuple[np.ndarray, np.ndarray]]:
     """Seconds that do not and that do depend on the queries; precision of each, and the least lead in its list."""
     faiss.omp_set_num_threads(numba.get_num_threads())
@@ -75,7 +75,7 @@ def _concatenated(
 
     def concatenate(rows: np.ndarray) -> np.ndarray:
         blocks = []
-        for name, source in desk.sources.items():
+        for name, source in setup.sources.items():
             array = np.asarray(source.out_of_fold_store(fold).embedding("train", source.views[0])[rows])
             unit = array / np.linalg.norm(array, axis=1, keepdims=True)
             blocks.append(np.float32(np.sqrt(blend.weights[name])) * unit)
@@ -98,8 +98,8 @@ def _concatenated(
         who, first = np.unique(labels[gallery[found[q]]], return_index=True)
         best = np.argsort(first)[:6]
         people[q, : len(best)], scores[q, : len(best)] = who[best], similarity[q, first[best]]
-    exam = desk.exam
-    truth = exam.questions.truth
+    evaluation_set = setup.evaluation_set
+    truth = evaluation_set.query_set.truth
     assert truth is not None
     ranking = Ranking(people[:, :5], scores[:, :5], people[:, :5])
     precision = average_precisions(decide(ranking, blend.decision), np.where(truth[chosen] == NEW, NEW, truth[chosen]))

@@ -8,7 +8,7 @@ from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
 from ensemble.project.pseudo_rounds import gallery_of
-from ensemble.registry.models import usable_sources
+from ensemble.registry.models import usable_models
 
 
 def tuned_blend(project: Project, path: Path | None = None) -> Blend:
@@ -17,7 +17,7 @@ def tuned_blend(project: Project, path: Path | None = None) -> Blend:
         raise FinblendError(f"{project.folder}: has no blend yet; use 'finblend tune {project.folder}'")
     path = project.blend_path if path is None else path
     blend = Blend.load(path)
-    usable, refused = usable_sources(project)
+    usable, refused = usable_models(project)
     for name in blend.weights:
         if name not in usable:
             raise FinblendError(refused.get(name, f"{path}: {name} is not registered any more; tune again"))

@@ -12,13 +12,13 @@ import numpy as np
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
-from ensemble.comparison.compared import Side, answered, common_exam, desks_of, matched_rows, sat_by, sides_of
+from ensemble.comparison.compared import ComparedBlend, answered, common_exam, desks_of, matched_rows, sat_by, sides_of
 from ensemble.comparison.differences import differing_photos
 from ensemble.project.progress import Progress
 from ensemble.protocol.bootstrap import FEWEST, Bootstrap, interval_of
-from ensemble.protocol.evaluation_set import Exam
+from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.scores import mean_of
-from ensemble.protocol.setup import Desk, mix_warnings, set_exam
+from ensemble.protocol.setup import Setup, mix_warnings, read_setup
 from ensemble.tuning.nested import HOW as HOW_NESTED
 from ensemble.tuning.nested import TRIALS, nested_score
 from postproc import NEW
@@ -101,40 +101,40 @@ def compare(
     row = matched_rows(sides[0].project, sides[1].project)
     if nested:
         _refuse_same(sides)
-    desks = desks_of(sides, progress)
+    setups = desks_of(sides, progress)
     # a kept blend may have been tuned for a share that is known better since
     whose = sides[0] if blend is None else sides[1]
     mix = Mix(**whose.blend.mix)
-    sat = desks[0] if blend is None else replace(desks[0], exam=desks[0].resit(mix))
-    exam = common_exam(sat, desks[1], mix)
-    exams = exam, sat_by(desks[1], exam, row)
-    answers = [answered(*three, progress) for three in zip(sides, desks, exams, strict=True)]
+    sat = setups[0] if blend is None else replace(setups[0], evaluation_set=setups[0].in_mix(mix))
+    evaluation_set = common_exam(sat, setups[1], mix)
+    evaluation_sets = evaluation_set, sat_by(setups[1], evaluation_set, row)
+    answers = [answered(*three, progress) for three in zip(sides, setups, evaluation_sets, strict=True)]
     precision = np.stack([one.precision for one in answers])
     catalogue = sides[0].project.catalogue
-    bootstrap = Bootstrap(exam, catalogue.labels)
+    bootstrap = Bootstrap(evaluation_set, catalogue.labels)
     draws = bootstrap.draws(precision)
-    told = [_side(*one) for one in zip(sides, precision, draws.T, [exam] * 2, strict=True)]
-    new = exam.truth == NEW
+    told = [_side(*one) for one in zip(sides, precision, draws.T, [evaluation_set] * 2, strict=True)]
+    new = evaluation_set.truth == NEW
     own = catalogue.species_of_individual[catalogue.labels]
-    species = np.append(own[exam.rows], own[exam.hidden])
-    known, strangers = _parts(exam, bootstrap, precision, new.astype(np.int64), 2)
-    of_species = _parts(exam, bootstrap, precision, species, len(catalogue.species))
+    species = np.append(own[evaluation_set.rows], own[evaluation_set.hidden])
+    known, strangers = _parts(evaluation_set, bootstrap, precision, new.astype(np.int64), 2)
+    of_species = _parts(evaluation_set, bootstrap, precision, species, len(catalogue.species))
     report = {
         "first": told[0],
         "second": told[1],
-        **_overall(draws, exam, precision),
+        **_overall(draws, evaluation_set, precision),
         "known": known,
         "new": strangers,
         "species": [
-            {"species": name, "photos": int((own == one).sum()), **part}
-            for one, (name, part) in enumerate(zip(catalogue.species, of_species, strict=True))
+            {"species": name, "photos": int((own == one).sum()), **task}
+            for one, (name, task) in enumerate(zip(catalogue.species, of_species, strict=True))
             if (own == one).any()
         ],
-        "photos": differing_photos(sides, exams, answers, photos),
-        "nested": _nested(sides, mix, exam, row, (nested_trials, seed), progress) if nested else None,
+        "photos": differing_photos(sides, evaluation_sets, answers, photos),
+        "nested": _nested(sides, mix, evaluation_set, row, (nested_trials, seed), progress) if nested else None,
         "mix": mix.as_dict(),
         "measured": HOW_PAIRED.format(whose=whose.name),
-        "warnings": mix_warnings(sat, mix) + _warnings(sides, desks, whose, nested),
+        "warnings": mix_warnings(sat, mix) + _warnings(sides, setups, whose, nested),
     }
     if output is not None:
         from ensemble.comparison.page import write_comparison
@@ -143,8 +143,10 @@ def compare(
     return report
 
 
-def _side(side: Side, precision: np.ndarray, draws: np.ndarray, exam: Exam) -> dict[str, Any]:
-    weights, new = exam.weights, exam.truth == NEW
+def _side(
+    side: ComparedBlend, precision: np.ndarray, draws: np.ndarray, evaluation_set: EvaluationSet
+) -> dict[str, Any]:
+    weights, new = evaluation_set.weights, evaluation_set.truth == NEW
     return {
         "name": side.name,
         "folder": str(side.project.folder),
@@ -165,11 +167,11 @@ def _own_nested(blend: Blend) -> dict[str, Any] | None:
     return {key: found.get(key) for key in ("map5", "interval", "prediction")} if found else None
 
 
-def _overall(draws: np.ndarray, exam: Exam, precision: np.ndarray) -> dict[str, Any]:
+def _overall(draws: np.ndarray, evaluation_set: EvaluationSet, precision: np.ndarray) -> dict[str, Any]:
     gained = draws[:, 1] - draws[:, 0]
     # what differs by rounding only is equal
     return {
-        "difference": float(exam.weights @ (precision[1] - precision[0])),
+        "difference": float(evaluation_set.weights @ (precision[1] - precision[0])),
         "interval": interval_of(gained),
         "second_better": float((gained > 1e-12).mean()),
         "first_better": float((gained < -1e-12).mean()),
@@ -178,18 +180,18 @@ def _overall(draws: np.ndarray, exam: Exam, precision: np.ndarray) -> dict[str, 
 
 
 def _parts(
-    exam: Exam, bootstrap: Bootstrap, precision: np.ndarray, group: np.ndarray, groups: int
+    evaluation_set: EvaluationSet, bootstrap: Bootstrap, precision: np.ndarray, group: np.ndarray, groups: int
 ) -> list[dict[str, Any]]:
     """Scores over some photos only; no interval where so few individuals could not tell one."""
     draws = bootstrap.grouped(precision, group, groups)
     individuals = bootstrap.individuals(group, groups)
     found = []
     for one in range(groups):
-        part = group == one
-        first, second = (mean_of(row, exam.weights, part) for row in precision)
+        task = group == one
+        first, second = (mean_of(row, evaluation_set.weights, task) for row in precision)
         found.append(
             {
-                "share": float(exam.weights[part].sum()),
+                "share": float(evaluation_set.weights[task].sum()),
                 "first": first,
                 "second": second,
                 "difference": second - first if first is not None and second is not None else None,
@@ -199,7 +201,7 @@ def _parts(
     return found
 
 
-def _refuse_same(sides: Sequence[Side]) -> None:
+def _refuse_same(sides: Sequence[ComparedBlend]) -> None:
     """Nested, the whole tuning is compared: of one project with the same models it is the same tuning twice."""
     one, two = (side.blend for side in sides)
     if sides[0].project.folder == sides[1].project.folder and _tuned_by(one) == _tuned_by(two):
@@ -214,9 +216,9 @@ def _tuned_by(blend: Blend) -> tuple[list[str], tuple[str, ...]]:
 
 
 def _nested(
-    sides: Sequence[Side],
+    sides: Sequence[ComparedBlend],
     mix: Mix,
-    exam: Exam,
+    evaluation_set: EvaluationSet,
     row: np.ndarray,
     how: tuple[int, int],
     progress: Progress | None,
@@ -225,20 +227,20 @@ def _nested(
     found = []
     for side, rows in zip(sides, (np.arange(len(row)), row), strict=True):
         blend = side.blend
-        desk = set_exam(side.project, mix, list(blend.weights), progress, wanted=blend.operators_tried)
-        score = nested_score(side.project, desk, mix, trials=how[0], seed=how[1], progress=progress)
+        setup = read_setup(side.project, mix, list(blend.weights), progress, wanted=blend.operators_tried)
+        score = nested_score(side.project, setup, mix, trials=how[0], seed=how[1], progress=progress)
         own = np.full((2, len(row)), np.nan)
-        own[0, score.exam.rows] = score.blend[: len(score.exam.rows)]
-        own[1, score.exam.hidden] = score.blend[len(score.exam.rows) :]
-        found.append(np.append(own[0, rows[exam.rows]], own[1, rows[exam.hidden]]))
+        own[0, score.evaluation_set.rows] = score.blend[: len(score.evaluation_set.rows)]
+        own[1, score.evaluation_set.hidden] = score.blend[len(score.evaluation_set.rows) :]
+        found.append(np.append(own[0, rows[evaluation_set.rows]], own[1, rows[evaluation_set.hidden]]))
     precision = np.stack(found)
-    draws = Bootstrap(exam, sides[0].project.catalogue.labels).draws(precision)
-    means = precision @ exam.weights
+    draws = Bootstrap(evaluation_set, sides[0].project.catalogue.labels).draws(precision)
+    means = precision @ evaluation_set.weights
     scores = {"first": float(means[0]), "second": float(means[1])}
-    return {**scores, **_overall(draws, exam, precision), "measured": HOW_NESTED}
+    return {**scores, **_overall(draws, evaluation_set, precision), "measured": HOW_NESTED}
 
 
-def _warnings(sides: Sequence[Side], desks: Sequence[Desk], whose: Side, nested: bool) -> list[str]:
+def _warnings(sides: Sequence[ComparedBlend], setups: Sequence[Setup], whose: ComparedBlend, nested: bool) -> list[str]:
     one, two = sides
     found = one.blend.changed(one.name) + two.blend.changed(two.name)
     if not nested:
@@ -252,7 +254,7 @@ def _warnings(sides: Sequence[Side], desks: Sequence[Desk], whose: Side, nested:
     if one.blend.mix != two.blend.mix:
         other = one if whose is two else two
         found.append(f"{other.name} was tuned for another mix ({_told_mix(other)}); both are scored in {whose.name}'s")
-    if desks[0].exam.questions.can_hide and not desks[1].exam.questions.can_hide:
+    if setups[0].evaluation_set.query_set.can_hide and not setups[1].evaluation_set.query_set.can_hide:
         found.append(
             f"{two.name} has networks trained on this catalogue, so that no known photo can play the stranger a second "
             "time: only photos as they are are compared"
@@ -264,7 +266,7 @@ def _warnings(sides: Sequence[Side], desks: Sequence[Desk], whose: Side, nested:
     return found
 
 
-def _told_mix(side: Side) -> str:
+def _told_mix(side: ComparedBlend) -> str:
     mix = Mix(**side.blend.mix)
     share = "per species" if isinstance(mix.new_share, Mapping) else "raw" if mix.new_share is None else mix.new_share
     return f"share of strangers {share}, gallery mix {'raw' if mix.gallery_exponent is None else mix.gallery_exponent}"

@@ -14,18 +14,18 @@ from cv.metrics import average_precisions
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.blend.load import tuned_blend
-from ensemble.identification.scored_blend import how_measured, sit_blend
+from ensemble.identification.scored_blend import how_measured, score_blend
 from ensemble.identification.second_stage import SecondStage
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.protocol.evaluation_set import Exam, sit
-from ensemble.protocol.setup import Desk, desk_of
+from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
+from ensemble.protocol.setup import Setup, setup_of_blend
 from postproc import NOBODY
 from postproc.calibration.posterior import posterior_order
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedBlend:
     """One of the two: a project and a blend of it.
 
     Attributes
@@ -46,7 +46,9 @@ class Side:
         return how_measured(self.blend)
 
 
-def sides_of(first: str | Path, second: str | Path | None, blend: str | Path | None) -> tuple[Side, Side]:
+def sides_of(
+    first: str | Path, second: str | Path | None, blend: str | Path | None
+) -> tuple[ComparedBlend, ComparedBlend]:
     """The two sides: of two projects, or of one project another blend and then its own.
 
     Raises
@@ -68,14 +70,14 @@ def sides_of(first: str | Path, second: str | Path | None, blend: str | Path | N
         if named[0] == named[1]:
             named = [str(one.blend_path), str(path)]
         # the file is what was there before: the question is whether the project's own is better
-        return Side(named[1], one, tuned_blend(one, path)), Side(named[0], one, tuned_blend(one))
+        return ComparedBlend(named[1], one, tuned_blend(one, path)), ComparedBlend(named[0], one, tuned_blend(one))
     other = Project.open(second)
     if one.folder.resolve() == other.folder.resolve():
         raise FinblendError(f"{second}: is the same project; compare two blends of it with --blend FILE")
     names = [folder.resolve().name for folder in (one.folder, other.folder)]
     if names[0] == names[1]:
         names = [str(first), str(second)]
-    return Side(names[0], one, tuned_blend(one)), Side(names[1], other, tuned_blend(other))
+    return ComparedBlend(names[0], one, tuned_blend(one)), ComparedBlend(names[1], other, tuned_blend(other))
 
 
 def matched_rows(first: Project, second: Project) -> np.ndarray:
@@ -127,12 +129,12 @@ def matched_rows(first: Project, second: Project) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Answered:
-    """What a side answers to the photos of an exam.
+    """What a side answers to the photos of an evaluation set.
 
     Attributes
     ----------
     labels : (m, 5) int array
-        As of `Exam.answers`.
+        As of `EvaluationSet.answers`.
     photo : (m, 5) int array
         The gallery photo most like the query of each name; -1 for somebody new and nobody.
     precision : (m,) float64 array
@@ -150,33 +152,37 @@ class Answered:
         return cls(labels, np.where(hit.any(axis=2), found, NOBODY), average_precisions(labels, truth))
 
 
-def common_exam(first: Desk, second: Desk, mix: Mix) -> Exam:
-    """The first's exam, without photos that sit as strangers a second time where the second may not hide them."""
-    questions = first.exam.questions
-    if not questions.can_hide or second.exam.questions.can_hide:
-        return first.exam
+def common_exam(first: Setup, second: Setup, mix: Mix) -> EvaluationSet:
+    """The first's evaluation set, without simulated strangers where the second may not hide individuals."""
+    query_set = first.evaluation_set.query_set
+    if not query_set.can_hide or second.evaluation_set.query_set.can_hide:
+        return first.evaluation_set
     species = first.test_species if mix.gallery_exponent is not None else None
-    return sit(replace(questions, can_hide=False), mix, species)
+    return build_evaluation_set(replace(query_set, can_hide=False), mix, species)
 
 
-def sat_by(desk: Desk, exam: Exam, row: np.ndarray) -> Exam:
+def sat_by(setup: Setup, evaluation_set: EvaluationSet, row: np.ndarray) -> EvaluationSet:
     """The same photos with the same weights, as another project's questions; `row` as of `matched_rows`."""
-    return Exam(desk.exam.questions, row[exam.rows], row[exam.hidden], exam.weights)
+    return EvaluationSet(
+        setup.evaluation_set.query_set, row[evaluation_set.rows], row[evaluation_set.hidden], evaluation_set.weights
+    )
 
 
-def answered(side: Side, desk: Desk, exam: Exam, progress: Progress | None = None) -> Answered:
-    """What a side submits, on an exam of its questions; its second stage is fitted to the mix it was tuned for."""
+def answered(
+    side: ComparedBlend, setup: Setup, evaluation_set: EvaluationSet, progress: Progress | None = None
+) -> Answered:
+    """What a side submits on an evaluation set; its second stage is fitted to the mix it was tuned for."""
     if side.blend.second_stage:
-        stage = SecondStage(desk.exam, side.blend, keep=True)
-        traits, probability = stage.cross_fitted(exam)
+        stage = SecondStage(setup.evaluation_set, side.blend, keep=True)
+        traits, probability = stage.cross_fitted(evaluation_set)
         labels = posterior_order(traits.individual, probability)[0]
-        return Answered.of(labels, traits.individual, traits.photo, exam.truth)
-    sat = sit_blend(replace(desk, exam=exam), side.blend, progress)
-    lists = exam.ranking(sat.ranking, side.blend.background)
-    return Answered.of(sat.labels, lists.individual, lists.photo, exam.truth)
+        return Answered.of(labels, traits.individual, traits.photo, evaluation_set.truth)
+    sat = score_blend(replace(setup, evaluation_set=evaluation_set), side.blend, progress)
+    lists = evaluation_set.ranking(sat.ranking, side.blend.background)
+    return Answered.of(sat.labels, lists.individual, lists.photo, evaluation_set.truth)
 
 
-def desks_of(sides: Sequence[Side], progress: Progress | None = None) -> tuple[Desk, Desk]:
-    """The desk of each side, in the mix that it was tuned for."""
+def desks_of(sides: Sequence[ComparedBlend], progress: Progress | None = None) -> tuple[Setup, Setup]:
+    """The setup of each side, in the mix that it was tuned for."""
     one, two = sides
-    return desk_of(one.project, one.blend, progress), desk_of(two.project, two.blend, progress)
+    return setup_of_blend(one.project, one.blend, progress), setup_of_blend(two.project, two.blend, progress)

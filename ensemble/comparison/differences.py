@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from cv.catalogue import NEW_INDIVIDUAL
-from ensemble.comparison.compared import Answered, Side
-from ensemble.protocol.evaluation_set import Exam
+from ensemble.comparison.compared import Answered, ComparedBlend
+from ensemble.protocol.evaluation_set import EvaluationSet
 from postproc import NEW, NOBODY
 
 
 def differing_photos(
-    sides: Sequence[Side], exams: Sequence[Exam], answers: Sequence[Answered], most: int
+    sides: Sequence[ComparedBlend], evaluation_sets: Sequence[EvaluationSet], answers: Sequence[Answered], most: int
 ) -> dict[str, Any]:
     """Count the photos on which either is better, and list those that move the score most.
 
     Parameters
     ----------
-    sides, exams, answers : sequences of two
+    sides, evaluation sets, answers : sequences of two
         The same photos in the same order.
     most : int
         How many to list for either side.
@@ -31,7 +31,7 @@ def differing_photos(
         `photos` of `ensemble.comparison.compare.compare`.
     """
     gained = answers[1].precision - answers[0].precision
-    moved = exams[0].weights * gained
+    moved = evaluation_sets[0].weights * gained
     chosen: list[int] = []
     for sign in (1, -1):
         order = np.argsort(-sign * moved, kind="stable")[:most]
@@ -41,27 +41,29 @@ def differing_photos(
         "second_better": int((gained > 0).sum()),
         "first_better": int((gained < 0).sum()),
         "same": int((gained == 0).sum()),
-        "most": [_photo(at, sides, exams, answers) for at in chosen],
+        "most": [_photo(at, sides, evaluation_sets, answers) for at in chosen],
     }
 
 
-def _photo(at: int, sides: Sequence[Side], exams: Sequence[Exam], answers: Sequence[Answered]) -> dict[str, Any]:
-    exam, catalogue = exams[0], sides[0].project.catalogue
-    row = int(np.append(exam.rows, exam.hidden)[at])
-    photo, truth = catalogue.train.row(row, named=True), int(exam.truth[at])
+def _photo(
+    at: int, sides: Sequence[ComparedBlend], evaluation_sets: Sequence[EvaluationSet], answers: Sequence[Answered]
+) -> dict[str, Any]:
+    evaluation_set, catalogue = evaluation_sets[0], sides[0].project.catalogue
+    row = int(np.append(evaluation_set.rows, evaluation_set.hidden)[at])
+    photo, truth = catalogue.train.row(row, named=True), int(evaluation_set.truth[at])
     found: dict[str, Any] = {
         "image": photo["image"],
         "truth": NEW_INDIVIDUAL if truth == NEW else catalogue.individuals[truth],
         "individual": photo["individual_id"],
-        "plays_stranger": at >= len(exam.rows),
+        "plays_stranger": at >= len(evaluation_set.rows),
         "species": photo["species"],
         "fold": int(photo["fold"]),
-        "weight": float(exam.weights[at]),
+        "weight": float(evaluation_set.weights[at]),
     }
-    for who, side, own, given in zip(("first", "second"), sides, exams, answers, strict=True):
+    for who, side, own, given in zip(("first", "second"), sides, evaluation_sets, answers, strict=True):
         theirs = side.project.catalogue
         fold = int(theirs.folds[np.append(own.rows, own.hidden)[at]])
-        gallery = next(part.gallery_images for part in own.questions.parts if part.fold == fold)
+        gallery = next(task.gallery_images for task in own.query_set.tasks if task.fold == fold)
         labels, pictures = given.labels[at].tolist(), given.photo[at].tolist()
         there = [(label, picture) for label, picture in zip(labels, pictures, strict=True) if label != NOBODY]
         found[who] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from cv.catalogue import NO_SPECIES
 from cv.files import written_beside
-from ensemble.comparison.compared import Side
+from ensemble.comparison.compared import ComparedBlend
 from ensemble.report.charts.charts import Bars
 from ensemble.report.numbers import share
 from ensemble.report.page.album import Album
@@ -21,7 +21,7 @@ SPECIES = 48
 
 
 def write_comparison(
-    report: dict[str, Any], sides: Sequence[Side], output: str | Path, images: Path | None = None
+    report: dict[str, Any], sides: Sequence[ComparedBlend], output: str | Path, images: Path | None = None
 ) -> None:
     """Write what `ensemble.comparison.compare.compare` found as one self-contained HTML page.
 
@@ -89,25 +89,25 @@ def _overall(report: dict[str, Any]) -> Section:
 
 def _whom(report: dict[str, Any]) -> Section:
     one, two = (report[who]["name"] for who in WHO)
-    parts = [("known individuals", report["known"]), ("strangers", report["new"])]
+    tasks = [("known individuals", report["known"]), ("strangers", report["new"])]
     by_share = sorted(report["species"], key=lambda row: -row["share"])
-    parts += [(row["species"], row) for row in by_share if len(by_share) > 1][:SPECIES]
-    drawn = [(name, part) for name, part in parts if part["difference"] is not None and part["interval"]]
+    tasks += [(row["species"], row) for row in by_share if len(by_share) > 1][:SPECIES]
+    drawn = [(name, task) for name, task in tasks if task["difference"] is not None and task["interval"]]
     title = f"Where {two} gains over {one}, and where it loses"
     chart = Bars(
         title,
         f"MAP@5 of {two} less that of {one}",
         "photos of",
         f"Differences of MAP@5, {two} less {one}: "
-        + "; ".join(f"{name} {part['difference']:+.4f}" for name, part in drawn),
+        + "; ".join(f"{name} {task['difference']:+.4f}" for name, task in drawn),
         [name for name, _ in drawn],
-        [part["difference"] for _, part in drawn],
-        [tuple(part["interval"]) for _, part in drawn],
+        [task["difference"] for _, task in drawn],
+        [tuple(task["interval"]) for _, task in drawn],
     )
     header = ["photos of", "share of the mix", one, two, "difference", "95 % from", "to"]
     rows: list[list[Cell]] = [
-        [name, part["share"], part["first"], part["second"], part["difference"], *(part["interval"] or [None, None])]
-        for name, part in parts
+        [name, task["share"], task["first"], task["second"], task["difference"], *(task["interval"] or [None, None])]
+        for name, task in tasks
     ]
     left = len(by_share) - SPECIES
     note = f"{left} more species are left out." if left > 0 else ""

@@ -10,13 +10,13 @@ import numpy as np
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend.load import tuned_blend
-from ensemble.identification.scored_blend import sit_blend
+from ensemble.identification.scored_blend import score_blend
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.protocol.bootstrap import Bootstrap
-from ensemble.protocol.new_share import ShareLike, set_exam_at
+from ensemble.protocol.new_share import ShareLike, setup_at_share
 from ensemble.protocol.scores import over_shares, per_species, summary
-from ensemble.protocol.setup import Desk, mix_warnings, set_exam
+from ensemble.protocol.setup import Setup, mix_warnings, read_setup
 from ensemble.tuning.nested import TRIALS, nested_report, nested_score
 from postproc import NEW
 
@@ -53,7 +53,8 @@ def evaluate(
         `map5` in the mix with `interval` (95 %, bootstrap over individuals), `known`, `new`, `new_first`, `species` (as
         `ensemble.protocol.scores.per_species`), `raw` (plain mean over photos), `certified` (what the candidates
         alone decide: share of photos, `least` and `most` that MAP@5 lies between, and how many photos were
-        `recomputed` over the whole gallery, after which nothing is open), `shares` (how `map5` moves with the assumed share of strangers, the
+        `recomputed` over the whole gallery, after which nothing is open), `shares` (how `map5` moves with the assumed
+        share of strangers, the
         threshold as it is: one dict of `new_share, map5, known, new` each), `nested` (None, or as
         `ensemble.tuning.nested.nested_report`), `mix`, `estimate` (as of `tune`), `measured`, `warnings`.
     """
@@ -62,7 +63,7 @@ def evaluate(
     project = Project.open(folder)
     blend = tuned_blend(project)
     stated = Mix(**blend.mix)
-    desk, mix, estimate = set_exam_at(
+    setup, mix, estimate = setup_at_share(
         project,
         stated.new_share if new_share is None else new_share,
         stated.gallery_exponent if isinstance(gallery_exponent, str) else gallery_exponent,
@@ -71,43 +72,45 @@ def evaluate(
         blend,
         blend.operators_tried,
     )
-    sitting = sit_blend(desk, blend, progress)
-    labels, precision = sitting.labels, sitting.precision
+    scored = score_blend(setup, blend, progress)
+    labels, precision = scored.labels, scored.precision
     own_species = project.catalogue.species_of_individual[project.catalogue.labels]
-    plain = precision[: len(desk.exam.questions.images)]
+    plain = precision[: len(setup.evaluation_set.query_set.images)]
     return {
-        **summary(desk.exam, precision),
-        "interval": Bootstrap(desk.exam, project.catalogue.labels).interval(precision),
-        "new_first": desk.exam.share_of_new(labels),
+        **summary(setup.evaluation_set, precision),
+        "interval": Bootstrap(setup.evaluation_set, project.catalogue.labels).interval(precision),
+        "new_first": setup.evaluation_set.share_of_new(labels),
         "raw": {"map5": float(plain.mean()), "how": "plain mean over the out-of-fold photos, no weights"},
-        "species": per_species(desk.exam, project.catalogue.species, own_species, precision, labels),
-        "shares": over_shares(desk, mix, sitting.answers),
+        "species": per_species(setup.evaluation_set, project.catalogue.species, own_species, precision, labels),
+        "shares": over_shares(setup, mix, scored.answers),
         "mix": mix.as_dict(),
         "estimate": estimate and estimate.as_dict(),
         "warnings": [
             *blend.changed(str(project.blend_path)),
-            *mix_warnings(desk, mix),
+            *mix_warnings(setup, mix),
             *(estimate.warnings() if estimate else []),
         ],
         "photos": len(plain),
-        "strangers": int(np.count_nonzero(desk.exam.truth[: len(plain)] == NEW)),
-        "played_strangers": len(desk.exam.hidden),
+        "strangers": int(np.count_nonzero(setup.evaluation_set.truth[: len(plain)] == NEW)),
+        "played_strangers": len(setup.evaluation_set.hidden),
         "certified": {
-            "share": 1.0 - sitting.among.open,
-            "least": sitting.among.least,
-            "most": sitting.among.most,
-            "recomputed": sitting.recomputed,
+            "share": 1.0 - scored.among.open,
+            "least": scored.among.least,
+            "most": scored.among.most,
+            "recomputed": scored.recomputed,
         },
-        "nested": _nested(project, desk, mix, float(desk.exam.weights @ precision), nested_trials, seed, progress)
+        "nested": _nested(
+            project, setup, mix, float(setup.evaluation_set.weights @ precision), nested_trials, seed, progress
+        )
         if nested
         else None,
-        "measured": sitting.measured,
+        "measured": scored.measured,
     }
 
 
 def _nested(
-    project: Project, desk: Desk, mix: Mix, in_sample: float, trials: int, seed: int, progress: Progress | None
+    project: Project, setup: Setup, mix: Mix, in_sample: float, trials: int, seed: int, progress: Progress | None
 ) -> dict[str, Any]:
-    fresh = set_exam(project, mix, list(desk.sources), progress, wanted=desk.wanted)
+    fresh = read_setup(project, mix, list(setup.models), progress, wanted=setup.wanted)
     score = nested_score(project, fresh, mix, trials=trials, seed=seed, progress=progress)
     return nested_report(project, score, in_sample)

@@ -8,11 +8,11 @@ from typing import Any
 from cv.mix import Mix
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.protocol.new_share import ShareLike, set_exam_at, stated_share
+from ensemble.protocol.new_share import ShareLike, setup_at_share, stated_share
 from ensemble.protocol.scores import summary
 from ensemble.protocol.setup import mix_warnings
-from ensemble.registry.models import Source, refuse_empty_shelf, usable_sources
-from ensemble.tuning.baselines import HOW_ALONE, each_alone
+from ensemble.registry.models import Model, refuse_empty_shelf, usable_models
+from ensemble.tuning.baselines import HOW_ALONE, single_models
 
 # a network that has never seen a catalogue's labels hardly names its known photos this well
 SUSPICIOUS = 0.98
@@ -50,18 +50,18 @@ def models(
     # a wrong share is told before the stores are read
     share = stated_share(project, new_share)
     refuse_empty_shelf(project)
-    usable, refused = usable_sources(project)
+    usable, refused = usable_models(project)
     rows: list[dict[str, Any]] = []
     warnings: list[str] = []
     mix, estimate = Mix(None if isinstance(share, str) else share, gallery_exponent), None
     if usable:
-        desk, mix, estimate = set_exam_at(project, share, gallery_exponent, list(usable), progress)
-        warnings += mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
-        for name, alone in each_alone(desk).items():
-            found = summary(desk.exam, alone.precision)
+        setup, mix, estimate = setup_at_share(project, share, gallery_exponent, list(usable), progress)
+        warnings += mix_warnings(setup, mix) + (estimate.warnings() if estimate else [])
+        for name, alone in single_models(setup).items():
+            found = summary(setup.evaluation_set, alone.precision)
             warnings += seems_to_know(name, usable[name], found["known"])
             row = {"model": name, "map5": alone.map5, "known": found["known"]}
-            rows.append({**row, "whitening": desk.whitening[name]})
+            rows.append({**row, "whitening": setup.whitening[name]})
     rows += [{"model": name, "map5": None, "known": None, "whitening": None} for name in refused]
     stores = project.stores()
     for row in rows:
@@ -81,9 +81,9 @@ def models(
     }
 
 
-def seems_to_know(name: str, source: Source, known: float | None) -> list[str]:
+def seems_to_know(name: str, model: Model, known: float | None) -> list[str]:
     """A warning about a frozen network whose known photos score better than such networks do."""
-    if source.frozen is None or (known or 0.0) <= SUSPICIOUS:
+    if model.frozen is None or (known or 0.0) <= SUSPICIOUS:
         return []
     return [
         f"{name}: known photos score {known:.4f} though it is registered as --frozen: "

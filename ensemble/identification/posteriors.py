@@ -10,19 +10,19 @@ import numpy as np
 
 from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
-from ensemble.blend.ranking import ranking_of, settled
+from ensemble.blend.ranking import ranking_of, rescored
 from ensemble.identification.prediction import predict
 from ensemble.identification.second_stage import SecondStage
 from ensemble.project.progress import Progress
-from ensemble.protocol.evaluation_set import Exam
-from ensemble.retrieval.query_set import Questions
+from ensemble.protocol.evaluation_set import EvaluationSet
+from ensemble.retrieval.query_set import QuerySet
 from postproc import NOBODY, Ranking
 from postproc.calibration.posterior import OUTCOMES, Posterior, fit_posterior, posterior_order
 from postproc.ranking.ranking import DEPTH
 
 
 @dataclass(frozen=True)
-class Named:
+class Posteriors:
     """Who may be on each photo, and how likely.
 
     Attributes
@@ -52,7 +52,7 @@ class Answers:
     photo: np.ndarray
 
     @classmethod
-    def of(cls, named: Named) -> Answers:
+    def of(cls, named: Posteriors) -> Answers:
         """The likeliest five."""
         labels, place = posterior_order(named.individual, named.probability)
         nobody = np.full((len(labels), 2), NOBODY, dtype=named.photo.dtype)
@@ -60,99 +60,109 @@ class Answers:
         return cls(labels, np.take_along_axis(named.probability, place, axis=1), photo)
 
 
-class Namer(Protocol):
-    """Names photos by what an exam's photos tell."""
+class PosteriorModel(Protocol):
+    """Names photos by what an evaluation set's photos tell."""
 
-    def out_of_fold(self) -> Named:
-        """The exam's photos, each by what was fitted on the other folds."""
+    def out_of_fold(self) -> Posteriors:
+        """The evaluation set's photos, each by what was fitted on the other folds."""
 
-    def of_exam(self, exam: Exam, here: np.ndarray) -> Named:
-        """Some photos, given as a mask, of another exam of the same questions, by what was fitted on the whole exam."""
+    def of_exam(self, evaluation_set: EvaluationSet, here: np.ndarray) -> Posteriors:
+        """Some photos, given as a mask, of another evaluation set of the same queries, by what was fitted on this one."""
 
-    def of_test(self, questions: Questions, progress: Progress | None = None) -> Named:
-        """Test photos, by what was fitted on the whole exam."""
+    def of_test(self, query_set: QuerySet, progress: Progress | None = None) -> Posteriors:
+        """Test photos, by what was fitted on the whole evaluation set."""
 
 
-def namer_of(
-    exam: Exam,
+def posterior_model_of(
+    evaluation_set: EvaluationSet,
     blend: Blend,
     progress: Progress | None = None,
     ranking: Ranking | None = None,
     stage: SecondStage | None = None,
-) -> Namer:
+) -> PosteriorModel:
     """The second stage where the blend has one, otherwise a posterior.
 
     Parameters
     ----------
-    exam : Exam
+    evaluation set : EvaluationSet
     blend : Blend
     progress : callable, optional
     ranking : Ranking, optional
-        From `all_settled`, if that is known already; a second stage has no use for it.
+        From `rescored_all`, if that is known already; a second stage has no use for it.
     stage : SecondStage, optional
-        The blend's own on this exam, if it is there already.
+        The blend's own on this evaluation set, if it is there already.
     """
     if blend.second_stage:
-        return _ByStage(SecondStage(exam, blend, keep=True) if stage is None else stage)
-    return _ByRank(exam, blend, all_settled(exam.questions, blend, progress) if ranking is None else ranking)
+        return SecondStagePosterior(SecondStage(evaluation_set, blend, keep=True) if stage is None else stage)
+    return RankPosterior(
+        evaluation_set, blend, rescored_all(evaluation_set.query_set, blend, progress) if ranking is None else ranking
+    )
 
 
-def all_settled(questions: Questions, blend: Blend, progress: Progress | None = None) -> Ranking:
+def rescored_all(query_set: QuerySet, blend: Blend, progress: Progress | None = None) -> Ranking:
     """A ranking in which nothing is open: probabilities look at every place, and one more may be hidden."""
-    ranking = ranking_of(questions, blend)
-    return settled(questions, blend, ranking, np.flatnonzero(ranking.is_open(DEPTH)), progress)
+    ranking = ranking_of(query_set, blend)
+    return rescored(query_set, blend, ranking, np.flatnonzero(ranking.is_open(DEPTH)), progress)
 
 
 @dataclass(frozen=True)
-class _ByStage:
+class SecondStagePosterior:
+    """Posteriors by the second stage."""
+
     stage: SecondStage
 
-    def out_of_fold(self) -> Named:
+    def out_of_fold(self) -> Posteriors:
         traits, probability = self.stage.cross_fitted()
-        return Named(traits.individual, traits.photo, probability)
+        return Posteriors(traits.individual, traits.photo, probability)
 
-    def of_exam(self, exam: Exam, here: np.ndarray) -> Named:
-        traits = self.stage.of_exam(exam).take(here)
-        return Named(traits.individual, traits.photo, self.stage.choice.of(traits))
+    def of_exam(self, evaluation_set: EvaluationSet, here: np.ndarray) -> Posteriors:
+        traits = self.stage.of_exam(evaluation_set).take(here)
+        return Posteriors(traits.individual, traits.photo, self.stage.choice.of(traits))
 
-    def of_test(self, questions: Questions, progress: Progress | None = None) -> Named:
-        traits, probability = self.stage.of_test(questions)
-        return Named(traits.individual, traits.photo, probability)
+    def of_test(self, query_set: QuerySet, progress: Progress | None = None) -> Posteriors:
+        traits, probability = self.stage.of_test(query_set)
+        return Posteriors(traits.individual, traits.photo, probability)
 
 
 @dataclass(frozen=True)
-class _ByRank:
-    exam: Exam
+class RankPosterior:
+    """Posteriors by the ranking's own scores."""
+
+    evaluation_set: EvaluationSet
     blend: Blend
     ranking: Ranking
 
     @cached_property
     def _lists(self) -> Ranking:
-        return self.exam.ranking(self.ranking, self.blend.background)
+        return self.evaluation_set.ranking(self.ranking, self.blend.background)
 
     @cached_property
     def _posterior(self) -> Posterior:
-        return fit_posterior(self._lists, self.exam.truth, self.exam.weights)
+        return fit_posterior(self._lists, self.evaluation_set.truth, self.evaluation_set.weights)
 
-    def out_of_fold(self) -> Named:
-        exam, lists = self.exam, self._lists
-        fold = exam.questions.parts[0].project.catalogue.folds[np.append(exam.rows, exam.hidden)]
+    def out_of_fold(self) -> Posteriors:
+        evaluation_set, lists = self.evaluation_set, self._lists
+        fold = evaluation_set.query_set.tasks[0].project.catalogue.folds[
+            np.append(evaluation_set.rows, evaluation_set.hidden)
+        ]
         out = np.empty((len(fold), OUTCOMES))
         for one in np.unique(fold):
             here = fold == one
-            if not (exam.weights[~here] > 0).any():
+            if not (evaluation_set.weights[~here] > 0).any():
                 raise FinblendError(
                     f"without fold {one} no photo has weight in the stated mix: no probability can be told"
                 )
-            out[here] = fit_posterior(lists.take(~here), exam.truth[~here], exam.weights[~here]).of(lists.take(here))
-        return Named(lists.individual, lists.photo, out)
+            out[here] = fit_posterior(lists.take(~here), evaluation_set.truth[~here], evaluation_set.weights[~here]).of(
+                lists.take(here)
+            )
+        return Posteriors(lists.individual, lists.photo, out)
 
-    def of_exam(self, exam: Exam, here: np.ndarray) -> Named:
-        return self._named(exam.ranking(self.ranking, self.blend.background).take(here))
+    def of_exam(self, evaluation_set: EvaluationSet, here: np.ndarray) -> Posteriors:
+        return self._named(evaluation_set.ranking(self.ranking, self.blend.background).take(here))
 
-    def of_test(self, questions: Questions, progress: Progress | None = None) -> Named:
-        ranking = predict(questions, self.blend, progress).ranking
+    def of_test(self, query_set: QuerySet, progress: Progress | None = None) -> Posteriors:
+        ranking = predict(query_set, self.blend, progress).ranking
         return self._named(ranking.against_background(self.blend.background))
 
-    def _named(self, lists: Ranking) -> Named:
-        return Named(lists.individual, lists.photo, self._posterior.of(lists))
+    def _named(self, lists: Ranking) -> Posteriors:
+        return Posteriors(lists.individual, lists.photo, self._posterior.of(lists))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ensemble.blend.blend import Blend
 from ensemble.project.progress import Progress
-from ensemble.retrieval.query_set import Questions
+from ensemble.retrieval.query_set import QuerySet
 from postproc import Decision, Ranking, decide
 from postproc.calibration.posterior import posterior_order, with_new_first
 from postproc.ranking.decision import cut_for_share
@@ -17,7 +17,7 @@ from postproc.ranking.ranking import DEPTH
 
 if TYPE_CHECKING:
     from ensemble.identification.second_stage import SecondStage
-from ensemble.blend.ranking import ranking_of, settled
+from ensemble.blend.ranking import ranking_of, rescored
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Prediction:
 
 
 def predict(
-    questions: Questions,
+    query_set: QuerySet,
     blend: Blend,
     progress: Progress | None = None,
     stage: SecondStage | None = None,
@@ -61,15 +61,15 @@ def predict(
         stage the odds of somebody new by one factor. By default what was tuned decides.
     """
     if stage is not None:
-        traits, probability = stage.of_test(questions)
+        traits, probability = stage.of_test(query_set)
         if new_first is not None:
             probability = with_new_first(probability, new_first)
         labels, _ = posterior_order(traits.individual, probability)
-        return Prediction(ranking_of(questions, blend), labels, 0)
-    ranking = ranking_of(questions, blend)
+        return Prediction(ranking_of(query_set, blend), labels, 0)
+    ranking = ranking_of(query_set, blend)
     # the background takes one place more than the answer
     rows = np.flatnonzero(ranking.is_open(DEPTH - 1 if blend.background else DEPTH - 2))
-    ranking = settled(questions, blend, ranking, rows, progress)
+    ranking = rescored(query_set, blend, ranking, rows, progress)
     scored, decision = ranking.against_background(blend.background), blend.decision
     if new_first is not None:
         # compared as `decide` compares: float32 scores

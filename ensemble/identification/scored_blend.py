@@ -1,4 +1,4 @@
-"""A tuned blend as it sits its exam: ranking, second stage, answers. What is told of a blend is told of this."""
+"""A tuned blend with its answers to an evaluation set. What is told of a blend is told of this."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 from cv.metrics import average_precisions
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
-from ensemble.blend.ranking import ranking_of, settled
-from ensemble.identification.posteriors import Namer, namer_of
+from ensemble.blend.ranking import ranking_of, rescored
+from ensemble.identification.posteriors import PosteriorModel, posterior_model_of
 from ensemble.identification.second_stage import HOW_STAGED, SecondStage
 from ensemble.project.cache import FEW, cached
 from ensemble.project.progress import Progress
-from ensemble.protocol.evaluation_set import Exam
-from ensemble.protocol.setup import HOW, Desk
+from ensemble.protocol.evaluation_set import EvaluationSet
+from ensemble.protocol.setup import HOW, Setup
 from postproc import Ranking
-from postproc.ranking.scorer import Outcome
+from postproc.ranking.scorer import BlendScore
 
 LISTED = ("individual", "score", "photo", "bound")
 
@@ -31,12 +31,12 @@ def how_measured(blend: Blend) -> str:
 
 
 @dataclass(frozen=True)
-class Sitting:
-    """A blend and its answers to the photos of an exam.
+class ScoredBlend:
+    """A blend and its answers to the photos of an evaluation set.
 
     Attributes
     ----------
-    desk : Desk
+    setup : Setup
     blend : Blend
     ranking : Ranking
         Of all questions; what was open about the blend's score is settled over the whole gallery.
@@ -46,10 +46,10 @@ class Sitting:
         Photos that were compared with the whole gallery.
     """
 
-    desk: Desk
+    setup: Setup
     blend: Blend
     ranking: Ranking
-    among: Outcome
+    among: BlendScore
     recomputed: int
 
     @property
@@ -62,77 +62,89 @@ class Sitting:
         """The stage that is submitted: fitted to the mix that the blend was tuned for, whatever mix is asked about."""
         if not self.blend.second_stage:
             return None
-        return SecondStage(self.desk.resit(Mix(**self.blend.mix)), self.blend, keep=True)
+        return SecondStage(self.setup.in_mix(Mix(**self.blend.mix)), self.blend, keep=True)
 
-    def namer(self, progress: Progress | None = None) -> Namer:
-        """What tells probabilities; the desk must be in the mix that the blend was tuned for."""
-        return namer_of(self.desk.exam, self.blend, progress, stage=self.stage)
+    def posterior_model(self, progress: Progress | None = None) -> PosteriorModel:
+        """What tells probabilities; the setup must be in the mix that the blend was tuned for."""
+        return posterior_model_of(self.setup.evaluation_set, self.blend, progress, stage=self.stage)
 
-    def answers(self, exam: Exam) -> np.ndarray:
-        """(n + m, 5) labels of the photos of an exam of the same questions."""
-        return exam.answers(self.ranking, self.blend) if self.stage is None else self.stage.answers(exam)
+    def answers(self, evaluation_set: EvaluationSet) -> np.ndarray:
+        """(n + m, 5) labels of the photos of an evaluation set of the same questions."""
+        return (
+            evaluation_set.answers(self.ranking, self.blend)
+            if self.stage is None
+            else self.stage.answers(evaluation_set)
+        )
 
     @cached_property
     def labels(self) -> np.ndarray:
         """(n + m, 5) answers, as they are submitted."""
-        return self.answers(self.desk.exam)
+        return self.answers(self.setup.evaluation_set)
 
     @cached_property
     def precision(self) -> np.ndarray:
         """(n + m,) average precision of each photo's answers."""
-        return average_precisions(self.labels, self.desk.exam.truth)
+        return average_precisions(self.labels, self.setup.evaluation_set.truth)
 
     @cached_property
     def plain(self) -> np.ndarray:
         """(n + m,) average precision by rule and threshold, without a second stage."""
         if self.stage is None:
             return self.precision
-        return self.desk.exam.precisions(self.ranking, self.blend)
+        return self.setup.evaluation_set.precisions(self.ranking, self.blend)
 
 
-def sit_blend(desk: Desk, blend: Blend, progress: Progress | None = None, known: Ranking | None = None) -> Sitting:
+def score_blend(
+    setup: Setup, blend: Blend, progress: Progress | None = None, known: Ranking | None = None
+) -> ScoredBlend:
     """Let a blend answer, at its own decision; what the candidates leave open about its score is settled.
 
     Parameters
     ----------
-    desk : Desk
+    setup : Setup
     blend : Blend
     progress : callable, optional
     known : Ranking, optional
         Of all questions, if what is open is settled already.
     """
-    exam = desk.exam
-    among = exam.run(blend, blend.decision)
-    still = exam.trials.least < exam.trials.most
-    rows = np.unique(exam.rows[exam.trials.query[still]])
-    ranking = ranking_of(exam.questions, blend)
+    evaluation_set = setup.evaluation_set
+    among = evaluation_set.run(blend, blend.decision)
+    still = evaluation_set.trials.least < evaluation_set.trials.most
+    rows = np.unique(evaluation_set.rows[evaluation_set.trials.query[still]])
+    ranking = ranking_of(evaluation_set.query_set, blend)
     if len(rows):
 
         def whole() -> dict[str, np.ndarray]:
-            found = settled(exam.questions, blend, ranking, rows, progress) if known is None else known
+            found = rescored(evaluation_set.query_set, blend, ranking, rows, progress) if known is None else known
             own = found.take(rows)
             return {name: array for name in LISTED if (array := getattr(own, name)) is not None}
 
         # few numbers, but opening the whole gallery for them takes long
-        kept = cached(exam.questions.parts[0].project.cache, "settled", _depends_on(exam, blend, rows), whole, keep=FEW)
+        kept = cached(
+            evaluation_set.query_set.tasks[0].project.cache,
+            "settled",
+            _depends_on(evaluation_set, blend, rows),
+            whole,
+            keep=FEW,
+        )
         lists = {name: np.array(getattr(ranking, name)) for name in kept}
         for name, own in kept.items():
             lists[name][rows] = own
         ranking = Ranking(**lists)
-    return Sitting(desk, blend, ranking, among, len(rows))
+    return ScoredBlend(setup, blend, ranking, among, len(rows))
 
 
-def _depends_on(exam: Exam, blend: Blend, rows: np.ndarray) -> list[Any]:
+def _depends_on(evaluation_set: EvaluationSet, blend: Blend, rows: np.ndarray) -> list[Any]:
     """All that the ranking of some photos over the whole gallery depends on."""
-    species = exam.questions.species
+    species = evaluation_set.query_set.species
     recipe = [blend.weights, blend.species_weights, blend.top_photos, blend.species_penalty]
-    parts = exam.questions.parts
-    sources = [[part.name, [[name, part.made_from(name)] for name in part.sources]] for part in parts]
-    operators = {name: how.as_dict() for name, how in parts[0].operators.items()}
+    tasks = evaluation_set.query_set.tasks
+    models = [[task.name, [[name, task.made_from(name)] for name in task.models]] for task in tasks]
+    operators = {name: how.as_dict() for name, how in tasks[0].operators.items()}
     arrays = (rows, species.doubt, species.likely, species.of_individual)
     return [
         recipe,
-        sources,
+        models,
         operators,
         *(hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in arrays),
     ]

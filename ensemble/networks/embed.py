@@ -12,11 +12,11 @@ import numpy as np
 from backbones.adapters.contract import IMAGENET_MEAN, IMAGENET_STD
 from backbones.store import Seen
 from cv.errors import FinblendError
-from ensemble.networks.extraction import Extraction, How
+from ensemble.networks.extraction import Extraction, ExtractionOptions
 from ensemble.networks.photos import sightings_of
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.registry.stores import place_for, seen_by
+from ensemble.registry.stores import check_place, seen_by
 
 if TYPE_CHECKING:
     from backbones.adapters import Backbone
@@ -77,21 +77,21 @@ def embed(
     progress : callable, optional
         Gets what is done, how much of it was just done, and of how much.
     **how
-        Fields of `ensemble.networks.extraction.How`.
+        Fields of `ensemble.networks.extraction.ExtractionOptions`.
 
     Returns
     -------
     dict
-        What `Extraction.to_shelf` tells, and `warnings`.
+        What `Extraction.extract_and_register` tells, and `warnings`.
     """
     require_backbones()
     project = Project.open(folder)
     seen = seen_by(project, fold, frozen, full)
-    options = How(**how)
+    options = ExtractionOptions(**how)
     photos = sightings_of(project, images, boxes, crops, box_form)
     from backbones.extraction.views import views_of
 
-    place_for(project, model, seen, [view.name for view in views_of(options.views, photos.crops)], replace=replace)
+    check_place(project, model, seen, [view.name for view in views_of(options.views, photos.crops)], replace=replace)
     from backbones.adapters import build_backbone
     from backbones.weights import fill, origin_of
 
@@ -103,7 +103,7 @@ def embed(
     if filled.untrained:
         warnings.append(f"{', '.join(filled.untrained)}: never trained, still as drawn at random")
     extraction = Extraction(project, model, seen, network, backbone, filled, photos, options)
-    return {**extraction.to_shelf(replace=replace, progress=progress), "warnings": warnings}
+    return {**extraction.extract_and_register(replace=replace, progress=progress), "warnings": warnings}
 
 
 def require_backbones() -> None:

@@ -19,10 +19,10 @@ from backbones.align import align
 from backbones.embeddings import SPLITS, Embeddings
 from backbones.store import Seen, Store
 from cv.errors import FinblendError, shown
-from ensemble.networks.photos import Sightings, problems_of, refuse_bad_photos, refuse_problems, refuse_wrong_form
+from ensemble.networks.photos import PhotoFiles, problems_of, refuse_bad_photos, refuse_problems, refuse_wrong_form
 from ensemble.project.folder import Project
 from ensemble.project.version import finblend_version
-from ensemble.registry.stores import place_for, put, refuse_weights_elsewhere
+from ensemble.registry.stores import check_place, put, refuse_weights_elsewhere
 
 if TYPE_CHECKING:
     from backbones.adapters import Backbone
@@ -38,7 +38,7 @@ _LIBRARIES = ("torch", "timm", "pillow", "numpy")
 
 
 @dataclasses.dataclass(frozen=True)
-class How:
+class ExtractionOptions:
     """How photos are shown to a network and how it runs.
 
     Attributes
@@ -92,7 +92,7 @@ class Extraction:
     name : str
         What --backbone called it.
     filled : Filled
-    photos : Sightings
+    photos : PhotoFiles
     how : How
     """
 
@@ -102,10 +102,10 @@ class Extraction:
     backbone: Backbone
     name: str
     filled: Filled
-    photos: Sightings
-    how: How
+    photos: PhotoFiles
+    how: ExtractionOptions
 
-    def to_shelf(
+    def extract_and_register(
         self, *, replace: bool = False, predict: Predict | None = None, progress: Progress | None = None
     ) -> dict[str, Any]:
         """Embed, going on where an earlier call was killed, and put the store on the shelf.
@@ -121,7 +121,7 @@ class Extraction:
         from backbones.extraction.views import views_of
 
         names = [view.name for view in views_of(self.how.views, self.photos.crops)]
-        there = place_for(self.project, self.model, self.seen, names, replace=replace)
+        there = check_place(self.project, self.model, self.seen, names, replace=replace)
         refuse_weights_elsewhere(self.project, self.filled.sha256, self.model, self.seen)
         if there is not None and there.manifest.weights_sha256 != self.filled.sha256:
             raise FinblendError(
@@ -252,7 +252,7 @@ class Extraction:
         return splits
 
 
-def frame_of(backbone: Backbone, how: How, origin: Origin | None) -> Frame:
+def frame_of(backbone: Backbone, how: ExtractionOptions, origin: Origin | None) -> Frame:
     """What a network looks through; margins have the colour that normalises to zero."""
     from backbones.photos import Frame
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from cv.folds import gallery_photos
 from cv.metrics import map5
-from ensemble.networks.photos import Sightings
+from ensemble.networks.photos import PhotoFiles
 from ensemble.project.folder import Project
 from postproc import Space, top_k
 
@@ -54,8 +54,8 @@ def fold_map5(embeddings: np.ndarray, labels: np.ndarray, folds: np.ndarray, fol
     return map5(ranked, [str(label) for label in labels[known]])
 
 
-def fold_watch(
-    project: Project, fold: int, photos: Sightings, backbone: Backbone, frame: Frame, every: int, **machine: Any
+def fold_validation(
+    project: Project, fold: int, photos: PhotoFiles, backbone: Backbone, frame: Frame, every: int, **machine: Any
 ) -> Callable[[int, nn.Module], dict[str, float]]:
     """Make the measurement that a training run takes after an epoch.
 

@@ -22,7 +22,7 @@ NAMED = 10
 
 
 @dataclass(frozen=True)
-class Sightings:
+class PhotoFiles:
     """Every train photo, then every test photo, each in the catalogue's order.
 
     Attributes
@@ -67,7 +67,7 @@ def sightings_of(
     boxes: Sequence[str] = (),
     crops: Sequence[str] = (),
     form: str = "auto",
-) -> Sightings:
+) -> PhotoFiles:
     """Find the photos of a project and read their boxes.
 
     Parameters
@@ -117,10 +117,10 @@ def sightings_of(
             raise FinblendError(f"--boxes {spec}: {min(twice)}: has a box in another file, too")
         named[crop] |= told
     lists = [[table.get(name) for name in names] for table in named.values()] or [[None] * len(names)]
-    return Sightings(names, files, problems, [crop for crop in named if crop], lists, list(map(str, boxes)))
+    return PhotoFiles(names, files, problems, [crop for crop in named if crop], lists, list(map(str, boxes)))
 
 
-def refuse_wrong_form(sightings: Sightings, frame: Frame) -> None:
+def refuse_wrong_form(sightings: PhotoFiles, frame: Frame) -> None:
     """Look at some photos with boxes, and refuse boxes most of which reach far out of their photo."""
     from backbones.photos import show
 
@@ -139,7 +139,7 @@ def refuse_wrong_form(sightings: Sightings, frame: Frame) -> None:
 
 
 def refuse_bad_photos(
-    sightings: Sightings, frame: Frame, workers: int, progress: Callable[[str, int, int], None] | None = None
+    sightings: PhotoFiles, frame: Frame, workers: int, progress: Callable[[str, int, int], None] | None = None
 ) -> None:
     """Read every photo before any is embedded, and refuse if there is one that is missing, unreadable or truncated.
 
@@ -147,7 +147,7 @@ def refuse_bad_photos(
 
     Parameters
     ----------
-    sightings : Sightings
+    sightings : PhotoFiles
     frame : Frame
         Through which the network will look.
     workers : int
@@ -162,12 +162,12 @@ def refuse_bad_photos(
     refuse_problems(problems_of(sightings, notes))
 
 
-def problems_of(sightings: Sightings, notes: Mapping[str, str]) -> dict[str, str]:
+def problems_of(sightings: PhotoFiles, notes: Mapping[str, str]) -> dict[str, str]:
     """What is wrong with photos, in the catalogue's order: what finding them told is more than that they are missing.
 
     Parameters
     ----------
-    sightings : Sightings
+    sightings : PhotoFiles
     notes : mapping of str to str
         What reading them told, by photo; empty where all is fine.
     """

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from backbones.store import Seen
 from cv.errors import FinblendError
 from ensemble.networks.embed import require_backbones
-from ensemble.networks.extraction import How
+from ensemble.networks.extraction import ExtractionOptions
 from ensemble.networks.photos import sightings_of
-from ensemble.networks.training_job import Job
+from ensemble.networks.training_job import FoldTraining
 from ensemble.networks.training_set import trainees_of
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
@@ -79,7 +79,7 @@ def train(
         Start anew, and replace stores that are there.
     progress : callable, optional
     **how
-        Fields of `ensemble.networks.extraction.How`; `batch_size` is that of embedding.
+        Fields of `ensemble.networks.extraction.ExtractionOptions`; `batch_size` is that of embedding.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def train(
 
     project = Project.open(folder)
     recipe = recipe or DefaultRecipe()
-    options = How(**how)
+    options = ExtractionOptions(**how)
     if devices < 1 or watch < 0:
         raise FinblendError(f"--devices >= 1 and --watch >= 0 must hold, but got {devices} and {watch}")
     if strategy != "auto" and not strategy.startswith("ddp"):
@@ -101,7 +101,7 @@ def train(
     wanted = _folds(project, folds)
     photos = sightings_of(project, images, boxes, crops, box_form)
     jobs = [
-        Job(
+        FoldTraining(
             project,
             model,
             seen,

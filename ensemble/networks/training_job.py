@@ -15,13 +15,13 @@ from backbones.store import Seen
 from cv.errors import FinblendError
 from cv.files import read_json, sha256_of
 from ensemble.networks.embed import normalised, what_it_saw
-from ensemble.networks.extraction import BATCH, Extraction, How, frame_of
-from ensemble.networks.photos import Sightings, refuse_bad_photos, refuse_wrong_form
+from ensemble.networks.extraction import BATCH, Extraction, ExtractionOptions, frame_of
+from ensemble.networks.photos import PhotoFiles, refuse_bad_photos, refuse_wrong_form
 from ensemble.networks.run_folder import RUN_FILE, RunFolder, hash_of
-from ensemble.networks.training_set import Trainees
+from ensemble.networks.training_set import TrainingSet
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.registry.stores import place_for
+from ensemble.registry.stores import check_place
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,7 +35,7 @@ CLASSES_FILE = "classes.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class FoldTraining:
     """One network to be trained, embedded and registered; for the fields see `ensemble.train`."""
 
     project: Project
@@ -45,10 +45,10 @@ class Job:
     weights: str
     size: tuple[int, int] | None
     normalise: str | None
-    photos: Sightings
-    trainees: Trainees
+    photos: PhotoFiles
+    trainees: TrainingSet
     recipe: Recipe
-    how: How
+    how: ExtractionOptions
     devices: int = 1
     strategy: str = "auto"
     watch: int = 0
@@ -88,13 +88,13 @@ class Job:
         """Make the run's folder, or make sure that the one that is there is of this very run."""
         run = self.run
         if replace or not run.path.exists():
-            place_for(self.project, self.model, self.seen, replace=replace)
+            check_place(self.project, self.model, self.seen, replace=replace)
             run.begin(self._facts, replace)
             return
         store = self.project.stores().get(self.model, {}).get(str(self.seen))
         mine = store is not None and run.finished and store.manifest.weights_sha256 == sha256_of(run.network_file)
         if not mine:
-            place_for(self.project, self.model, self.seen, replace=run.replaces)
+            check_place(self.project, self.model, self.seen, replace=run.replaces)
         run.refuse_other(self._facts)
 
     def unlike(self) -> list[str]:
@@ -150,7 +150,7 @@ class Job:
             how = dataclasses.replace(how, views=lacking)
         extraction = Extraction(self.project, self.model, self.seen, network, self.backbone, filled, self.photos, how)
         predict = self._predictor(load_heads(self.run.path, heads))
-        told = extraction.to_shelf(replace=replace, predict=predict, progress=progress)
+        told = extraction.extract_and_register(replace=replace, predict=predict, progress=progress)
         self.run.replaced()
         return report | told | {"registered": "now"}
 
@@ -210,7 +210,7 @@ class Job:
         from backbones.training.fit import Machine, fit
         from backbones.training.samples import TrainingPhotos
         from backbones.weights import Origin, label_marks
-        from ensemble.networks.fold_validation import fold_watch
+        from ensemble.networks.fold_validation import fold_validation
 
         device = device_of(self.how.device)
         workers = self.how.decoders(device.type)
@@ -228,7 +228,7 @@ class Job:
         measure = None
         if self.watch and self.seen.fold is not None:
             batch = self.how.batch_size or BATCH[device.type]
-            measure = fold_watch(
+            measure = fold_validation(
                 self.project, self.seen.fold, self.photos, network, frame, self.watch,
                 device=device, precision=self.how.precision, batch=batch, workers=workers,
             )  # fmt: skip

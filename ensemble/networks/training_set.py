@@ -12,13 +12,13 @@ import polars as pl
 from backbones.store import Seen
 from cv.errors import FinblendError
 from cv.pseudo_labels import PseudoLabels, read_pseudo_labels
-from ensemble.networks.photos import Sightings
+from ensemble.networks.photos import PhotoFiles
 from ensemble.project.folder import Project
 from ensemble.project.pseudo_rounds import NAME, named_round
 
 
 @dataclass(frozen=True)
-class Trainees:
+class TrainingSet:
     """The labelled photos that one network may see.
 
     Attributes
@@ -43,13 +43,13 @@ class Trainees:
     pseudo: int
 
 
-def trainees_of(project: Project, photos: Sightings, seen: Seen, pseudo: str | None, pseudo_min: float) -> Trainees:
+def trainees_of(project: Project, photos: PhotoFiles, seen: Seen, pseudo: str | None, pseudo_min: float) -> TrainingSet:
     """Gather a network's training photos.
 
     Parameters
     ----------
     project : Project
-    photos : Sightings
+    photos : PhotoFiles
     seen : Seen
         What the network shall have seen.
     pseudo : str or None
@@ -81,7 +81,7 @@ def trainees_of(project: Project, photos: Sightings, seen: Seen, pseudo: str | N
     if told.is_empty():
         raise FinblendError(f"none of the training photos of {seen} is there")
     classes = told["individual_id"].unique().sort().to_list()
-    return Trainees(
+    return TrainingSet(
         images=told["image"].to_list(),
         files=told["file"].to_list(),
         boxes=[[crop[place] for place in told["place"]] for crop in photos.boxes],

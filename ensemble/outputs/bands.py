@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cv.errors import FinblendError
-from ensemble.identification.posteriors import Answers, Named
-from ensemble.protocol.evaluation_set import Exam
+from ensemble.identification.posteriors import Answers, Posteriors
+from ensemble.protocol.evaluation_set import EvaluationSet
 from postproc import NEW, NOBODY
 
 PRECISION = 0.99
@@ -40,8 +40,8 @@ class Bands:
 
 
 @dataclass(frozen=True)
-class Sat:
-    """What the exam's photos were answered, each by what was fitted on the other folds.
+class CrossFittedAnswers:
+    """What the evaluation set's photos were answered, each by what was fitted on the other folds.
 
     Attributes
     ----------
@@ -58,11 +58,11 @@ class Sat:
     fold: np.ndarray
 
     @classmethod
-    def of(cls, exam: Exam, named: Named) -> Sat:
+    def of(cls, evaluation_set: EvaluationSet, named: Posteriors) -> CrossFittedAnswers:
         """From names out-of-fold."""
-        folds, answers = exam.questions.parts[0].project.catalogue.folds, Answers.of(named)
-        fold = folds[np.append(exam.rows, exam.hidden)]
-        return cls(answers, answers.labels[:, 0] == exam.truth, exam.weights, fold)
+        folds, answers = evaluation_set.query_set.tasks[0].project.catalogue.folds, Answers.of(named)
+        fold = folds[np.append(evaluation_set.rows, evaluation_set.hidden)]
+        return cls(answers, answers.labels[:, 0] == evaluation_set.truth, evaluation_set.weights, fold)
 
     def bands(self, precision: float, rows: np.ndarray | None = None) -> Bands:
         """Bands that keep the precision on some of the photos; on all by default."""
@@ -160,7 +160,7 @@ def kept_from(
     return sure[last], total, good, squares
 
 
-def first_name(named: Named, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def first_name(named: Posteriors, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) probability of the likeliest name, and whether it is right."""
     best = named.probability[:, :-2].argmax(axis=1)[:, None]
     who = np.take_along_axis(named.individual, best, axis=1)[:, 0]

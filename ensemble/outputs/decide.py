@@ -11,13 +11,13 @@ import numpy as np
 from cv.catalogue import NEW_INDIVIDUAL
 from cv.files import written_beside
 from cv.mix import Mix
-from ensemble.identification.posteriors import Answers, namer_of
-from ensemble.outputs.bands import BANDS, PRECISION, Sat, band_of, check_precision, first_name
+from ensemble.identification.posteriors import Answers, posterior_model_of
+from ensemble.outputs.bands import BANDS, PRECISION, CrossFittedAnswers, band_of, check_precision, first_name
 from ensemble.outputs.ready import ready_to_name
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.protocol.setup import desk_of, mix_warnings
-from ensemble.retrieval.query_set import Questions, questions_for_test
+from ensemble.protocol.setup import mix_warnings, setup_of_blend
+from ensemble.retrieval.query_set import QuerySet, queries_of_test
 from postproc import NEW, NOBODY
 from postproc.calibration.calibration import calibration_error, share_of_strangers
 
@@ -63,18 +63,18 @@ def decide(
     """
     check_precision(precision)
     output = Path(output)
-    project, blend, sources = ready_to_name(folder, output, use)
+    project, blend, models = ready_to_name(folder, output, use)
     mix = Mix(**blend.mix)
-    desk = desk_of(project, blend, progress)
-    exam = desk.exam
-    questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
-    namer = namer_of(exam, blend, progress)
-    named, test = namer.out_of_fold(), namer.of_test(questions, progress)
-    sat, given = Sat.of(exam, named), Answers.of(test)
+    setup = setup_of_blend(project, blend, progress)
+    evaluation_set = setup.evaluation_set
+    query_set = queries_of_test(project, models, blend.whitening, use, progress, blend.applied)
+    posterior_model = posterior_model_of(evaluation_set, blend, progress)
+    named, test = posterior_model.out_of_fold(), posterior_model.of_test(query_set, progress)
+    sat, given = CrossFittedAnswers.of(evaluation_set, named), Answers.of(test)
     bands = sat.bands(precision)
     given_band = band_of(given, bands)
-    _write(output, project, questions, given, given_band)
-    prior = float(exam.weights[exam.truth == NEW].sum())
+    _write(output, project, query_set, given, given_band)
+    prior = float(evaluation_set.weights[evaluation_set.truth == NEW].sum())
     return {
         "rows": len(given_band),
         "output": str(output),
@@ -88,8 +88,8 @@ def decide(
             "new": bands.new if np.isfinite(bands.new) else None,
         },
         "calibration": {
-            "same": calibration_error(*first_name(named, exam.truth), exam.weights),
-            "new": calibration_error(named.somebody_new, exam.truth == NEW, exam.weights),
+            "same": calibration_error(*first_name(named, evaluation_set.truth), evaluation_set.weights),
+            "new": calibration_error(named.somebody_new, evaluation_set.truth == NEW, evaluation_set.weights),
         },
         "new_share": {
             "assumed": prior,
@@ -97,12 +97,12 @@ def decide(
         },
         "mix": mix.as_dict(),
         "measured": HOW,
-        "warnings": mix_warnings(desk, mix),
+        "warnings": mix_warnings(setup, mix),
     }
 
 
-def _write(output: Path, project: Project, questions: Questions, given: Answers, band: np.ndarray) -> None:
-    images, names, photos = questions.images, project.catalogue.individuals, questions.parts[0].gallery_images
+def _write(output: Path, project: Project, query_set: QuerySet, given: Answers, band: np.ndarray) -> None:
+    images, names, photos = query_set.images, project.catalogue.individuals, query_set.tasks[0].gallery_images
     header = ["image", "band", *(f"{what}_{k}" for k in range(1, 6) for what in ("name", "probability", "photo"))]
     with written_beside(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

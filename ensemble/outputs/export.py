@@ -15,7 +15,7 @@ from cv.errors import FinblendError
 from cv.files import folder_written_beside
 from ensemble.blend.load import tuned_blend
 from ensemble.project.folder import Project
-from ensemble.registry.models import Source, require_sources
+from ensemble.registry.models import Model, require_models
 from ensemble.retrieval.whitening import fit, whitened
 from postproc import Space
 
@@ -51,9 +51,9 @@ def export(folder: str | Path, output: str | Path) -> dict[str, Any]:
         raise FinblendError(f"{output}: already exists; choose another folder")
     if not output.parent.is_dir():
         raise FinblendError(f"{output}: the folder {output.parent} does not exist")
-    sources = require_sources(project, [name for name, weight in blend.weights.items() if weight > 0])
-    views = _views(sources)
-    folds = sorted({fold for source in sources.values() for fold in source.folds})
+    models = require_models(project, [name for name, weight in blend.weights.items() if weight > 0])
+    views = _views(models)
+    folds = sorted({fold for model in models.values() for fold in model.folds})
     spaces: list[int | None] = [*folds] or [None]
     files: list[str] = []
     width = 0
@@ -62,8 +62,8 @@ def export(folder: str | Path, output: str | Path) -> dict[str, Any]:
             arrays: dict[str, np.ndarray] = {}
             with tempfile.TemporaryDirectory(dir=temporary) as scratch:
                 mapped = {
-                    name: _space(project, source, fold, blend.whitening.get(name, "none"), Path(scratch))
-                    for name, source in sources.items()
+                    name: _space(project, model, fold, blend.whitening.get(name, "none"), Path(scratch))
+                    for name, model in models.items()
                 }
                 for split in SPLITS:
                     photos = project.catalogue.train if split == "train" else project.catalogue.test
@@ -71,7 +71,7 @@ def export(folder: str | Path, output: str | Path) -> dict[str, Any]:
                     arrays[f"{split}_image"] = photos["image"].to_numpy().astype("U")
                     for view in views:
                         key = f"{split}_embedding" if len(views) == 1 else f"{split}_embedding_{view}"
-                        arrays[key] = _concatenated(mapped, sources, blend.weights, split, view)
+                        arrays[key] = _concatenated(mapped, models, blend.weights, split, view)
                         width = arrays[key].shape[1]
             name = "frozen.npz" if fold is None else f"fold-{fold}.npz"
             np.savez(temporary / name, **arrays)  # type: ignore[arg-type]
@@ -79,8 +79,8 @@ def export(folder: str | Path, output: str | Path) -> dict[str, Any]:
     return {"output": str(output), "files": files, "width": width, "views": views}
 
 
-def _views(sources: dict[str, Source]) -> list[str]:
-    several = {tuple(source.views) for source in sources.values() if len(source.views) > 1}
+def _views(models: dict[str, Model]) -> list[str]:
+    several = {tuple(model.views) for model in models.values() if len(model.views) > 1}
     if len(several) > 1:
         raise FinblendError(
             f"sources have different sets of views ({' and '.join(map(str, several))}); vectors need one"
@@ -88,23 +88,23 @@ def _views(sources: dict[str, Source]) -> list[str]:
     return list(next(iter(several))) if several else ["only"]
 
 
-def _space(project: Project, source: Source, fold: int | None, kind: str, scratch: Path) -> Space:
+def _space(project: Project, model: Model, fold: int | None, kind: str, scratch: Path) -> Space:
     """Test photos as queries and train photos as gallery, in the space of one fold, whitened as `submit` does."""
-    store: Store = source.frozen or source.folds[fold if fold is not None else min(source.folds)]
-    test, train = (tuple(store.embedding(split, view) for view in source.views) for split in ("test", "train"))
+    store: Store = model.frozen or model.folds[fold if fold is not None else min(model.folds)]
+    test, train = (tuple(store.embedding(split, view) for view in model.views) for split in ("test", "train"))
     space = Space((test,), (train,))
     if kind == "none":
         return space
     labels = project.catalogue.labels
-    return whitened(space, fit(space, kind, labels, np.arange(len(labels))), scratch, source.name)
+    return whitened(space, fit(space, kind, labels, np.arange(len(labels))), scratch, model.name)
 
 
 def _concatenated(
-    spaces: dict[str, Space], sources: dict[str, Source], weights: dict[str, float], split: str, view: str
+    spaces: dict[str, Space], models: dict[str, Model], weights: dict[str, float], split: str, view: str
 ) -> np.ndarray:
     blocks = []
     for name, space in spaces.items():
-        own = sources[name].views
+        own = models[name].views
         array = (space.gallery if split == "train" else space.query)[0][own.index(view) if len(own) > 1 else 0]
         out = np.empty(array.shape, dtype=np.float32)
         for start in range(0, len(array), _BLOCK):

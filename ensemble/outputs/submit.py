@@ -16,8 +16,8 @@ from ensemble.identification.second_stage import SecondStage
 from ensemble.outputs.check import HEADER, check_rows
 from ensemble.outputs.ready import ready_to_name
 from ensemble.project.progress import Progress
-from ensemble.protocol.setup import desk_of
-from ensemble.retrieval.query_set import questions_for_test
+from ensemble.protocol.setup import setup_of_blend
+from ensemble.retrieval.query_set import queries_of_test
 from postproc import NEW, NOBODY
 
 
@@ -52,22 +52,26 @@ def submit(
     if new_first is not None and not 0 <= new_first <= 1:
         raise FinblendError(f"--new-first: 0 <= new_first <= 1 must hold, but got new_first={new_first}")
     output = Path(output)
-    project, blend, sources = ready_to_name(folder, output, use)
-    questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
-    stage = SecondStage(desk_of(project, blend, progress).exam, blend, keep=True) if blend.second_stage else None
-    prediction = predict(questions, blend, progress, stage, new_first)
+    project, blend, models = ready_to_name(folder, output, use)
+    query_set = queries_of_test(project, models, blend.whitening, use, progress, blend.applied)
+    stage = (
+        SecondStage(setup_of_blend(project, blend, progress).evaluation_set, blend, keep=True)
+        if blend.second_stage
+        else None
+    )
+    prediction = predict(query_set, blend, progress, stage, new_first)
     labels = prediction.labels
     names = project.catalogue.individuals
     rows = [
         (image, " ".join(NEW_INDIVIDUAL if label == NEW else names[label] for label in row if label != NOBODY))
-        for image, row in zip(questions.images, labels.tolist(), strict=True)
+        for image, row in zip(query_set.images, labels.tolist(), strict=True)
     ]
     with written_beside(output) as temporary:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(HEADER)
             writer.writerows(rows)
-        check_rows(temporary, questions.images, str(output))
+        check_rows(temporary, query_set.images, str(output))
     return {
         "rows": len(rows),
         "new_first": float(np.mean(labels[:, 0] == NEW)),

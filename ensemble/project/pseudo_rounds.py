@@ -25,7 +25,7 @@ NAME = re.compile(r"round-[1-9][0-9]*")
 
 
 @dataclass(frozen=True)
-class Round:
+class PseudoLabelRound:
     """One merged round.
 
     Attributes
@@ -66,7 +66,7 @@ class Round:
         return labels
 
 
-def rounds(project: Project) -> list[Round]:
+def rounds(project: Project) -> list[PseudoLabelRound]:
     """Every merged round, oldest first."""
     found = []
     for folder in (project.folder / "pseudo").glob("round-*"):
@@ -75,11 +75,11 @@ def rounds(project: Project) -> list[Round]:
             whole = isinstance(ledger, dict) and isinstance(ledger.get("sets"), dict) and ledger.get("kind") in KINDS
             if not whole:
                 raise FinblendError(f"{folder / LEDGER}: is not a round's ledger")
-            found.append(Round(folder, ledger))
+            found.append(PseudoLabelRound(folder, ledger))
     return sorted(found, key=lambda one: int(one.folder.name.removeprefix("round-")))
 
 
-def named_round(project: Project, name: str) -> Round:
+def named_round(project: Project, name: str) -> PseudoLabelRound:
     """The round called `round-N`."""
     for one in rounds(project):
         if one.folder.name == name:
@@ -89,7 +89,7 @@ def named_round(project: Project, name: str) -> Round:
 
 
 @dataclass(frozen=True)
-class Added:
+class AddedPhotos:
     """Named test photos in a gallery.
 
     Attributes
@@ -104,7 +104,7 @@ class Added:
     labels: np.ndarray
 
     @classmethod
-    def of(cls, project: Project, frame: pl.DataFrame) -> Added:
+    def of(cls, project: Project, frame: pl.DataFrame) -> AddedPhotos:
         """From the rows of pseudo-labels."""
         catalogue = project.catalogue
         place = {image: row for row, image in enumerate(catalogue.test["image"])}
@@ -120,7 +120,7 @@ class Added:
 
 
 @dataclass(frozen=True)
-class NamedGallery:
+class GalleryAdditions:
     """Test photos that are in the gallery: of fold K's queries those of the set for fold K, of test those for `full`.
 
     Attributes
@@ -128,7 +128,7 @@ class NamedGallery:
     sets : mapping of `fold-K` or `full` to Added
     """
 
-    sets: Mapping[str, Added]
+    sets: Mapping[str, AddedPhotos]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -137,12 +137,12 @@ class NamedGallery:
         return hashlib.sha256(json.dumps(told).encode()).hexdigest() if told else ""
 
 
-def gallery_of(project: Project) -> NamedGallery:
+def gallery_of(project: Project) -> GalleryAdditions:
     """The latest round that was merged into the gallery; a photo has one name, so earlier ones are replaced."""
     merged = [one for one in rounds(project) if one.kind == "gallery"]
     if not merged:
-        return NamedGallery({})
+        return GalleryAdditions({})
     latest = merged[-1]
-    return NamedGallery(
-        {seen: Added.of(project, latest.set_for(project, seen).frame) for seen in latest.ledger["sets"]}
+    return GalleryAdditions(
+        {seen: AddedPhotos.of(project, latest.set_for(project, seen).frame) for seen in latest.ledger["sets"]}
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ensemble.protocol.evaluation_set import Exam
+from ensemble.protocol.evaluation_set import EvaluationSet
 from postproc import NEW
 
 DRAWS = 1000
@@ -23,15 +23,15 @@ class Bootstrap:
 
     Parameters
     ----------
-    exam : Exam
+    evaluation set : EvaluationSet
     labels : (n,) int array
         Individual of every question, strangers' own included.
     seed : int
     """
 
-    def __init__(self, exam: Exam, labels: np.ndarray, seed: int = 0) -> None:
-        self._exam = exam
-        self._owner = np.append(labels[exam.rows], labels[exam.hidden])
+    def __init__(self, evaluation_set: EvaluationSet, labels: np.ndarray, seed: int = 0) -> None:
+        self._exam = evaluation_set
+        self._owner = np.append(labels[evaluation_set.rows], labels[evaluation_set.hidden])
         self._n = int(labels.max()) + 1
         self._seed = seed
 
@@ -41,7 +41,7 @@ class Bootstrap:
         Parameters
         ----------
         precisions : (scores, m) float array
-            Average precision of every photo of the exam, one row a recipe.
+            Average precision of every photo of the evaluation set, one row a recipe.
 
         Returns
         -------

@@ -7,20 +7,22 @@ from dataclasses import replace
 import numpy as np
 
 from ensemble.blend.blend import Blend
-from ensemble.blend.ranking import ranking_of, settled
+from ensemble.blend.ranking import ranking_of, rescored
 from ensemble.project.progress import Progress
-from ensemble.protocol.evaluation_set import Exam
+from ensemble.protocol.evaluation_set import EvaluationSet
 from postproc import Ranking
-from postproc.ranking.scorer import Outcome
+from postproc.ranking.scorer import BlendScore
 
 
-def decided(exam: Exam, blend: Blend) -> tuple[Blend, Outcome]:
-    """Give a blend its best rule and threshold on the exam, among the candidates, and what they reach there."""
-    outcome = exam.run(blend)
+def decided(evaluation_set: EvaluationSet, blend: Blend) -> tuple[Blend, BlendScore]:
+    """Give a blend its best rule and threshold, among the candidates, and tell what they reach."""
+    outcome = evaluation_set.run(blend)
     return replace(blend, rule=outcome.decision.rule, threshold=outcome.decision.threshold), outcome
 
 
-def certified(exam: Exam, blend: Blend, progress: Progress | None = None) -> tuple[Blend, Ranking, Outcome, int]:
+def certified(
+    evaluation_set: EvaluationSet, blend: Blend, progress: Progress | None = None
+) -> tuple[Blend, Ranking, BlendScore, int]:
     """Settle what is open about a blend's score and solve its decision again, until nothing is open.
 
     Returns
@@ -34,21 +36,27 @@ def certified(exam: Exam, blend: Blend, progress: Progress | None = None) -> tup
     recomputed : int
         Photos that were compared with the whole gallery.
     """
-    ranking = ranking_of(exam.questions, blend)
-    done = np.zeros(len(exam.questions.images), dtype=bool)
-    trials = exam.trials
+    ranking = ranking_of(evaluation_set.query_set, blend)
+    done = np.zeros(len(evaluation_set.query_set.images), dtype=bool)
+    trials = evaluation_set.trials
     while True:
-        outcome = trials.judge(ranking.take(exam.rows), blend.background)
-        still = (trials.least < trials.most) & ~done[exam.rows[trials.query]]
+        outcome = trials.judge(ranking.take(evaluation_set.rows), blend.background)
+        still = (trials.least < trials.most) & ~done[evaluation_set.rows[trials.query]]
         if not still.any():
             found = replace(blend, rule=outcome.decision.rule, threshold=outcome.decision.threshold)
             return found, ranking, outcome, int(done.sum())
-        ranking = settle_open(exam, blend, ranking, still, progress)
-        done[exam.rows[trials.query[still]]] = True
+        ranking = rescore_open(evaluation_set, blend, ranking, still, progress)
+        done[evaluation_set.rows[trials.query[still]]] = True
 
 
-def settle_open(
-    exam: Exam, blend: Blend, ranking: Ranking, still: np.ndarray, progress: Progress | None = None
+def rescore_open(
+    evaluation_set: EvaluationSet, blend: Blend, ranking: Ranking, still: np.ndarray, progress: Progress | None = None
 ) -> Ranking:
-    """The ranking with some photos of the exam, given as a mask, recomputed over the whole gallery."""
-    return settled(exam.questions, blend, ranking, np.unique(exam.rows[exam.trials.query[still]]), progress)
+    """The ranking with some photos of the evaluation set, given as a mask, recomputed over the whole gallery."""
+    return rescored(
+        evaluation_set.query_set,
+        blend,
+        ranking,
+        np.unique(evaluation_set.rows[evaluation_set.trials.query[still]]),
+        progress,
+    )

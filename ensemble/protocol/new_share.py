@@ -16,8 +16,8 @@ from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import ranking_of
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.protocol.setup import Desk, set_exam
-from ensemble.retrieval.query_set import questions_for_test
+from ensemble.protocol.setup import Setup, read_setup
+from ensemble.retrieval.query_set import queries_of_test
 from postproc import NEW, Ranking
 from postproc.calibration.calibration import share_of_strangers
 from postproc.calibration.posterior import SOMEBODY_NEW, fit_posterior
@@ -38,7 +38,7 @@ ShareLike: TypeAlias = float | Mapping[str, float] | str | Path | None
 
 
 @dataclass(frozen=True)
-class Estimate:
+class NewShareEstimate:
     """The share of strangers that the test photos' own scores suggest.
 
     Attributes
@@ -70,7 +70,7 @@ class Estimate:
         return [f"the estimated share of strangers has not settled after {len(self.rounds)} rounds ({told}): state one"]
 
 
-def set_exam_at(
+def setup_at_share(
     project: Project,
     new_share: ShareLike,
     gallery_exponent: float | None,
@@ -78,8 +78,8 @@ def set_exam_at(
     progress: Progress | None = None,
     blend: Blend | None = None,
     wanted: tuple[str, ...] = (),
-) -> tuple[Desk, Mix, Estimate | None]:
-    """Set the exam at a share of strangers that is stated, read from a table, or estimated here.
+) -> tuple[Setup, Mix, NewShareEstimate | None]:
+    """Set the evaluation set at a share of strangers that is stated, read from a table, or estimated here.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def set_exam_at(
 
     Returns
     -------
-    desk : Desk
+    setup : Setup
     mix : Mix
     estimate : Estimate or None
         Where the share was estimated.
@@ -106,14 +106,14 @@ def set_exam_at(
     share = stated_share(project, new_share)
     if not isinstance(share, str):
         mix = Mix(share, gallery_exponent)
-        return set_exam(project, mix, names, progress, whitening, operators, wanted), mix, None
+        return read_setup(project, mix, names, progress, whitening, operators, wanted), mix, None
     try:
-        desk = set_exam(project, Mix(START, gallery_exponent), names, progress, whitening, operators, wanted)
-        estimate = estimate_share(project, desk, gallery_exponent, blend, progress)
+        setup = read_setup(project, Mix(START, gallery_exponent), names, progress, whitening, operators, wanted)
+        estimate = estimate_share(project, setup, gallery_exponent, blend, progress)
     except FinblendError as error:
         raise FinblendError(f"--new-share {ESTIMATE}: {error}") from None
     mix = Mix(estimate.share, gallery_exponent)
-    return replace(desk, exam=desk.resit(mix)), mix, estimate
+    return replace(setup, evaluation_set=setup.in_mix(mix)), mix, estimate
 
 
 def stated_share(project: Project, value: ShareLike) -> float | Mapping[str, float] | str | None:
@@ -152,48 +152,51 @@ def share_or_kept(value: ShareLike, blend: Blend | None) -> tuple[ShareLike, lis
 
 def estimate_share(
     project: Project,
-    desk: Desk,
+    setup: Setup,
     gallery_exponent: float | None,
     blend: Blend | None = None,
     progress: Progress | None = None,
-) -> Estimate:
+) -> NewShareEstimate:
     """Estimate the share of strangers among the test photos.
 
-    A posterior (`postproc.calibration.posterior`) is fitted to the exam at one share, expectation maximisation finds
-    the share at which the test photos are likeliest, and the exam is set again at that share, until it moves no more.
+    A posterior (`postproc.calibration.posterior`) is fitted to the evaluation set at one share, expectation
+    maximisation finds the share at which the test photos are likeliest, and the evaluation set is set again at that
+    share, until it moves no more.
 
     Parameters
     ----------
     project : Project
-    desk : Desk
+    setup : Setup
     gallery_exponent : float or None
         Of the mix.
     blend : Blend, optional
         Whose scores; equal weights against the whole background by default.
     progress : callable, optional
     """
-    names = list(desk.sources)
+    names = list(setup.models)
     if blend is None:
-        blend = Blend({name: 1 / len(names) for name in names}, dict(desk.whitening), background=1.0)
-    questions = questions_for_test(project, desk.sources, desk.whitening, "folds", progress, desk.operators)
+        blend = Blend({name: 1 / len(names) for name in names}, dict(setup.whitening), background=1.0)
+    query_set = queries_of_test(project, setup.models, setup.whitening, "folds", progress, setup.operators)
     # among the candidates, on both sides: what they leave open is left open alike
-    test = ranking_of(questions, blend).against_background(blend.background)
-    ranking = ranking_of(desk.exam.questions, blend)
+    test = ranking_of(query_set, blend).against_background(blend.background)
+    ranking = ranking_of(setup.evaluation_set.query_set, blend)
     share, rounds = START, list[float]()
     while True:
-        before, exam = share, desk.resit(Mix(share, gallery_exponent))
-        lists = exam.ranking(ranking, blend.background)
-        share = _found(lists, exam.truth, exam.weights, test)
+        before, evaluation_set = share, setup.in_mix(Mix(share, gallery_exponent))
+        lists = evaluation_set.ranking(ranking, blend.background)
+        share = _found(lists, evaluation_set.truth, evaluation_set.weights, test)
         rounds.append(share)
         settled = abs(share - before) < MOVED
         if settled or len(rounds) == ROUNDS:
             break
-    owner = project.catalogue.labels[np.append(exam.rows, exam.hidden)]
-    return Estimate(share, _error(lists, exam.truth, exam.weights, owner, test, progress), rounds, settled)
+    owner = project.catalogue.labels[np.append(evaluation_set.rows, evaluation_set.hidden)]
+    return NewShareEstimate(
+        share, _error(lists, evaluation_set.truth, evaluation_set.weights, owner, test, progress), rounds, settled
+    )
 
 
 def _found(lists: Ranking, truth: np.ndarray, weights: np.ndarray, test: Ranking) -> float:
-    """The share that makes the test photos likeliest, by a posterior fitted to the exam."""
+    """The share that makes the test photos likeliest, by a posterior fitted to the evaluation set."""
     probability = fit_posterior(lists, truth, weights).of(test)[:, SOMEBODY_NEW]
     found = share_of_strangers(probability, float(weights[truth == NEW].sum() / weights.sum()))
     return round(float(np.clip(found, LEAST, MOST)), 4)

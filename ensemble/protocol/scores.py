@@ -1,4 +1,4 @@
-"""What is told of answers to an exam: overall, per known and new, per fold and species, over shares of strangers."""
+"""Scores of answers to an evaluation set: overall, known and new, by fold and species, over shares of strangers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from cv.mix import Mix
 from cv.new_share import at_share
 from ensemble.blend.blend import Blend
 from ensemble.protocol.bootstrap import FEWEST, Bootstrap, interval_of
-from ensemble.protocol.evaluation_set import Exam
-from ensemble.protocol.setup import Desk
+from ensemble.protocol.evaluation_set import EvaluationSet
+from ensemble.protocol.setup import Setup
 from postproc import NEW, Ranking
 
 # assumed shares of strangers that the score is told at
 SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 
 
-def summary(exam: Exam, precision: np.ndarray) -> dict[str, Any]:
+def summary(evaluation_set: EvaluationSet, precision: np.ndarray) -> dict[str, Any]:
     """`map5`, that of `known` photos and of `new` ones (None where there are none), `new_share`."""
-    new = exam.truth == NEW
+    new = evaluation_set.truth == NEW
     return {
-        "map5": float(exam.weights @ precision),
-        "known": mean_of(precision, exam.weights, ~new),
-        "new": mean_of(precision, exam.weights, new),
-        "new_share": float(exam.weights[new].sum()),
+        "map5": float(evaluation_set.weights @ precision),
+        "known": mean_of(precision, evaluation_set.weights, ~new),
+        "new": mean_of(precision, evaluation_set.weights, new),
+        "new_share": float(evaluation_set.weights[new].sum()),
     }
 
 
@@ -40,13 +40,13 @@ def mean_of(values: np.ndarray, weights: np.ndarray, chosen: np.ndarray) -> floa
 
 
 def per_species(
-    exam: Exam, names: list[str], own_species: np.ndarray, precision: np.ndarray, labels: np.ndarray
+    evaluation_set: EvaluationSet, names: list[str], own_species: np.ndarray, precision: np.ndarray, labels: np.ndarray
 ) -> list[dict[str, Any]]:
     """Figures of every species that has photos.
 
     Parameters
     ----------
-    exam : Exam
+    evaluation set : EvaluationSet
     names : list of str
         Species of the catalogue.
     own_species : (n,) int array
@@ -61,11 +61,11 @@ def per_species(
         `species, photos, strangers, map5, known, new, share` (of the mix), `new_first` (share of its photos that are
         answered with somebody new first), `interval` (95 %, of `map5`; None over fewer than `FEWEST` individuals).
     """
-    species = np.append(own_species, own_species[exam.hidden])
-    new, n = exam.truth == NEW, len(exam.questions.images)
+    species = np.append(own_species, own_species[evaluation_set.hidden])
+    new, n = evaluation_set.truth == NEW, len(evaluation_set.query_set.images)
     first_new = (labels[:, 0] == NEW).astype(np.float64)
-    catalogue = exam.questions.parts[0].project.catalogue
-    bootstrap = Bootstrap(exam, catalogue.labels)
+    catalogue = evaluation_set.query_set.tasks[0].project.catalogue
+    bootstrap = Bootstrap(evaluation_set, catalogue.labels)
     draws = bootstrap.grouped(precision[None], species, len(names))[:, :, 0]
     enough = bootstrap.individuals(species, len(names)) >= FEWEST
     rows = []
@@ -77,18 +77,18 @@ def per_species(
                     "species": name,
                     "photos": int(own[:n].sum()),
                     "strangers": int((own & new)[:n].sum()),
-                    "map5": mean_of(precision, exam.weights, own),
-                    "known": mean_of(precision, exam.weights, own & ~new),
-                    "new": mean_of(precision, exam.weights, own & new),
-                    "share": float(exam.weights[own].sum()),
-                    "new_first": mean_of(first_new, exam.weights, own),
+                    "map5": mean_of(precision, evaluation_set.weights, own),
+                    "known": mean_of(precision, evaluation_set.weights, own & ~new),
+                    "new": mean_of(precision, evaluation_set.weights, own & new),
+                    "share": float(evaluation_set.weights[own].sum()),
+                    "new_first": mean_of(first_new, evaluation_set.weights, own),
                     "interval": interval_of(draws[:, s]) if enough[s] else None,
                 }
             )
     return rows
 
 
-def over_shares(desk: Desk, mix: Mix, answers: Callable[[Exam], np.ndarray]) -> list[dict[str, Any]]:
+def over_shares(setup: Setup, mix: Mix, answers: Callable[[EvaluationSet], np.ndarray]) -> list[dict[str, Any]]:
     """The score at other shares of strangers; shares that no out-of-fold photo can make up are left out.
 
     Where species have shares of their own, these keep their pattern (`cv.new_share.at_share`). Photos that sit at other
@@ -100,24 +100,24 @@ def over_shares(desk: Desk, mix: Mix, answers: Callable[[Exam], np.ndarray]) -> 
         `new_share, map5, known, new` each.
     """
     found = []
-    names, own = desk.exam.questions.species_names, desk.exam.questions.species.likely
-    expected = desk.test_species if mix.gallery_exponent is not None else np.bincount(own, minlength=len(names))
+    names, own = setup.evaluation_set.query_set.species_names, setup.evaluation_set.query_set.species.likely
+    expected = setup.test_species if mix.gallery_exponent is not None else np.bincount(own, minlength=len(names))
     for share in SHARES:
         with contextlib.suppress(FinblendError):
-            exam = desk.resit(at_share(mix, share, names, expected))
-            told = summary(exam, average_precisions(answers(exam), exam.truth))
+            evaluation_set = setup.in_mix(at_share(mix, share, names, expected))
+            told = summary(evaluation_set, average_precisions(answers(evaluation_set), evaluation_set.truth))
             found.append({key: told[key] for key in ("new_share", "map5", "known", "new")})
     return found
 
 
 def over_thresholds(
-    exam: Exam, ranking: Ranking, blend: Blend, thresholds: np.ndarray
+    evaluation_set: EvaluationSet, ranking: Ranking, blend: Blend, thresholds: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """MAP@5, and the share of answers with somebody new first, at other thresholds of a blend's rule.
 
     Parameters
     ----------
-    exam : Exam
+    evaluation set : EvaluationSet
     ranking : Ranking
         Of all questions, by the blend.
     blend : Blend
@@ -127,16 +127,16 @@ def over_thresholds(
     -------
     map5, new_first : (k,) float arrays
     """
-    exam.trials.judge(ranking.take(exam.rows), blend.background, blend.decision)
-    return exam.trials.over_thresholds(blend.rule, thresholds)
+    evaluation_set.trials.judge(ranking.take(evaluation_set.rows), blend.background, blend.decision)
+    return evaluation_set.trials.over_thresholds(blend.rule, thresholds)
 
 
-def over_folds(exam: Exam, precisions: np.ndarray) -> list[dict[str, Any]]:
+def over_folds(evaluation_set: EvaluationSet, precisions: np.ndarray) -> list[dict[str, Any]]:
     """Scores of several recipes in each fold.
 
     Parameters
     ----------
-    exam : Exam
+    evaluation set : EvaluationSet
     precisions : (scores, n + m) float array
 
     Returns
@@ -145,17 +145,19 @@ def over_folds(exam: Exam, precisions: np.ndarray) -> list[dict[str, Any]]:
         `fold`, and of each recipe `map5`, that of `known` photos, that of `new` ones, and the `interval` (95 %) of
         `map5`; None where the mix gives a fold no such weight, and no interval over fewer than `FEWEST` individuals.
     """
-    catalogue = exam.questions.parts[0].project.catalogue
-    ids, fold = np.unique(catalogue.folds[np.append(exam.rows, exam.hidden)], return_inverse=True)
-    bootstrap = Bootstrap(exam, catalogue.labels)
+    catalogue = evaluation_set.query_set.tasks[0].project.catalogue
+    ids, fold = np.unique(catalogue.folds[np.append(evaluation_set.rows, evaluation_set.hidden)], return_inverse=True)
+    bootstrap = Bootstrap(evaluation_set, catalogue.labels)
     draws = bootstrap.grouped(precisions, fold, len(ids))
     enough = bootstrap.individuals(fold, len(ids)) >= FEWEST
-    new = exam.truth == NEW
+    new = evaluation_set.truth == NEW
     found: list[dict[str, Any]] = []
     for n, name in enumerate(ids.tolist()):
         own = fold == n
-        parts = {"map5": own, "known": own & ~new, "new": own & new}
-        scores = {key: [mean_of(row, exam.weights, part) for row in precisions] for key, part in parts.items()}
+        tasks = {"map5": own, "known": own & ~new, "new": own & new}
+        scores = {
+            key: [mean_of(row, evaluation_set.weights, task) for row in precisions] for key, task in tasks.items()
+        }
         intervals = [interval_of(draws[:, n, k]) if enough[n] else None for k in range(len(precisions))]
         found.append({"fold": name, **scores, "interval": intervals})
     return found

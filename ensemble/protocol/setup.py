@@ -1,4 +1,4 @@
-"""What tuning and evaluating share: the sources, their whitening, and the exam in the stated mix."""
+"""What tuning and evaluating share: the sources, their whitening, and the evaluation set in the stated mix."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.protocol.evaluation_set import Exam, sit
-from ensemble.registry.models import Source, require_sources
+from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
+from ensemble.registry.models import Model, require_models
 from ensemble.retrieval.operators import Operators
-from ensemble.retrieval.query_set import questions_for_test, questions_out_of_fold
+from ensemble.retrieval.query_set import queries_of_test, queries_out_of_fold
 from ensemble.retrieval.selection import choose_operators, choose_whitening
 from postproc import NEW
 
@@ -26,26 +26,26 @@ HOW = (
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What tuning and evaluating need: the sources, their whitening, the exam, the species among the test photos.
+class Setup:
+    """What tuning and evaluating need: models, their whitening, the evaluation set, the species of the test photos.
 
     `operators` are those that sources have, `wanted` the names of those that could be chosen.
     """
 
-    sources: Mapping[str, Source]
+    models: Mapping[str, Model]
     whitening: Mapping[str, str]
-    exam: Exam
+    evaluation_set: EvaluationSet
     test_species: np.ndarray
     operators: Mapping[str, Operators] = field(default_factory=dict)
     wanted: tuple[str, ...] = ()
 
-    def resit(self, mix: Mix, rows: np.ndarray | None = None) -> Exam:
-        """The exam in a mix, of some of the questions only."""
+    def in_mix(self, mix: Mix, rows: np.ndarray | None = None) -> EvaluationSet:
+        """The evaluation set in a mix, of some of the questions only."""
         species = self.test_species if mix.gallery_exponent is not None else None
-        return sit(self.exam.questions, mix, species, rows)
+        return build_evaluation_set(self.evaluation_set.query_set, mix, species, rows)
 
 
-def set_exam(
+def read_setup(
     project: Project,
     mix: Mix,
     names: list[str] | None = None,
@@ -53,66 +53,66 @@ def set_exam(
     whitening: Mapping[str, str] | None = None,
     operators: Mapping[str, Operators] | None = None,
     wanted: tuple[str, ...] = (),
-) -> Desk:
-    """Compute the evidence and set the exam in the stated mix; operators are chosen among the wanted, if not given."""
-    sources = require_sources(project, names)
-    kinds = choose_whitening(project, sources, progress) if whitening is None else whitening
+) -> Setup:
+    """The set-up in the stated mix, its evidence computed; operators are chosen among the wanted, if not given."""
+    models = require_models(project, names)
+    kinds = choose_whitening(project, models, progress) if whitening is None else whitening
     if operators is None:
-        operators = choose_operators(project, sources, kinds, wanted, progress)
-    return desk_for(project, sources, kinds, mix, progress, operators, wanted)
+        operators = choose_operators(project, models, kinds, wanted, progress)
+    return build_setup(project, models, kinds, mix, progress, operators, wanted)
 
 
-def desk_of(project: Project, blend: Blend, progress: Progress | None = None) -> Desk:
-    """The desk of a tuned blend: its models, whitening, operators and mix."""
+def setup_of_blend(project: Project, blend: Blend, progress: Progress | None = None) -> Setup:
+    """The setup of a tuned blend: its models, whitening, operators and mix."""
     mix, names = Mix(**blend.mix), list(blend.weights)
-    return set_exam(project, mix, names, progress, blend.whitening, blend.applied, blend.operators_tried)
+    return read_setup(project, mix, names, progress, blend.whitening, blend.applied, blend.operators_tried)
 
 
-def desk_for(
+def build_setup(
     project: Project,
-    sources: Mapping[str, Source],
+    models: Mapping[str, Model],
     kinds: Mapping[str, str],
     mix: Mix,
     progress: Progress | None = None,
     operators: Mapping[str, Operators] | None = None,
     wanted: tuple[str, ...] = (),
-) -> Desk:
-    """A desk for given sources, whitening and operators."""
+) -> Setup:
+    """A setup for given sources, whitening and operators."""
     operators = operators or {}
-    questions = questions_out_of_fold(project, sources, kinds, progress, operators)
-    test = questions_for_test(project, sources, kinds, progress=progress, operators=operators)
+    query_set = queries_out_of_fold(project, models, kinds, progress, operators)
+    test = queries_of_test(project, models, kinds, progress=progress, operators=operators)
     species = np.bincount(test.species.likely, minlength=test.species.doubt.shape[1]) / len(test.images)
-    exam = sit(questions, mix, species if mix.gallery_exponent is not None else None)
-    return Desk(sources, kinds, exam, species, operators, wanted)
+    evaluation_set = build_evaluation_set(query_set, mix, species if mix.gallery_exponent is not None else None)
+    return Setup(models, kinds, evaluation_set, species, operators, wanted)
 
 
-def mix_warnings(desk: Desk, mix: Mix) -> list[str]:
-    """What to tell of the exam: encounters in several folds, a share nobody stated, species photos cannot make up."""
+def mix_warnings(setup: Setup, mix: Mix) -> list[str]:
+    """Warnings: encounters in several folds, a share nobody stated, species that photos cannot make up."""
     found: list[str] = []
-    settings = desk.exam.questions.parts[0].project.settings
+    settings = setup.evaluation_set.query_set.tasks[0].project.settings
     straddling = (settings.get("report") or {}).get("straddling_encounters", 0)
     if straddling:
         found.append(
             f"{straddling} encounters have photos in several folds: out-of-fold photos meet their own sighting, "
             "and scores are too good"
         )
-    exam, there = desk.exam, desk.test_species > 0
-    have = exam.questions.gallery_photos
+    evaluation_set, there = setup.evaluation_set, setup.test_species > 0
+    have = evaluation_set.query_set.gallery_photos
     if mix.new_share is None and have is not None:
         found.append(
             f"no --new-share was given: the raw out-of-fold share of strangers, {float((have == 0).mean()):.3f}, "
             "is assumed for test too"
         )
-    if exam.joined:
+    if evaluation_set.joined:
         found.append(
             f"too few out-of-fold photos (strangers, or known ones) for a share of strangers of their own: "
-            f"{shown(exam.joined)}; these species meet the share that they are expected to have together"
+            f"{shown(evaluation_set.joined)}; these species meet the share that they are expected to have together"
         )
     if mix.gallery_exponent is not None:
-        species = exam.questions.species.likely[exam.rows[exam.trials.query]]
-        for who, some in (("strangers", exam.truth == NEW), ("known photos", exam.truth != NEW)):
-            sitting = some & (exam.weights > 0)
-            if sitting.any() and not there[species[sitting]].any():
+        species = evaluation_set.query_set.species.likely[evaluation_set.rows[evaluation_set.trials.query]]
+        for who, some in (("strangers", evaluation_set.truth == NEW), ("known photos", evaluation_set.truth != NEW)):
+            scored = some & (evaluation_set.weights > 0)
+            if scored.any() and not there[species[scored]].any():
                 found.append(
                     f"all out-of-fold {who} are of species that no test photo seems to be of: "
                     "their species are not weighted to test's"

@@ -14,11 +14,11 @@ from ensemble.blend.load import tuned_blend
 from ensemble.identification.second_stage import SecondStage
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.project.pseudo_rounds import NamedGallery
+from ensemble.project.pseudo_rounds import GalleryAdditions
 from ensemble.protocol.bootstrap import Bootstrap, interval_of
 from ensemble.protocol.certify import certified
-from ensemble.protocol.setup import desk_of
-from ensemble.retrieval.query_set import SUPPOSED, questions_out_of_fold
+from ensemble.protocol.setup import setup_of_blend
+from ensemble.retrieval.query_set import SUPPOSED, queries_out_of_fold
 
 HOW = (
     "out-of-fold: fold K's photos meet the set for fold K, which never saw it; the blend's weights were tuned on all "
@@ -27,13 +27,13 @@ HOW = (
 )
 
 
-def gallery_effect(project: Project, gallery: NamedGallery, progress: Progress | None = None) -> dict[str, Any]:
+def gallery_effect(project: Project, gallery: GalleryAdditions, progress: Progress | None = None) -> dict[str, Any]:
     """Score the tuned blend out-of-fold with and without named test photos in the gallery.
 
     Parameters
     ----------
     project : Project
-    gallery : NamedGallery
+    gallery : GalleryAdditions
         With a set for each fold.
     progress : callable, optional
 
@@ -47,23 +47,25 @@ def gallery_effect(project: Project, gallery: NamedGallery, progress: Progress |
     if missing:
         raise FinblendError(f"there is no set for fold-{missing[0]}: what it does to the gallery cannot be measured")
     blend = tuned_blend(project)
-    desk = desk_of(project, blend, progress)
+    setup = setup_of_blend(project, blend, progress)
     try:
-        questions = questions_out_of_fold(project, desk.sources, blend.whitening, progress, blend.applied, gallery)
-        exams = (desk.exam, replace(desk.exam, questions=questions))
+        query_set = queries_out_of_fold(project, setup.models, blend.whitening, progress, blend.applied, gallery)
+        evaluation_sets = (setup.evaluation_set, replace(setup.evaluation_set, query_set=query_set))
         precisions = []
-        for exam in exams:
+        for evaluation_set in evaluation_sets:
             if blend.second_stage:
-                precisions.append(average_precisions(SecondStage(exam, blend).answers(), exam.truth))
+                precisions.append(
+                    average_precisions(SecondStage(evaluation_set, blend).answers(), evaluation_set.truth)
+                )
             else:
-                own, ranking, _, _ = certified(exam, blend, progress)
-                precisions.append(exam.precisions(ranking, own))
+                own, ranking, _, _ = certified(evaluation_set, blend, progress)
+                precisions.append(evaluation_set.precisions(ranking, own))
     finally:
         for entry in project.cache.glob(f"*{SUPPOSED}-*"):
             shutil.rmtree(entry, ignore_errors=True)
     stacked = np.stack(precisions)
-    before, after = (stacked @ desk.exam.weights).tolist()
-    draws = Bootstrap(desk.exam, project.catalogue.labels).draws(stacked)
+    before, after = (stacked @ setup.evaluation_set.weights).tolist()
+    draws = Bootstrap(setup.evaluation_set, project.catalogue.labels).draws(stacked)
     return {
         "without": before,
         "with": after,

@@ -22,15 +22,15 @@ from cv.mix import Mix
 from cv.new_share import at_share
 from cv.pseudo_labels import PseudoLabels, set_file, write_pseudo_labels
 from ensemble.blend.blend import Blend
-from ensemble.identification.posteriors import Namer, all_settled, namer_of
+from ensemble.identification.posteriors import PosteriorModel, posterior_model_of, rescored_all
 from ensemble.outputs.ready import ready_to_name
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.protocol.evaluation_set import sit
-from ensemble.protocol.setup import desk_of, mix_warnings
-from ensemble.pseudo_labels.selection import RULES, First, Judged, alone, alone_in_exam, judge, share_right
-from ensemble.retrieval.query_set import Questions, questions_for_test
-from ensemble.tuning.nested import TRIALS, Without, tuned_without_each
+from ensemble.protocol.evaluation_set import build_evaluation_set
+from ensemble.protocol.setup import mix_warnings, setup_of_blend
+from ensemble.pseudo_labels.selection import RULES, SelectionCurve, TopAnswer, alone, alone_in_exam, judge, share_right
+from ensemble.retrieval.query_set import QuerySet, queries_of_test
+from ensemble.tuning.nested import TRIALS, HeldOutFold, tune_on_other_folds
 from postproc import NEW
 from postproc.ranking.rank import Species
 
@@ -70,7 +70,7 @@ class _Wanted:
         if self.min_prob is not None and not 0 < self.min_prob <= 1:
             raise FinblendError(f"--min-prob: 0 < min_prob <= 1 must hold, but got min_prob={self.min_prob}")
 
-    def threshold(self, judged: Judged, seen: str) -> float:
+    def threshold(self, judged: SelectionCurve, seen: str) -> float:
         if self.min_prob is not None:
             return self.min_prob
         found = judged.threshold(self.rule, self.precision)
@@ -128,26 +128,26 @@ def pseudo(
     output = Path(output)
     if output.suffix != ".csv":
         raise FinblendError(f"{output}: must end in .csv")
-    project, blend, sources = ready_to_name(folder, output, use)
+    project, blend, models = ready_to_name(folder, output, use)
     catalogue = project.catalogue
     if len(catalogue.fold_ids) < 3:
         raise FinblendError("pseudo needs at least 3 folds: a fold's set is judged on two others")
     mix = Mix(**blend.mix)
-    desk = desk_of(project, blend, progress)
+    setup = setup_of_blend(project, blend, progress)
     sets = []
     held: list[tuple[np.ndarray, ...]] = []
-    for one in tuned_without_each(project, desk, mix, trials=trials, seed=seed, progress=progress):
+    for one in tune_on_other_folds(project, setup, mix, trials=trials, seed=seed, progress=progress):
         own = replace(one.blend, second_stage=blend.second_stage)
         made, apart = _fold_set(project, replace(one, blend=own), mix, wanted, progress)
         sets.append(made)
         held.append(apart)
-    namer = namer_of(desk.exam, blend, progress)
-    by_itself = alone_in_exam(desk.exam, alone(desk.exam.questions, blend))
-    judged = judge(desk.exam, namer, by_itself, catalogue.folds)
-    questions = questions_for_test(project, sources, blend.whitening, use, progress, blend.applied)
+    posterior_model = posterior_model_of(setup.evaluation_set, blend, progress)
+    by_itself = alone_in_exam(setup.evaluation_set, alone(setup.evaluation_set.query_set, blend))
+    judged = judge(setup.evaluation_set, posterior_model, by_itself, catalogue.folds)
+    query_set = queries_of_test(project, models, blend.whitening, use, progress, blend.applied)
     cut = wanted.threshold(judged, "full")
     share, right = judged.expected(rule, None if min_prob is not None else precision, min_prob)
-    full = _named(project, "full", questions, blend, namer, wanted, cut, progress)
+    full = _named(project, "full", query_set, blend, posterior_model, wanted, cut, progress)
     sets.append(replace(full, expected_share=share, right=right))
     common = {"rule": rule, "precision": None if min_prob is not None else precision, "min_prob": min_prob}
     made_from = {**common, "use": use, "trials": trials, "seed": seed, "blend": sha256_of(project.blend_path)}
@@ -176,7 +176,7 @@ def pseudo(
         "drift": drift_of(catalogue, sets[-1].frame["individual_id"], mix.gallery_exponent),
         "mix": mix.as_dict(),
         "measured": HOW,
-        "warnings": mix_warnings(desk, mix),
+        "warnings": mix_warnings(setup, mix),
     }
 
 
@@ -205,41 +205,43 @@ class _Set:
 
 
 def _fold_set(
-    project: Project, one: Without, mix: Mix, wanted: _Wanted, progress: Progress | None
+    project: Project, one: HeldOutFold, mix: Mix, wanted: _Wanted, progress: Progress | None
 ) -> tuple[_Set, tuple[np.ndarray, ...]]:
     """The set for one fold; and of the fold's own photos, which had no say in it: taken, right, weights."""
     seen, folds = f"fold-{one.fold}", project.catalogue.folds
-    desk, blend = one.desk, one.blend
-    questions = questions_for_test(
-        project, desk.sources, desk.whitening, progress=progress, operators=desk.operators, without=one.fold
+    setup, blend = one.setup, one.blend
+    query_set = queries_of_test(
+        project, setup.models, setup.whitening, progress=progress, operators=setup.operators, without=one.fold
     )
-    ranking = None if blend.second_stage else all_settled(desk.exam.questions, blend, progress)
-    exam = desk.exam
-    by_itself = alone(exam.questions, blend)
-    sat = np.append(exam.rows, exam.hidden)
-    species = _species_shares(questions.species) if mix.gallery_exponent is not None else None
+    ranking = None if blend.second_stage else rescored_all(setup.evaluation_set.query_set, blend, progress)
+    evaluation_set = setup.evaluation_set
+    by_itself = alone(evaluation_set.query_set, blend)
+    sat = np.append(evaluation_set.rows, evaluation_set.hidden)
+    species = _species_shares(query_set.species) if mix.gallery_exponent is not None else None
     mix_there, photos = _met_without(project, one, mix, species)
     try:
-        others = sit(
-            replace(exam.questions, catalogue_photos=photos),
+        others = build_evaluation_set(
+            replace(evaluation_set.query_set, catalogue_photos=photos),
             mix_there,
             species,
             np.flatnonzero(folds != one.fold),
         )
-        namer = namer_of(others, blend, progress, ranking)
-        judged = judge(others, namer, alone_in_exam(others, by_itself), folds)
+        posterior_model = posterior_model_of(others, blend, progress, ranking)
+        judged = judge(others, posterior_model, alone_in_exam(others, by_itself), folds)
     except FinblendError as error:
         raise FinblendError(f"without fold {one.fold}, {error}") from None
     cut = wanted.threshold(judged, seen)
-    made = _named(project, seen, questions, blend, namer, wanted, cut, progress)
+    made = _named(project, seen, query_set, blend, posterior_model, wanted, cut, progress)
     here = folds[sat] == one.fold
-    first = First.of(namer.of_exam(exam, here), alone_in_exam(exam, by_itself)[:, here])
-    apart = (first.value(wanted.rule) >= cut, first.label == exam.truth[here], exam.weights[here])
+    first = TopAnswer.of(
+        posterior_model.of_exam(evaluation_set, here), alone_in_exam(evaluation_set, by_itself)[:, here]
+    )
+    apart = (first.value(wanted.rule) >= cut, first.label == evaluation_set.truth[here], evaluation_set.weights[here])
     share, right = share_right(*apart) if apart[2].sum() > 0 else (None, None)
     return replace(made, expected_share=share, right=right), apart
 
 
-def _met_without(project: Project, one: Without, mix: Mix, species: np.ndarray | None) -> tuple[Mix, np.ndarray]:
+def _met_without(project: Project, one: HeldOutFold, mix: Mix, species: np.ndarray | None) -> tuple[Mix, np.ndarray]:
     """The mix that test photos are in when a fold is not in their gallery, and each individual's photos there.
 
     Who has photos in the fold only becomes a stranger. How often that happens is told by the other folds: each in turn
@@ -256,12 +258,12 @@ def _met_without(project: Project, one: Without, mix: Mix, species: np.ndarray |
         for other in catalogue.fold_ids
         if other != one.fold
     ]
-    exam = one.others.exam
-    before = float(exam.weights[exam.truth == NEW].sum())
-    strangers = (exam.truth == NEW).any() or exam.questions.can_hide
+    evaluation_set = one.others.evaluation_set
+    before = float(evaluation_set.weights[evaluation_set.truth == NEW].sum())
+    strangers = (evaluation_set.truth == NEW).any() or evaluation_set.query_set.can_hide
     share = before + (1 - before) * float(np.mean(lost)) if strangers else before
     if species is None:
-        species = _species_shares(exam.questions.species, exam.rows)
+        species = _species_shares(evaluation_set.query_set.species, evaluation_set.rows)
     return at_share(mix, share, catalogue.species, species), photos
 
 
@@ -273,27 +275,27 @@ def _species_shares(species: Species, rows: np.ndarray | None = None) -> np.ndar
 def _named(
     project: Project,
     seen: str,
-    questions: Questions,
+    query_set: QuerySet,
     blend: Blend,
-    namer: Namer,
+    posterior_model: PosteriorModel,
     wanted: _Wanted,
     cut: float,
     progress: Progress | None,
 ) -> _Set:
     """The test photos whose first name the rule trusts."""
-    by_itself = np.stack([r.individual[:, 0] for r in alone(questions, blend)])
-    first = First.of(namer.of_test(questions, progress), by_itself)
+    by_itself = np.stack([r.individual[:, 0] for r in alone(query_set, blend)])
+    first = TopAnswer.of(posterior_model.of_test(query_set, progress), by_itself)
     rows = np.flatnonzero(first.value(wanted.rule) >= cut)
     if not len(rows):
         raise FinblendError(f"no test photo reaches the threshold {cut:.4f} of the set for {seen}")
     names = project.catalogue.individuals
     frame = pl.DataFrame(
         {
-            "image": [questions.images[row] for row in rows],
+            "image": [query_set.images[row] for row in rows],
             "individual_id": [names[label] for label in first.label[rows]],
             "conf": first.sure[rows].clip(0.0, 1.0),
             "why": [first.why(row) for row in rows.tolist()],
         }
     )
     recipe = {key: value for key, value in asdict(blend).items() if key in RECIPE}
-    return _Set(seen, frame, cut, {name: questions.parts[0].contents[name] for name in blend.used}, recipe)
+    return _Set(seen, frame, cut, {name: query_set.tasks[0].contents[name] for name in blend.used}, recipe)

@@ -18,7 +18,7 @@ from cv.tables import read_table
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.project.pseudo_rounds import KINDS, LEDGER, Added, NamedGallery, rounds
+from ensemble.project.pseudo_rounds import KINDS, LEDGER, AddedPhotos, GalleryAdditions, rounds
 from ensemble.project.version import finblend_version
 from ensemble.pseudo_labels.gallery_effect import gallery_effect
 
@@ -62,10 +62,10 @@ def merge(
         raise FinblendError(f"--min-prob: 0 < min_prob <= 1 must hold, but got min_prob={min_prob}")
     project, file = Project.open(folder), Path(file)
     sets = _sets(project, file, min_prob)
-    source = {"file": str(file), "sha256": sha256_of(file)}
+    model = {"file": str(file), "sha256": sha256_of(file)}
     before = rounds(project)
     for one in before:
-        if one.kind == kind and one.ledger.get("source", {}).get("sha256") == source["sha256"]:
+        if one.kind == kind and one.ledger.get("source", {}).get("sha256") == model["sha256"]:
             raise FinblendError(f"{file}: was merged for {kind} before, as {one.folder.name}")
     blend = Blend.load(project.blend_path) if project.blend_path.is_file() else None
     effect = _effect(project, file, sets, force, progress) if kind == "gallery" else None
@@ -75,7 +75,7 @@ def merge(
     ledger: dict[str, Any] = {
         "round": name,
         "kind": kind,
-        "source": source,
+        "source": model,
         "from": "elsewhere" if full.never_saw is None else "finblend",
         "made": full.made,
         "min_prob": min_prob,
@@ -142,7 +142,7 @@ def _effect(
                 "out-of-fold; --force merges it all the same"
             )
         return None
-    gallery = NamedGallery({seen: Added.of(project, labels.frame) for seen, labels in sets.items()})
+    gallery = GalleryAdditions({seen: AddedPhotos.of(project, labels.frame) for seen, labels in sets.items()})
     effect = gallery_effect(project, gallery, progress)
     low, high = effect["interval"]
     if low <= 0 and not force:

@@ -8,17 +8,17 @@ import numpy as np
 
 from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import ranking_of
-from ensemble.identification.posteriors import Answers, Named, Namer
+from ensemble.identification.posteriors import Answers, PosteriorModel, Posteriors
 from ensemble.outputs.bands import lowest_keeping
-from ensemble.protocol.evaluation_set import Exam
-from ensemble.retrieval.query_set import Questions
+from ensemble.protocol.evaluation_set import EvaluationSet
+from ensemble.retrieval.query_set import QuerySet
 from postproc import Ranking
 
 RULES = ("confidence", "agreement", "gap")
 
 
 @dataclass(frozen=True)
-class First:
+class TopAnswer:
     """First answers of some photos.
 
     Attributes
@@ -37,10 +37,10 @@ class First:
     sure: np.ndarray
     second: np.ndarray
     agree: np.ndarray
-    sources: int
+    models: int
 
     @classmethod
-    def of(cls, named: Named, alone: np.ndarray) -> First:
+    def of(cls, named: Posteriors, alone: np.ndarray) -> TopAnswer:
         """From who may be on each photo, and (sources, n) whom each source alone ranks first."""
         answers = Answers.of(named)
         label = answers.labels[:, 0]
@@ -58,18 +58,18 @@ class First:
         """
         trusted = self.label >= 0
         if rule == "agreement":
-            trusted = trusted & (self.agree == self.sources)
+            trusted = trusted & (self.agree == self.models)
         return np.where(trusted, self.sure - self.second if rule == "gap" else self.sure, -np.inf)
 
     def why(self, row: int) -> str:
         """What a photo's name rests on."""
         told = f"first {self.sure[row]:.3f}, second {self.second[row]:.3f}"
-        return f"{told}, {self.agree[row]} of {self.sources} models agree"
+        return f"{told}, {self.agree[row]} of {self.models} models agree"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Out-of-fold photos of an exam with their first answers, each by what was fitted on the other folds.
+class SelectionCurve:
+    """Out-of-fold photos of an evaluation set with their first answers, each by what was fitted on the other folds.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Judged:
     fold : (n,) int array
     """
 
-    first: First
+    first: TopAnswer
     right: np.ndarray
     weights: np.ndarray
     fold: np.ndarray
@@ -107,28 +107,35 @@ def share_right(taken: np.ndarray, right: np.ndarray, weights: np.ndarray) -> tu
     return total / float(weights.sum()), float(weights[taken] @ right[taken]) / total if total > 0 else None
 
 
-def judge(exam: Exam, namer: Namer, alone: np.ndarray, folds: np.ndarray) -> Judged:
-    """Judge an exam's photos.
+def judge(
+    evaluation_set: EvaluationSet, posterior_model: PosteriorModel, alone: np.ndarray, folds: np.ndarray
+) -> SelectionCurve:
+    """Judge an evaluation set's photos.
 
     Parameters
     ----------
-    exam : Exam
-    namer : Namer
-        Of the exam.
+    evaluation set : EvaluationSet
+    namer : PosteriorModel
+        Of the evaluation set.
     alone : (sources, n + m) int array
         From `alone_in_exam`.
     folds : (n,) int array
         Fold of every question.
     """
-    first = First.of(namer.out_of_fold(), alone)
-    return Judged(first, first.label == exam.truth, exam.weights, folds[np.append(exam.rows, exam.hidden)])
+    first = TopAnswer.of(posterior_model.out_of_fold(), alone)
+    return SelectionCurve(
+        first,
+        first.label == evaluation_set.truth,
+        evaluation_set.weights,
+        folds[np.append(evaluation_set.rows, evaluation_set.hidden)],
+    )
 
 
-def alone(questions: Questions, blend: Blend) -> list[Ranking]:
+def alone(query_set: QuerySet, blend: Blend) -> list[Ranking]:
     """What each source that has weight ranks by itself."""
-    return [ranking_of(questions, replace(blend, weights={name: 1.0}, species_weights={})) for name in blend.used]
+    return [ranking_of(query_set, replace(blend, weights={name: 1.0}, species_weights={})) for name in blend.used]
 
 
-def alone_in_exam(exam: Exam, rankings: list[Ranking]) -> np.ndarray:
+def alone_in_exam(evaluation_set: EvaluationSet, rankings: list[Ranking]) -> np.ndarray:
     """(sources, n + m) whom each source alone ranks first, as the photos sit."""
-    return np.stack([exam.ranking(ranking, 0.0).individual[:, 0] for ranking in rankings])
+    return np.stack([evaluation_set.ranking(ranking, 0.0).individual[:, 0] for ranking in rankings])

@@ -16,7 +16,7 @@ USES = ("folds", "full", "both")
 
 
 @dataclass(frozen=True)
-class Source:
+class Model:
     """One model with all its stores.
 
     Attributes
@@ -78,7 +78,7 @@ class Source:
         return [store.manifest.content_sha256 for store in stores]
 
 
-def usable_sources(project: Project) -> tuple[dict[str, Source], dict[str, str]]:
+def usable_models(project: Project) -> tuple[dict[str, Model], dict[str, str]]:
     """Sort the registered models into those that can be scored out-of-fold and those that cannot.
 
     Returns
@@ -86,12 +86,12 @@ def usable_sources(project: Project) -> tuple[dict[str, Source], dict[str, str]]
     usable : dict of model to Source
     refused : dict of model to the reason
     """
-    usable: dict[str, Source] = {}
+    usable: dict[str, Model] = {}
     refused: dict[str, str] = {}
     wanted = project.catalogue.fold_ids
     for name, stores in project.stores().items():
         folds = {store.seen.fold: store for store in stores.values() if store.seen.fold is not None}
-        source = Source(
+        source = Model(
             name, stores.get("frozen"), {f: s for f, s in folds.items() if f is not None}, stores.get("full")
         )
         missing = [fold for fold in wanted if fold not in source.folds]
@@ -117,7 +117,7 @@ def images(project: Project) -> dict[str, list[str]]:
     return {"train": project.catalogue.train["image"].to_list(), "test": project.catalogue.test["image"].to_list()}
 
 
-def require_sources(project: Project, names: list[str] | None = None) -> dict[str, Source]:
+def require_models(project: Project, names: list[str] | None = None) -> dict[str, Model]:
     """The sources of a blend, or one clear refusal.
 
     Parameters
@@ -126,7 +126,7 @@ def require_sources(project: Project, names: list[str] | None = None) -> dict[st
     names : list of str, optional
         Which models; all by default, and then none may be unusable.
     """
-    usable, refused = usable_sources(project)
+    usable, refused = usable_models(project)
     for name, reason in refused.items():
         if names is None or name in names:
             raise FinblendError(reason)

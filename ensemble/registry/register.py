@@ -18,7 +18,7 @@ from ensemble.project.version import finblend_version
 from ensemble.registry import predicted_logits as logits
 from ensemble.registry.predicted_species import NAME as SPECIES
 from ensemble.registry.predicted_species import species_shares, why_unusable
-from ensemble.registry.stores import place_for, put, refuse_weights_elsewhere, seen_by
+from ensemble.registry.stores import check_place, put, refuse_weights_elsewhere, seen_by
 
 
 def register(
@@ -75,7 +75,7 @@ def register(
     """
     project = Project.open(folder)
     seen = seen_by(project, fold, frozen, full)
-    there = place_for(project, model, seen, None if view is None else [view], replace=replace)
+    there = check_place(project, model, seen, None if view is None else [view], replace=replace)
     same_file = isinstance(train, (str, Path)) and str(train) == str(test)
     splits, warnings = {}, []
     for split, given, names in (("train", train, train_names), ("test", test, test_names)):

@@ -21,7 +21,7 @@ def seen_by(project: Project, fold: int | None, frozen: bool, full: bool) -> See
     return Seen("fold", int(fold)) if fold is not None else Seen("frozen" if frozen else "full")
 
 
-def place_for(
+def check_place(
     project: Project, model: str, seen: Seen, views: Sequence[str] | None = None, *, replace: bool = False
 ) -> Store | None:
     """The store that further views are to join, or None where a new one is to be made; refuse what may not be.
@@ -65,7 +65,7 @@ def put(
     there: Store | None = None,
     attachments: Mapping[str, bytes] | None = None,
 ) -> Manifest:
-    """Write a store where `place_for` allowed it, joining the views of the one that is there.
+    """Write a store where `check_place` allowed it, joining the views of the one that is there.
 
     Parameters
     ----------

@@ -11,15 +11,15 @@ from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.blend.load import tuned_blend
-from ensemble.identification.posteriors import Named, Namer
-from ensemble.identification.scored_blend import Sitting, sit_blend
-from ensemble.outputs.bands import PRECISION, Sat
+from ensemble.identification.posteriors import PosteriorModel, Posteriors
+from ensemble.identification.scored_blend import ScoredBlend, score_blend
+from ensemble.outputs.bands import PRECISION, CrossFittedAnswers
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.protocol.setup import Desk, desk_of, set_exam
-from ensemble.registry.models import Source, usable_sources
+from ensemble.protocol.setup import Setup, read_setup, setup_of_blend
+from ensemble.registry.models import Model, usable_models
 from ensemble.report.page.album import Album
-from ensemble.tuning.baselines import Solo, each_alone
+from ensemble.tuning.baselines import Baseline, single_models
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class State:
         return self.project.stores()
 
     @cached_property
-    def sources(self) -> tuple[dict[str, Source], dict[str, str]]:
+    def sources(self) -> tuple[dict[str, Model], dict[str, str]]:
         """Models that can be scored out-of-fold, and why others cannot."""
-        return usable_sources(self.project)
+        return usable_models(self.project)
 
     @property
     def blend(self) -> Blend | None:
@@ -92,38 +92,38 @@ class State:
         return Mix(**self.blend.mix) if self.blend is not None and self.is_tuned else Mix()
 
     @cached_property
-    def desk(self) -> Desk | None:
-        """The blend's own desk; before tuning that of all models that can be scored, None where there is none."""
+    def setup(self) -> Setup | None:
+        """The blend's own setup; before tuning that of all models that can be scored, None where there is none."""
         if self.blend is not None and self.is_tuned:
-            return desk_of(self.project, self.blend, self.progress)
+            return setup_of_blend(self.project, self.blend, self.progress)
         usable, _ = self.sources
-        return set_exam(self.project, self.mix, list(usable), self.progress) if usable else None
+        return read_setup(self.project, self.mix, list(usable), self.progress) if usable else None
 
     @cached_property
-    def solos(self) -> dict[str, Solo]:
-        """Each model of the desk alone."""
-        return each_alone(self.desk) if self.desk is not None else {}
+    def solos(self) -> dict[str, Baseline]:
+        """Each model of the setup alone."""
+        return single_models(self.setup) if self.setup is not None else {}
 
     @cached_property
-    def sitting(self) -> Sitting | None:
+    def scored(self) -> ScoredBlend | None:
         """The tuned blend's answers to out-of-fold photos."""
-        if self.blend is None or not self.is_tuned or self.desk is None:
+        if self.blend is None or not self.is_tuned or self.setup is None:
             return None
-        return sit_blend(self.desk, self.blend, self.progress)
+        return score_blend(self.setup, self.blend, self.progress)
 
     @cached_property
-    def namer(self) -> Namer | None:
+    def posterior_model(self) -> PosteriorModel | None:
         """What names photos with probabilities."""
-        return self.sitting.namer(self.progress) if self.sitting is not None else None
+        return self.scored.posterior_model(self.progress) if self.scored is not None else None
 
     @cached_property
-    def named(self) -> Named | None:
-        """Who may be on each photo of the tuned blend's exam and how likely, cross-fitted."""
-        return self.namer.out_of_fold() if self.namer is not None else None
+    def named(self) -> Posteriors | None:
+        """Who may be on each photo of the tuned blend's evaluation set and how likely, cross-fitted."""
+        return self.posterior_model.out_of_fold() if self.posterior_model is not None else None
 
     @cached_property
-    def sat(self) -> Sat | None:
+    def sat(self) -> CrossFittedAnswers | None:
         """First answers by probability, as `decide` takes them."""
-        if self.sitting is None or self.named is None:
+        if self.scored is None or self.named is None:
             return None
-        return Sat.of(self.sitting.desk.exam, self.named)
+        return CrossFittedAnswers.of(self.scored.setup.evaluation_set, self.named)

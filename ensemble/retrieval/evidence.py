@@ -15,7 +15,7 @@ from ensemble.project.cache import cached, entries
 from ensemble.project.progress import Progress, step
 from ensemble.retrieval.neighbours import joint, nearest, nearest_of_species
 from ensemble.retrieval.reciprocal import reranked
-from ensemble.retrieval.task import Part
+from ensemble.retrieval.task import RetrievalTask
 from postproc import Evidence, Neighbours, Space, build_evidence, vote_species
 from postproc.evidence.channels import channel_table
 from postproc.evidence.species import species_doubt
@@ -23,55 +23,55 @@ from postproc.ranking.prune import prune
 from postproc.transforms.reciprocal_evidence import rerank_evidence
 
 
-def part_evidence(part: Part, progress: Progress | None) -> tuple[Evidence, np.ndarray]:
+def task_evidence(task: RetrievalTask, progress: Progress | None) -> tuple[Evidence, np.ndarray]:
     """Pruned evidence and species shares of one part, from the cache or computed.
 
     Evidence is kept whole, too, so that a further model is compared on what is new only.
     """
-    part.project.cache.mkdir(exist_ok=True)
+    task.project.cache.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
         opened: list[dict[str, Space]] = []
 
         def spaces() -> dict[str, Space]:
             if not opened:
-                for store in {store.folder: store for own in part.stores.values() for store in own}.values():
+                for store in {store.folder: store for own in task.stores.values() for store in own}.values():
                     store.check_files()
-                opened.append(stack.enter_context(part.spaces()))
+                opened.append(stack.enter_context(task.spaces()))
             return opened[0]
 
-        return _evidence(part, spaces, progress)
+        return _evidence(task, spaces, progress)
 
 
 def _evidence(
-    part: Part, spaces: Callable[[], dict[str, Space]], progress: Progress | None
+    task: RetrievalTask, spaces: Callable[[], dict[str, Space]], progress: Progress | None
 ) -> tuple[Evidence, np.ndarray]:
-    project, catalogue = part.project, part.project.catalogue
+    project, catalogue = task.project, task.project.catalogue
     votes = cached(
         project.cache,
-        f"votes-{part.name}",
-        [[name, part.made_from(name)] for name in part.sources],
-        lambda: {"votes": _votes(nearest(part, spaces, progress), catalogue, part.gallery.labels)},
+        f"votes-{task.name}",
+        [[name, task.made_from(name)] for name in task.models],
+        lambda: {"votes": _votes(nearest(task, spaces, progress), catalogue, task.gallery.labels)},
     )["votes"]
-    shares = part.settle_species(np.array(votes))
+    shares = task.settle_species(np.array(votes))
     likely = shares.argmax(axis=1).astype(np.int32)
     decided = [hashlib.sha256(likely.tobytes()).hexdigest(), hashlib.sha256(shares.tobytes()).hexdigest()]
-    made_from = {name: [part.made_from(name), part.nearest_together, decided[0]] for name in part.sources}
+    made_from = {name: [task.made_from(name), task.nearest_together, decided[0]] for name in task.models}
 
     def whole() -> dict[str, np.ndarray]:
-        return _whole_evidence(part, spaces, likely, progress)
+        return _whole_evidence(task, spaces, likely, progress)
 
     def pruned() -> dict[str, np.ndarray]:
-        arrays = cached(project.cache, f"evidence-{part.name}", list(made_from.items()), whole, _described(part))
-        evidence = Evidence(tuple(part.sources), **arrays)
-        evidence = rerank_evidence(evidence, part.views, reranked(part, spaces, progress), part.rows)
+        arrays = cached(project.cache, f"evidence-{task.name}", list(made_from.items()), whole, _described(task))
+        evidence = Evidence(tuple(task.models), **arrays)
+        evidence = rerank_evidence(evidence, task.views, reranked(task, spaces, progress), task.rows)
         return prune(evidence, species_doubt(shares), catalogue.species_of_individual).arrays()
 
-    mixed = {name: how.reciprocal for name, how in part.operators.items() if name in part.sources and how.reciprocal}
+    mixed = {name: how.reciprocal for name, how in task.operators.items() if name in task.models and how.reciprocal}
     key: list[Any] = [list(made_from.items()), decided[1]]
     if mixed:
         key.append({name: asdict(how) for name, how in mixed.items()})
-    arrays = cached(project.cache, f"pruned-{part.name}", key, pruned)
-    return Evidence(tuple(part.sources), **arrays), shares
+    arrays = cached(project.cache, f"pruned-{task.name}", key, pruned)
+    return Evidence(tuple(task.models), **arrays), shares
 
 
 def _votes(nearest: Mapping[str, list[Neighbours]], catalogue: Catalogue, labels: np.ndarray) -> np.ndarray:
@@ -80,37 +80,37 @@ def _votes(nearest: Mapping[str, list[Neighbours]], catalogue: Catalogue, labels
 
 
 def _whole_evidence(
-    part: Part, spaces: Callable[[], dict[str, Space]], likely: np.ndarray, progress: Progress | None
+    task: RetrievalTask, spaces: Callable[[], dict[str, Space]], likely: np.ndarray, progress: Progress | None
 ) -> dict[str, np.ndarray]:
     of_species = None
-    if len(part.project.catalogue.species) > 1:
-        of_species = nearest_of_species(part, spaces, likely, progress)
+    if len(task.project.catalogue.species) > 1:
+        of_species = nearest_of_species(task, spaces, likely, progress)
     evidence = build_evidence(
         spaces(),
-        part.views,
-        nearest(part, spaces, progress),
-        part.gallery,
-        part.rows,
-        part.fold,
+        task.views,
+        nearest(task, spaces, progress),
+        task.gallery,
+        task.rows,
+        task.fold,
         of_species=of_species,
-        joint=joint(part, spaces, likely, progress),
-        known=_known(part),
-        progress=step(progress, f"evidence {part.name}", len(channel_table(part.views)[1])),
+        joint=joint(task, spaces, likely, progress),
+        known=_known(task),
+        progress=step(progress, f"evidence {task.name}", len(channel_table(task.views)[1])),
     )
     return evidence.arrays()
 
 
-def _described(part: Part) -> dict[str, Any]:
+def _described(task: RetrievalTask) -> dict[str, Any]:
     """What an entry of evidence says about itself, so that a later one can build on it."""
-    return {"sources": {name: part.made_from(name) for name in part.sources}}
+    return {"sources": {name: task.made_from(name) for name in task.models}}
 
 
-def _known(part: Part) -> Evidence | None:
+def _known(task: RetrievalTask) -> Evidence | None:
     """Evidence of the same queries in the cache whose sources, or most of them, are still the same."""
     best: Evidence | None = None
-    for about, arrays in entries(part.project.cache, f"evidence-{part.name}"):
-        sources = about.get("sources", {})
-        same = all(name in part.sources and part.made_from(name) == made for name, made in sources.items())
-        if same and sources and (best is None or len(sources) > len(best.sources)):
-            best = Evidence(tuple(sources), **arrays)
+    for about, arrays in entries(task.project.cache, f"evidence-{task.name}"):
+        models = about.get("sources", {})
+        same = all(name in task.models and task.made_from(name) == made for name, made in models.items())
+        if same and models and (best is None or len(models) > len(best.sources)):
+            best = Evidence(tuple(models), **arrays)
     return best

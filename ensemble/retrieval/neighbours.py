@@ -12,55 +12,58 @@ import numpy as np
 
 from ensemble.project.cache import cached, entries
 from ensemble.project.progress import Progress, step
-from ensemble.retrieval.task import Part
+from ensemble.retrieval.task import RetrievalTask
 from postproc import NOBODY, Neighbours, Space, top_k
 from postproc.evidence.evidence import Joint
 from postproc.neighbours.space import without_selves
 
 
 def nearest(
-    part: Part, spaces: Callable[[], dict[str, Space]], progress: Progress | None, names: list[str] | None = None
+    task: RetrievalTask,
+    spaces: Callable[[], dict[str, Space]],
+    progress: Progress | None,
+    names: list[str] | None = None,
 ) -> dict[str, list[Neighbours]]:
     """The nearest photos in every source (or some) and view."""
     found = {}
-    for name in part.sources if names is None else names:
+    for name in task.models if names is None else names:
 
         def search(name: str = name) -> dict[str, np.ndarray]:
-            advance = step(progress, f"search {part.name}", len(part.sources))
+            advance = step(progress, f"search {task.name}", len(task.models))
             out: dict[str, np.ndarray] = {}
-            for v in range(len(part.views[name])):
-                near = _top(part, spaces()[name], part.nearest, v, part.rows)
+            for v in range(len(task.views[name])):
+                near = _top(task, spaces()[name], task.nearest, v, task.rows)
                 out |= {f"index{v}": near.index, f"similarity{v}": near.similarity}
             if advance is not None:
                 advance(1)
             return out
 
-        entry = cached(part.project.cache, f"nearest-{part.name}-{name}", part.made_from(name), search)
-        found[name] = _lists(entry, len(part.views[name]))
+        entry = cached(task.project.cache, f"nearest-{task.name}-{name}", task.made_from(name), search)
+        found[name] = _lists(entry, len(task.views[name]))
     return found
 
 
 def nearest_of_species(
-    part: Part, spaces: Callable[[], dict[str, Space]], likely: np.ndarray, progress: Progress | None
+    task: RetrievalTask, spaces: Callable[[], dict[str, Space]], likely: np.ndarray, progress: Progress | None
 ) -> dict[str, list[Neighbours]]:
     """The nearest photos of each query's likeliest species; queries whose species stays are not searched again."""
-    catalogue = part.project.catalogue
-    of_photo = catalogue.species_of_individual[part.gallery.labels]
+    catalogue = task.project.catalogue
+    of_photo = catalogue.species_of_individual[task.gallery.labels]
     found = {}
-    for name in part.sources:
-        entry_name = f"kin-{part.name}-{name}"
+    for name in task.models:
+        entry_name = f"kin-{task.name}-{name}"
 
         def search(name: str = name, entry_name: str = entry_name) -> dict[str, np.ndarray]:
-            n_views = len(part.views[name])
+            n_views = len(task.views[name])
             out: dict[str, np.ndarray] = {"species": likely}
             todo = np.arange(len(likely))
-            for about, old in entries(part.project.cache, entry_name):
-                if about.get("made_from") == part.made_from(name):
+            for about, old in entries(task.project.cache, entry_name):
+                if about.get("made_from") == task.made_from(name):
                     todo = np.flatnonzero(old["species"] != likely)
                     out |= {key: np.array(array) for key, array in old.items() if key != "species"}
-            advance = step(progress, f"search kin {part.name}", len(part.sources))
+            advance = step(progress, f"search kin {task.name}", len(task.models))
             for v in range(n_views):
-                near = _search_kin(part, spaces()[name], v, todo, likely, of_photo, part.nearest)
+                near = _search_kin(task, spaces()[name], v, todo, likely, of_photo, task.nearest)
                 if len(todo) == len(likely):
                     out |= {f"index{v}": near.index, f"similarity{v}": near.similarity}
                 else:
@@ -69,14 +72,14 @@ def nearest_of_species(
                 advance(1)
             return out
 
-        key = [part.made_from(name), hashlib.sha256(likely.tobytes()).hexdigest()]
-        entry = cached(part.project.cache, entry_name, key, search, {"made_from": part.made_from(name)})
-        found[name] = _lists(entry, len(part.views[name]))
+        key = [task.made_from(name), hashlib.sha256(likely.tobytes()).hexdigest()]
+        entry = cached(task.project.cache, entry_name, key, search, {"made_from": task.made_from(name)})
+        found[name] = _lists(entry, len(task.views[name]))
     return found
 
 
 def _search_kin(
-    part: Part,
+    task: RetrievalTask,
     space: Space,
     view: int,
     todo: np.ndarray,
@@ -85,12 +88,12 @@ def _search_kin(
     k: int,
 ) -> Neighbours:
     query_class = np.zeros(space.n_query, dtype=np.int32)
-    query_class[part.rows] = likely
-    return _top(part, space, k, view, part.rows[todo], query_class, of_photo)
+    query_class[task.rows] = likely
+    return _top(task, space, k, view, task.rows[todo], query_class, of_photo)
 
 
 def _top(
-    part: Part,
+    task: RetrievalTask,
     space: Space,
     k: int,
     view: int,
@@ -99,15 +102,15 @@ def _top(
     gallery_class: np.ndarray | None = None,
 ) -> Neighbours:
     """The nearest photos that the part's queries may meet: none of its fold, and no photo itself."""
-    gallery = part.gallery
+    gallery = task.gallery
     own = gallery.own(rows)
-    with_groups = part.fold is not None
+    with_groups = task.fold is not None
     near = top_k(
         space,
         k + int((own != NOBODY).any()),
         view=view,
         query_rows=rows,
-        query_group=np.full(space.n_query, part.fold, dtype=np.int32) if with_groups else None,
+        query_group=np.full(space.n_query, task.fold, dtype=np.int32) if with_groups else None,
         gallery_group=gallery.groups if with_groups else None,
         query_class=query_class,
         gallery_class=gallery_class,
@@ -116,26 +119,26 @@ def _top(
 
 
 def joint(
-    part: Part, spaces: Callable[[], dict[str, Space]], likely: np.ndarray, progress: Progress | None
+    task: RetrievalTask, spaces: Callable[[], dict[str, Space]], likely: np.ndarray, progress: Progress | None
 ) -> Joint | None:
     """The nearest photos by all sources together: one space whose parts are those of all sources."""
-    if len(part.sources) < 2 or any(len(views) > 1 for views in part.views.values()):
+    if len(task.models) < 2 or any(len(views) > 1 for views in task.views.values()):
         return None
-    catalogue = part.project.catalogue
-    of_photo = catalogue.species_of_individual[part.gallery.labels]
+    catalogue = task.project.catalogue
+    of_photo = catalogue.species_of_individual[task.gallery.labels]
 
     def search() -> dict[str, np.ndarray]:
         every = spaces().values()
         space = Space(
             tuple(own for one in every for own in one.query), tuple(own for one in every for own in one.gallery)
         )
-        near = _top(part, space, part.nearest_together, 0, part.rows)
+        near = _top(task, space, task.nearest_together, 0, task.rows)
         kin = near
         if len(catalogue.species) > 1:
             everybody = np.arange(len(likely))
-            kin = _search_kin(part, space, 0, everybody, likely, of_photo, part.nearest_together)
+            kin = _search_kin(task, space, 0, everybody, likely, of_photo, task.nearest_together)
         if progress is not None:
-            progress(f"search together {part.name}", 1, 1)
+            progress(f"search together {task.name}", 1, 1)
         return {
             "index": near.index,
             "similarity": near.similarity,
@@ -145,8 +148,8 @@ def joint(
             "weights": np.array([len(one.query) for one in every]) / len(space.query),
         }
 
-    key = [part.made_together(), hashlib.sha256(likely.tobytes()).hexdigest()]
-    found = cached(part.project.cache, f"together-{part.name}", key, search)
+    key = [task.made_together(), hashlib.sha256(likely.tobytes()).hexdigest()]
+    found = cached(task.project.cache, f"together-{task.name}", key, search)
     return Joint(
         np.array(found["weights"]),
         Neighbours(found["index"], found["similarity"]),

@@ -163,8 +163,8 @@ def _arrays(found: Iterable[Neighbours]) -> dict[str, np.ndarray]:
 
 
 def _files(start: Path, side: str) -> Allocate:
-    def allocate(shape: tuple[int, int], part: int, view: int) -> np.ndarray:
-        name = f"{start}-{side}-{part}-{view}.npy"
+    def allocate(shape: tuple[int, int], task: int, view: int) -> np.ndarray:
+        name = f"{start}-{side}-{task}-{view}.npy"
         return np.lib.format.open_memmap(name, mode="w+", dtype=np.float32, shape=shape)
 
     return allocate

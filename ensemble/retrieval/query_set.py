@@ -12,13 +12,13 @@ from cv.catalogue import NO_SPECIES
 from cv.folds import gallery_photos
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.project.pseudo_rounds import NamedGallery, gallery_of
-from ensemble.registry.models import Source, fold_rows
+from ensemble.project.pseudo_rounds import GalleryAdditions, gallery_of
+from ensemble.registry.models import Model, fold_rows
 from ensemble.registry.predicted_species import with_registered
-from ensemble.retrieval.evidence import part_evidence
+from ensemble.retrieval.evidence import task_evidence
 from ensemble.retrieval.operators import Operators
 from ensemble.retrieval.reciprocal import reranked
-from ensemble.retrieval.task import Part
+from ensemble.retrieval.task import RetrievalTask
 from postproc import NEW, Evidence, Ranking, given_species, join_evidence, species_doubt
 from postproc.ranking.rank import Species
 
@@ -29,7 +29,7 @@ SUPPOSED = "supposed"
 
 
 @dataclass(frozen=True)
-class Questions:
+class QuerySet:
     """Photos to be named.
 
     Attributes
@@ -59,7 +59,7 @@ class Questions:
     gallery_photos: np.ndarray | None
     catalogue_photos: np.ndarray
     can_hide: bool
-    parts: list[Part]
+    tasks: list[RetrievalTask]
 
     def over_whole_gallery(
         self,
@@ -82,22 +82,22 @@ class Questions:
             As of `postproc.rank`.
         progress : callable, optional
         """
-        sources = list(self.evidence.sources)
-        views = self.parts[0].views
+        models = list(self.evidence.sources)
+        views = self.tasks[0].views
         # a source without weight still has a say in which views all are compared in
-        used = [n for n, name in enumerate(sources) if weights[:, n].any() or len(views[name]) > 1]
+        used = [n for n, name in enumerate(models) if weights[:, n].any() or len(views[name]) > 1]
         found: list[Ranking] = []
         places: list[np.ndarray] = []
-        for part in self.parts:
+        for task in self.tasks:
             # out-of-fold the questions are the train photos, and in test there is one part
-            inside = np.flatnonzero(np.isin(rows, part.rows))
+            inside = np.flatnonzero(np.isin(rows, task.rows))
             if not len(inside):
                 continue
             own = rows[inside]
-            with part.spaces([sources[n] for n in used]) as spaces:
+            with task.spaces([models[n] for n in used]) as spaces:
                 species = Species(self.species.doubt[own], self.species.of_individual, self.species.likely[own])
                 found.append(
-                    part.whole(spaces, reranked(part, lambda: spaces, None, list(spaces))).rank(
+                    task.whole(spaces, reranked(task, lambda: spaces, None, list(spaces))).rank(
                         own,
                         weights[inside][:, used],
                         top_photos=top_photos,
@@ -111,14 +111,14 @@ class Questions:
         return Ranking(*(np.concatenate([getattr(r, a) for r in found])[order] for a in Ranking.__dataclass_fields__))
 
 
-def questions_out_of_fold(
+def queries_out_of_fold(
     project: Project,
-    sources: Mapping[str, Source],
+    models: Mapping[str, Model],
     whitening: Mapping[str, str],
     progress: Progress | None = None,
     operators: Mapping[str, Operators] | None = None,
-    supposed: NamedGallery | None = None,
-) -> Questions:
+    supposed: GalleryAdditions | None = None,
+) -> QuerySet:
     """Every train photo as a query against the other folds, in a space whose network never saw its label.
 
     Parameters
@@ -131,7 +131,7 @@ def questions_out_of_fold(
         Called with (what, done since the last call, total).
     operators : mapping of name to Operators, optional
         None by default.
-    supposed : NamedGallery, optional
+    supposed : GalleryAdditions, optional
         Test photos to be in the gallery instead of those that are merged.
     """
     catalogue = project.catalogue
@@ -140,18 +140,18 @@ def questions_out_of_fold(
     if (_species_index(catalogue.test, catalogue.species) >= 0).mean() > MOSTLY:
         # test photos come with their species, so out-of-fold photos do too: what is tuned meets what it was tuned for
         given = _species_index(catalogue.train, catalogue.species)
-    parts = []
+    tasks = []
     for fold, own in fold_rows(project).items():
-        stores = {name: [source.out_of_fold_store(fold)] for name, source in sources.items()}
-        parts.append(
-            Part(
+        stores = {name: [model.out_of_fold_store(fold)] for name, model in models.items()}
+        tasks.append(
+            RetrievalTask(
                 project,
                 f"fold{fold}" if supposed is None else f"fold{fold}{SUPPOSED}",
-                sources,
+                models,
                 whitening,
                 stores,
-                {name: source.out_of_fold(fold) for name, source in sources.items()},
-                {name: source.out_of_fold_contents() for name, source in sources.items()},
+                {name: model.out_of_fold(fold) for name, model in models.items()},
+                {name: model.out_of_fold_contents() for name, model in models.items()},
                 own,
                 fold,
                 named.sets.get(f"fold-{fold}"),
@@ -164,25 +164,25 @@ def questions_out_of_fold(
     have = gallery_photos(catalogue.labels, catalogue.folds)
     return _questions(
         project,
-        parts,
+        tasks,
         catalogue.train["image"].to_list(),
         truth=np.where(have == 0, NEW, catalogue.labels).astype(np.int32),
         have=have,
-        can_hide=all(source.frozen is not None for source in sources.values()),
+        can_hide=all(model.frozen is not None for model in models.values()),
         progress=progress,
     )
 
 
-def questions_for_test(
+def queries_of_test(
     project: Project,
-    sources: Mapping[str, Source],
+    models: Mapping[str, Model],
     whitening: Mapping[str, str],
     use: str = "folds",
     progress: Progress | None = None,
     operators: Mapping[str, Operators] | None = None,
     without: int | None = None,
-) -> Questions:
-    """Every test photo as a query against all train photos; parameters as `questions_out_of_fold`.
+) -> QuerySet:
+    """Every test photo as a query against all train photos; parameters as `queries_out_of_fold`.
 
     With `without`, a fold, as if its labels were not there: its photos are in no gallery, and only spaces whose
     network never saw them are compared in.
@@ -191,15 +191,15 @@ def questions_for_test(
     rows = np.arange(catalogue.test.height)
     given = _species_index(catalogue.test, catalogue.species)
     if without is None:
-        name, stores = "test", {name: source.test_stores(use) for name, source in sources.items()}
-        raw = {name: source.test(use) for name, source in sources.items()}
+        name, stores = "test", {name: model.test_stores(use) for name, model in models.items()}
+        raw = {name: model.test(use) for name, model in models.items()}
     else:
-        name, stores = f"without{without}", {name: [s.out_of_fold_store(without)] for name, s in sources.items()}
-        raw = {name: source.unseen(without) for name, source in sources.items()}
-    part = Part(
+        name, stores = f"without{without}", {name: [s.out_of_fold_store(without)] for name, s in models.items()}
+        raw = {name: model.unseen(without) for name, model in models.items()}
+    task = RetrievalTask(
         project,
         name,
-        sources,
+        models,
         whitening,
         stores,
         raw,
@@ -211,7 +211,7 @@ def questions_for_test(
         operators or {},
     )
     images = catalogue.test["image"].to_list()
-    return _questions(project, [part], images, truth=None, have=None, can_hide=False, progress=progress)
+    return _questions(project, [task], images, truth=None, have=None, can_hide=False, progress=progress)
 
 
 def _species_index(photos: pl.DataFrame, species: list[str]) -> np.ndarray:
@@ -222,28 +222,28 @@ def _species_index(photos: pl.DataFrame, species: list[str]) -> np.ndarray:
 
 def _questions(
     project: Project,
-    parts: list[Part],
+    tasks: list[RetrievalTask],
     images: list[str],
     *,
     truth: np.ndarray | None,
     have: np.ndarray | None,
     can_hide: bool,
     progress: Progress | None,
-) -> Questions:
+) -> QuerySet:
     catalogue = project.catalogue
-    found = [part_evidence(part, progress) for part in parts]
+    found = [task_evidence(task, progress) for task in tasks]
     shares = np.empty((len(images), len(catalogue.species)), dtype=np.float32)
-    for part, (_, own) in zip(parts, found, strict=True):
-        shares[part.rows] = own
+    for task, (_, own) in zip(tasks, found, strict=True):
+        shares[task.rows] = own
     likely = shares.argmax(axis=1).astype(np.int32)
-    return Questions(
+    return QuerySet(
         images=images,
-        evidence=join_evidence([evidence for evidence, _ in found], [part.rows for part in parts]),
+        evidence=join_evidence([evidence for evidence, _ in found], [task.rows for task in tasks]),
         species=Species(species_doubt(shares), catalogue.species_of_individual, likely),
         species_names=catalogue.species,
         truth=truth,
         gallery_photos=have,
         catalogue_photos=np.bincount(catalogue.labels, minlength=len(catalogue.individuals)),
         can_hide=can_hide,
-        parts=parts,
+        tasks=tasks,
     )

@@ -15,11 +15,11 @@ from cv.metrics import average_precisions
 from ensemble.project.cache import cached
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.registry.models import Source, fold_rows
+from ensemble.registry.models import Model, fold_rows
 from ensemble.retrieval.neighbours import nearest
 from ensemble.retrieval.operators import FIELDS, NAMES, Operators
 from ensemble.retrieval.reciprocal import reranked
-from ensemble.retrieval.task import Part
+from ensemble.retrieval.task import RetrievalTask
 from ensemble.retrieval.whitening import fit, whitened
 from postproc import Gallery, Space, build_evidence, rank, top_k
 from postproc.transforms.expansion import Expansion
@@ -39,7 +39,7 @@ GRID: dict[str, Sequence[Any]] = dict(zip(NAMES, (_EXPANSIONS, _EXPANSIONS, _REC
 
 def choose_operators(
     project: Project,
-    sources: Mapping[str, Source],
+    models: Mapping[str, Model],
     whitening: Mapping[str, str],
     wanted: Sequence[str],
     progress: Progress | None = None,
@@ -64,15 +64,15 @@ def choose_operators(
         Sources without any are left out.
     """
     chosen = {}
-    for name, source in sources.items():
+    for name, model in models.items():
         how = Operators()
         for operator in NAMES:
             if operator in wanted:
                 settings = [how, *(replace(how, **{FIELDS[operator]: one}) for one in GRID[operator])]
-                table = compared(project, name, source, whitening.get(name, "none"), settings, operator, without)
+                table = compared(project, name, model, whitening.get(name, "none"), settings, operator, without)
                 how = settings[clear_best(table)]
                 if progress is not None:
-                    progress("operators", 1, len(sources) * len(wanted))
+                    progress("operators", 1, len(models) * len(wanted))
         if how:
             chosen[name] = how
     return chosen
@@ -91,7 +91,7 @@ def clear_best(precision: np.ndarray) -> int:
 def compared(
     project: Project,
     name: str,
-    source: Source,
+    model: Model,
     kind: str,
     settings: Sequence[Operators],
     operator: str,
@@ -100,14 +100,14 @@ def compared(
     """(settings, n) average precision of known photos from the first folds that hold enough of them."""
     project.cache.mkdir(exist_ok=True)
     table = np.empty((len(settings), 0))
-    contents = source.out_of_fold_contents()
+    contents = model.out_of_fold_contents()
     for fold in fold_rows(project):
         if fold == without:
             continue
-        made_from = [project.photos_hash, ENOUGH, contents, source.views, kind, [how.as_dict() for how in settings]]
+        made_from = [project.photos_hash, ENOUGH, contents, model.views, kind, [how.as_dict() for how in settings]]
 
         def column(fold: int = fold) -> dict[str, np.ndarray]:
-            return {"precision": np.stack([_precision(project, name, source, kind, how, fold) for how in settings])}
+            return {"precision": np.stack([_precision(project, name, model, kind, how, fold) for how in settings])}
 
         found = cached(project.cache, f"choice-{operator}-{name}-fold{fold}", made_from, column)["precision"]
         table = np.concatenate([table, found], axis=1)
@@ -116,29 +116,29 @@ def compared(
     return table
 
 
-def _precision(project: Project, name: str, source: Source, kind: str, how: Operators, fold: int) -> np.ndarray:
+def _precision(project: Project, name: str, model: Model, kind: str, how: Operators, fold: int) -> np.ndarray:
     """(n,) average precision of one fold's known photos, by the source alone."""
     labels, folds = project.catalogue.labels, project.catalogue.folds
     own = fold_rows(project)[fold]
     queries = own[gallery_photos(labels, folds)[own] > 0][:ENOUGH]
-    part = Part(
+    task = RetrievalTask(
         project,
         f"choice{fold}",
-        {name: source},
+        {name: model},
         {name: kind},
-        {name: [source.out_of_fold_store(fold)]},
-        {name: source.out_of_fold(fold)},
-        {name: source.out_of_fold_contents()},
+        {name: [model.out_of_fold_store(fold)]},
+        {name: model.out_of_fold(fold)},
+        {name: model.out_of_fold_contents()},
         queries,
         fold,
         None,
         lambda votes: votes,
         {name: how},
     )
-    with part.spaces() as spaces:
-        near = nearest(part, lambda: spaces, None)
-        evidence = build_evidence(spaces, part.views, near, part.gallery, queries, fold)
-        evidence = rerank_evidence(evidence, part.views, reranked(part, lambda: spaces, None), queries)
+    with task.spaces() as spaces:
+        near = nearest(task, lambda: spaces, None)
+        evidence = build_evidence(spaces, task.views, near, task.gallery, queries, fold)
+        evidence = rerank_evidence(evidence, task.views, reranked(task, lambda: spaces, None), queries)
     return average_precisions(rank(evidence, np.ones(1)).individual, labels[queries])
 
 
@@ -158,7 +158,7 @@ _NEAREST = 64
 
 def choose_whitening(
     project: Project,
-    sources: Mapping[str, Source],
+    models: Mapping[str, Model],
     progress: Callable[[str, int, int], None] | None = None,
     without: int | None = None,
 ) -> dict[str, str]:
@@ -178,10 +178,10 @@ def choose_whitening(
         "none" unless another is better by more than `CLEAR` standard errors of the paired difference.
     """
     chosen = {}
-    for name, source in sources.items():
-        chosen[name] = _choice(_compare(project, name, source, without))
+    for name, model in models.items():
+        chosen[name] = _choice(_compare(project, name, model, without))
         if progress is not None:
-            progress("whitening", 1, len(sources))
+            progress("whitening", 1, len(models))
     return chosen
 
 
@@ -198,7 +198,7 @@ def _choice(precision: np.ndarray) -> str:
     return best
 
 
-def _compare(project: Project, name: str, source: Source, without: int | None) -> np.ndarray:
+def _compare(project: Project, name: str, model: Model, without: int | None) -> np.ndarray:
     """(kinds, n) average precision of known photos from the first folds that hold enough of them.
 
     A kind that falls clearly behind is not carried on; NaN stands for what was not tried.
@@ -210,10 +210,10 @@ def _compare(project: Project, name: str, source: Source, without: int | None) -
     for fold in fold_rows(project):
         if fold == without:
             continue
-        made_from = [project.photos_hash, ENOUGH, source.out_of_fold_contents(), source.views, sorted(left)]
+        made_from = [project.photos_hash, ENOUGH, model.out_of_fold_contents(), model.views, sorted(left)]
 
         def column(fold: int = fold, left: frozenset[str] = frozenset(left)) -> dict[str, np.ndarray]:
-            return {"precision": _column(project, name, source, fold, left)}
+            return {"precision": _column(project, name, model, fold, left)}
 
         found = cached(project.cache, f"whitening-{name}-fold{fold}", made_from, column)["precision"]
         table = np.concatenate([table, found], axis=1)
@@ -226,21 +226,21 @@ def _compare(project: Project, name: str, source: Source, without: int | None) -
     return table
 
 
-def _column(project: Project, name: str, source: Source, fold: int, left: frozenset[str]) -> np.ndarray:
+def _column(project: Project, name: str, model: Model, fold: int, left: frozenset[str]) -> np.ndarray:
     """(kinds, n) average precision of one fold's known photos."""
     labels, folds = project.catalogue.labels, project.catalogue.folds
     own = fold_rows(project)[fold]
     queries = own[gallery_photos(labels, folds)[own] > 0][:ENOUGH]
     column = np.full((len(KINDS), len(queries)), np.nan)
-    space = source.out_of_fold(fold)
-    column[0] = _solo(name, source, space, labels, folds, queries, fold)
+    space = model.out_of_fold(fold)
+    column[0] = _solo(name, model, space, labels, folds, queries, fold)
     if left != {"none"}:
         both = fit(space, "within", labels, np.flatnonzero(folds != fold))
         for k, fitted in ((1, [w.without_within() for w in both]), (2, both)):
             if KINDS[k] in left:
                 with tempfile.TemporaryDirectory(dir=project.cache) as folder:
                     mapped = whitened(space, fitted, Path(folder), name)
-                    column[k] = _solo(name, source, mapped, labels, folds, queries, fold)
+                    column[k] = _solo(name, model, mapped, labels, folds, queries, fold)
     return column
 
 
@@ -254,12 +254,12 @@ def _can_fit(labels: np.ndarray, folds: np.ndarray) -> bool:
 
 
 def _solo(
-    name: str, source: Source, space: Space, labels: np.ndarray, folds: np.ndarray, queries: np.ndarray, fold: int
+    name: str, model: Model, space: Space, labels: np.ndarray, folds: np.ndarray, queries: np.ndarray, fold: int
 ) -> np.ndarray:
     """(n,) average precision of the source alone."""
     near = [
         top_k(space, _NEAREST, view=v, query_rows=queries, query_group=folds, gallery_group=folds)
         for v in range(space.n_views)
     ]
-    evidence = build_evidence({name: space}, {name: source.views}, {name: near}, Gallery(labels, folds), queries, fold)
+    evidence = build_evidence({name: space}, {name: model.views}, {name: near}, Gallery(labels, folds), queries, fold)
     return average_precisions(rank(evidence, np.ones(1)).individual, labels[queries])

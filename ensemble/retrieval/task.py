@@ -15,13 +15,13 @@ import numpy as np
 from backbones.store import Store
 from ensemble.project.cache import cached
 from ensemble.project.folder import Project
-from ensemble.project.pseudo_rounds import Added
-from ensemble.registry.models import Source
+from ensemble.project.pseudo_rounds import AddedPhotos
+from ensemble.registry.models import Model
 from ensemble.retrieval.operators import Operators, moved
 from ensemble.retrieval.whitening import fit, whitened
 from postproc import NOBODY, Gallery, Space
-from postproc.ranking.exhaustive import WholeGallery
-from postproc.transforms.reciprocal_evidence import Reranked
+from postproc.ranking.exhaustive import ExhaustiveSearch
+from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity
 
 # Candidates per source and view: the K nearest photos, and as many within the likeliest species. Those of all sources
 # together come from a search of its own. Measured at Happywhale's size (docs/benchmarks.md): what they leave open of a
@@ -31,7 +31,7 @@ NEAREST_TOGETHER = 128
 
 
 @dataclass(frozen=True)
-class Part:
+class RetrievalTask:
     """Queries that share their spaces.
 
     Attributes
@@ -57,21 +57,21 @@ class Part:
 
     project: Project
     name: str
-    sources: Mapping[str, Source]
+    models: Mapping[str, Model]
     whitening: Mapping[str, str]
     stores: Mapping[str, list[Store]]
     raw: Mapping[str, Space]
     contents: Mapping[str, list[str]]
     rows: np.ndarray
     fold: int | None
-    added: Added | None
+    added: AddedPhotos | None
     settle_species: Callable[[np.ndarray], np.ndarray]
     operators: Mapping[str, Operators] = field(default_factory=dict)
 
     @property
     def views(self) -> dict[str, list[str]]:
         """View names of each source."""
-        return {name: source.views for name, source in self.sources.items()}
+        return {name: model.views for name, model in self.models.items()}
 
     @property
     def nearest(self) -> int:
@@ -121,7 +121,7 @@ class Part:
     def made_from(self, name: str) -> list[Any]:
         """What a source's neighbours depend on."""
         kind = self.whitening.get(name, "none")
-        made = [self.project.photos_hash, self.nearest, self.contents[name], self.sources[name].views, kind]
+        made = [self.project.photos_hash, self.nearest, self.contents[name], self.models[name].views, kind]
         moved_by = self.operators.get(name, Operators()).of_spaces()
         if moved_by:
             made.append(moved_by)
@@ -129,7 +129,7 @@ class Part:
 
     def made_together(self) -> list[Any]:
         """What the neighbours by all sources together depend on."""
-        return [self.nearest_together, [self.made_from(name) for name in self.sources]]
+        return [self.nearest_together, [self.made_from(name) for name in self.models]]
 
     @property
     def train_rows(self) -> np.ndarray:
@@ -152,7 +152,7 @@ class Part:
         self.project.cache.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.project.cache) as folder:
             found = {}
-            for name in self.sources if names is None else names:
+            for name in self.models if names is None else names:
                 kind, raw = self.whitening.get(name, "none"), self.raw[name]
                 # photos that pseudo-labels name have no say in the whitening
                 fitted = None if kind == "none" else fit(raw, kind, labels, self.train_rows)
@@ -170,31 +170,31 @@ class Part:
     def _extended(self, name: str, raw: Space, folder: Path) -> Space:
         """A space with the added photos behind its gallery, written into files: it is as large as the embeddings."""
         assert self.added is not None  # noqa: S101 - checked by the caller
-        parts = []
+        tasks = []
         for p, (store, views) in enumerate(zip(self.stores[name], raw.gallery, strict=True)):
             out = []
-            for v, (view, array) in enumerate(zip(self.sources[name].views, views, strict=True)):
+            for v, (view, array) in enumerate(zip(self.models[name].views, views, strict=True)):
                 shape = (len(array) + len(self.added.rows), array.shape[1])
                 path = folder / f"{name}-{p}-{v}-extended.npy"
                 both = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
                 both[: len(array)] = array
                 both[len(array) :] = store.embedding("test", view)[self.added.rows]
                 out.append(both)
-            parts.append(tuple(out))
-        return Space(raw.query, tuple(parts))
+            tasks.append(tuple(out))
+        return Space(raw.query, tuple(tasks))
 
     def _keep(
         self, name: str, what: str, depends_on: Any, compute: Callable[[], Mapping[str, np.ndarray]]
     ) -> Mapping[str, np.ndarray]:
         """Neighbours by which a source's photos move, from the cache or computed."""
-        raw = [self.project.photos_hash, self.contents[name], self.sources[name].views, self.whitening.get(name)]
+        raw = [self.project.photos_hash, self.contents[name], self.models[name].views, self.whitening.get(name)]
         if self.added is not None:
             raw.append(self.added.fingerprint)
         return cached(self.project.cache, f"{what}-{self.name}-{name}", [raw, depends_on], compute)
 
     def whole(
-        self, spaces: Mapping[str, Space], reranked: Mapping[str, Sequence[Reranked]] | None = None
-    ) -> WholeGallery:
+        self, spaces: Mapping[str, Space], reranked: Mapping[str, Sequence[ReciprocalSimilarity]] | None = None
+    ) -> ExhaustiveSearch:
         """The whole gallery for single queries."""
         views = {name: self.views[name] for name in spaces}
-        return WholeGallery(spaces, views, self.gallery, self.fold, reranked or {})
+        return ExhaustiveSearch(spaces, views, self.gallery, self.fold, reranked or {})

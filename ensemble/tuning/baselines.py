@@ -9,13 +9,13 @@ import numpy as np
 
 from ensemble.blend.blend import Blend
 from ensemble.protocol.certify import decided
-from ensemble.protocol.setup import Desk
+from ensemble.protocol.setup import Setup
 
 HOW_ALONE = "out-of-fold, each model alone with its own best threshold (in-sample), weighted to the stated mix"
 
 
 @dataclass(frozen=True)
-class Solo:
+class Baseline:
     """A recipe with its own best threshold.
 
     Attributes
@@ -24,7 +24,7 @@ class Solo:
     map5 : float
         Over the candidates.
     precision : (n + m,) float array
-        Average precision of each photo of the exam.
+        Average precision of each photo of the evaluation set.
     """
 
     blend: Blend
@@ -32,33 +32,33 @@ class Solo:
     precision: np.ndarray
 
 
-def solo(desk: Desk, weights: Mapping[str, float]) -> Solo:
+def solo(setup: Setup, weights: Mapping[str, float]) -> Baseline:
     """Weights against the whole background, without a species penalty, as studies try them first."""
-    blend, outcome = decided(desk.exam, Blend(dict(weights), dict(desk.whitening), background=1.0))
-    return Solo(blend, outcome.map5, desk.exam.trials.precision.copy())
+    blend, outcome = decided(setup.evaluation_set, Blend(dict(weights), dict(setup.whitening), background=1.0))
+    return Baseline(blend, outcome.map5, setup.evaluation_set.trials.precision.copy())
 
 
-def each_alone(desk: Desk) -> dict[str, Solo]:
-    """Every source of the desk alone."""
-    return {name: solo(desk, {name: 1.0}) for name in desk.sources}
+def single_models(setup: Setup) -> dict[str, Baseline]:
+    """Every source of the setup alone."""
+    return {name: solo(setup, {name: 1.0}) for name in setup.models}
 
 
-def equal_weights(desk: Desk) -> Solo:
-    """All sources of the desk with the same weight."""
-    return solo(desk, {name: 1 / len(desk.sources) for name in desk.sources})
+def equal_weights(setup: Setup) -> Baseline:
+    """All sources of the setup with the same weight."""
+    return solo(setup, {name: 1 / len(setup.models) for name in setup.models})
 
 
 # what single models and equal weights are tuned over: (background, root of the species penalty)
 GRID = [(background, penalty) for background in (0.0, 0.5, 1.0, 1.5) for penalty in (0.0, 0.3, 0.6)]
 
 
-def baselines(desk: Desk) -> tuple[Blend, Blend]:
+def baselines(setup: Setup) -> tuple[Blend, Blend]:
     """The best single model and equal weights, each with background and penalty from the same grid."""
-    names = list(desk.sources)
+    names = list(setup.models)
 
     def best_of(weightings: list[dict[str, float]]) -> Blend:
         found = [
-            decided(desk.exam, Blend(weights, dict(desk.whitening), 1, root**3, background))
+            decided(setup.evaluation_set, Blend(weights, dict(setup.whitening), 1, root**3, background))
             for weights in weightings
             for background, root in GRID
         ]

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ensemble.blend.blend import Blend
-from ensemble.protocol.evaluation_set import Exam
+from ensemble.protocol.evaluation_set import EvaluationSet
 
 BACKGROUND = 1.0
 
 
-def forward_selection(exam: Exam, names: Sequence[str], whitening: Mapping[str, str]) -> tuple[dict[str, float], float]:
+def forward_selection(
+    evaluation_set: EvaluationSet, names: Sequence[str], whitening: Mapping[str, str]
+) -> tuple[dict[str, float], float]:
     """Select models with replacement.
 
     Parameters
     ----------
-    exam : Exam
+    evaluation set : EvaluationSet
     names : sequence of str
         Models to choose from.
     whitening : mapping of str to str
@@ -38,7 +40,7 @@ def forward_selection(exam: Exam, names: Sequence[str], whitening: Mapping[str, 
 
         def score(name: str, size: int = size) -> tuple[float, dict[str, float]]:
             grown = {other: (count + (other == name)) / size for other, count in counts.items()}
-            return exam.run(Blend(grown, dict(whitening), background=BACKGROUND)).map5, grown
+            return evaluation_set.run(Blend(grown, dict(whitening), background=BACKGROUND)).map5, grown
 
         found = {name: score(name) for name in names}
         chosen = max(found, key=lambda name: found[name][0])

@@ -24,9 +24,9 @@ from ensemble.identification.second_stage import SecondStage, second_stage_helps
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.protocol.bootstrap import Bootstrap, interval_of, prediction_interval
-from ensemble.protocol.certify import decided, settle_open
-from ensemble.protocol.evaluation_set import Exam
-from ensemble.protocol.setup import Desk, desk_for
+from ensemble.protocol.certify import decided, rescore_open
+from ensemble.protocol.evaluation_set import EvaluationSet
+from ensemble.protocol.setup import Setup, build_setup
 from ensemble.retrieval.operators import Operators
 from ensemble.retrieval.selection import choose_operators, choose_whitening
 from ensemble.tuning.baselines import baselines
@@ -51,17 +51,17 @@ class NestedScore:
 
     Attributes
     ----------
-    exam : Exam
+    evaluation set : EvaluationSet
     blend, plain, single, equal : (m,) float64 arrays
-        Average precision of each photo of the exam: by the blend with its second stage where that was chosen, by the
-        blend without, by the best single model, by equal weights.
+        Average precision of each photo of the evaluation set: by the blend with its second stage where that was chosen,
+        by the blend without, by the best single model, by equal weights.
     folds : list of dict
         What was chosen without each fold, and how it did there.
     width : float
         How much of MAP@5 the candidates leave open.
     """
 
-    exam: Exam
+    evaluation_set: EvaluationSet
     blend: np.ndarray
     plain: np.ndarray
     single: np.ndarray
@@ -71,15 +71,15 @@ class NestedScore:
 
 
 def nested_score(
-    project: Project, desk: Desk, mix: Mix, *, trials: int = TRIALS, seed: int = 0, progress: Progress | None = None
+    project: Project, setup: Setup, mix: Mix, *, trials: int = TRIALS, seed: int = 0, progress: Progress | None = None
 ) -> NestedScore:
     """Tune without each fold in turn, and score the fold.
 
     Parameters
     ----------
     project : Project
-    desk : Desk
-        With the exam of all photos.
+    setup : Setup
+        With the evaluation set of all photos.
     mix : Mix
     trials : int
         Per fold, beside the starting points.
@@ -92,33 +92,33 @@ def nested_score(
         If the other folds of a fold lack the strangers, or the known photos, of the mix.
     """
     folds = project.catalogue.folds
-    exam = desk.exam
-    found = {who: np.zeros(len(exam.weights)) for who in ("blend", "plain", "single", "equal")}
+    evaluation_set = setup.evaluation_set
+    found = {who: np.zeros(len(evaluation_set.weights)) for who in ("blend", "plain", "single", "equal")}
     rows: list[dict[str, Any]] = []
     width = 0.0
-    sat_fold = folds[exam.rows[exam.trials.query]]
-    for one in tuned_without_each(project, desk, mix, trials=trials, seed=seed, progress=progress):
-        fold, own, others, blend = one.fold, one.desk, one.others, one.blend
+    sat_fold = folds[evaluation_set.rows[evaluation_set.trials.query]]
+    for one in tune_on_other_folds(project, setup, mix, trials=trials, seed=seed, progress=progress):
+        fold, own, others, blend = one.fold, one.setup, one.others, one.blend
         single, equal = baselines(others)
         here = sat_fold == fold
         for who, recipe in (("plain", blend), ("single", single), ("equal", equal)):
-            precision, open_width = _held_out(own.exam, recipe, here)
+            precision, open_width = _held_out(own.evaluation_set, recipe, here)
             found[who][here] = precision[here]
             if who == "plain":
                 width += open_width
         found["blend"][here] = found["plain"][here]
-        staged = second_stage_helps(others.exam, blend)
+        staged = second_stage_helps(others.evaluation_set, blend)
         if staged:
-            weights = np.zeros(len(exam.weights))
-            weights[~here] = others.exam.weights
-            labels = SecondStage(own.exam, blend).of_held_out(here, weights)
-            found["blend"][here] = average_precisions(labels, exam.truth[here])
-        weight = exam.weights[here].sum()
+            weights = np.zeros(len(evaluation_set.weights))
+            weights[~here] = others.evaluation_set.weights
+            labels = SecondStage(own.evaluation_set, blend).of_held_out(here, weights)
+            found["blend"][here] = average_precisions(labels, evaluation_set.truth[here])
+        weight = evaluation_set.weights[here].sum()
         rows.append(
             {
                 "fold": fold,
                 # the mix may leave a fold without weight, as one of strangers where none are expected
-                "map5": float(exam.weights[here] @ found["blend"][here] / weight) if weight > 0 else None,
+                "map5": float(evaluation_set.weights[here] @ found["blend"][here] / weight) if weight > 0 else None,
                 "weights": blend.weights,
                 "single": max(single.weights, key=lambda name: single.weights[name]),
                 "top_photos": blend.top_photos,
@@ -132,88 +132,88 @@ def nested_score(
                 "operators": {name: how.as_dict() for name, how in own.operators.items()},
             }
         )
-    return NestedScore(exam, found["blend"], found["plain"], found["single"], found["equal"], rows, width)
+    return NestedScore(evaluation_set, found["blend"], found["plain"], found["single"], found["equal"], rows, width)
 
 
 @dataclass(frozen=True)
-class Without:
+class HeldOutFold:
     """What was tuned without one fold's photos as queries.
 
     Attributes
     ----------
     fold : int
-    desk : Desk
-        With the whitening and operators chosen without the fold, and the exam of all photos.
-    others : Desk
-        The same with the exam of the other folds' photos.
+    setup : Setup
+        With the whitening and operators chosen without the fold, and the evaluation set of all photos.
+    others : Setup
+        The same with the evaluation set of the other folds' photos.
     blend : Blend
     kappa : float or None
         As of `with_species_weights`.
     """
 
     fold: int
-    desk: Desk
-    others: Desk
+    setup: Setup
+    others: Setup
     blend: Blend
     kappa: float | None
 
 
-def tuned_without_each(
-    project: Project, desk: Desk, mix: Mix, *, trials: int = TRIALS, seed: int = 0, progress: Progress | None = None
-) -> Iterator[Without]:
+def tune_on_other_folds(
+    project: Project, setup: Setup, mix: Mix, *, trials: int = TRIALS, seed: int = 0, progress: Progress | None = None
+) -> Iterator[HeldOutFold]:
     """Tune without each fold in turn; parameters and errors as of `nested_score`."""
     folds = project.catalogue.folds
-    desks: dict[str, Desk] = {_key(desk.whitening, desk.operators): desk}
+    setups: dict[str, Setup] = {_key(setup.whitening, setup.operators): setup}
     for fold in project.catalogue.fold_ids:
-        kinds = choose_whitening(project, desk.sources, progress, without=fold)
-        operators = choose_operators(project, desk.sources, kinds, desk.wanted, progress, without=fold)
+        kinds = choose_whitening(project, setup.models, progress, without=fold)
+        operators = choose_operators(project, setup.models, kinds, setup.wanted, progress, without=fold)
         key = _key(kinds, operators)
-        if key not in desks:
-            desks[key] = desk_for(project, desk.sources, kinds, mix, progress, operators, desk.wanted)
-        own = desks[key]
+        if key not in setups:
+            setups[key] = build_setup(project, setup.models, kinds, mix, progress, operators, setup.wanted)
+        own = setups[key]
         try:
-            others = replace(own, exam=own.resit(mix, np.flatnonzero(folds != fold)))
+            others = replace(own, evaluation_set=own.in_mix(mix, np.flatnonzero(folds != fold)))
         except FinblendError as error:
             raise FinblendError(f"without fold {fold}, {error}") from None
-        yield Without(fold, own, others, *tuned(others, folds, trials, seed, progress))
+        yield HeldOutFold(fold, own, others, *tuned(others, folds, trials, seed, progress))
 
 
 def tuned(
-    desk: Desk, folds: np.ndarray, trials: int, seed: int, progress: Progress | None = None
+    setup: Setup, folds: np.ndarray, trials: int, seed: int, progress: Progress | None = None
 ) -> tuple[Blend, float | None]:
-    """Tune on one exam from the start, in memory: what `tune` does, without a journal."""
+    """Tune on one evaluation set from the start, in memory: what `tune` does, without a journal."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", sampler=sampler_of("tpe", seed))
-    names = list(desk.sources)
+    names = list(setup.models)
     starts = list(starting_points(names, None))
     if len(names) > 1:
-        starts.append(weighted_point(forward_selection(desk.exam, names, desk.whitening)[0], names))
+        starts.append(weighted_point(forward_selection(setup.evaluation_set, names, setup.whitening)[0], names))
     scores: list[float] = []
     for params in proposals(study, starts, trials + len(starts), "tpe", seed, scores):
-        scores.append(run_trial(study, desk, params))
+        scores.append(run_trial(study, setup, params))
         if progress is not None:
             progress("nested trials", 1, (trials + len(starts)) * (len(np.unique(folds))))
-    blend, _ = decided(desk.exam, draw(fixed(study.best_trial.params), desk))
+    blend, _ = decided(setup.evaluation_set, draw(fixed(study.best_trial.params), setup))
     best_first = sorted(complete(study), key=lambda trial: -(trial.value or 0.0))
-    tried = [draw(fixed(trial.params), desk).weights for trial in best_first]
-    return with_species_weights(desk.exam, blend, folds, tried, seed)
+    tried = [draw(fixed(trial.params), setup).weights for trial in best_first]
+    return with_species_weights(setup.evaluation_set, blend, folds, tried, seed)
 
 
-def _held_out(exam: Exam, blend: Blend, here: np.ndarray) -> tuple[np.ndarray, float]:
+def _held_out(evaluation_set: EvaluationSet, blend: Blend, here: np.ndarray) -> tuple[np.ndarray, float]:
     """Precision of each photo at the blend's own decision, and what the photos `here` leave open."""
-    ranking = ranking_of(exam.questions, blend)
-    exam.trials.judge(ranking.take(exam.rows), blend.background, blend.decision)
+    ranking = ranking_of(evaluation_set.query_set, blend)
+    evaluation_set.trials.judge(ranking.take(evaluation_set.rows), blend.background, blend.decision)
 
     def width() -> float:
-        return float(exam.weights[here] @ (exam.trials.most - exam.trials.least)[here])
+        return float(evaluation_set.weights[here] @ (evaluation_set.trials.most - evaluation_set.trials.least)[here])
 
-    if width() > TOLERANCE * exam.weights[here].sum():
-        still = here & (exam.trials.least < exam.trials.most)
-        ranking = settle_open(exam, blend, ranking, still)
-        exam.trials.judge(ranking.take(exam.rows), blend.background, blend.decision)
-    return exam.trials.precision.copy(), width()
+    if width() > TOLERANCE * evaluation_set.weights[here].sum():
+        still = here & (evaluation_set.trials.least < evaluation_set.trials.most)
+        ranking = rescore_open(evaluation_set, blend, ranking, still)
+        evaluation_set.trials.judge(ranking.take(evaluation_set.rows), blend.background, blend.decision)
+    return evaluation_set.trials.precision.copy(), width()
 
 
 def _key(whitening: Mapping[str, str], operators: Mapping[str, Operators]) -> str:
@@ -231,10 +231,10 @@ def nested_report(project: Project, score: NestedScore, in_sample: float) -> dic
         the blend alone: `map5, difference,
         interval`), `folds, width, measured`.
     """
-    weights = score.exam.weights
+    weights = score.evaluation_set.weights
     stacked = np.stack([score.blend, score.single, score.equal, score.plain])
     means = stacked @ weights
-    draws = Bootstrap(score.exam, project.catalogue.labels).draws(stacked)
+    draws = Bootstrap(score.evaluation_set, project.catalogue.labels).draws(stacked)
     test_photos = project.catalogue.test.height
     return {
         "map5": float(means[0]),

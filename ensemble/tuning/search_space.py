@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ensemble.blend.blend import Blend
-from ensemble.protocol.setup import Desk
+from ensemble.protocol.setup import Setup
 from postproc.ranking.prune import MAX_TOP_PHOTOS
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ def distributions(names: list[str]) -> dict[str, optuna.distributions.BaseDistri
     }
 
 
-def draw(trial: optuna.trial.BaseTrial, desk: Desk) -> Blend:
+def draw(trial: optuna.trial.BaseTrial, setup: Setup) -> Blend:
     """Turn a trial's parameters into a blend, its decision still open."""
-    factors = {name: trial.suggest_float(f"factor:{name}", 0.0, 1.0) for name in desk.sources}
+    factors = {name: trial.suggest_float(f"factor:{name}", 0.0, 1.0) for name in setup.models}
     top_photos = trial.suggest_int("top_photos", 1, MAX_TOP_PHOTOS)
     # the third power gives small penalties room without a special case for none
     root = trial.suggest_float("species_penalty_root", 0.0, 1.0)
     background = trial.suggest_float("background", 0.0, MAX_BACKGROUND)
-    operators = {name: how.as_dict() for name, how in desk.operators.items()}
-    return Blend(_normalised(factors), dict(desk.whitening), top_photos, root**3, background, operators=operators)
+    operators = {name: how.as_dict() for name, how in setup.operators.items()}
+    return Blend(_normalised(factors), dict(setup.whitening), top_photos, root**3, background, operators=operators)
 
 
 def _normalised(factors: Mapping[str, float]) -> dict[str, float]:

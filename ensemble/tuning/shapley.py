@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 
 from ensemble.blend.blend import Blend
-from ensemble.protocol.evaluation_set import Exam
+from ensemble.protocol.evaluation_set import EvaluationSet
 from postproc import NEW
 
 EXACT = 8
@@ -42,15 +42,15 @@ class Contribution:
     error: float | None = None
 
 
-def contributions(exam: Exam, blend: Blend, seed: int = 0) -> dict[str, Contribution]:
-    """Contributions of every source that has weight; in-sample, like the exam they are measured on."""
+def contributions(evaluation_set: EvaluationSet, blend: Blend, seed: int = 0) -> dict[str, Contribution]:
+    """Contributions of every source that has weight; in-sample, like the evaluation set they are measured on."""
     names = blend.used
-    nobody = float(exam.weights[exam.truth == NEW].sum())
+    nobody = float(evaluation_set.weights[evaluation_set.truth == NEW].sum())
     known: dict[frozenset[str], float] = {frozenset(): nobody}
 
     def value(coalition: frozenset[str]) -> float:
         if coalition not in known:
-            known[coalition] = exam.run(restricted(blend, coalition)).map5
+            known[coalition] = evaluation_set.run(restricted(blend, coalition)).map5
         return known[coalition]
 
     everybody = frozenset(names)

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from ensemble.blend.blend import Blend
-from ensemble.protocol.evaluation_set import Exam
+from ensemble.protocol.evaluation_set import EvaluationSet
 
 KAPPAS = (100.0, 400.0, 1600.0)
 # rarer species stay with the global weights
@@ -25,13 +25,13 @@ _NEARNESS = 6.0
 
 
 def with_species_weights(
-    exam: Exam, blend: Blend, folds: np.ndarray, tried: Sequence[dict[str, float]], seed: int = 0
+    evaluation_set: EvaluationSet, blend: Blend, folds: np.ndarray, tried: Sequence[dict[str, float]], seed: int = 0
 ) -> tuple[Blend, float | None]:
     """Give a blend weights per species if these prove better.
 
     Parameters
     ----------
-    exam : Exam
+    evaluation set : EvaluationSet
     blend : Blend
         With its decision; only its weights change.
     folds : (n,) int array
@@ -47,11 +47,14 @@ def with_species_weights(
         None where the global weights stay.
     """
     names = list(blend.weights)
-    sat = exam.rows[exam.trials.query]
-    species, fold = exam.questions.species.likely[sat], folds[sat]
-    photos = np.bincount(exam.questions.species.likely[exam.rows], minlength=len(exam.questions.species_names))
+    sat = evaluation_set.rows[evaluation_set.trials.query]
+    species, fold = evaluation_set.query_set.species.likely[sat], folds[sat]
+    photos = np.bincount(
+        evaluation_set.query_set.species.likely[evaluation_set.rows],
+        minlength=len(evaluation_set.query_set.species_names),
+    )
     # nothing can be told of a species that no test photo has: its photos have no weight
-    worth = np.bincount(species, weights=exam.weights, minlength=len(photos))
+    worth = np.bincount(species, weights=evaluation_set.weights, minlength=len(photos))
     frequent = np.flatnonzero((photos >= MIN_PHOTOS) & (worth > 0))
     ids = np.unique(fold)
     if len(names) < 2 or len(frequent) < 2 or len(ids) < 2:
@@ -60,8 +63,8 @@ def with_species_weights(
     # (pool, folds, species) sums of weighted precision
     table = np.zeros((len(pool), len(ids), len(photos)))
     for n, weights in enumerate(pool):
-        exam.run(replace(blend, weights=dict(zip(names, weights, strict=True))), blend.decision)
-        gained = exam.weights * exam.trials.precision
+        evaluation_set.run(replace(blend, weights=dict(zip(names, weights, strict=True))), blend.decision)
+        gained = evaluation_set.weights * evaluation_set.trials.precision
         for f, one in enumerate(ids):
             table[n, f] = np.bincount(species[fold == one], weights=gained[fold == one], minlength=len(photos))
 
@@ -71,21 +74,23 @@ def with_species_weights(
             chosen = pool[np.argsort(-totals[:, s], kind="stable")[:_AVERAGED]].mean(axis=0)
             share = photos[s] / (photos[s] + kappa)
             mixed = share * chosen + (1 - share) * pool[0]
-            own[exam.questions.species_names[s]] = dict(zip(names, (mixed / mixed.sum()).tolist(), strict=True))
+            own[evaluation_set.query_set.species_names[s]] = dict(
+                zip(names, (mixed / mixed.sum()).tolist(), strict=True)
+            )
         return replace(blend, species_weights=own)
 
-    exam.run(blend, blend.decision)
-    plain = exam.trials.precision.copy()
+    evaluation_set.run(blend, blend.decision)
+    plain = evaluation_set.trials.precision.copy()
     best, chosen_kappa = 0.0, None
     for kappa in KAPPAS:
         gain = np.zeros(len(sat))
         for f, one in enumerate(ids):
             others = table.sum(axis=1) - table[:, f]
-            exam.run(shrunk(others, kappa), blend.decision)
+            evaluation_set.run(shrunk(others, kappa), blend.decision)
             here = fold == one
-            gain[here] = exam.trials.precision[here] - plain[here]
-        mean = float(exam.weights @ gain)
-        error = float(np.sqrt((exam.weights**2) @ (gain - mean) ** 2))
+            gain[here] = evaluation_set.trials.precision[here] - plain[here]
+        mean = float(evaluation_set.weights @ gain)
+        error = float(np.sqrt((evaluation_set.weights**2) @ (gain - mean) ** 2))
         if mean > max(best, error):
             best, chosen_kappa = mean, kappa
     if chosen_kappa is None:

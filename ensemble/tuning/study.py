@@ -14,9 +14,9 @@ from cv.mix import Mix
 from ensemble.project.folder import Project
 from ensemble.project.pseudo_rounds import gallery_of
 from ensemble.protocol.certify import decided
-from ensemble.protocol.setup import Desk
+from ensemble.protocol.setup import Setup
 from ensemble.retrieval.task import NEAREST, NEAREST_TOGETHER
-from postproc.ranking.scorer import Outcome
+from postproc.ranking.scorer import BlendScore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,22 +27,22 @@ from ensemble.tuning.samplers import MAX_SEED, sampler_of
 from ensemble.tuning.search_space import distributions, draw, fixed
 
 
-def run_trial(study: optuna.Study, desk: Desk, params: Mapping[str, float] | None) -> float:
+def run_trial(study: optuna.Study, setup: Setup, params: Mapping[str, float] | None) -> float:
     """Score one trial, the given point or one that the study's sampler proposes for None, and write it down."""
     import optuna
 
     if params is not None:
         # added when it is done: a point left waiting in a queue would be taken for another trial's
-        _, outcome = decided(desk.exam, draw(fixed(params), desk))
+        _, outcome = decided(setup.evaluation_set, draw(fixed(params), setup))
         told, map5 = _told(outcome), outcome.map5
-        space = distributions(list(desk.sources))
+        space = distributions(list(setup.models))
         study.add_trial(
             optuna.trial.create_trial(params=dict(params), distributions=space, value=map5, user_attrs=told)
         )
         return map5
     trial = study.ask()
     try:
-        _, outcome = decided(desk.exam, draw(trial, desk))
+        _, outcome = decided(setup.evaluation_set, draw(trial, setup))
         map5 = outcome.map5
         for key, value in _told(outcome).items():
             trial.set_user_attr(key, value)
@@ -55,31 +55,33 @@ def run_trial(study: optuna.Study, desk: Desk, params: Mapping[str, float] | Non
     return map5
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
+def _told(outcome: BlendScore) -> dict[str, Any]:
     """What a trial says beside its score: its decision, and what the score lies between in the whole gallery."""
     rule, threshold = outcome.decision.rule, outcome.decision.threshold
     return {"rule": rule, "threshold": threshold, "least": outcome.least, "most": outcome.most}
 
 
-def study_name(project: Project, desk: Desk, mix: Mix) -> str:
+def study_name(project: Project, setup: Setup, mix: Mix) -> str:
     """The study of these sources, folds and mix: all that a trial's score depends on beside its parameters."""
     made_from = [
         project.photos_hash,
-        [[n, s.views, s.out_of_fold_contents(), desk.whitening[n]] for n, s in sorted(desk.sources.items())],
+        [[n, s.views, s.out_of_fold_contents(), setup.whitening[n]] for n, s in sorted(setup.models.items())],
         mix.as_dict(),
         NEAREST,
         NEAREST_TOGETHER,
-        hashlib.sha256(desk.exam.weights.round(12).tobytes() + desk.exam.questions.species.doubt.tobytes()).hexdigest(),
+        hashlib.sha256(
+            setup.evaluation_set.weights.round(12).tobytes() + setup.evaluation_set.query_set.species.doubt.tobytes()
+        ).hexdigest(),
     ]
-    if desk.operators:
-        made_from.append({name: how.as_dict() for name, how in sorted(desk.operators.items())})
+    if setup.operators:
+        made_from.append({name: how.as_dict() for name, how in sorted(setup.operators.items())})
     merged = gallery_of(project).fingerprint
     if merged:
         made_from.append(merged)
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
 
 
-def scores_so_far(project: Project, desk: Desk, mix: Mix) -> list[float]:
+def scores_so_far(project: Project, setup: Setup, mix: Mix) -> list[float]:
     """Score of every finished trial of a study, in the order in which they began; the journal is only read.
 
     Empty where there is no journal, where it can't be read, or has no such study.
@@ -96,21 +98,21 @@ def scores_so_far(project: Project, desk: Desk, mix: Mix) -> list[float]:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
             storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
-            study = optuna.load_study(study_name=study_name(project, desk, mix), storage=storage)
+            study = optuna.load_study(study_name=study_name(project, setup, mix), storage=storage)
         except (ValueError, KeyError, TypeError, AssertionError):
             return []
     done = sorted(complete(study), key=lambda trial: trial.number)
     return [trial.value for trial in done if trial.value is not None]
 
 
-def open_study(project: Project, desk: Desk, mix: Mix, sampler: str, seed: int) -> optuna.Study:
+def open_study(project: Project, setup: Setup, mix: Mix, sampler: str, seed: int) -> optuna.Study:
     """Open the study of these sources, folds and mix; start it if there is none."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    name = study_name(project, desk, mix)
+    name = study_name(project, setup, mix)
     path = str(project.study_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -148,9 +150,9 @@ def complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
 
 
-def score_of(study: optuna.Study, desk: Desk, params: Mapping[str, float]) -> float:
+def score_of(study: optuna.Study, setup: Setup, params: Mapping[str, float]) -> float:
     """The score of a starting point, from the study."""
     for trial in complete(study):
         if trial.params == params and trial.value is not None:
             return trial.value
-    return decided(desk.exam, draw(fixed(params), desk))[1].map5
+    return decided(setup.evaluation_set, draw(fixed(params), setup))[1].map5

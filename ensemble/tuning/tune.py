@@ -13,15 +13,15 @@ import numpy as np
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
-from ensemble.identification.scored_blend import sit_blend
-from ensemble.identification.second_stage import HOW_STAGED, SecondStage, Verdict, judge
+from ensemble.identification.scored_blend import score_blend
+from ensemble.identification.second_stage import HOW_STAGED, SecondStage, SecondStageTest, judge
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.pseudo_rounds import gallery_of
 from ensemble.protocol.certify import certified, decided
-from ensemble.protocol.evaluation_set import Exam
-from ensemble.protocol.new_share import ShareLike, set_exam_at, share_or_kept
-from ensemble.protocol.setup import HOW, Desk, mix_warnings
+from ensemble.protocol.evaluation_set import EvaluationSet
+from ensemble.protocol.new_share import ShareLike, setup_at_share, share_or_kept
+from ensemble.protocol.setup import HOW, Setup, mix_warnings
 from ensemble.retrieval.operators import wanted_operators
 from ensemble.tuning.convergence import enough
 from ensemble.tuning.greedy import forward_selection
@@ -93,14 +93,15 @@ def tune(
         `least` and `most` they leave MAP@5 between, `recomputed` photos), `second_stage` (None where there can be none,
         or `used, map5` (cross-fitted), `gain` over the plain blend, `sure`, the share of drawn catalogues with a gain),
         `enough` (the trial after which more gained less than `gain`), `mix, estimate` (of the share of strangers, None
-        where it is stated, or as `ensemble.protocol.new_share.Estimate`), `new_first, measured, interrupted, warnings`.
+        where it is stated, or as `ensemble.protocol.new_share.NewShareEstimate`), `new_first, measured, interrupted,
+        warnings`.
     """
     started = time.monotonic()
     _check_options(trials, sampler, seed, timeout, models, nested_trials)
     project = Project.open(folder)
     previous = Blend.load(project.blend_path) if project.blend_path.is_file() else None
     share, told = share_or_kept(new_share, previous)
-    desk, mix, estimate = set_exam_at(
+    setup, mix, estimate = setup_at_share(
         project,
         share,
         gallery_exponent,
@@ -108,13 +109,13 @@ def tune(
         progress,
         wanted=wanted_operators(operators),
     )
-    study = open_study(project, desk, mix, sampler, seed)
+    study = open_study(project, setup, mix, sampler, seed)
     before = len(complete(study))
     # an interrupted study may lack some of its starting points, and the last blend may be another study's
     tried = [trial.params for trial in complete(study)]
     foreign = previous if previous and (not before or previous.mix != mix.as_dict()) else None
-    names = list(desk.sources)
-    greedy = forward_selection(desk.exam, names, desk.whitening)
+    names = list(setup.models)
+    greedy = forward_selection(setup.evaluation_set, names, setup.whitening)
     given = [*starting_points(names, foreign), weighted_point(greedy[0], names)]
     starts = [params for n, params in enumerate(given) if params not in tried and params not in given[:n]]
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -125,7 +126,7 @@ def tune(
         for n, params in enumerate(proposals(study, starts, max(trials, len(starts)), sampler, seed, scores)):
             if deadline is not None and time.monotonic() > deadline and n >= len(starts):
                 break
-            scores.append(run_trial(study, desk, params))
+            scores.append(run_trial(study, setup, params))
             if progress is not None:
                 progress("trials", 1, max(trials, len(starts)))
     except KeyboardInterrupt:
@@ -133,43 +134,43 @@ def tune(
     done = complete(study)
     if not done:
         raise FinblendError("interrupted before the first trial was done; nothing is changed")
-    drawn, _ = decided(desk.exam, draw(fixed(study.best_trial.params), desk))
-    best_first = [draw(fixed(t.params), desk).weights for t in sorted(done, key=lambda t: -(t.value or 0.0))]
-    blend, kappa = with_species_weights(desk.exam, drawn, project.catalogue.folds, best_first, seed)
-    blend, among = decided(desk.exam, blend)
-    blend, ranking, outcome, recomputed = certified(desk.exam, blend, progress)
+    drawn, _ = decided(setup.evaluation_set, draw(fixed(study.best_trial.params), setup))
+    best_first = [draw(fixed(t.params), setup).weights for t in sorted(done, key=lambda t: -(t.value or 0.0))]
+    blend, kappa = with_species_weights(setup.evaluation_set, drawn, project.catalogue.folds, best_first, seed)
+    blend, among = decided(setup.evaluation_set, blend)
+    blend, ranking, outcome, recomputed = certified(setup.evaluation_set, blend, progress)
     # kept for whoever asks about this blend: what was settled need not be settled again
-    sit_blend(desk, blend, progress, ranking)
-    warnings = told + mix_warnings(desk, mix) + (estimate.warnings() if estimate else [])
-    blend, verdict, labels, stopped = _with_second_stage(desk.exam, blend, ranking, warnings)
+    score_blend(setup, blend, progress, ranking)
+    warnings = told + mix_warnings(setup, mix) + (estimate.warnings() if estimate else [])
+    blend, verdict, labels, stopped = _with_second_stage(setup.evaluation_set, blend, ranking, warnings)
     wanted = min(len(done), TRIALS) if nested_trials is None else nested_trials
     nested = None
     in_sample = verdict.map5 if blend.second_stage and verdict else outcome.map5
     if wanted and not interrupted and not stopped:
-        nested, stopped = _nested(project, desk, mix, (wanted, seed), in_sample, warnings, progress)
+        nested, stopped = _nested(project, setup, mix, (wanted, seed), in_sample, warnings, progress)
     interrupted = interrupted or stopped
     how = f"map5: the blend alone, {HOW};\nnew_first: {HOW_STAGED}" if blend.second_stage else HOW
-    parts = {name: asdict(part) for name, part in contributions(desk.exam, blend).items()}
+    tasks = {name: asdict(task) for name, task in contributions(setup.evaluation_set, blend).items()}
     sure = {"share": 1.0 - among.open, "least": among.least, "most": among.most, "recomputed": recomputed}
     blend = replace(
         blend,
         mix=mix.as_dict(),
         measured={
             "map5": outcome.map5,
-            "new_first": desk.exam.share_of_new(labels),
+            "new_first": setup.evaluation_set.share_of_new(labels),
             "how": how,
             "trials": len(done),
             "sampler": sampler,
             "seed": seed,
             "nested": nested,
-            "operators_tried": list(desk.wanted),
+            "operators_tried": list(setup.wanted),
             "second_stage": verdict and asdict(verdict),
             "estimate": estimate and estimate.as_dict(),
             # what would take long to tell again, of this very blend
-            "contributions": parts,
+            "contributions": tasks,
             "certified": sure,
         },
-        contents={name: source.out_of_fold_contents() for name, source in desk.sources.items()},
+        contents={name: model.out_of_fold_contents() for name, model in setup.models.items()},
         gallery=gallery_of(project).fingerprint,
     )
     blend.save(project.blend_path)
@@ -190,10 +191,10 @@ def tune(
         "trials": len(done),
         "new_trials": len(done) - before,
         "seconds": time.monotonic() - started,
-        "equal_weights": score_of(study, desk, point(names, names)),
+        "equal_weights": score_of(study, setup, point(names, names)),
         "greedy": greedy[1],
-        "single_models": {name: score_of(study, desk, point([name], names)) for name in names},
-        "contributions": parts,
+        "single_models": {name: score_of(study, setup, point([name], names)) for name in names},
+        "contributions": tasks,
         "certified": sure,
         "enough": enough(done),
         "second_stage": verdict and asdict(verdict),
@@ -207,12 +208,12 @@ def tune(
 
 
 def _with_second_stage(
-    exam: Exam, blend: Blend, ranking: Ranking, warnings: list[str]
-) -> tuple[Blend, Verdict | None, np.ndarray, bool]:
+    evaluation_set: EvaluationSet, blend: Blend, ranking: Ranking, warnings: list[str]
+) -> tuple[Blend, SecondStageTest | None, np.ndarray, bool]:
     """The blend with its second stage, if that is clearly better; what that was judged by; answers; interrupted."""
     verdict, stopped = None, False
     try:
-        stage = SecondStage(exam, blend, keep=True)
+        stage = SecondStage(evaluation_set, blend, keep=True)
         verdict = judge(stage, ranking)
         if verdict.used:
             return replace(blend, second_stage=True), verdict, stage.answers(), False
@@ -221,12 +222,12 @@ def _with_second_stage(
         stopped = True
     except FinblendError as error:
         warnings.append(f"no second stage: {error}")
-    return blend, verdict, exam.answers(ranking, blend), stopped
+    return blend, verdict, evaluation_set.answers(ranking, blend), stopped
 
 
 def _nested(
     project: Project,
-    desk: Desk,
+    setup: Setup,
     mix: Mix,
     how: tuple[int, int],
     in_sample: float,
@@ -236,7 +237,7 @@ def _nested(
     """The honest score by (trials, seed), None where there is none; whether it was interrupted."""
     trials, seed = how
     try:
-        score = nested_score(project, desk, mix, trials=trials, seed=seed, progress=progress)
+        score = nested_score(project, setup, mix, trials=trials, seed=seed, progress=progress)
         return nested_report(project, score, in_sample), False
     except KeyboardInterrupt:
         # the blend itself is done: it is kept without its honest score

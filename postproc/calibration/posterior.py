@@ -152,7 +152,7 @@ def posterior_order(individual: np.ndarray, probability: np.ndarray) -> tuple[np
     individual : (n, k) int array
         The names; -1 where there is none.
     probability : (n, k + 2) float array
-        From `Posterior.of` or `Choice.of`.
+        From `Posterior.of` or `ConditionalLogit.of`.
 
     Returns
     -------
@@ -175,7 +175,7 @@ def with_new_first(probability: np.ndarray, share: float) -> np.ndarray:
     Parameters
     ----------
     probability : (n, k + 2) float array
-        From `Posterior.of` or `Choice.of`.
+        From `Posterior.of` or `ConditionalLogit.of`.
     share : float
         Of rows in which somebody new is likelier than every name, in [0, 1]; as nearly as equal odds allow.
 

@@ -17,14 +17,14 @@ from postproc.evidence.evidence import Gallery, by_individual, group_candidates
 from postproc.neighbours.search import MEMORY_MB, Space, pair_similarities, similarities
 from postproc.ranking.rank import Species, rank
 from postproc.ranking.ranking import DEPTH, Ranking
-from postproc.transforms.reciprocal_evidence import Reranked, mixed
+from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity, mixed
 
 # float32 sums of a few weighted similarities, and their mean over photos and views
 _ROUNDING = 2e-6
 
 
 @dataclass(frozen=True)
-class WholeGallery:
+class ExhaustiveSearch:
     """Spaces in which queries can be ranked against every photo they may meet.
 
     Attributes
@@ -34,7 +34,7 @@ class WholeGallery:
     gallery : Gallery
     query_group : int or None
         The queries' common group: its photos are not in their gallery.
-    reranked : mapping of source to one `Reranked` a query view
+    reranked : mapping of source to one `ReciprocalSimilarity` a query view
         Sources whose similarities are mixed with k-reciprocal ones.
     """
 
@@ -42,7 +42,7 @@ class WholeGallery:
     views: Mapping[str, Sequence[str]]
     gallery: Gallery
     query_group: int | None = None
-    reranked: Mapping[str, Sequence[Reranked]] = field(default_factory=dict)
+    reranked: Mapping[str, Sequence[ReciprocalSimilarity]] = field(default_factory=dict)
 
     def rank(
         self,

@@ -14,11 +14,11 @@ from postproc.evidence.evidence import Evidence
 from postproc.ranking.decision import RULES, Decision, Sweep
 from postproc.ranking.rank import Ranker, Species
 from postproc.ranking.ranking import DEPTH, Ranking
-from postproc.ranking.scorer_kernels import mark_lists, sit_lists, weighted_sums
+from postproc.ranking.scorer_kernels import prepare_lists, score_lists, weighted_sums
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BlendScore:
     """What a recipe reaches.
 
     Attributes
@@ -39,7 +39,7 @@ class Outcome:
     decision: Decision
 
 
-class Trials:
+class BlendScorer:
     """Photos with known answers, ready to be scored by recipe after recipe.
 
     Parameters
@@ -94,7 +94,7 @@ class Trials:
         background: float = 0.0,
         recipe: np.ndarray | None = None,
         decision: Decision | None = None,
-    ) -> Outcome:
+    ) -> BlendScore:
         """Score one recipe; parameters as of `postproc.rank`, `Ranking.against_background` and `decide`.
 
         Without a decision the best rule and threshold are solved exactly. Afterwards `precision`, `least` and `most`
@@ -103,9 +103,9 @@ class Trials:
         ranking = self.ranker.rank(weights, top_photos=top_photos, species_penalty=species_penalty, recipe=recipe)
         return self.judge(ranking, background, decision)
 
-    def judge(self, ranking: Ranking, background: float, decision: Decision | None = None) -> Outcome:
+    def judge(self, ranking: Ranking, background: float, decision: Decision | None = None) -> BlendScore:
         """Score a ranking of the rows, seven deep with its bound."""
-        sit_lists(
+        prepare_lists(
             self.query,
             self.hide,
             self.truth,
@@ -120,7 +120,7 @@ class Trials:
         bound = self._certain if ranking.bound is None else ranking.bound
         if decision is None:
             decision = self.best_decision()
-        mark_lists(
+        score_lists(
             RULES.index(decision.rule),
             np.float64(decision.threshold),
             self.query,
@@ -135,7 +135,7 @@ class Trials:
             self.least,
             self.most,
         )
-        return Outcome(*weighted_sums(self.weights, self.precision, self.least, self.most), decision)
+        return BlendScore(*weighted_sums(self.weights, self.precision, self.least, self.most), decision)
 
     def over_thresholds(self, rule: str, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """MAP@5 and the share of lists with somebody new first, at other thresholds.

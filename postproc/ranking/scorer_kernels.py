@@ -28,7 +28,7 @@ def _reciprocal(place: Any) -> float:
 
 
 @numba.njit(cache=True, parallel=True)
-def sit_lists(
+def prepare_lists(
     query: np.ndarray,
     hide: np.ndarray,
     truth: np.ndarray,
@@ -193,7 +193,7 @@ def best_interval(keys: np.ndarray, gains: np.ndarray, start: float) -> tuple[fl
 
 
 @numba.njit(cache=True, parallel=True)
-def mark_lists(
+def score_lists(
     rule: int,
     threshold: float,
     query: np.ndarray,

@@ -15,7 +15,7 @@ import numpy as np
 from cv.errors import FinblendError
 from postproc.calibration.posterior import outcome
 from postproc.ranking.decision import NEW
-from postproc.second_stage.features import Traits
+from postproc.second_stage.features import CandidateFeatures
 
 RIDGE = 1.0
 _STEPS = 200
@@ -28,7 +28,7 @@ _BLOCK = 4096
 
 
 @dataclass(frozen=True)
-class Choice:
+class ConditionalLogit:
     """A fitted conditional logit.
 
     Attributes
@@ -63,7 +63,7 @@ class Choice:
         return np.concatenate([*of_candidates, self.new, self.missed, self.offsets]).astype(np.float64)
 
     @classmethod
-    def from_flat(cls, names: tuple[str, ...], query_names: tuple[str, ...], flat: np.ndarray) -> Choice:
+    def from_flat(cls, names: tuple[str, ...], query_names: tuple[str, ...], flat: np.ndarray) -> ConditionalLogit:
         """From the numbers of `flat`."""
         n, m = len(names), len(query_names)
         sizes = (n, n, m, m, n, m + 1, m + 1)
@@ -71,7 +71,7 @@ class Choice:
             raise FinblendError(f"a second stage of more than {sum(sizes)} numbers is needed, but got {flat.shape}")
         return cls(names, query_names, *np.split(np.array(flat), np.cumsum(sizes)))
 
-    def of(self, traits: Traits) -> np.ndarray:
+    def of(self, traits: CandidateFeatures) -> np.ndarray:
         """Probability of every outcome.
 
         Parameters
@@ -100,7 +100,9 @@ class Choice:
         return np.where(known, self.offsets[np.where(known, species, 0)], 0.0)
 
 
-def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: float = RIDGE) -> Choice:
+def fit_conditional_logit(
+    traits: CandidateFeatures, truth: np.ndarray, weights: np.ndarray, ridge: float = RIDGE
+) -> ConditionalLogit:
     """Fit by weighted maximum likelihood with a ridge on all coefficients but the constants.
 
     Parameters
@@ -129,7 +131,7 @@ def fit_choice(traits: Traits, truth: np.ndarray, weights: np.ndarray, ridge: fl
     weights = weights * weights.sum() / (weights**2).sum()
     centre, spread = _moments(traits.candidate, traits.present * weights[:, None])
     query_centre, query_spread = _moments(traits.query, weights)
-    empty = Choice(
+    empty = ConditionalLogit(
         traits.names,
         traits.query_names,
         centre,
@@ -199,7 +201,7 @@ def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nd
     return centre, np.where(spread > 1e-9, spread, 1.0)
 
 
-def _scaled(traits: Traits, choice: Choice) -> tuple[np.ndarray, np.ndarray]:
+def _scaled(traits: CandidateFeatures, choice: ConditionalLogit) -> tuple[np.ndarray, np.ndarray]:
     """Centred, scaled and bounded traits: (n, places, traits) float32 and, with the constant, (n, query traits + 1)."""
     x = (traits.candidate - choice.centre.astype(np.float32)) / choice.spread.astype(np.float32)
     np.clip(x, -_REACH, _REACH, out=x)

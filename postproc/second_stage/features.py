@@ -16,7 +16,7 @@ _BACKGROUND = slice(1, 6)
 
 
 @dataclass(frozen=True)
-class Traits:
+class CandidateFeatures:
     """Traits of each query's candidates.
 
     Attributes
@@ -44,9 +44,9 @@ class Traits:
     photo: np.ndarray
     species: np.ndarray
 
-    def take(self, rows: np.ndarray) -> Traits:
+    def take(self, rows: np.ndarray) -> CandidateFeatures:
         """Those of some queries."""
-        return Traits(
+        return CandidateFeatures(
             self.names,
             self.candidate[rows],
             self.query_names,
@@ -62,7 +62,7 @@ class Traits:
 _BLOCK = 4096
 
 
-def traits_of(
+def candidate_features(
     candidates: Candidates,
     sources: tuple[str, ...],
     gallery_photos: np.ndarray,
@@ -70,7 +70,7 @@ def traits_of(
     gallery_background: np.ndarray,
     species: np.ndarray,
     logits: Mapping[str, np.ndarray] | None = None,
-) -> Traits:
+) -> CandidateFeatures:
     """Describe candidates.
 
     Per source and for the blend: `best`, the best photo's similarity above the query's background (mean of the
@@ -107,7 +107,7 @@ def traits_of(
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("candidate", "query", "present", "individual", "photo")
     )
-    return Traits(one.names, each, one.query_names, query, present, individual, photo, species)
+    return CandidateFeatures(one.names, each, one.query_names, query, present, individual, photo, species)
 
 
 def _block(
@@ -118,7 +118,7 @@ def _block(
     gallery_background: np.ndarray,
     species: np.ndarray,
     logits: Mapping[str, np.ndarray],
-) -> Traits:
+) -> CandidateFeatures:
     present = candidates.individual != NOBODY
     columns = (*sources, "blend")
     best = candidates.similarity[..., BEST]
@@ -167,7 +167,9 @@ def _block(
     each = np.concatenate(numbers, axis=2).astype(np.float32)
     query = np.concatenate([each[:, 0], background[:, 0].astype(np.float32)], axis=1)
     query_names = (*names, *(f"background:{column}" for column in columns))
-    return Traits(tuple(names), each, query_names, query, present, candidates.individual, candidates.photo, species)
+    return CandidateFeatures(
+        tuple(names), each, query_names, query, present, candidates.individual, candidates.photo, species
+    )
 
 
 def _background(best: np.ndarray, there: np.ndarray) -> np.ndarray:

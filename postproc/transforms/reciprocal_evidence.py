@@ -1,8 +1,8 @@
 """Evidence in which a source's similarities are mixed with k-reciprocal ones.
 
 A source's new similarity is lambda times the cosine, plus (1 - lambda) times 1 less the Jaccard distance where the
-photo is among the query's nearest that were compared (those of `Reranked`), plus nothing elsewhere. So a photo
-outside the candidates has at most lambda times the K-th cosine, and everything that is certain about a ranking
+photo is among the query's nearest that were compared (those of `ReciprocalSimilarity`), plus nothing elsewhere. So a
+photo outside the candidates has at most lambda times the K-th cosine, and everything that is certain about a ranking
 stays certain.
 """
 
@@ -22,7 +22,7 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class Reranked:
+class ReciprocalSimilarity:
     """k-reciprocal similarities of one source in one query view.
 
     Attributes
@@ -59,7 +59,11 @@ class Reranked:
 
 
 def mixed(
-    similarity: np.ndarray, own: Sequence[Reranked], query_rows: np.ndarray, start: np.ndarray, photo: np.ndarray
+    similarity: np.ndarray,
+    own: Sequence[ReciprocalSimilarity],
+    query_rows: np.ndarray,
+    start: np.ndarray,
+    photo: np.ndarray,
 ) -> np.ndarray:
     """(p,) float32: cosines of pairs, mixed with the mean of the k-reciprocal values over query views."""
     value = np.mean([one.of_pairs(query_rows, start, photo) for one in own], axis=0)
@@ -70,7 +74,7 @@ def mixed(
 def rerank_evidence(
     evidence: Evidence,
     views: Mapping[str, Sequence[str]],
-    reranked: Mapping[str, Sequence[Reranked]],
+    reranked: Mapping[str, Sequence[ReciprocalSimilarity]],
     query_rows: np.ndarray,
 ) -> Evidence:
     """Mix the similarities of some sources.
@@ -80,7 +84,7 @@ def rerank_evidence(
     evidence : Evidence
         Not pruned.
     views : mapping of source to its view names
-    reranked : mapping of source to one `Reranked` a query view
+    reranked : mapping of source to one `ReciprocalSimilarity` a query view
         Their photos are the source's nearest, which are among the candidates.
     query_rows : (n,) int array
         Of the evidence's queries.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cv import Catalogued, FinblendError, Mix, Photos, joined_species, mix_weights
+from cv import FinblendError, Mix, Population, Sample, joined_species, mix_weights
 from cv.new_share import at_share, read_new_shares
 from cv.raking import MAX_LIFT, MIN_PHOTOS, species_cells
 
@@ -85,13 +85,13 @@ def test_the_order_of_a_table_makes_no_other_mix() -> None:
     assert Mix(**one.as_dict()) == one
 
 
-def world(cells: dict[tuple[int, int], int]) -> Photos:
+def world(cells: dict[tuple[int, int], int]) -> Sample:
     """Photos of (species, gallery photos), so many of each."""
     species, have = (np.repeat([key[k] for key in cells], list(cells.values())) for k in (0, 1))
-    return Photos(have, species, np.ones(len(have)))
+    return Sample(have, species, np.ones(len(have)))
 
 
-def cell_shares(photos: Photos, weights: np.ndarray) -> list[float]:
+def cell_shares(photos: Sample, weights: np.ndarray) -> list[float]:
     """Weight of species 0 known, 0 new, 1 known, 1 new ..."""
     return np.bincount(photos.species * 2 + (photos.gallery_photos == 0), weights=weights).tolist()
 
@@ -99,7 +99,7 @@ def cell_shares(photos: Photos, weights: np.ndarray) -> list[float]:
 def test_each_species_meets_its_own_share() -> None:
     # 100 photos each of two species; test has 3 in 4 of the first
     photos = world({(0, 0): 50, (0, 1): 50, (1, 0): 50, (1, 1): 50})
-    catalogue = Catalogued(np.array([2, 2]), np.array([0, 1]), np.array([0.75, 0.25]), ["a", "b"])
+    catalogue = Population(np.array([2, 2]), np.array([0, 1]), np.array([0.75, 0.25]), ["a", "b"])
     mix = Mix({"a": 0.2, "b": 0.4}, gallery_exponent=1.0)
     assert joined_species(photos, catalogue, mix) == []
     expected = [0.75 * 0.8, 0.75 * 0.2, 0.25 * 0.6, 0.25 * 0.4]
@@ -108,14 +108,14 @@ def test_each_species_meets_its_own_share() -> None:
 
 def test_without_species_of_test_they_stay_as_they_are() -> None:
     photos = world({(0, 0): 30, (0, 1): 70, (1, 0): 100, (1, 1): 100})
-    catalogue = Catalogued(np.array([2]), np.array([0]), names=["a", "b"])
+    catalogue = Population(np.array([2]), np.array([0]), names=["a", "b"])
     weights = mix_weights(photos, catalogue, Mix({"a": 0.5, "b": 0.25}, None))
     assert cell_shares(photos, weights) == pytest.approx([1 / 6, 1 / 6, 0.5, 1 / 6])
 
 
 def test_the_gallery_photos_are_met_together_with_the_shares() -> None:
     photos = world({(s, n): 60 for s in (0, 1) for n in (0, 1, 2)})
-    catalogue = Catalogued(np.array([1, 2]), np.array([0, 1]), None, ["a", "b"])
+    catalogue = Population(np.array([1, 2]), np.array([0, 1]), None, ["a", "b"])
     weights = mix_weights(photos, catalogue, Mix({"a": 0.1, "b": 0.3}, gallery_exponent=1.0))
     assert cell_shares(photos, weights) == pytest.approx([0.45, 0.05, 0.35, 0.15], abs=1e-6)
     by_gallery = np.bincount(photos.gallery_photos, weights=weights)
@@ -124,7 +124,7 @@ def test_the_gallery_photos_are_met_together_with_the_shares() -> None:
 
 def test_a_species_with_few_strangers_joins_the_rest_and_is_named() -> None:
     few = {(0, 0): MIN_PHOTOS - 1, (0, 1): 81, (1, 0): 50, (1, 1): 100, (2, 0): 50, (2, 1): 100}
-    catalogue = Catalogued(np.array([2]), np.array([0]), np.array([0.25, 0.25, 0.5]), ["a", "b", "c"])
+    catalogue = Population(np.array([2]), np.array([0]), np.array([0.25, 0.25, 0.5]), ["a", "b", "c"])
     mix = Mix({"a": 0.3, "b": 0.2, "*": 0.1}, None)
     photos = world(few)
     # alone it is thin; with b, of the same size in test and before c, it is not
@@ -140,7 +140,7 @@ def test_a_species_with_few_strangers_joins_the_rest_and_is_named() -> None:
 
 def test_a_species_of_which_test_has_none_is_not_told() -> None:
     photos = world({(0, 1): 5, (1, 0): 50, (1, 1): 50})
-    catalogue = Catalogued(np.array([2]), np.array([0]), np.array([0.0, 1.0]), ["a", "b"])
+    catalogue = Population(np.array([2]), np.array([0]), np.array([0.0, 1.0]), ["a", "b"])
     assert joined_species(photos, catalogue, Mix({"a": 0.3, "b": 0.2}, None)) == []
     weights = mix_weights(photos, catalogue, Mix({"a": 0.3, "b": 0.2}, None))
     assert cell_shares(photos, weights) == pytest.approx([0.0, 0.0, 0.8, 0.2])
@@ -148,7 +148,7 @@ def test_a_species_of_which_test_has_none_is_not_told() -> None:
 
 def test_a_species_without_strangers_leaves_its_share_to_the_others() -> None:
     photos = world({(0, 1): 100, (1, 0): 60, (1, 1): 40})
-    catalogue = Catalogued(np.array([2]), np.array([0]), np.array([0.5, 0.5]), ["a", "b"])
+    catalogue = Population(np.array([2]), np.array([0]), np.array([0.5, 0.5]), ["a", "b"])
     weights = mix_weights(photos, catalogue, Mix({"a": 0.2, "b": 0.1}, None))
     assert joined_species(photos, catalogue, Mix({"a": 0.2, "b": 0.1}, None)) == ["a", "b"]
     assert weights[photos.gallery_photos == 0].sum() == pytest.approx(0.15)
@@ -157,9 +157,9 @@ def test_a_species_without_strangers_leaves_its_share_to_the_others() -> None:
 def test_photos_that_count_in_part_are_counted_by_their_effective_number() -> None:
     """A hundred hidden photos that count a hundredth each carry a share; one photo that counts once does not."""
     hidden = np.full(100, 0.05)
-    photos = Photos(np.repeat([0, 1], [100, 100]), np.zeros(200, dtype=int), np.append(hidden, np.ones(100)))
+    photos = Sample(np.repeat([0, 1], [100, 100]), np.zeros(200, dtype=int), np.append(hidden, np.ones(100)))
     assert not species_cells(photos, np.array([[0.9, 0.1]]))[2].any()
-    alone = Photos(np.repeat([0, 1], [1, 100]), np.zeros(101, dtype=int), np.append(5.0, np.ones(100)))
+    alone = Sample(np.repeat([0, 1], [1, 100]), np.zeros(101, dtype=int), np.append(5.0, np.ones(100)))
     assert species_cells(alone, np.array([[0.9, 0.1]]))[2].all()
 
 
@@ -174,9 +174,9 @@ def test_weights_sum_to_one_and_the_whole_share_is_met(
     rng = np.random.default_rng(seed)
     repeats = rng.integers(1, 40, len(have))
     species, gallery = (np.repeat(column, repeats) for column in zip(*have, strict=True))
-    photos = Photos(gallery, species, rng.uniform(0.05, 1.0, len(species)))
+    photos = Sample(gallery, species, rng.uniform(0.05, 1.0, len(species)))
     expected = rng.dirichlet(np.ones(4))
-    catalogue = Catalogued(rng.integers(1, 9, 12), np.arange(12) % 4, expected, list("abcd"))
+    catalogue = Population(rng.integers(1, 9, 12), np.arange(12) % 4, expected, list("abcd"))
     mix = Mix(dict(zip("abcd", shares, strict=True)), 0.9)
     share = float(expected @ shares)
     if (share > 0 and gallery.all()) or not gallery.any():

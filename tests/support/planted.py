@@ -17,7 +17,7 @@ from cv.files import sha256_of
 from cv.pseudo_labels import PseudoLabels, write_pseudo_labels
 from ensemble import Blend, Project, init, register, tune
 from postproc import NEW, Decision
-from postproc.ranking.scorer import Outcome
+from postproc.ranking.scorer import BlendScore
 
 FOLDS = range(5)
 EVERYTHING = 1000  # more neighbours than any gallery here has photos
@@ -27,17 +27,17 @@ Score = Callable[[dict[str, float]], float]
 
 
 class Told:
-    """An exam whose scores are told by a function of the weights; a fifth of its photos are strangers."""
+    """An evaluation set whose scores are told by a function of the weights; a fifth of its photos are strangers."""
 
     def __init__(self, score: Score) -> None:
         self.score = score
         self.asked: list[Blend] = []
         self.weights, self.truth = np.full(5, 0.2), np.array([NEW, 0, 1, 2, 3])
 
-    def run(self, blend: Blend) -> Outcome:
+    def run(self, blend: Blend) -> BlendScore:
         self.asked.append(blend)
         found = self.score(blend.weights)
-        return Outcome(found, found, found, 0.0, Decision("A", 0.0))
+        return BlendScore(found, found, found, 0.0, Decision("A", 0.0))
 
 
 def add(

@@ -8,7 +8,7 @@ import numpy as np
 
 from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
-from ensemble.identification.scored_blend import Sitting
+from ensemble.identification.scored_blend import ScoredBlend
 from ensemble.protocol.bootstrap import Bootstrap, interval_of
 from ensemble.protocol.scores import summary
 from ensemble.report.charts.charts import Bars
@@ -32,9 +32,9 @@ def section(state: State) -> Section | None:
     why = state.stale
     if why is None:
         try:
-            sitting = state.sitting
-            if sitting is not None:
-                return _section(state, blend, sitting)
+            scored = state.scored
+            if scored is not None:
+                return _section(state, blend, scored)
         except FinblendError as error:
             why = str(error)
     name = state.project.blend_path.name
@@ -43,21 +43,21 @@ def section(state: State) -> Section | None:
     return Section("blend", TITLE, measured, [Warnings(told), *_kept(blend)])
 
 
-def _section(state: State, blend: Blend, sitting: Sitting) -> Section:
-    exam = sitting.desk.exam
-    told = summary(exam, sitting.precision)
-    measured = f"Out-of-fold, {sitting.measured}. Mix: {told_mix(state.mix, told['new_share'])}."
+def _section(state: State, blend: Blend, scored: ScoredBlend) -> Section:
+    evaluation_set = scored.setup.evaluation_set
+    told = summary(evaluation_set, scored.precision)
+    measured = f"Out-of-fold, {scored.measured}. Mix: {told_mix(state.mix, told['new_share'])}."
     if blend.measured.get("nested"):
         measured += f" {HOW_NESTED[0].upper()}{HOW_NESTED[1:]}."
     measured += " Intervals hold 95 %, by drawing individuals anew."
     changed = blend.changed(state.project.blend_path.name)
     body: list[Piece] = [Warnings(changed)] if changed else []
-    body.append(Figures(_figures(state, blend, sitting, told)))
-    body += [_scores(state, blend, sitting), _weights(blend), *_recipe(blend), *_nested_folds(blend)]
-    body += trials_chart(state, blend, sitting)
-    body += threshold_charts(blend, sitting, told["new_share"])
-    body += over_shares_chart(state, sitting, told)
-    body += species_table(state, sitting)
+    body.append(Figures(_figures(state, blend, scored, told)))
+    body += [_scores(state, blend, scored), _weights(blend), *_recipe(blend), *_nested_folds(blend)]
+    body += trials_chart(state, blend, scored)
+    body += threshold_charts(blend, scored, told["new_share"])
+    body += over_shares_chart(state, scored, told)
+    body += species_table(state, scored)
     return Section("blend", TITLE, measured, body)
 
 
@@ -69,9 +69,9 @@ def _kept(blend: Blend) -> list[Piece]:
     return [*([Figures(pairs)] if pairs else []), _weights(blend), *_recipe(blend)]
 
 
-def _figures(state: State, blend: Blend, sitting: Sitting, told: dict[str, Any]) -> list[tuple[str, str]]:
-    exam = sitting.desk.exam
-    low, high = Bootstrap(exam, state.project.catalogue.labels).interval(sitting.precision)
+def _figures(state: State, blend: Blend, scored: ScoredBlend, told: dict[str, Any]) -> list[tuple[str, str]]:
+    evaluation_set = scored.setup.evaluation_set
+    low, high = Bootstrap(evaluation_set, state.project.catalogue.labels).interval(scored.precision)
     name = "MAP@5, second stage cross-fitted" if blend.second_stage else "MAP@5 in-sample"
     pairs = [(name, f"{told['map5']:.4f}"), ("its 95 % interval", interval([low, high]))]
     nested = blend.measured.get("nested")
@@ -87,29 +87,30 @@ def _figures(state: State, blend: Blend, sitting: Sitting, told: dict[str, Any])
         ("known photos", "-" if told["known"] is None else f"{told['known']:.4f}"),
         ("strangers", "-" if told["new"] is None else f"{told['new']:.4f}"),
         ("share of strangers assumed", share(told["new_share"])),
-        ("answers with somebody new first", share(exam.share_of_new(sitting.labels))),
-        ("certain without the whole gallery", share(1 - sitting.among.open)),
+        ("answers with somebody new first", share(evaluation_set.share_of_new(scored.labels))),
+        ("certain without the whole gallery", share(1 - scored.among.open)),
     ]
     return pairs
 
 
-def _scores(state: State, blend: Blend, sitting: Sitting) -> Bars:
+def _scores(state: State, blend: Blend, scored: ScoredBlend) -> Bars:
     """The blend against what it must beat, all on the same photos and drawn catalogues."""
-    exam, nested = sitting.desk.exam, blend.measured.get("nested")
+    evaluation_set, nested = scored.setup.evaluation_set, blend.measured.get("nested")
     best = max(state.solos, key=lambda name: state.solos[name].map5)
     staged = blend.second_stage
     # (what, precision)
     own: list[tuple[str, np.ndarray]] = []
     if len(blend.weights) > 1:
         own.append((f"{best} alone, in-sample", state.solos[best].precision))
-        own.append(("equal weights, in-sample", equal_weights(sitting.desk).precision))
-    own.append(("no 2nd stage, in-sample" if staged else "blend, in-sample", sitting.plain))
+        own.append(("equal weights, in-sample", equal_weights(scored.setup).precision))
+    own.append(("no 2nd stage, in-sample" if staged else "blend, in-sample", scored.plain))
     if staged:
-        own.append(("blend, cross-fitted", sitting.precision))
+        own.append(("blend, cross-fitted", scored.precision))
     stacked = np.stack([precision for _, precision in own])
-    draws = Bootstrap(exam, state.project.catalogue.labels).draws(stacked)
+    draws = Bootstrap(evaluation_set, state.project.catalogue.labels).draws(stacked)
     rows = [
-        (what, float(exam.weights @ one), interval_of(drawn)) for (what, one), drawn in zip(own, draws.T, strict=True)
+        (what, float(evaluation_set.weights @ one), interval_of(drawn))
+        for (what, one), drawn in zip(own, draws.T, strict=True)
     ]
     reached = rows[-1][1]
     title = f"Blend {reached:.4f} {'cross-fitted' if staged else 'in-sample'}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.blend.blend import Blend
-from ensemble.identification.scored_blend import Sitting
+from ensemble.identification.scored_blend import ScoredBlend
 from ensemble.protocol.scores import over_shares, over_thresholds, per_species
 from ensemble.report.charts.charts import Lines, Mark, Series
 from ensemble.report.numbers import share
@@ -23,9 +23,9 @@ MOST = 50
 COST = 0.001
 
 
-def trials_chart(state: State, blend: Blend, sitting: Sitting) -> list[Piece]:
+def trials_chart(state: State, blend: Blend, scored: ScoredBlend) -> list[Piece]:
     """Every trial of the study and the best so far; nothing where the study's journal is gone."""
-    scores = scores_so_far(state.project, sitting.desk, state.mix)
+    scores = scores_so_far(state.project, scored.setup, state.mix)
     if not scores:
         return [Text("The study's journal has no trials of this blend's sources and mix: no history is shown.")]
     best = np.maximum.accumulate(scores)
@@ -57,10 +57,10 @@ def trials_chart(state: State, blend: Blend, sitting: Sitting) -> list[Piece]:
     return [chart]
 
 
-def threshold_charts(blend: Blend, sitting: Sitting, new_share: float) -> list[Piece]:
+def threshold_charts(blend: Blend, scored: ScoredBlend, new_share: float) -> list[Piece]:
     """MAP@5 and the share of `new` over the threshold of the blend's rule."""
-    exam = sitting.desk.exam
-    best = exam.ranking(sitting.ranking, blend.background).score[:, 0].astype(np.float64)
+    evaluation_set = scored.setup.evaluation_set
+    best = evaluation_set.ranking(scored.ranking, blend.background).score[:, 0].astype(np.float64)
     best = best[np.isfinite(best)]
     if not len(best):
         return []
@@ -68,7 +68,7 @@ def threshold_charts(blend: Blend, sitting: Sitting, new_share: float) -> list[P
     ends = min(low, blend.threshold), max(high, blend.threshold)
     # fine enough to tell what another threshold costs; fewer points are drawn
     at = np.unique(np.append(np.linspace(*ends, FINE * POINTS), blend.threshold))
-    scores, new = over_thresholds(exam, sitting.ranking, blend, at)
+    scores, new = over_thresholds(evaluation_set, scored.ranking, blend, at)
     chosen = int(np.flatnonzero(at == blend.threshold)[0])
     low, high = around(at, scores, chosen)
     drawn = np.unique(np.append(np.arange(0, len(at), FINE), [chosen, len(at) - 1]))
@@ -107,9 +107,9 @@ def around(thresholds: np.ndarray, scores: np.ndarray, chosen: int) -> tuple[flo
     return float(thresholds[first]), float(thresholds[last])
 
 
-def over_shares_chart(state: State, sitting: Sitting, told: dict[str, Any]) -> list[Piece]:
+def over_shares_chart(state: State, scored: ScoredBlend, told: dict[str, Any]) -> list[Piece]:
     """How the score moves with the share of strangers; the blend stays as it is."""
-    found = over_shares(sitting.desk, state.mix, sitting.answers)
+    found = over_shares(scored.setup, state.mix, scored.answers)
     if len(found) < 2:
         return []
     series = []
@@ -127,11 +127,11 @@ def over_shares_chart(state: State, sitting: Sitting, told: dict[str, Any]) -> l
     return [Lines(title, "share of strangers, assumed", "MAP@5 out-of-fold", f"{alt}.", series, marks)]
 
 
-def species_table(state: State, sitting: Sitting) -> list[Piece]:
+def species_table(state: State, scored: ScoredBlend) -> list[Piece]:
     """Figures of each species, most photos first; nothing where there is one species only."""
     catalogue = state.project.catalogue
     own = catalogue.species_of_individual[catalogue.labels]
-    found = per_species(sitting.desk.exam, catalogue.species, own, sitting.precision, sitting.labels)
+    found = per_species(scored.setup.evaluation_set, catalogue.species, own, scored.precision, scored.labels)
     if len(found) < 2:
         return []
     found.sort(key=lambda row: -row["photos"])

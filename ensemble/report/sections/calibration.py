@@ -6,10 +6,10 @@ import numpy as np
 
 from cv.errors import FinblendError
 from ensemble.evaluation.reliability import Bin, reliability
-from ensemble.identification.posteriors import Named
-from ensemble.outputs.bands import BANDS, Sat, first_name, kept_from
+from ensemble.identification.posteriors import Posteriors
+from ensemble.outputs.bands import BANDS, CrossFittedAnswers, first_name, kept_from
 from ensemble.outputs.decide import HOW
-from ensemble.protocol.evaluation_set import Exam
+from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.report.charts.charts import Lines, Mark, Series
 from ensemble.report.numbers import share
 from ensemble.report.page.pieces import Cell, Piece, Section, Table, Text, Warnings
@@ -29,36 +29,36 @@ def section(state: State) -> Section | None:
     if not state.is_tuned:
         return None
     try:
-        named, sat, sitting = state.named, state.sat, state.sitting
+        named, sat, scored = state.named, state.sat, state.scored
     except FinblendError as error:
         return Section("trust", TITLE, "Nothing could be measured.", [Warnings([str(error)])])
-    if named is None or sat is None or sitting is None:
+    if named is None or sat is None or scored is None:
         return None
-    exam = sitting.desk.exam
-    share_of_new = float(exam.weights[exam.truth == NEW].sum())
+    evaluation_set = scored.setup.evaluation_set
+    share_of_new = float(evaluation_set.weights[evaluation_set.truth == NEW].sum())
     measured = f"Out-of-fold, {HOW}. Mix: {told_mix(state.mix, share_of_new)}."
     labels = state.project.catalogue.labels
-    owner = labels[np.append(exam.rows, exam.hidden)]
+    owner = labels[np.append(evaluation_set.rows, evaluation_set.hidden)]
     body: list[Piece] = [
-        *calibration(named, exam, owner),
+        *calibration(named, evaluation_set, owner),
         *coverage(sat, state.precision),
         _bands(sat, state.precision),
     ]
     return Section("trust", TITLE, measured, body)
 
 
-def calibration(named: Named, exam: Exam, owner: np.ndarray) -> list[Piece]:
+def calibration(named: Posteriors, evaluation_set: EvaluationSet, owner: np.ndarray) -> list[Piece]:
     """A reliability diagram of the likeliest name, and one of somebody new, with a table of their bins."""
     charts: list[Piece] = []
     tables: list[Piece] = []
     asked = (
-        ("P(same) of the likeliest name", "the name is right", *first_name(named, exam.truth)),
-        ("P(somebody new)", "it was somebody new", named.somebody_new, exam.truth == NEW),
+        ("P(same) of the likeliest name", "the name is right", *first_name(named, evaluation_set.truth)),
+        ("P(somebody new)", "it was somebody new", named.somebody_new, evaluation_set.truth == NEW),
     )
     header = ["told, mean", "came true", "from", "to", "share of the mix"]
     for what, came, probability, right in asked:
-        bins = reliability(probability, right, exam.weights, owner)
-        error = calibration_error(probability, right, exam.weights)
+        bins = reliability(probability, right, evaluation_set.weights, owner)
+        error = calibration_error(probability, right, evaluation_set.weights)
         charts.append(_diagram(what, came, bins, error))
         rows: list[list[Cell]] = [[one.probability, one.right, one.low, one.high, one.share] for one in bins]
         tables.append(Table(f"{what}: told, and what came true", header, rows, "", ("share of the mix",)))
@@ -86,7 +86,7 @@ def _diagram(what: str, came: str, bins: list[Bin], error: float) -> Lines:
     return Lines(title, f"{what}, mean of the bin", f"share of photos where {came}", alt, [series], diagonal=True)
 
 
-def coverage(sat: Sat, precision: float) -> list[Piece]:
+def coverage(sat: CrossFittedAnswers, precision: float) -> list[Piece]:
     """How often first answers are right when only the surest are taken; bands at the wanted precision marked."""
     first, sure = sat.answers.labels[:, 0], sat.answers.probability[:, 0]
     every, bands = float(sat.weights.sum()), sat.bands(precision)
@@ -126,7 +126,7 @@ def coverage(sat: Sat, precision: float) -> list[Piece]:
     return [chart, Text(how)]
 
 
-def _bands(sat: Sat, precision: float) -> Table:
+def _bands(sat: CrossFittedAnswers, precision: float) -> Table:
     told, bands = sat.expected(precision), sat.bands(precision)
     cuts = {"auto": bands.auto, "new": bands.new}
     rows: list[list[Cell]] = []

@@ -17,7 +17,7 @@ from ensemble.report.page.album import Album
 from ensemble.report.page.photos import GalleryRow
 from ensemble.report.page.pieces import Cell, Gallery, Piece, Section, Table, Text, Warnings
 from ensemble.report.state import State
-from ensemble.retrieval.query_set import questions_for_test
+from ensemble.retrieval.query_set import queries_of_test
 from postproc import NEW, NOBODY
 
 PAIRS, PAIRS_SHOWN, MISTAKES, PER_BAND, SEED = 15, 6, 5, 4, 0
@@ -59,14 +59,14 @@ class _Look:
     """What was answered out-of-fold and for test, and how it is shown."""
 
     def __init__(self, state: State, album: Album) -> None:
-        sat, desk, blend, namer = state.sat, state.desk, state.blend, state.namer
-        if sat is None or desk is None or blend is None or namer is None:
+        sat, setup, blend, posterior_model = state.sat, state.setup, state.blend, state.posterior_model
+        if sat is None or setup is None or blend is None or posterior_model is None:
             raise FinblendError(f"{state.project.folder}: has no blend yet")
-        self.state, self.album, self.exam = state, album, desk.exam
-        self.sat, self.desk, self.blend, self.namer = sat, desk, blend, namer
+        self.state, self.album, self.evaluation_set = state, album, setup.evaluation_set
+        self.sat, self.setup, self.blend, self.posterior_model = sat, setup, blend, posterior_model
         self.catalogue = state.project.catalogue
         self.answers = sat.answers
-        self.rows = np.append(self.exam.rows, self.exam.hidden)
+        self.rows = np.append(self.evaluation_set.rows, self.evaluation_set.hidden)
         self.own = self.catalogue.labels[self.rows]
 
     @property
@@ -76,7 +76,7 @@ class _Look:
 
     def confused(self) -> list[Piece]:
         """Pairs of individuals that are mistaken for each other most."""
-        found = confusions(self.own, *self.first, self.exam.weights, self.exam.truth == NEW)
+        found = confusions(self.own, *self.first, self.evaluation_set.weights, self.evaluation_set.truth == NEW)
         if not found:
             return [Text("No individual is taken for another out-of-fold.")]
         header = ["one", "other", "species", "share of the mix", "photos", "of strangers"]
@@ -96,7 +96,7 @@ class _Look:
     def mistaken(self) -> list[Piece]:
         """Wrong first answers with the highest probabilities."""
         labels, probability = self.first
-        wrong, new = labels != self.exam.truth, self.exam.truth == NEW
+        wrong, new = labels != self.evaluation_set.truth, self.evaluation_set.truth == NEW
         pieces: list[Piece] = []
         shown: list[int] = []
         for who, some in (("of known individuals", ~new), ("of strangers, or of who plays one", new)):
@@ -138,19 +138,19 @@ class _Look:
     @property
     def _test(self) -> tuple[Answers, list[str]]:
         """Answers to the test photos, and the gallery photos they name."""
-        questions = questions_for_test(
+        query_set = queries_of_test(
             self.state.project,
-            self.desk.sources,
+            self.setup.models,
             self.blend.whitening,
             progress=self.state.progress,
             operators=self.blend.applied,
         )
-        named = self.namer.of_test(questions, self.state.progress)
-        return Answers.of(named), questions.parts[0].gallery_images
+        named = self.posterior_model.of_test(query_set, self.state.progress)
+        return Answers.of(named), query_set.tasks[0].gallery_images
 
     @cached_property
     def _gallery(self) -> dict[int | None, list[str]]:
-        return {part.fold: part.gallery_images for part in self.exam.questions.parts}
+        return {task.fold: task.gallery_images for task in self.evaluation_set.query_set.tasks}
 
     def _pair(self, one: Confusion) -> list[Cell]:
         species = {self._species(label) for label in one.pair}
@@ -162,7 +162,7 @@ class _Look:
         rows: list[Row] = []
         for at, note in chosen:
             row = int(self.rows[at])
-            truth, label = int(self.exam.truth[at]), int(self.own[at])
+            truth, label = int(self.evaluation_set.truth[at]), int(self.own[at])
             who = self._named(label)
             # a photo of a stranger is of somebody, too, whom its gallery does not know
             lines = [f"is {who}" if truth != NEW else f"is {who}, not in its gallery"]

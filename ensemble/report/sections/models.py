@@ -11,12 +11,12 @@ from cv.errors import FinblendError
 from ensemble.evaluation.models import seems_to_know
 from ensemble.protocol.bootstrap import Bootstrap, interval_of
 from ensemble.protocol.scores import over_folds, summary
-from ensemble.protocol.setup import Desk, mix_warnings
+from ensemble.protocol.setup import Setup, mix_warnings
 from ensemble.report.charts.charts import Bars, Heatmap, Lines, Series
 from ensemble.report.page.pieces import Cell, Piece, Section, Table, Text, Warnings
 from ensemble.report.page.words import told_mix
 from ensemble.report.state import State
-from ensemble.tuning.baselines import HOW_ALONE, Solo
+from ensemble.tuning.baselines import HOW_ALONE, Baseline
 from ensemble.tuning.shapley import contributions
 from postproc import NEW
 
@@ -40,11 +40,11 @@ def section(state: State) -> Section | None:
 
 def _section(state: State) -> Section:
     warnings = [state.stale] if state.stale else []
-    desk, solos = state.desk, state.solos
-    if desk is None:
+    setup, solos = state.setup, state.solos
+    if setup is None:
         return Section("models", TITLE, "No model can be scored yet.", [_models_table(state, [], {})])
-    warnings += mix_warnings(desk, state.mix)
-    share_of_new = float(desk.exam.weights[desk.exam.truth == NEW].sum())
+    warnings += mix_warnings(setup, state.mix)
+    share_of_new = float(setup.evaluation_set.weights[setup.evaluation_set.truth == NEW].sum())
     measured = f"{HOW_ALONE[0].upper()}{HOW_ALONE[1:]}: {told_mix(state.mix, share_of_new)}"
     if not state.is_tuned:
         why = "the blend there cannot be scored" if state.stale else "nothing is tuned yet"
@@ -52,20 +52,20 @@ def _section(state: State) -> Section:
     measured += "."
     precisions = np.stack([one.precision for one in solos.values()])
     labels = state.project.catalogue.labels
-    intervals = [interval_of(row) for row in Bootstrap(desk.exam, labels).draws(precisions).T]
+    intervals = [interval_of(row) for row in Bootstrap(setup.evaluation_set, labels).draws(precisions).T]
     for name, one in solos.items():
-        warnings += seems_to_know(name, desk.sources[name], summary(desk.exam, one.precision)["known"])
+        warnings += seems_to_know(name, setup.models[name], summary(setup.evaluation_set, one.precision)["known"])
     body: list[Piece] = [Warnings(warnings)] if warnings else []
     body += [_alone(solos, intervals), _models_table(state, intervals, solos)]
-    body += _over_folds(desk, solos, precisions)
+    body += _over_folds(setup, solos, precisions)
     if len(solos) > 1:
-        body.append(_alike(desk, solos))
+        body.append(_alike(setup, solos))
     if state.is_tuned:
-        body += _contributions(state, desk)
+        body += _contributions(state, setup)
     return Section("models", TITLE, measured, body)
 
 
-def _alone(solos: dict[str, Solo], intervals: list[list[float]]) -> Bars:
+def _alone(solos: dict[str, Baseline], intervals: list[list[float]]) -> Bars:
     order = sorted(range(len(solos)), key=lambda n: -list(solos.values())[n].map5)[:MOST]
     names, scores = list(solos), [one.map5 for one in solos.values()]
     best, last = order[0], order[-1]
@@ -89,13 +89,13 @@ def _alone(solos: dict[str, Solo], intervals: list[list[float]]) -> Bars:
     )
 
 
-def _models_table(state: State, intervals: list[list[float]], solos: dict[str, Solo]) -> Table:
+def _models_table(state: State, intervals: list[list[float]], solos: dict[str, Baseline]) -> Table:
     header = ["model", "MAP@5", "from", "to", "known", "new", "whitening", "views", "stores", "use"]
     rows: list[list[Cell]] = []
     usable, refused = state.sources
-    exam = state.desk.exam if state.desk is not None else None
+    evaluation_set = state.setup.evaluation_set if state.setup is not None else None
     for (name, one), (low, high) in zip(solos.items(), intervals, strict=True):
-        told = summary(exam, one.precision) if exam is not None else {}
+        told = summary(evaluation_set, one.precision) if evaluation_set is not None else {}
         whitening = one.blend.whitening.get(name, "none")
         rows.append([name, one.map5, low, high, told["known"], told["new"], whitening, *_held(state, name), "scored"])
     for name in usable.keys() - solos.keys():
@@ -114,8 +114,8 @@ def _held(state: State, name: str) -> list[Cell]:
     return [", ".join(next(iter(stores.values())).manifest.views), ", ".join(stores)]
 
 
-def _over_folds(desk: Desk, solos: dict[str, Solo], precisions: np.ndarray) -> list[Piece]:
-    found = over_folds(desk.exam, precisions)
+def _over_folds(setup: Setup, solos: dict[str, Baseline], precisions: np.ndarray) -> list[Piece]:
+    found = over_folds(setup.evaluation_set, precisions)
     if len(found) < 2:
         return []
     names = list(solos)
@@ -160,9 +160,9 @@ def similarity(precisions: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.asarray(found)
 
 
-def _alike(desk: Desk, solos: dict[str, Solo]) -> Heatmap:
+def _alike(setup: Setup, solos: dict[str, Baseline]) -> Heatmap:
     names = sorted(solos, key=lambda name: -solos[name].map5)[:MOST_ALIKE]
-    found = similarity(np.stack([solos[name].precision for name in names]), desk.exam.weights)
+    found = similarity(np.stack([solos[name].precision for name in names]), setup.evaluation_set.weights)
     pairs = [(float(found[a, b]), names[a], names[b]) for a in range(len(names)) for b in range(a)]
     (most, a, b), (least, c, d) = max(pairs), min(pairs)
     title = f"The mistakes of {a} and {b} correlate by {most:.2f}"
@@ -191,12 +191,12 @@ def _brings(parts: dict[str, dict[str, Any]]) -> str:
     return told + f"the blend would miss {missed} most, it loses {loss:.4f} without it"
 
 
-def _contributions(state: State, desk: Desk) -> list[Piece]:
+def _contributions(state: State, setup: Setup) -> list[Piece]:
     blend = state.blend
     if blend is None or len(blend.used) < 2:
         return []
     parts: dict[str, dict[str, Any]] = blend.measured.get("contributions") or {
-        name: asdict(part) for name, part in contributions(desk.exam, blend).items()
+        name: asdict(part) for name, part in contributions(setup.evaluation_set, blend).items()
     }
     names = sorted(parts, key=lambda name: -parts[name]["shapley"])[:MOST]
     told = ", ".join(f"{name} {parts[name]['shapley']:+.4f}" for name in names[:MOST_ALIKE])

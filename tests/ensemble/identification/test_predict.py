@@ -16,9 +16,9 @@ from cv.metrics import average_precisions
 from ensemble import Blend, Project, evaluate, export, init, models, register, submit, tune
 from ensemble.blend.ranking import ranking_of
 from ensemble.identification.prediction import predict
-from ensemble.protocol.setup import set_exam
-from ensemble.registry.models import require_sources
-from ensemble.retrieval.query_set import questions_for_test, questions_out_of_fold
+from ensemble.protocol.setup import read_setup
+from ensemble.registry.models import require_models
+from ensemble.retrieval.query_set import queries_of_test, queries_out_of_fold
 from postproc import NEW
 
 
@@ -51,9 +51,9 @@ BLENDS = [
 @pytest.mark.parametrize("blend", BLENDS, ids=["A", "B"])
 def test_out_of_fold_answers_are_those_of_predict(project: Path, blend: Blend) -> None:
     opened = Project.open(project)
-    desk = set_exam(opened, Mix(0.15), whitening={})
-    answers = desk.exam.answers(ranking_of(desk.exam.questions, blend), blend)
-    said = predict(desk.exam.questions, blend).labels
+    setup = read_setup(opened, Mix(0.15), whitening={})
+    answers = setup.evaluation_set.answers(ranking_of(setup.evaluation_set.query_set, blend), blend)
+    said = predict(setup.evaluation_set.query_set, blend).labels
     np.testing.assert_array_equal(answers[: len(said)], said)
     assert (said[:, 0] == NEW).any()
     assert (said[:, 0] != NEW).any()
@@ -62,9 +62,9 @@ def test_out_of_fold_answers_are_those_of_predict(project: Path, blend: Blend) -
 def test_evaluate_scores_what_predict_says(project: Path) -> None:
     blend = Blend.load(project / "blend.json")
     opened = Project.open(project)
-    questions = questions_out_of_fold(opened, require_sources(opened), blend.whitening)
-    assert questions.truth is not None
-    precision = average_precisions(predict(questions, blend).labels, questions.truth)
+    query_set = queries_out_of_fold(opened, require_models(opened), blend.whitening)
+    assert query_set.truth is not None
+    precision = average_precisions(predict(query_set, blend).labels, query_set.truth)
     assert evaluate(project)["raw"]["map5"] == pytest.approx(precision.mean())
 
 
@@ -72,17 +72,17 @@ def test_the_submission_is_what_predict_says(project: Path, tmp_path: Path, monk
     asked = []
     monkeypatch.setattr(ensemble.outputs.submit, "predict", lambda q, b, *_: asked.append((q, b)) or predict(q, b))
     report = submit(project, tmp_path / "out.csv")
-    ((questions, blend),) = asked
+    ((query_set, blend),) = asked
     assert blend == Blend.load(project / "blend.json")
     opened = Project.open(project)
-    prediction = predict(questions_for_test(opened, require_sources(opened), blend.whitening), blend)
+    prediction = predict(queries_of_test(opened, require_models(opened), blend.whitening), blend)
     again = prediction.labels
     # every gallery photo is a candidate in so small a catalogue
     assert report["recomputed"] == prediction.recomputed == 0
     names = opened.catalogue.individuals
     rows = [" ".join("new_individual" if k == NEW else names[k] for k in row if k != -1) for row in again]
     assert pl.read_csv(tmp_path / "out.csv")["predictions"].to_list() == rows
-    assert questions.images == opened.catalogue.test["image"].to_list()
+    assert query_set.images == opened.catalogue.test["image"].to_list()
 
 
 def test_evaluate_reports_the_mix_the_parts_and_an_interval(project: Path) -> None:

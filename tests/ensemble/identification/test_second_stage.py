@@ -20,10 +20,10 @@ from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import ranking_of
 from ensemble.identification.second_stage import SecondStage, judge, second_stage_helps
 from ensemble.project.folder import Project
-from ensemble.protocol.evaluation_set import sit
-from ensemble.protocol.setup import Desk, set_exam
+from ensemble.protocol.evaluation_set import build_evaluation_set
+from ensemble.protocol.setup import Setup, read_setup
 from postproc import NEW
-from postproc.second_stage.conditional_logit import Choice
+from postproc.second_stage.conditional_logit import ConditionalLogit
 
 SHARE = 0.15
 
@@ -35,10 +35,10 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], di
 
 
 @pytest.fixture(scope="module")
-def desk(tuned: tuple[Path, list[str], dict]) -> tuple[Desk, Blend]:
+def setup(tuned: tuple[Path, list[str], dict]) -> tuple[Setup, Blend]:
     project = Project.open(tuned[0])
     blend = Blend.load(project.blend_path)
-    return set_exam(project, Mix(**blend.mix), list(blend.weights), None, blend.whitening), blend
+    return read_setup(project, Mix(**blend.mix), list(blend.weights), None, blend.whitening), blend
 
 
 def test_where_it_helps_it_is_used_and_told(tuned: tuple[Path, list[str], dict]) -> None:
@@ -99,73 +99,79 @@ def test_submit_decide_and_evaluate_speak_of_the_same_answers(
     assert map5(lists, answers) > map5(plain, answers)
 
 
-def test_a_photo_is_judged_by_a_stage_that_never_saw_its_label(desk: tuple[Desk, Blend]) -> None:
+def test_a_photo_is_judged_by_a_stage_that_never_saw_its_label(setup: tuple[Setup, Blend]) -> None:
     """A planted leak: the right answers of one fold are changed; what judges that fold must not notice."""
-    one, blend = desk
-    questions, folds = one.exam.questions, one.exam.questions.parts[0].project.catalogue.folds
-    assert questions.truth is not None
-    truth, rng = questions.truth.copy(), np.random.default_rng(0)
+    one, blend = setup
+    query_set, folds = one.evaluation_set.query_set, one.evaluation_set.query_set.tasks[0].project.catalogue.folds
+    assert query_set.truth is not None
+    truth, rng = query_set.truth.copy(), np.random.default_rng(0)
     fold = 2
     known = np.flatnonzero((folds == fold) & (truth != NEW))
     truth[known] = rng.permutation(truth[known])
-    changed = replace(one.exam, questions=replace(questions, truth=truth))
-    before, after = SecondStage(one.exam, blend), SecondStage(changed, blend)
+    changed = replace(one.evaluation_set, query_set=replace(query_set, truth=truth))
+    before, after = SecondStage(one.evaluation_set, blend), SecondStage(changed, blend)
     for other in range(4):
         same = np.array_equal(before.without[other].candidate, after.without[other].candidate)
         assert same == (other == fold)
-    rows = np.flatnonzero(folds[one.exam.rows] == fold)
+    rows = np.flatnonzero(folds[one.evaluation_set.rows] == fold)
     np.testing.assert_array_equal(before.cross_fitted()[1][rows], after.cross_fitted()[1][rows])
 
 
-def test_a_fold_held_out_is_answered_as_cross_fitting_answers_it(desk: tuple[Desk, Blend]) -> None:
-    one, blend = desk
-    stage = SecondStage(one.exam, blend)
+def test_a_fold_held_out_is_answered_as_cross_fitting_answers_it(setup: tuple[Setup, Blend]) -> None:
+    one, blend = setup
+    stage = SecondStage(one.evaluation_set, blend)
     here = stage.fold == 1
-    np.testing.assert_array_equal(stage.of_held_out(here, one.exam.weights), stage.answers()[here])
+    np.testing.assert_array_equal(stage.of_held_out(here, one.evaluation_set.weights), stage.answers()[here])
 
 
-def test_nothing_of_a_query_s_fold_shapes_the_background_it_meets(desk: tuple[Desk, Blend]) -> None:
+def test_nothing_of_a_query_s_fold_shapes_the_background_it_meets(setup: tuple[Setup, Blend]) -> None:
     """Similarities of a fold's photos, as gallery photos of others, are spoilt: its queries see the same cohort."""
-    one, blend = desk
-    evidence, folds = one.exam.questions.evidence, one.exam.questions.parts[0].project.catalogue.folds
+    one, blend = setup
+    evidence, folds = (
+        one.evaluation_set.query_set.evidence,
+        one.evaluation_set.query_set.tasks[0].project.catalogue.folds,
+    )
     spoilt = evidence.similarity.copy()
     query = np.repeat(np.repeat(np.arange(evidence.n_queries), np.diff(evidence.group_start)), 1)
     query = np.repeat(query, np.diff(evidence.photo_start))
     spoilt[(folds[evidence.photo] == 3) & (folds[query] != 3)] += 0.3
-    other = replace(one.exam, questions=replace(one.exam.questions, evidence=replace(evidence, similarity=spoilt)))
-    before, after = SecondStage(one.exam, blend).traits, SecondStage(other, blend).traits
-    rows = np.flatnonzero(folds[one.exam.rows] == 3)
+    other = replace(
+        one.evaluation_set,
+        query_set=replace(one.evaluation_set.query_set, evidence=replace(evidence, similarity=spoilt)),
+    )
+    before, after = SecondStage(one.evaluation_set, blend).traits, SecondStage(other, blend).traits
+    rows = np.flatnonzero(folds[one.evaluation_set.rows] == 3)
     np.testing.assert_array_equal(before.candidate[rows], after.candidate[rows])
     assert not np.array_equal(before.candidate, after.candidate)
 
 
 def test_what_tuning_fitted_is_kept_for_the_very_same_photos_and_mix(
-    desk: tuple[Desk, Blend], monkeypatch: pytest.MonkeyPatch
+    setup: tuple[Setup, Blend], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, blend = desk
-    fits, whole = [], ensemble.identification.second_stage.fit_choice
+    one, blend = setup
+    fits, whole = [], ensemble.identification.second_stage.fit_conditional_logit
 
-    def noted(*given: Any) -> Choice:
+    def noted(*given: Any) -> ConditionalLogit:
         fits.append(given)
         return whole(*given)
 
-    monkeypatch.setattr(ensemble.identification.second_stage, "fit_choice", noted)
-    kept, anew = SecondStage(one.exam, blend, keep=True), SecondStage(one.exam, blend)
+    monkeypatch.setattr(ensemble.identification.second_stage, "fit_conditional_logit", noted)
+    kept, anew = SecondStage(one.evaluation_set, blend, keep=True), SecondStage(one.evaluation_set, blend)
     np.testing.assert_array_equal(kept.cross_fitted()[1], anew.cross_fitted()[1])
-    assert len(fits) == len(one.exam.questions.parts), "only where nothing is kept"
+    assert len(fits) == len(one.evaluation_set.query_set.tasks), "only where nothing is kept"
     # other weights, and traits that another blend makes, are fitted anew
-    tilted = one.exam.weights * (1 + (one.exam.truth == NEW))
+    tilted = one.evaluation_set.weights * (1 + (one.evaluation_set.truth == NEW))
     other = replace(blend, weights={"a": 0.9, "b": 0.1})
     for stage in (
-        SecondStage(replace(one.exam, weights=tilted / tilted.sum()), blend, keep=True),
-        SecondStage(one.exam, other, keep=True),
+        SecondStage(replace(one.evaluation_set, weights=tilted / tilted.sum()), blend, keep=True),
+        SecondStage(one.evaluation_set, other, keep=True),
     ):
         fits.clear()
         stage.answers()
-        assert len(fits) == len(one.exam.questions.parts)
+        assert len(fits) == len(one.evaluation_set.query_set.tasks)
     # its own is still there, and what was kept for others is not taken for it
     fits.clear()
-    again = SecondStage(one.exam, blend, keep=True)
+    again = SecondStage(one.evaluation_set, blend, keep=True)
     np.testing.assert_array_equal(again.cross_fitted()[1], anew.cross_fitted()[1])
     assert not fits
 
@@ -183,27 +189,27 @@ def test_without_a_clear_gain_the_blend_stays_alone(tmp_path: Path) -> None:
     assert not Blend.load(project / "blend.json").second_stage
 
 
-def test_where_one_fold_carries_the_mix_there_is_no_second_stage(desk: tuple[Desk, Blend]) -> None:
-    one, blend = desk
-    folds = one.exam.questions.parts[0].project.catalogue.folds
-    alone = sit(one.exam.questions, Mix(SHARE, None), rows=np.flatnonzero(folds == 0))
+def test_where_one_fold_carries_the_mix_there_is_no_second_stage(setup: tuple[Setup, Blend]) -> None:
+    one, blend = setup
+    folds = one.evaluation_set.query_set.tasks[0].project.catalogue.folds
+    alone = build_evaluation_set(one.evaluation_set.query_set, Mix(SHARE, None), rows=np.flatnonzero(folds == 0))
     with pytest.raises(FinblendError, match="without fold 0 no photo has weight"):
         judge(SecondStage(alone, blend))
     assert not second_stage_helps(alone, blend)
 
 
-def test_the_verdict_is_a_paired_one(desk: tuple[Desk, Blend], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_verdict_is_a_paired_one(setup: tuple[Setup, Blend], monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage that answers as its blend does has no gain in any draw, however much draws differ."""
-    one, blend = desk
-    stage = SecondStage(one.exam, blend)
-    plain = one.exam.answers(ranking_of(one.exam.questions, blend), blend)
+    one, blend = setup
+    stage = SecondStage(one.evaluation_set, blend)
+    plain = one.evaluation_set.answers(ranking_of(one.evaluation_set.query_set, blend), blend)
     monkeypatch.setattr(stage, "answers", lambda: plain)
     verdict = judge(stage)
     assert (verdict.used, verdict.gain, verdict.sure) == (False, 0.0, 0.0)
     # one photo more is right: a gain in every draw that has its individual, and only there
     better = plain.copy()
-    wrong = np.flatnonzero((plain[:, 0] != one.exam.truth) & (one.exam.weights > 0))[0]
-    better[wrong, 0] = one.exam.truth[wrong]
+    wrong = np.flatnonzero((plain[:, 0] != one.evaluation_set.truth) & (one.evaluation_set.weights > 0))[0]
+    better[wrong, 0] = one.evaluation_set.truth[wrong]
     monkeypatch.setattr(stage, "answers", lambda: better)
     assert judge(stage).sure == pytest.approx(1 - np.exp(-1), abs=0.05)
 

@@ -16,10 +16,10 @@ from cv import FinblendError
 from cv.mix import Mix
 from ensemble import decide, init, register, submit, tune
 from ensemble.blend.blend import Blend
-from ensemble.identification.posteriors import namer_of
+from ensemble.identification.posteriors import posterior_model_of
 from ensemble.outputs.bands import Bands, bands_for
 from ensemble.project.folder import Project
-from ensemble.protocol.setup import set_exam
+from ensemble.protocol.setup import read_setup
 from postproc import NEW
 
 NAMES = [f"name_{k}" for k in range(1, 6)]
@@ -118,8 +118,8 @@ def test_probabilities_come_from_the_other_folds(
 def test_a_fold_that_alone_has_weight_is_named(project: Path) -> None:
     opened = Project.open(project)
     blend = Blend.load(opened.blend_path)
-    exam = set_exam(opened, Mix(**blend.mix), list(blend.weights), None, blend.whitening).exam
-    folds = opened.catalogue.folds[np.append(exam.rows, exam.hidden)]
-    alone = replace(exam, weights=np.where(folds == 1, exam.weights, 0.0))
+    evaluation_set = read_setup(opened, Mix(**blend.mix), list(blend.weights), None, blend.whitening).evaluation_set
+    folds = opened.catalogue.folds[np.append(evaluation_set.rows, evaluation_set.hidden)]
+    alone = replace(evaluation_set, weights=np.where(folds == 1, evaluation_set.weights, 0.0))
     with pytest.raises(FinblendError, match="without fold 1 no photo has weight"):
-        namer_of(alone, blend).out_of_fold()
+        posterior_model_of(alone, blend).out_of_fold()

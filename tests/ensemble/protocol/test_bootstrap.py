@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ensemble.protocol.bootstrap import DRAWS, Bootstrap, interval_of, prediction_interval
-from ensemble.protocol.evaluation_set import Exam
+from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.scores import over_folds, per_species
 from postproc import NEW
 
@@ -24,20 +24,20 @@ class World:
         truth = np.where(np.isin(self.labels, strangers), NEW, self.labels)
         played = rng.permutation(np.flatnonzero(truth != NEW))[:hidden]
         weights = rng.uniform(0.5, 1.5, len(truth) + hidden)
-        questions = SimpleNamespace(truth=truth)
+        query_set = SimpleNamespace(truth=truth)
         rows = np.arange(len(truth))
-        self.exam = Exam(questions, rows, played, weights / weights.sum())  # type: ignore[arg-type]
+        self.evaluation_set = EvaluationSet(query_set, rows, played, weights / weights.sum())  # type: ignore[arg-type]
         self.precisions = rng.choice([0.0, 0.2, 0.5, 1.0], (3, len(weights)))
 
     def bootstrap(self, seed: int = 0) -> Bootstrap:
-        return Bootstrap(self.exam, self.labels, seed)
+        return Bootstrap(self.evaluation_set, self.labels, seed)
 
     def literal(self, seed: int = 0) -> np.ndarray:
         """Draw by draw: as many individuals as there are, with replacement, each with all its photos."""
-        owner = [*self.labels[self.exam.rows], *self.labels[self.exam.hidden]]
+        owner = [*self.labels[self.evaluation_set.rows], *self.labels[self.evaluation_set.hidden]]
         n, rng = int(self.labels.max()) + 1, np.random.default_rng(seed)
-        new = self.exam.truth == NEW
-        share = self.exam.weights[new].sum()
+        new = self.evaluation_set.truth == NEW
+        share = self.evaluation_set.weights[new].sum()
         found = np.empty((DRAWS, len(self.precisions)))
         for draw in range(DRAWS):
             photos = [p for who in rng.integers(0, n, n) for p in np.flatnonzero(np.array(owner) == who)]
@@ -46,7 +46,7 @@ class World:
                 for kind, own_share in ((new, share), (~new, 1 - share)):
                     own = [p for p in photos if kind[p]] or np.flatnonzero(kind)
                     if own_share > 0:
-                        value += own_share * np.average(precision[own], weights=self.exam.weights[own])
+                        value += own_share * np.average(precision[own], weights=self.evaluation_set.weights[own])
                 found[draw, score] = value
         return found
 
@@ -67,16 +67,18 @@ def test_it_is_the_literal_loop(world: World) -> None:
 
 
 def test_groups_are_drawn_with_the_whole_and_each_as_if_it_were_the_whole() -> None:
-    """A group's draws are those of an exam that weighs its photos only."""
+    """A group's draws are those of an evaluation set that weighs its photos only."""
     world = World(15, 3, new=0.3, hidden=12)
-    n = len(world.exam.weights)
+    n = len(world.evaluation_set.weights)
     group = np.random.default_rng(1).integers(0, 4, n)
     group[group == 2] = 1
     found = world.bootstrap(3).grouped(world.precisions, group, 4)
     assert np.isnan(found[:, 2]).all()
     for one in (0, 1, 3):
-        own = np.where(group == one, world.exam.weights, 0.0)
-        alone = Exam(world.exam.questions, world.exam.rows, world.exam.hidden, own / own.sum())
+        own = np.where(group == one, world.evaluation_set.weights, 0.0)
+        alone = EvaluationSet(
+            world.evaluation_set.query_set, world.evaluation_set.rows, world.evaluation_set.hidden, own / own.sum()
+        )
         np.testing.assert_allclose(found[:, one], Bootstrap(alone, world.labels, 3).draws(world.precisions), atol=1e-12)
     whole = world.bootstrap(3).grouped(world.precisions, np.zeros(n, dtype=int), 1)[:, 0]
     np.testing.assert_allclose(whole, world.bootstrap(3).draws(world.precisions), atol=1e-12)
@@ -86,7 +88,7 @@ def test_individuals_are_counted_where_they_have_weight() -> None:
     world = World(6, 2, new=0.0)
     group = np.where(world.labels < 4, 0, 2)
     assert world.bootstrap().individuals(group, 4).tolist() == [4, 0, 2, 0]
-    world.exam.weights[world.labels == 1] = 0.0
+    world.evaluation_set.weights[world.labels == 1] = 0.0
     assert world.bootstrap().individuals(group, 4).tolist() == [3, 0, 2, 0]
 
 
@@ -95,28 +97,28 @@ def test_of_few_individuals_a_score_is_told_and_no_interval() -> None:
     world = World(9, 2, new=0.0)
     group = np.where(world.labels < 5, 0, np.where(world.labels < 8, 1, 2))
     catalogue = SimpleNamespace(labels=world.labels, folds=group)
-    questions: Any = world.exam.questions
-    questions.parts = [SimpleNamespace(project=SimpleNamespace(catalogue=catalogue))]
-    questions.images = ["a"] * len(world.labels)
+    query_set: Any = world.evaluation_set.query_set
+    query_set.tasks = [SimpleNamespace(project=SimpleNamespace(catalogue=catalogue))]
+    query_set.images = ["a"] * len(world.labels)
     answers = np.zeros((len(world.labels), 5), dtype=np.int32)
-    species = per_species(world.exam, ["five", "three", "one"], group, world.precisions[0], answers)
+    species = per_species(world.evaluation_set, ["five", "three", "one"], group, world.precisions[0], answers)
     assert [row["interval"] is None for row in species] == [False, True, True]
     assert all(row["map5"] is not None for row in species)
-    folds = over_folds(world.exam, world.precisions)
+    folds = over_folds(world.evaluation_set, world.precisions)
     assert [[ends is None for ends in row["interval"]] for row in folds] == [[False] * 3, [True] * 3, [True] * 3]
 
 
 def test_the_share_of_strangers_is_held_in_every_draw() -> None:
     world = World(20, 2, new=0.3, hidden=9)
-    new = world.exam.truth == NEW
-    share = world.exam.weights[new].sum()
+    new = world.evaluation_set.truth == NEW
+    share = world.evaluation_set.weights[new].sum()
     draws = world.bootstrap().draws(np.stack([new.astype(float), np.ones(len(new)), np.zeros(len(new))]))
     np.testing.assert_allclose(draws, np.tile([share, 1.0, 0.0], (DRAWS, 1)), atol=1e-12)
 
 
 def test_where_the_only_stranger_is_not_drawn_it_still_has_its_share() -> None:
     world = World(6, 1, new=0.17, seed=3)
-    assert (world.exam.truth == NEW).sum() == 1
+    assert (world.evaluation_set.truth == NEW).sum() == 1
     assert world.bootstrap().interval(np.ones(6)) == pytest.approx([1.0, 1.0])
 
 
@@ -137,7 +139,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_one_hardly_another() 
     assert one == again
     assert one != other
     np.testing.assert_allclose(one, other, atol=0.03)
-    score = float(world.exam.weights @ world.precisions[0])
+    score = float(world.evaluation_set.weights @ world.precisions[0])
     assert one[0] < score < one[1]
 
 
@@ -146,11 +148,11 @@ def test_photos_of_one_animal_are_one_observation(photos_each: int) -> None:
     """Known animals alone, each with all photos right or all wrong: the error is that of counting animals."""
     n = 100
     labels = np.repeat(np.arange(n), photos_each).astype(np.int32)
-    questions = SimpleNamespace(truth=labels)
+    query_set = SimpleNamespace(truth=labels)
     weights = np.full(len(labels), 1 / len(labels))
-    exam = Exam(questions, np.arange(len(labels)), np.empty(0, int), weights)  # type: ignore[arg-type]
+    evaluation_set = EvaluationSet(query_set, np.arange(len(labels)), np.empty(0, int), weights)  # type: ignore[arg-type]
     right = (labels % 2).astype(float)
-    draws = Bootstrap(exam, labels).draws(right[None])[:, 0]
+    draws = Bootstrap(evaluation_set, labels).draws(right[None])[:, 0]
     assert draws.std() == pytest.approx(np.sqrt(0.25 / n), rel=0.1)
     assert interval_of(draws) == pytest.approx([0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05], abs=0.02)
 

@@ -16,8 +16,8 @@ from cv import FinblendError, Mix
 from cv.new_share import at_share
 from ensemble import Blend, Project, decide, evaluate, init, models, register, tune
 from ensemble.cli import main
-from ensemble.protocol.new_share import DRAWS, ROUNDS, Estimate, estimate_share, set_exam_at, stated_share
-from ensemble.protocol.setup import mix_warnings, set_exam
+from ensemble.protocol.new_share import DRAWS, ROUNDS, NewShareEstimate, estimate_share, setup_at_share, stated_share
+from ensemble.protocol.setup import mix_warnings, read_setup
 from postproc import NEW
 
 SPECIES = ["beluga", "fin_whale"]
@@ -72,20 +72,22 @@ def shares(path: Path, *rows: str) -> Path:
     return path
 
 
-def weighted_shares(exam: Any) -> list[float]:
-    """Share of strangers in each likely species of an exam."""
-    species = exam.questions.species.likely[exam.rows[exam.trials.query]]
-    new = exam.truth == NEW
-    total, strangers = (np.bincount(species[m], exam.weights[m], 2) for m in (np.ones(len(new), dtype=bool), new))
+def weighted_shares(evaluation_set: Any) -> list[float]:
+    """Share of strangers in each likely species of an evaluation set."""
+    species = evaluation_set.query_set.species.likely[evaluation_set.rows[evaluation_set.trials.query]]
+    new = evaluation_set.truth == NEW
+    total, strangers = (
+        np.bincount(species[m], evaluation_set.weights[m], 2) for m in (np.ones(len(new), dtype=bool), new)
+    )
     return (strangers / total).tolist()
 
 
 def test_a_table_weights_each_species_to_its_share(project: Path, tmp_path: Path) -> None:
     path = shares(tmp_path / "shares.csv", "beluga,0.3", "*,0.1")
-    desk, mix, estimate = set_exam_at(Project.open(project), path, None)
+    setup, mix, estimate = setup_at_share(Project.open(project), path, None)
     assert (mix.new_share, estimate) == ({"*": 0.1, "beluga": 0.3}, None)
-    assert desk.exam.joined == []
-    assert weighted_shares(desk.exam) == pytest.approx([0.3, 0.1])
+    assert setup.evaluation_set.joined == []
+    assert weighted_shares(setup.evaluation_set) == pytest.approx([0.3, 0.1])
 
 
 def test_the_blend_keeps_the_table_and_every_command_reads_it(project: Path, tmp_path: Path) -> None:
@@ -114,32 +116,32 @@ def test_evaluate_moves_all_species_together(project: Path) -> None:
     tune(project, trials=0, new_share=stated.new_share, nested_trials=0)
     rows = {round(row["new_share"], 6): row for row in evaluate(project)["shares"]}
     assert list(rows) == [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4]
-    desk = set_exam(Project.open(project), stated)
-    moved = at_share(stated, 0.2, SPECIES, desk.test_species)
+    setup = read_setup(Project.open(project), stated)
+    moved = at_share(stated, 0.2, SPECIES, setup.test_species)
     assert isinstance(moved.new_share, dict)
     assert rows[0.2]["map5"] == pytest.approx(evaluate(project, new_share=moved.new_share)["map5"])
     assert rows[0.2]["map5"] != pytest.approx(evaluate(project, new_share=0.2)["map5"], abs=1e-9)
 
 
 def test_a_species_too_thin_for_its_share_is_told(project: Path) -> None:
-    desk, mix, _ = set_exam_at(Project.open(project), {"beluga": 0.9, "fin_whale": 0.0}, 0.9)
-    exam = desk.resit(mix, np.flatnonzero(desk.exam.questions.species.likely == 1)[:300])
-    assert exam.joined == ["beluga", "fin_whale"]
-    (told,) = [w for w in mix_warnings(replace(desk, exam=exam), mix) if "too few" in w]
+    setup, mix, _ = setup_at_share(Project.open(project), {"beluga": 0.9, "fin_whale": 0.0}, 0.9)
+    evaluation_set = setup.in_mix(mix, np.flatnonzero(setup.evaluation_set.query_set.species.likely == 1)[:300])
+    assert evaluation_set.joined == ["beluga", "fin_whale"]
+    (told,) = [w for w in mix_warnings(replace(setup, evaluation_set=evaluation_set), mix) if "too few" in w]
     assert "beluga, fin_whale; these species meet the share" in told
-    assert not [w for w in mix_warnings(desk, mix) if "too few" in w]
+    assert not [w for w in mix_warnings(setup, mix) if "too few" in w]
 
 
 @pytest.mark.parametrize("share", [0.05, 0.4])
 def test_an_estimate_is_near_the_share_that_was_drawn(worlds: dict[float, Path], share: float) -> None:
-    desk, mix, estimate = set_exam_at(Project.open(worlds[share]), "estimate", 0.9)
+    setup, mix, estimate = setup_at_share(Project.open(worlds[share]), "estimate", 0.9)
     assert estimate is not None
-    assert estimate.settled
+    assert estimate.rescored
     assert 2 <= len(estimate.rounds) <= ROUNDS
     assert abs(estimate.share - share) < 0.08
     assert 0.005 < estimate.error < 0.08
     assert mix.new_share == estimate.share == estimate.rounds[-1]
-    assert desk.exam.weights[desk.exam.truth == NEW].sum() == pytest.approx(estimate.share)
+    assert setup.evaluation_set.weights[setup.evaluation_set.truth == NEW].sum() == pytest.approx(estimate.share)
 
 
 def test_tune_takes_the_estimate_for_its_mix_and_tells_it(project: Path) -> None:
@@ -164,17 +166,17 @@ def test_an_estimate_never_looks_at_answers_it_moves_with_the_test_photos(worlds
     found = {}
     for share, folder in worlds.items():
         project = Project.open(folder)
-        found[share] = estimate_share(project, set_exam(project, Mix(0.2)), 0.9).share
+        found[share] = estimate_share(project, read_setup(project, Mix(0.2)), 0.9).share
     assert found[0.05] + 0.2 < found[0.4]
 
 
 def test_an_estimate_that_does_not_settle_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ensemble.protocol.new_share.ROUNDS", 1)
-    estimate = set_exam_at(Project.open(project), "estimate", 0.9)[2]
+    estimate = setup_at_share(Project.open(project), "estimate", 0.9)[2]
     assert estimate is not None
-    assert not estimate.settled
+    assert not estimate.rescored
     assert estimate.warnings()[0].startswith("the estimated share of strangers has not settled after 1 rounds (0.")
-    assert Estimate(0.1, 0.01, [0.1, 0.1], True).warnings() == []
+    assert NewShareEstimate(0.1, 0.01, [0.1, 0.1], True).warnings() == []
     assert DRAWS > 1
 
 
@@ -213,7 +215,7 @@ def test_the_command_line_from_a_table_and_an_estimate(
 )
 def test_a_share_that_is_none_is_told(project: Path, value: str, told: str) -> None:
     with pytest.raises(FinblendError) as caught:
-        set_exam_at(Project.open(project), value, 0.9)
+        setup_at_share(Project.open(project), value, 0.9)
     assert str(caught.value) == told
 
 

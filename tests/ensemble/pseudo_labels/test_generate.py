@@ -21,14 +21,14 @@ from cv.files import sha256_of
 from cv.mix import Mix
 from cv.pseudo_labels import read_pseudo_labels
 from ensemble import Blend, Project, decide, init, pseudo, tune
-from ensemble.identification.posteriors import Namer
+from ensemble.identification.posteriors import PosteriorModel
 from ensemble.identification.second_stage import SecondStage
-from ensemble.protocol.evaluation_set import Exam, sit
-from ensemble.pseudo_labels.selection import First, Judged
-from ensemble.registry.models import require_sources
-from ensemble.retrieval.query_set import Questions, questions_for_test, questions_out_of_fold
+from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
+from ensemble.pseudo_labels.selection import SelectionCurve, TopAnswer
+from ensemble.registry.models import require_models
+from ensemble.retrieval.query_set import QuerySet, queries_of_test, queries_out_of_fold
 from postproc import NEW
-from postproc.second_stage.features import Traits
+from postproc.second_stage.features import CandidateFeatures
 
 SETS = ["full", *(f"fold-{k}" for k in range(5))]
 
@@ -98,10 +98,10 @@ def shuffled(project: Path, folder: Path, fold: int) -> Path:
     return folder / "other"
 
 
-def without(folder: Path, fold: int | None) -> Questions:
+def without(folder: Path, fold: int | None) -> QuerySet:
     project = Project.open(folder)
     # whitened, so that what it was fitted on would show
-    return questions_for_test(project, require_sources(project), {"frozen": "total"}, without=fold)
+    return queries_of_test(project, require_models(project), {"frozen": "total"}, without=fold)
 
 
 @pytest.mark.parametrize("fold", [0, 3])
@@ -144,17 +144,23 @@ def test_nothing_of_a_set_is_chosen_on_its_own_folds_photos(
     which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     project = request.getfixturevalue(which)
-    judged, whole, whole_namer = [], ensemble.pseudo_labels.generate.judge, ensemble.pseudo_labels.generate.namer_of
+    judged, whole, whole_namer = (
+        [],
+        ensemble.pseudo_labels.generate.judge,
+        ensemble.pseudo_labels.generate.posterior_model_of,
+    )
     folds = Project.open(project).catalogue.folds
     fitted = []
 
-    def noted(exam: Exam, *rest: object) -> Judged:
-        judged.append(sorted(set(folds[np.append(exam.rows, exam.hidden)].tolist())))
-        return whole(exam, *rest)  # type: ignore[arg-type]
+    def noted(evaluation_set: EvaluationSet, *rest: object) -> SelectionCurve:
+        judged.append(sorted(set(folds[np.append(evaluation_set.rows, evaluation_set.hidden)].tolist())))
+        return whole(evaluation_set, *rest)  # type: ignore[arg-type]
 
-    def noted_namer(exam: Exam, blend: Blend, *rest: object) -> Namer:
-        fitted.append((sorted(set(folds[np.append(exam.rows, exam.hidden)].tolist())), blend.second_stage))
-        return whole_namer(exam, blend, *rest)  # type: ignore[arg-type]
+    def noted_namer(evaluation_set: EvaluationSet, blend: Blend, *rest: object) -> PosteriorModel:
+        fitted.append(
+            (sorted(set(folds[np.append(evaluation_set.rows, evaluation_set.hidden)].tolist())), blend.second_stage)
+        )
+        return whole_namer(evaluation_set, blend, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ensemble.pseudo_labels.generate, "judge", noted)
     monkeypatch.setattr(ensemble.pseudo_labels.generate, "namer_of", noted_namer)
@@ -183,13 +189,15 @@ def test_a_blend_with_a_second_stage_names_by_it(staged: Path, tmp_path: Path) -
         assert told["made"]["recipe"]["second_stage"] is True
 
 
-def stage_without(folder: Path, fold: int) -> tuple[SecondStage, Traits]:
+def stage_without(folder: Path, fold: int) -> tuple[SecondStage, CandidateFeatures]:
     """A second stage fitted without a fold's photos, and what it knows of test photos without the fold."""
     opened = Project.open(folder)
-    sources = require_sources(opened)
-    questions = questions_out_of_fold(opened, sources, {"frozen": "total"})
-    exam = sit(questions, Mix(0.15, None), rows=np.flatnonzero(opened.catalogue.folds != fold))
-    stage = SecondStage(exam, Blend({"frozen": 0.5, "trained": 0.5}, species_penalty=0.1))
+    sources = require_models(opened)
+    query_set = queries_out_of_fold(opened, sources, {"frozen": "total"})
+    evaluation_set = build_evaluation_set(
+        query_set, Mix(0.15, None), rows=np.flatnonzero(opened.catalogue.folds != fold)
+    )
+    stage = SecondStage(evaluation_set, Blend({"frozen": 0.5, "trained": 0.5}, species_penalty=0.1))
     return stage, stage.of_test(without(folder, fold))[0]
 
 
@@ -221,8 +229,8 @@ def test_a_folds_traits_know_nothing_of_its_labels(
     assert (mine.candidate != theirs.candidate).any()
 
 
-def first(label: list[int], sure: list[float], second: list[float], agree: list[int]) -> First:
-    return First(np.array(label), np.array(sure), np.array(second), np.array(agree), 2)
+def first(label: list[int], sure: list[float], second: list[float], agree: list[int]) -> TopAnswer:
+    return TopAnswer(np.array(label), np.array(sure), np.array(second), np.array(agree), 2)
 
 
 def test_thresholds_are_the_lowest_that_keep_the_precision_by_every_rule() -> None:
@@ -231,9 +239,9 @@ def test_thresholds_are_the_lowest_that_keep_the_precision_by_every_rule() -> No
     for _ in range(60):
         n = 40
         sure = rng.integers(4, 9, n) / 8
-        answers = First(rng.choice([NEW, 3], n, p=[0.2, 0.8]), sure, (1 - sure) / 2, rng.integers(1, 3, n), 2)
+        answers = TopAnswer(rng.choice([NEW, 3], n, p=[0.2, 0.8]), sure, (1 - sure) / 2, rng.integers(1, 3, n), 2)
         right, weights = rng.random(n) < 0.7, rng.integers(0, 4, n) / 4
-        judged = Judged(answers, right, weights, np.arange(n) % 3)
+        judged = SelectionCurve(answers, right, weights, np.arange(n) % 3)
         eligible = {"confidence": answers.label >= 0, "gap": answers.label >= 0}
         eligible["agreement"] = (answers.label >= 0) & (answers.agree == 2)
         for rule, own in eligible.items():
@@ -251,7 +259,7 @@ def test_expected_precision_is_that_of_the_other_folds_thresholds() -> None:
     # fold 0 alone would take all from 0.5 on, fold 1 alone only from 0.9 on
     answers = first([3] * 12, ([0.9] * 3 + [0.5] * 3) * 2, [0.0] * 12, [2] * 12)
     right = np.array([True] * 9 + [False] * 3)
-    judged = Judged(answers, right, np.ones(12), np.repeat([0, 1], 6))
+    judged = SelectionCurve(answers, right, np.ones(12), np.repeat([0, 1], 6))
     # fold 0 by fold 1's threshold: its three at 0.9; fold 1 by fold 0's: all six, of which three are right
     assert judged.expected("confidence", 0.6, None) == (pytest.approx(9 / 12), pytest.approx(6 / 9))
     assert judged.expected("confidence", None, 0.9) == (pytest.approx(6 / 12), pytest.approx(1.0))
@@ -267,11 +275,11 @@ def test_shares_by_species_keep_their_pattern_without_a_fold(
     shutil.copytree(project, own)
     blend = Blend.load(own / "blend.json")
     replace(blend, mix=Mix(stated).as_dict()).save(own / "blend.json")
-    whole = ensemble.pseudo_labels.generate.sit
+    whole = ensemble.pseudo_labels.generate.build_evaluation_set
 
-    def noted(questions: Questions, mix: Mix, *rest: object) -> Exam:
+    def noted(query_set: QuerySet, mix: Mix, *rest: object) -> EvaluationSet:
         mixes.append(mix.new_share)
-        return whole(questions, mix, *rest)  # type: ignore[arg-type]
+        return whole(query_set, mix, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ensemble.pseudo_labels.generate, "sit", noted)
     pseudo(own, tmp_path / "p.csv", min_prob=0.01, trials=0)

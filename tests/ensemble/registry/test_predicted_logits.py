@@ -16,9 +16,9 @@ from ensemble import init, register
 from ensemble.blend.blend import Blend
 from ensemble.identification.second_stage import SecondStage
 from ensemble.project.folder import Project
-from ensemble.protocol.setup import set_exam
+from ensemble.protocol.setup import read_setup
 from ensemble.registry.predicted_logits import classes_of, logits_of, why_unusable
-from ensemble.retrieval.query_set import questions_for_test
+from ensemble.retrieval.query_set import queries_of_test
 
 
 def registered(
@@ -109,12 +109,12 @@ def test_a_head_s_logits_are_traits_of_the_second_stage(tmp_path: Path, small_pr
         for s, i, a in zip(("train", "test"), (small.train_images, small.test_images), small.noisy(2), strict=True)
     }
     register(folder, "plain", frozen=True, **given)
-    desk = set_exam(Project.open(folder), Mix(0.2, None))
-    stage = SecondStage(desk.exam, Blend({"m": 0.5, "plain": 0.5}, dict(desk.whitening)))
+    setup = read_setup(Project.open(folder), Mix(0.2, None))
+    stage = SecondStage(setup.evaluation_set, Blend({"m": 0.5, "plain": 0.5}, dict(setup.whitening)))
     traits = stage.traits
     assert {"logit:m", "logit_known:m"} <= set(traits.names)
     assert "logit:plain" not in traits.names
-    truth = desk.exam.truth
+    truth = setup.evaluation_set.truth
     at = traits.candidate[..., traits.names.index("logit:m")]
     right = (traits.individual == truth[:, None]) & traits.present
     # the planted head is always right: nobody stands above the right individual
@@ -132,13 +132,13 @@ def test_the_folds_logits_do_not_judge_by_a_full_store_that_has_none(
     train, test = small.noisy(20, 1.0)
     register(folder, "m", full=True, train=(small.train_images, train), test=(small.test_images, test))
     project = Project.open(folder)
-    desk = set_exam(project, Mix(0.2, None))
-    stage = SecondStage(desk.exam, Blend({"m": 1.0}, dict(desk.whitening)))
+    setup = read_setup(project, Mix(0.2, None))
+    stage = SecondStage(setup.evaluation_set, Blend({"m": 1.0}, dict(setup.whitening)))
     assert "logit:m" in stage.traits.names
     for use in ("folds", "both"):
-        asked = questions_for_test(project, desk.sources, desk.whitening, use)
+        asked = queries_of_test(project, setup.models, setup.whitening, use)
         traits, probability = stage.of_test(asked)
         assert probability.sum(axis=1) == pytest.approx(1)
         assert traits.candidate[..., traits.names.index("logit_known:m")].any()
     with pytest.raises(FinblendError, match="m: the second stage was fitted with its logits"):
-        stage.of_test(questions_for_test(project, desk.sources, desk.whitening, "full"))
+        stage.of_test(queries_of_test(project, setup.models, setup.whitening, "full"))

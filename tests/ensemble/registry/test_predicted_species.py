@@ -12,8 +12,8 @@ from small import Small
 from backbones import Embeddings
 from cv.errors import FinblendError
 from ensemble import Project, init, register, submit, tune
-from ensemble.registry.models import require_sources
-from ensemble.retrieval.query_set import questions_for_test, questions_out_of_fold
+from ensemble.registry.models import require_models
+from ensemble.retrieval.query_set import queries_of_test, queries_out_of_fold
 from ensemble.retrieval.selection import choose_whitening
 
 
@@ -29,8 +29,8 @@ def registered(small: Small, folder: Path, train: np.ndarray | None, test: np.nd
 
 def doubts(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     project = Project.open(folder)
-    sources = require_sources(project)
-    both = questions_out_of_fold(project, sources, {}), questions_for_test(project, sources, {})
+    sources = require_models(project)
+    both = queries_out_of_fold(project, sources, {}), queries_of_test(project, sources, {})
     return both[0].species.doubt, both[1].species.doubt
 
 
@@ -114,11 +114,11 @@ def test_the_likeliest_species_is_the_one_without_doubt(small: Small, tmp_path: 
     init(tmp_path / "P", train=small.train_csv, test=small.sample_csv)
     registered(small, tmp_path / "P", None, None)
     project = Project.open(tmp_path / "P")
-    for ask in (questions_out_of_fold, questions_for_test):
-        questions = ask(project, require_sources(project), {})
-        species, n = questions.species, len(questions.images)
+    for ask in (queries_out_of_fold, queries_of_test):
+        query_set = ask(project, require_models(project), {})
+        species, n = query_set.species, len(query_set.images)
         assert (species.doubt[np.arange(n), species.likely] == 0.0).all()
-        assert questions.species_names == ["beluga", "fin_whale"]
+        assert query_set.species_names == ["beluga", "fin_whale"]
         assert species.of_individual.tolist() == project.catalogue.species_of_individual.tolist()
 
 
@@ -131,7 +131,7 @@ def test_whitening_is_not_chosen_where_a_fold_cannot_fit_it(small: Small, tmp_pa
     init(tmp_path / "P", train=small.train_csv, test=small.sample_csv, folds=f"{folds}:fold")
     registered(small, tmp_path / "P", None, None)
     project = Project.open(tmp_path / "P")
-    assert choose_whitening(project, require_sources(project)) == {"m": "none"}
+    assert choose_whitening(project, require_models(project)) == {"m": "none"}
 
 
 def test_names_beside_a_table_that_has_its_own_are_refused(small: Small, tmp_path: Path) -> None:

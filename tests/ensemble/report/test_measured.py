@@ -98,27 +98,27 @@ def test_models_alone_score_what_models_and_tune_say(scene: Scene) -> None:
     told = {row["model"]: row for row in ensemble.models(scene.project, new_share=SHARE)["models"]}
     table = scene.of("models", Table, "Registered")
     assert {row[0] for row in table.rows} == set(told)
-    exam = scene.state.desk.exam  # type: ignore[union-attr]
+    evaluation_set = scene.state.setup.evaluation_set  # type: ignore[union-attr]
     labels = scene.state.project.catalogue.labels
     for name, map5, low, high, known, _, whitening, *_ in table.rows:
         assert map5 == pytest.approx(told[name]["map5"]) == pytest.approx(scene.tuned["single_models"][name])
         assert (known, whitening) == (pytest.approx(told[name]["known"]), told[name]["whitening"])
         precision = scene.state.solos[str(name)].precision
-        assert [low, high] == pytest.approx(Bootstrap(exam, labels).interval(precision))
+        assert [low, high] == pytest.approx(Bootstrap(evaluation_set, labels).interval(precision))
     best = max(told, key=lambda name: told[name]["map5"])
     bars = scene.of("models", Bars, f"{best} is the best")
     assert bars.values == sorted((row["map5"] for row in told.values()), reverse=True)
 
 
 def test_folds_make_up_the_whole(scene: Scene) -> None:
-    exam, folds = scene.state.desk.exam, scene.state.project.catalogue.folds  # type: ignore[union-attr]
-    fold, strange = folds[np.append(exam.rows, exam.hidden)], exam.truth == NEW
+    evaluation_set, folds = scene.state.setup.evaluation_set, scene.state.project.catalogue.folds  # type: ignore[union-attr]
+    fold, strange = folds[np.append(evaluation_set.rows, evaluation_set.hidden)], evaluation_set.truth == NEW
     for name, solo in scene.state.solos.items():
         rows = [row for row in scene.of("models", Table, "Models per fold").rows if row[0] == name]
         assert [row[1] for row in rows] == [str(one) for one in np.unique(fold)]
         total = 0.0
         for _, one, map5, low, high, known, new in rows:
-            own = exam.weights * (fold == int(str(one)))
+            own = evaluation_set.weights * (fold == int(str(one)))
             for told, part in ((known, own * ~strange), (new, own * strange)):
                 assert told == (pytest.approx(part @ solo.precision / part.sum()) if part.any() else None)
             assert map5 == pytest.approx(own @ solo.precision / own.sum())
@@ -130,7 +130,7 @@ def test_folds_make_up_the_whole(scene: Scene) -> None:
 def test_similarity_is_the_weighted_correlation(scene: Scene) -> None:
     chart = scene.of("models", Heatmap)
     stacked = np.stack([scene.state.solos[name].precision for name in chart.labels])
-    cov = np.cov(stacked, aweights=scene.state.desk.exam.weights, ddof=0)  # type: ignore[union-attr]
+    cov = np.cov(stacked, aweights=scene.state.setup.evaluation_set.weights, ddof=0)  # type: ignore[union-attr]
     spread = np.sqrt(np.diag(cov))
     np.testing.assert_allclose(chart.values, cov / np.outer(spread, spread), atol=1e-9)
 
@@ -200,7 +200,7 @@ def test_a_blend_that_loses_is_said_to_lose(scene: Scene) -> None:
     single = {**nested["against"]["single"], "difference": -0.0234, "interval": [-0.03, -0.01]}
     told = {**blend.measured, "nested": {**nested, "against": {**nested["against"], "single": single}}}
     state.__dict__.update(_loaded=(replace(blend, measured=told), None))
-    state.__dict__.update(sitting=scene.state.sitting, desk=scene.state.desk)
+    state.__dict__.update(scored=scene.state.scored, setup=scene.state.setup)
     found = blend_section.section(state)
     assert found is not None
     [title] = [p.title for p in found.body if isinstance(p, Bars) and p.title.startswith("Blend ")]
@@ -220,22 +220,24 @@ def test_the_trials_are_the_studys(scene: Scene) -> None:
 
 @pytest.mark.parametrize("rule", ["A", "B"])
 def test_the_curve_over_thresholds_is_what_each_of_them_scores(scene: Scene, rule: str) -> None:
-    sitting = scene.state.sitting
-    assert sitting is not None
-    blend = replace(sitting.blend, rule=rule)
-    curve, first = ensemble.report.sections.blend_charts.threshold_charts(blend, sitting, SHARE)
+    scored = scene.state.scored
+    assert scored is not None
+    blend = replace(scored.blend, rule=rule)
+    curve, first = ensemble.report.sections.blend_charts.threshold_charts(blend, scored, SHARE)
     assert isinstance(curve, Lines)
     assert isinstance(first, Lines)
-    exam, [line] = sitting.desk.exam, curve.series
+    evaluation_set, [line] = scored.setup.evaluation_set, curve.series
     told = dict(zip(first.series[0].x, first.series[0].y, strict=True))
     if rule == scene.tuned["rule"]:
         assert dict(zip(line.x, line.y, strict=True))[blend.threshold] == pytest.approx(scene.tuned["map5"])
     for at in [*range(0, len(line.x), 9), line.x.index(blend.threshold)]:
         own = replace(blend, threshold=line.x[at])
-        assert line.y[at] == pytest.approx(float(exam.weights @ exam.precisions(sitting.ranking, own)))
-        assert line.y[at] == pytest.approx(exam.run(blend, Decision(rule, line.x[at])).map5, abs=1e-3)
-        labels = exam.answers(sitting.ranking, own)
-        assert told[line.x[at]] == pytest.approx(exam.share_of_new(labels))
+        assert line.y[at] == pytest.approx(
+            float(evaluation_set.weights @ evaluation_set.precisions(scored.ranking, own))
+        )
+        assert line.y[at] == pytest.approx(evaluation_set.run(blend, Decision(rule, line.x[at])).map5, abs=1e-3)
+        labels = evaluation_set.answers(scored.ranking, own)
+        assert told[line.x[at]] == pytest.approx(evaluation_set.share_of_new(labels))
     assert max(line.y) - min(line.y) > 0.01
 
 
@@ -291,10 +293,10 @@ def test_the_curve_of_coverage_ends_with_every_first_answer(scene: Scene) -> Non
 
 
 def test_nothing_is_told_of_more_trials_than_the_blend_knew_without_saying_so(scene: Scene, tmp_path: Path) -> None:
-    sitting, blend = scene.state.sitting, scene.state.blend
-    assert sitting is not None
+    scored, blend = scene.state.scored, scene.state.blend
+    assert scored is not None
     assert blend is not None
     fewer = replace(blend, measured={**blend.measured, "trials": 2})
-    *_, text = ensemble.report.sections.blend_charts.trials_chart(scene.state, fewer, sitting)
+    *_, text = ensemble.report.sections.blend_charts.trials_chart(scene.state, fewer, scored)
     assert isinstance(text, Text)
     assert f"{scene.tuned['trials'] - 2} came later" in text.text

@@ -22,8 +22,8 @@ import postproc.evidence.evidence
 from cv import FinblendError
 from ensemble import Project, init
 from ensemble.project.cache import cached, entries
-from ensemble.registry.models import require_sources
-from ensemble.retrieval.query_set import Questions, questions_for_test, questions_out_of_fold
+from ensemble.registry.models import require_models
+from ensemble.retrieval.query_set import QuerySet, queries_of_test, queries_out_of_fold
 from postproc import Evidence, Space
 
 WIDTHS = {"a": 24, "b": 23, "c": 22}
@@ -67,24 +67,24 @@ class Work:
 
 
 def name_of(space: Space) -> str:
-    widths = {part[0].shape[1] for part in space.gallery}
+    widths = {task[0].shape[1] for task in space.gallery}
     return TOGETHER if len(widths) > 1 else {width: name for name, width in WIDTHS.items()}[widths.pop()]
 
 
-Ask = Callable[..., Questions]
+Ask = Callable[..., QuerySet]
 
 
-def ask_test(project: Path, **options: Any) -> Questions:
-    return asked(project, questions_for_test, **options)
+def ask_test(project: Path, **options: Any) -> QuerySet:
+    return asked(project, queries_of_test, **options)
 
 
-def ask_out_of_fold(project: Path, **options: Any) -> Questions:
-    return asked(project, questions_out_of_fold, **options)
+def ask_out_of_fold(project: Path, **options: Any) -> QuerySet:
+    return asked(project, queries_out_of_fold, **options)
 
 
-def asked(project: Path, ask: Ask, names: list[str] | None = None, **whitening: str) -> Questions:
+def asked(project: Path, ask: Ask, names: list[str] | None = None, **whitening: str) -> QuerySet:
     opened = Project.open(project)
-    return ask(opened, require_sources(opened, names), whitening)
+    return ask(opened, require_models(opened, names), whitening)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def grow(tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "P"
 
 
-def equal(one: Questions, other: Questions) -> bool:
+def equal(one: QuerySet, other: QuerySet) -> bool:
     """The same evidence of the same sources, species and all."""
     assert one.evidence.sources == other.evidence.sources
     mine, theirs = one.evidence.arrays(), other.evidence.arrays()
@@ -109,14 +109,14 @@ def equal(one: Questions, other: Questions) -> bool:
     return True
 
 
-def over_again(project: Path, ask: Ask, **options: Any) -> Questions:
+def over_again(project: Path, ask: Ask, **options: Any) -> QuerySet:
     shutil.rmtree(project / "cache")
     return ask(project, **options)
 
 
-def whole_pairs(project: Path, part: str) -> set[tuple[int, int]]:
+def whole_pairs(project: Path, task: str) -> set[tuple[int, int]]:
     """(query in the part, photo) pairs of the evidence that is kept before pruning."""
-    ((_, arrays),) = entries(project / "cache", f"evidence-{part}")
+    ((_, arrays),) = entries(project / "cache", f"evidence-{task}")
     per_query = np.diff(arrays["photo_start"][arrays["group_start"]])
     query = np.repeat(np.arange(len(per_query)), per_query)
     return set(zip(query.tolist(), arrays["photo"].tolist(), strict=True))

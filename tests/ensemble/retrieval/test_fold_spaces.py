@@ -13,8 +13,8 @@ from small import Small
 from cv import FinblendError
 from ensemble import Blend, Project, evaluate, init, models, register, submit, tune
 from ensemble.identification.prediction import predict
-from ensemble.registry.models import require_sources
-from ensemble.retrieval.query_set import questions_for_test
+from ensemble.registry.models import require_models
+from ensemble.retrieval.query_set import queries_of_test
 
 FOLDS = range(5)
 
@@ -108,18 +108,18 @@ def expected_rows(similarity: np.ndarray, small: Small, threshold: float) -> lis
 
 
 @pytest.mark.parametrize(
-    ("use", "parts"),
+    ("use", "tasks"),
     [("folds", ["0", "1", "2", "3", "4"]), ("full", ["full"]), ("both", ["0", "1", "2", "3", "4", "full"])],
 )
 def test_test_photos_are_named_by_the_mean_cosine_over_spaces(
-    project: Path, small: Small, tmp_path: Path, use: str, parts: list[str]
+    project: Path, small: Small, tmp_path: Path, use: str, tasks: list[str]
 ) -> None:
     given = spaces(small)
     for fold in FOLDS:
         add(project, small, "trained", *given[str(fold)], fold=fold)
     add(project, small, "trained", *given["full"], full=True)
     add(project, small, "frozen", *given["frozen"], frozen=True)
-    mean = sum(cosines(given[part]) for part in parts) / len(parts)
+    mean = sum(cosines(given[task]) for task in tasks) / len(tasks)
     similarity = 0.7 * mean + 0.3 * cosines(given["frozen"])
     threshold = float(np.median(best_per_individual(similarity, small)[1].max(axis=1)))
     blend = Blend({"trained": 0.7, "frozen": 0.3}, rule="B", threshold=threshold)
@@ -137,8 +137,8 @@ def test_views_are_compared_with_all_gallery_views_and_averaged_over_query_views
     both = [{"orig": one[i], "hflip": mirrored[i]} for i in range(2)]
     add(project, small, "m", *both, frozen=True)
     opened = Project.open(project)
-    questions = questions_for_test(opened, require_sources(opened), {"m": "none"})
-    ranking = predict(questions, Blend({"m": 1.0})).ranking
+    query_set = queries_of_test(opened, require_models(opened), {"m": "none"})
+    ranking = predict(query_set, Blend({"m": 1.0})).ranking
     galleries = [unit(one[0]), unit(mirrored[0])]
     per_view = [np.maximum(*(unit(query) @ gallery.T for gallery in galleries)) for query in (one[1], mirrored[1])]
     scores = np.mean([best_per_individual(similarity, small)[1] for similarity in per_view], axis=0)

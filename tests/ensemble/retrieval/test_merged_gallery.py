@@ -17,31 +17,31 @@ from cv import FinblendError
 from cv.metrics import average_precisions
 from cv.mix import Mix
 from ensemble import Blend, Project, decide, merge, pseudo, submit, tune
-from ensemble.blend.ranking import ranking_of, settled
+from ensemble.blend.ranking import ranking_of, rescored
 from ensemble.identification.second_stage import SecondStage
-from ensemble.project.pseudo_rounds import Added, NamedGallery, gallery_of
+from ensemble.project.pseudo_rounds import AddedPhotos, GalleryAdditions, gallery_of
 from ensemble.protocol.certify import certified
-from ensemble.protocol.evaluation_set import sit
-from ensemble.protocol.setup import set_exam
+from ensemble.protocol.evaluation_set import build_evaluation_set
+from ensemble.protocol.setup import read_setup
 from ensemble.pseudo_labels.gallery_effect import gallery_effect
-from ensemble.registry.models import require_sources
+from ensemble.registry.models import require_models
 from ensemble.retrieval.operators import Operators
-from ensemble.retrieval.query_set import Questions, questions_for_test, questions_out_of_fold
+from ensemble.retrieval.query_set import QuerySet, queries_of_test, queries_out_of_fold
 from postproc import Ranking
-from postproc.second_stage.features import Traits
+from postproc.second_stage.features import CandidateFeatures
 from postproc.transforms.expansion import Expansion
 from postproc.transforms.reciprocal import Reciprocal
 
 
-def named(project: Project, who: Callable[[str, int], dict[int, str]] = plain) -> NamedGallery:
+def named(project: Project, who: Callable[[str, int], dict[int, str]] = plain) -> GalleryAdditions:
     """A gallery that is only tried."""
     images = project.catalogue.test["image"]
     sets = {}
     for n, seen in enumerate([*(f"fold-{k}" for k in FOLDS), "full"]):
         told = who(seen, n)
         frame = pl.DataFrame({"image": [images[row] for row in told], "individual_id": list(told.values())})
-        sets[seen] = Added.of(project, frame)
-    return NamedGallery(sets)
+        sets[seen] = AddedPhotos.of(project, frame)
+    return GalleryAdditions(sets)
 
 
 def by_brute_force(
@@ -64,12 +64,12 @@ def by_brute_force(
     return order, np.take_along_axis(out, order, axis=1)
 
 
-def ranked(questions: Questions, top_photos: int, whole: bool) -> Ranking:
+def ranked(query_set: QuerySet, top_photos: int, whole: bool) -> Ranking:
     blend = Blend({"frozen": 1.0}, top_photos=top_photos)
-    ranking = ranking_of(questions, blend)
+    ranking = ranking_of(query_set, blend)
     if not whole:
         return ranking
-    return settled(questions, blend, ranking, np.arange(len(questions.images)))
+    return rescored(query_set, blend, ranking, np.arange(len(query_set.images)))
 
 
 @pytest.mark.parametrize("top_photos", [1, 2])
@@ -81,31 +81,31 @@ def test_named_photos_are_met_and_no_photo_meets_itself(
     merge(project, sets, kind="gallery", force=True)
     opened = Project.open(project)
     catalogue = opened.catalogue
-    sources = require_sources(opened, ["frozen"])
+    models = require_models(opened, ["frozen"])
     store = opened.stores()["frozen"]["frozen"]
     train, test = (np.array(store.embedding(split, "orig")) for split in ("train", "test"))
     gallery = named(opened)
 
-    def expect(questions: Questions, rows: np.ndarray, query: np.ndarray, seen: str, fold: int | None) -> None:
+    def expect(query_set: QuerySet, rows: np.ndarray, query: np.ndarray, seen: str, fold: int | None) -> None:
         own = gallery.sets[seen]
         rest = catalogue.folds != (-1 if fold is None else fold)
         photos = np.concatenate([train[rest], test[own.rows]])
         labels = np.append(catalogue.labels[rest], own.labels)
         order, score = by_brute_force(opened, query, photos, labels, top_photos)
-        found = ranked(questions, top_photos, whole).take(rows)
+        found = ranked(query_set, top_photos, whole).take(rows)
         for r in range(len(query)):
             there = int(np.isfinite(score[r, :7]).sum())
             assert found.individual[r, :there].tolist() == order[r, :there].tolist()
             np.testing.assert_allclose(found.score[r, :there], score[r, :there], rtol=1e-5)
 
-    out_of_fold = questions_out_of_fold(opened, sources, {})
+    out_of_fold = queries_out_of_fold(opened, models, {})
     for k in FOLDS:
         rows = np.flatnonzero(catalogue.folds == k)
         expect(out_of_fold, rows, train[rows], f"fold-{k}", k)
     everybody = np.arange(len(test))
-    expect(questions_for_test(opened, sources, {}), everybody, test, "full", None)
+    expect(queries_of_test(opened, models, {}), everybody, test, "full", None)
     # the next round's sets meet those of this one, each its own fold's
-    expect(questions_for_test(opened, sources, {}, without=2), everybody, test, "fold-2", 2)
+    expect(queries_of_test(opened, models, {}, without=2), everybody, test, "fold-2", 2)
 
 
 def test_few_candidates_leave_nothing_out(project: Path, sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,22 +113,22 @@ def test_few_candidates_leave_nothing_out(project: Path, sets: Path, monkeypatch
     merge(project, sets, kind="gallery", force=True)
     opened = Project.open(project)
     few_candidates(monkeypatch, 3)
-    questions = questions_for_test(opened, require_sources(opened), {"trained": "total"})
-    start = questions.evidence.photo_start[questions.evidence.group_start]
+    query_set = queries_of_test(opened, require_models(opened), {"trained": "total"})
+    start = query_set.evidence.photo_start[query_set.evidence.group_start]
     assert (np.diff(start) >= 3).all()
     n_train, own = opened.catalogue.train.height, gallery_of(opened).sets["full"]
     met = np.repeat(np.arange(12), np.diff(start))
-    added = questions.evidence.photo >= n_train
+    added = query_set.evidence.photo >= n_train
     assert added.any()
-    assert (own.rows[questions.evidence.photo[added] - n_train] != met[added]).all()
+    assert (own.rows[query_set.evidence.photo[added] - n_train] != met[added]).all()
 
 
 def test_another_folds_set_changes_nothing_for_a_fold(project: Path) -> None:
     opened = Project.open(project)
-    sources = require_sources(opened)
-    one = questions_out_of_fold(opened, sources, {}, supposed=named(opened))
-    two = questions_out_of_fold(
-        opened, sources, {}, supposed=named(opened, lambda s, n: plain(s, n) if s == "fold-1" else {11: "id02"})
+    models = require_models(opened)
+    one = queries_out_of_fold(opened, models, {}, supposed=named(opened))
+    two = queries_out_of_fold(
+        opened, models, {}, supposed=named(opened, lambda s, n: plain(s, n) if s == "fold-1" else {11: "id02"})
     )
     blend = Blend({"frozen": 0.5, "trained": 0.5})
     mine, theirs = ranking_of(one, blend), ranking_of(two, blend)
@@ -138,19 +138,19 @@ def test_another_folds_set_changes_nothing_for_a_fold(project: Path) -> None:
 
 
 def test_merged_photos_score_nothing(project: Path, sets: Path) -> None:
-    """The exam, its mix and its truth stay as they are; what was tuned before is tuned again."""
+    """The evaluation set, its mix and its truth stay as they are; what was tuned before is tuned again."""
     before = Project.open(project)
-    sources = require_sources(before)
-    old = questions_out_of_fold(before, sources, {})
+    models = require_models(before)
+    old = queries_out_of_fold(before, models, {})
     merge(project, sets, kind="gallery", force=True)
     opened = Project.open(project)
-    new = questions_out_of_fold(opened, sources, {})
+    new = queries_out_of_fold(opened, models, {})
     assert opened.photos_hash == before.photos_hash
     assert new.images == old.images
     for name in ("truth", "gallery_photos", "catalogue_photos"):
         np.testing.assert_array_equal(getattr(new, name), getattr(old, name))
     mix = Mix(0.15, None)
-    np.testing.assert_array_equal(sit(new, mix).weights, sit(old, mix).weights)
+    np.testing.assert_array_equal(build_evaluation_set(new, mix).weights, build_evaluation_set(old, mix).weights)
     for action in (submit, decide):
         with pytest.raises(FinblendError, match=r"was tuned with another gallery.*run 'finblend tune"):
             action(project, project.parent / "out.csv")
@@ -175,7 +175,7 @@ def test_trials_of_another_gallery_are_not_taken_for_this_ones(project: Path, se
 def test_the_effect_is_what_the_merged_gallery_scores(project: Path, sets: Path) -> None:
     opened = Project.open(project)
     blend = Blend.load(project / "blend.json")
-    desk = set_exam(opened, Mix(**blend.mix), list(blend.weights), None, blend.whitening)
+    setup = read_setup(opened, Mix(**blend.mix), list(blend.weights), None, blend.whitening)
     effect = gallery_effect(opened, named(opened))
     assert not list((project / "cache").glob("*supposed*"))
     with pytest.raises(FinblendError) as refused:
@@ -186,10 +186,10 @@ def test_the_effect_is_what_the_merged_gallery_scores(project: Path, sets: Path)
     report = merge(project, sets, kind="gallery", force=True)
     assert report["effect"] == effect
     assert effect["difference"] == pytest.approx(effect["with"] - effect["without"])
-    questions = questions_out_of_fold(Project.open(project), desk.sources, blend.whitening)
-    exam = replace(desk.exam, questions=questions)
-    own, ranking, _, _ = certified(exam, blend)
-    assert exam.weights @ exam.precisions(ranking, own) == pytest.approx(effect["with"])
+    query_set = queries_out_of_fold(Project.open(project), setup.models, blend.whitening)
+    evaluation_set = replace(setup.evaluation_set, query_set=query_set)
+    own, ranking, _, _ = certified(evaluation_set, blend)
+    assert evaluation_set.weights @ evaluation_set.precisions(ranking, own) == pytest.approx(effect["with"])
 
 
 def test_the_effect_on_a_second_stage_is_that_of_its_answers(project: Path) -> None:
@@ -198,12 +198,12 @@ def test_the_effect_on_a_second_stage_is_that_of_its_answers(project: Path) -> N
     plain = gallery_effect(opened, named(opened))
     blend.save(project / "blend.json")
     effect = gallery_effect(opened, named(opened))
-    desk = set_exam(opened, Mix(**blend.mix), list(blend.weights), None, blend.whitening)
-    with_added = questions_out_of_fold(opened, desk.sources, blend.whitening, supposed=named(opened))
-    for key, questions in (("without", desk.exam.questions), ("with", with_added)):
-        exam = replace(desk.exam, questions=questions)
-        precision = average_precisions(SecondStage(exam, blend).answers(), exam.truth)
-        assert effect[key] == pytest.approx(exam.weights @ precision)
+    setup = read_setup(opened, Mix(**blend.mix), list(blend.weights), None, blend.whitening)
+    with_added = queries_out_of_fold(opened, setup.models, blend.whitening, supposed=named(opened))
+    for key, query_set in (("without", setup.evaluation_set.query_set), ("with", with_added)):
+        evaluation_set = replace(setup.evaluation_set, query_set=query_set)
+        precision = average_precisions(SecondStage(evaluation_set, blend).answers(), evaluation_set.truth)
+        assert effect[key] == pytest.approx(evaluation_set.weights @ precision)
         assert effect[key] != plain[key]
 
 
@@ -214,18 +214,18 @@ def test_the_second_stage_counts_merged_photos_and_keeps_the_galleries_backgroun
     monkeypatch.setattr(ensemble.retrieval.evidence, "prune", lambda evidence, *_: evidence)
     shutil.rmtree(project / "cache")
     before = Project.open(project)
-    sources = require_sources(before, ["frozen"])
+    models = require_models(before, ["frozen"])
     blend = Blend({"frozen": 1.0}, second_stage=True)
 
     def staged(opened: Project) -> SecondStage:
-        return SecondStage(sit(questions_out_of_fold(opened, sources, {}), Mix(0.15, None)), blend)
+        return SecondStage(build_evaluation_set(queries_out_of_fold(opened, models, {}), Mix(0.15, None)), blend)
 
     old = staged(before)
     merge(project, sets, kind="gallery", force=True)
     opened = Project.open(project)
     new, gallery, catalogue = staged(opened), named(opened), opened.catalogue
 
-    def check(traits: Traits, rows: np.ndarray, seen: str, fold: int, selves: bool) -> None:
+    def check(traits: CandidateFeatures, rows: np.ndarray, seen: str, fold: int, selves: bool) -> None:
         own = gallery.sets[seen]
         column = traits.names.index("gallery_photos")
         for q, row in enumerate(rows.tolist()):
@@ -241,7 +241,7 @@ def test_the_second_stage_counts_merged_photos_and_keeps_the_galleries_backgroun
     everybody = np.arange(catalogue.test.height)
     for without, fold, seen in ((None, -1, "full"), (2, 2, "fold-2")):
         (one, chances), (other, _) = (
-            stage.of_test(questions_for_test(opened, sources, {}, without=without)) for stage in (new, old)
+            stage.of_test(queries_of_test(opened, models, {}, without=without)) for stage in (new, old)
         )
         check(one, everybody, seen, fold, True)
         np.testing.assert_allclose(chances.sum(axis=1), 1.0)
@@ -266,22 +266,22 @@ def test_operators_know_merged_photos(project: Path, sets: Path) -> None:
     """Among the candidates and over the whole gallery alike, and no photo moves or meets itself."""
     merge(project, sets, kind="gallery", force=True)
     opened = Project.open(project)
-    sources = require_sources(opened)
+    models = require_models(opened)
     how = {"frozen": Operators(Expansion(2, 1.0), Expansion(1, 3.0), Reciprocal(10, 3, 0.6))}
-    for questions in (
-        questions_out_of_fold(opened, sources, {"frozen": "total"}, None, how),
-        questions_for_test(opened, sources, {"frozen": "total"}, operators=how),
+    for query_set in (
+        queries_out_of_fold(opened, models, {"frozen": "total"}, None, how),
+        queries_of_test(opened, models, {"frozen": "total"}, operators=how),
     ):
         blend = Blend({"frozen": 0.6, "trained": 0.4})
-        ranking = ranking_of(questions, blend)
-        whole = settled(questions, blend, ranking, np.arange(len(questions.images)))
+        ranking = ranking_of(query_set, blend)
+        whole = rescored(query_set, blend, ranking, np.arange(len(query_set.images)))
         np.testing.assert_array_equal(whole.individual[:, :5], ranking.individual[:, :5])
         np.testing.assert_allclose(whole.score[:, :5], ranking.score[:, :5], rtol=1e-5)
-        (part,) = questions.parts[:1]
-        assert part.added is not None
-        with part.spaces(["frozen"]) as spaces:
+        (task,) = query_set.tasks[:1]
+        assert task.added is not None
+        with task.spaces(["frozen"]) as spaces:
             # a merged photo is moved like any other of the gallery
-            plain = replace(part, operators={})
+            plain = replace(task, operators={})
             with plain.spaces(["frozen"]) as unmoved:
                 n = len(opened.catalogue.labels)
                 assert (spaces["frozen"].gallery[0][0][n:] != unmoved["frozen"].gallery[0][0][n:]).any()

@@ -19,12 +19,12 @@ from cv import FinblendError, Mix
 from ensemble import Blend, Project, decide, evaluate, export, init, submit, tune
 from ensemble.cli import main
 from ensemble.identification.prediction import predict
-from ensemble.protocol.setup import desk_for, set_exam
-from ensemble.registry.models import require_sources
+from ensemble.protocol.setup import build_setup, read_setup
+from ensemble.registry.models import require_models
 from ensemble.retrieval.operators import NAMES, Operators, moved, wanted_operators
-from ensemble.retrieval.query_set import Questions, questions_for_test, questions_out_of_fold
+from ensemble.retrieval.query_set import QuerySet, queries_of_test, queries_out_of_fold
 from ensemble.retrieval.selection import CLEAR, GRID, choose_operators, clear_best
-from ensemble.retrieval.task import Part
+from ensemble.retrieval.task import RetrievalTask
 from ensemble.tuning.nested import nested_score
 from postproc import Space
 from postproc.transforms.expansion import Expansion
@@ -48,18 +48,18 @@ def project(small: Small, tmp_path: Path) -> Path:
     return tmp_path / "P"
 
 
-def asked(project: Path, how: Operators, name: str) -> tuple[Questions, Questions]:
+def asked(project: Path, how: Operators, name: str) -> tuple[QuerySet, QuerySet]:
     opened = Project.open(project)
-    sources = require_sources(opened)
+    models = require_models(opened)
     return (
-        questions_out_of_fold(opened, sources, {}, None, {name: how}),
-        questions_for_test(opened, sources, {}, operators={name: how}),
+        queries_out_of_fold(opened, models, {}, None, {name: how}),
+        queries_of_test(opened, models, {}, operators={name: how}),
     )
 
 
-def column(questions: Questions, name: str) -> np.ndarray:
+def column(query_set: QuerySet, name: str) -> np.ndarray:
     """A source's similarities in the first view."""
-    evidence = questions.evidence
+    evidence = query_set.evidence
     return evidence.similarity[:, evidence.channels[evidence.sources.index(name), 0]]
 
 
@@ -138,7 +138,7 @@ def test_lambda_1_and_no_operator_are_one(project: Path) -> None:
 def choosing(monkeypatch: pytest.MonkeyPatch, gain: Any) -> None:
     """Let each setting have the precision that `gain` of it and the fold adds to one half, in 12 photos."""
 
-    def precision(project: Project, name: str, source: Any, kind: str, how: Operators, fold: int) -> np.ndarray:
+    def precision(project: Project, name: str, model: Any, kind: str, how: Operators, fold: int) -> np.ndarray:
         return np.full(12, 0.5) + np.where(np.arange(12) < 9, gain(how, fold), 0.0)
 
     monkeypatch.setattr(ensemble.retrieval.selection, "_precision", precision)
@@ -159,21 +159,21 @@ def test_the_clearly_best_setting_of_each_is_chosen_on_top_of_those_before(
 
     choosing(monkeypatch, gain)
     opened = Project.open(project)
-    sources = require_sources(opened)
-    chosen = choose_operators(opened, sources, {}, NAMES)
-    assert set(chosen) == set(sources)
+    models = require_models(opened)
+    chosen = choose_operators(opened, models, {}, NAMES)
+    assert set(chosen) == set(models)
     assert chosen["plain"] == Operators(None, Expansion(5, 3.0), Reciprocal(10, 3, 0.3))
-    assert choose_operators(opened, sources, {}, NAMES[:1]) == {}
-    assert choose_operators(opened, sources, {}, ()) == {}
+    assert choose_operators(opened, models, {}, NAMES[:1]) == {}
+    assert choose_operators(opened, models, {}, ()) == {}
 
 
 def test_a_fold_has_no_say_in_operators(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     choosing(monkeypatch, lambda how, fold: 0.4 if how.expansion is not None and fold == 2 else 0.0)
     opened = Project.open(project)
-    sources = require_sources(opened, ["plain"])
+    models = require_models(opened, ["plain"])
     wanted = ("query-expansion",)
     for without, expected in ((None, True), (0, True), (2, False)):
-        assert bool(choose_operators(opened, sources, {}, wanted, without=without)) == expected
+        assert bool(choose_operators(opened, models, {}, wanted, without=without)) == expected
 
 
 def test_a_gain_within_the_noise_is_none() -> None:
@@ -189,20 +189,22 @@ def test_a_gain_within_the_noise_is_none() -> None:
 
 def test_operators_are_chosen_anew_without_each_fold(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened, mix = Project.open(project), Mix(0.15)
-    desk = set_exam(opened, mix, ["plain"], None, {"plain": "none"}, {}, ("query-expansion",))
+    setup = read_setup(opened, mix, ["plain"], None, {"plain": "none"}, {}, ("query-expansion",))
     calls: list[tuple[Any, int]] = []
 
-    def stand_in(_: Project, sources: Any, kinds: Any, wanted: Any, progress: Any, without: int) -> Any:
+    def stand_in(_: Project, models: Any, kinds: Any, wanted: Any, progress: Any, without: int) -> Any:
         calls.append((wanted, without))
         return {"plain": EACH["query-expansion"]} if without == 3 else {}
 
     monkeypatch.setattr(ensemble.tuning.nested, "choose_operators", stand_in)
-    score = nested_score(opened, desk, mix, trials=0)
+    score = nested_score(opened, setup, mix, trials=0)
     assert calls == [(("query-expansion",), fold) for fold in range(5)]
     told = EACH["query-expansion"].as_dict()
     assert [row["operators"] for row in score.folds] == [{}, {}, {}, {"plain": told}, {}]
-    moved = desk_for(opened, desk.sources, {"plain": "none"}, mix, None, {"plain": EACH["query-expansion"]})
-    assert not np.array_equal(moved.exam.questions.evidence.similarity, desk.exam.questions.evidence.similarity)
+    moved = build_setup(opened, setup.models, {"plain": "none"}, mix, None, {"plain": EACH["query-expansion"]})
+    assert not np.array_equal(
+        moved.evaluation_set.query_set.evidence.similarity, setup.evaluation_set.query_set.evidence.similarity
+    )
 
 
 def test_from_tune_to_submit_by_the_command_line(
@@ -212,7 +214,7 @@ def test_from_tune_to_submit_by_the_command_line(
         monkeypatch, lambda how, fold: 0.1 * len(how.as_dict()) * (how.reciprocal is None or how.reciprocal.k1 == 10)
     )
     seen: list[Operators] = []
-    real = Part.spaces
+    real = RetrievalTask.spaces
     line = ["tune", str(project), "--trials", "0", "--nested-trials", "1", "--new-share", "0.15"]
     assert main([*line, "--operators", "query-expansion, reciprocal", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -228,11 +230,11 @@ def test_from_tune_to_submit_by_the_command_line(
     assert scored["map5"] == pytest.approx(report["map5_of_answers"])
     with monkeypatch.context() as patch:
 
-        def spaces(part: Part, names: list[str] | None = None) -> Any:
-            seen.append(part.operators["plain"])
-            return real(part, names)
+        def spaces(task: RetrievalTask, names: list[str] | None = None) -> Any:
+            seen.append(task.operators["plain"])
+            return real(task, names)
 
-        patch.setattr(Part, "spaces", spaces)
+        patch.setattr(RetrievalTask, "spaces", spaces)
         for entry in (project / "cache").iterdir():
             if entry.name.startswith(("evidence-test", "pruned-test", "votes-test", "nearest-test")):
                 shutil.rmtree(entry)

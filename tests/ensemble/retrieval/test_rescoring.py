@@ -14,11 +14,11 @@ from small import Small
 from cv import Mix
 from ensemble import Blend, Project, init, submit
 from ensemble.identification.prediction import Prediction, predict
-from ensemble.identification.scored_blend import sit_blend
+from ensemble.identification.scored_blend import score_blend
 from ensemble.protocol.certify import certified, decided
-from ensemble.protocol.setup import Desk, desk_for
-from ensemble.registry.models import require_sources
-from ensemble.retrieval.query_set import Questions, questions_for_test, questions_out_of_fold
+from ensemble.protocol.setup import Setup, build_setup
+from ensemble.registry.models import require_models
+from ensemble.retrieval.query_set import QuerySet, queries_of_test, queries_out_of_fold
 
 FEW = (2, 8)
 WEIGHTS = {
@@ -51,20 +51,20 @@ class World:
 
     def __init__(self, template: Path, folder: Path) -> None:
         self.project: dict[int, Path] = {}
-        self.asked: dict[int, dict[str, Questions]] = {}
-        self.desk: dict[int, Desk] = {}
+        self.asked: dict[int, dict[str, QuerySet]] = {}
+        self.setup: dict[int, Setup] = {}
         for nearest in (*FEW, EVERYTHING):
             self.project[nearest] = folder / str(nearest)
             shutil.copytree(template, self.project[nearest])
             project = Project.open(self.project[nearest])
-            sources = require_sources(project)
+            models = require_models(project)
             with pytest.MonkeyPatch.context() as patch:
                 few_candidates(patch, nearest)
                 self.asked[nearest] = {
-                    "out of fold": questions_out_of_fold(project, sources, {}),
-                    "test": questions_for_test(project, sources, {}),
+                    "out of fold": queries_out_of_fold(project, models, {}),
+                    "test": queries_of_test(project, models, {}),
                 }
-                self.desk[nearest] = desk_for(project, sources, dict.fromkeys(sources, "none"), Mix(0.2))
+                self.setup[nearest] = build_setup(project, models, dict.fromkeys(models, "none"), Mix(0.2))
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["several views", "one view"])
@@ -101,13 +101,13 @@ def test_only_open_questions_are_asked_again(world: World) -> None:
     blend = Blend(WEIGHTS["trained alone"])
     with pytest.MonkeyPatch.context() as patch:
         asked: list[int] = []
-        real = Questions.over_whole_gallery
+        real = QuerySet.over_whole_gallery
 
-        def counted(questions: Questions, rows: np.ndarray, *given: object, **named: object) -> object:
+        def counted(query_set: QuerySet, rows: np.ndarray, *given: object, **named: object) -> object:
             asked.extend(rows.tolist())
-            return real(questions, rows, *given, **named)  # type: ignore[arg-type]
+            return real(query_set, rows, *given, **named)  # type: ignore[arg-type]
 
-        patch.setattr(Questions, "over_whole_gallery", counted)
+        patch.setattr(QuerySet, "over_whole_gallery", counted)
         few, _ = both(world, 8, "out of fold", blend)
     assert 0 < len(set(asked)) == len(asked) == few.recomputed < 60
 
@@ -115,48 +115,48 @@ def test_only_open_questions_are_asked_again(world: World) -> None:
 @pytest.mark.parametrize("nearest", FEW)
 @pytest.mark.parametrize("blend", BLENDS)
 def test_a_certified_score_is_that_of_the_whole_gallery(world: World, blend: Blend, nearest: int) -> None:
-    exam, whole = world.desk[nearest].exam, world.desk[EVERYTHING].exam
-    among = decided(exam, blend)[1]
+    evaluation_set, whole = world.setup[nearest].evaluation_set, world.setup[EVERYTHING].evaluation_set
+    among = decided(evaluation_set, blend)[1]
     assert among.least < among.most or nearest > 2, "two candidates a search leave the score open"
-    found, ranking, outcome, recomputed = certified(exam, blend)
+    found, ranking, outcome, recomputed = certified(evaluation_set, blend)
     assert outcome.least == outcome.most == outcome.map5
     assert (recomputed > 0) == (among.least < among.most)
     assert found.decision == outcome.decision
-    np.testing.assert_allclose(exam.weights, whole.weights)
+    np.testing.assert_allclose(evaluation_set.weights, whole.weights)
     everything = whole.run(blend, found.decision)
     assert outcome.map5 == pytest.approx(everything.map5, abs=1e-12)
-    assert whole.weights @ exam.precisions(ranking, found) == pytest.approx(everything.map5, abs=1e-12)
+    assert whole.weights @ evaluation_set.precisions(ranking, found) == pytest.approx(everything.map5, abs=1e-12)
     assert among.least - 1e-12 <= whole.run(blend, among.decision).map5 <= among.most + 1e-12
 
 
 def test_what_was_settled_once_is_kept_for_the_same_blend(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = world.desk[2]
-    blend, ranking, outcome, _ = certified(desk.exam, Blend(WEIGHTS["frozen and trained"], background=1.0))
-    sitting = sit_blend(desk, blend, known=ranking)
-    assert sitting.recomputed > 0
-    assert float(desk.exam.weights @ sitting.precision) == pytest.approx(outcome.map5, abs=1e-12)
+    setup = world.setup[2]
+    blend, ranking, outcome, _ = certified(setup.evaluation_set, Blend(WEIGHTS["frozen and trained"], background=1.0))
+    scored = score_blend(setup, blend, known=ranking)
+    assert scored.recomputed > 0
+    assert float(setup.evaluation_set.weights @ scored.precision) == pytest.approx(outcome.map5, abs=1e-12)
 
     def forbidden(*given: object, **named: object) -> None:
         raise AssertionError("the whole gallery is opened again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Questions, "over_whole_gallery", forbidden)
-        again = sit_blend(desk, blend)
-        for own, other in ((again.ranking, sitting.ranking), (sit_blend(desk, blend).ranking, sitting.ranking)):
+        patch.setattr(QuerySet, "over_whole_gallery", forbidden)
+        again = score_blend(setup, blend)
+        for own, other in ((again.ranking, scored.ranking), (score_blend(setup, blend).ranking, scored.ranking)):
             np.testing.assert_array_equal(own.individual, other.individual)
             np.testing.assert_array_equal(own.score, other.score)
         with pytest.raises(AssertionError, match="opened again"):
-            sit_blend(desk, replace(blend, weights=WEIGHTS["trained alone"]))
+            score_blend(setup, replace(blend, weights=WEIGHTS["trained alone"]))
     # without anything known it comes to the same
     shutil.rmtree(next(Project.open(world.project[2]).cache.glob("settled-*")))
-    np.testing.assert_array_equal(sit_blend(desk, blend).precision, sitting.precision)
+    np.testing.assert_array_equal(score_blend(setup, blend).precision, scored.precision)
 
 
 def test_a_certified_score_needs_nothing_where_all_photos_are_candidates(world: World) -> None:
-    exam, blend = world.desk[EVERYTHING].exam, Blend(WEIGHTS["frozen and trained"], background=1.0)
-    found, _, outcome, recomputed = certified(exam, blend)
+    evaluation_set, blend = world.setup[EVERYTHING].evaluation_set, Blend(WEIGHTS["frozen and trained"], background=1.0)
+    found, _, outcome, recomputed = certified(evaluation_set, blend)
     assert recomputed == 0
-    assert (found, outcome) == decided(exam, blend)
+    assert (found, outcome) == decided(evaluation_set, blend)
 
 
 @pytest.mark.parametrize("blend", BLENDS)

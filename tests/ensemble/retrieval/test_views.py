@@ -10,7 +10,7 @@ from small import Small
 
 from cv.errors import FinblendError
 from ensemble import Project, init, models, register
-from ensemble.registry.models import require_sources
+from ensemble.registry.models import require_models
 
 
 def started(small: Small, folder: Path) -> Path:
@@ -49,4 +49,4 @@ def test_folds_with_different_views_are_refused_when_they_are_needed(small: Smal
         train, test = small.noisy(fold)
         register(folder, "m", fold=fold, view=view, train=(small.train_images, train), test=(small.test_images, test))
     with pytest.raises(FinblendError, match="different views"):
-        require_sources(Project.open(folder))
+        require_models(Project.open(folder))

@@ -1,4 +1,4 @@
-"""Greedy forward selection with replacement: by hand, and against the literal algorithm on a real exam."""
+"""Greedy forward selection with replacement: by hand, and against the literal algorithm on a real evaluation set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from small import Small
 from cv import Mix
 from ensemble import Blend, Project, init
 from ensemble.protocol.certify import decided
-from ensemble.protocol.setup import Desk, set_exam
+from ensemble.protocol.setup import Setup, read_setup
 from ensemble.tuning.greedy import BACKGROUND, forward_selection
 
 NAMES = ["m0", "m1", "m2"]
@@ -58,20 +58,20 @@ def test_a_model_that_only_ever_hurts_gets_nothing() -> None:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     folder = tmp_path_factory.mktemp("greedy")
     small = Small(folder / "data")
     init(folder / "P", train=small.train_csv, test=small.sample_csv)
     for seed, name in enumerate(NAMES):
         add(folder / "P", small, name, seed + 1, noise=2.5 + 0.5 * seed)
-    return set_exam(Project.open(folder / "P"), Mix(0.15))
+    return read_setup(Project.open(folder / "P"), Mix(0.15))
 
 
-def run(desk: Desk, weights: dict[str, float]) -> float:
-    return decided(desk.exam, Blend(weights, dict(desk.whitening), background=BACKGROUND))[1].map5
+def run(setup: Setup, weights: dict[str, float]) -> float:
+    return decided(setup.evaluation_set, Blend(weights, dict(setup.whitening), background=BACKGROUND))[1].map5
 
 
-def literal(desk: Desk, rounds: int) -> list[tuple[float, dict[str, int]]]:
+def literal(setup: Setup, rounds: int) -> list[tuple[float, dict[str, int]]]:
     """Each round's best, with all models tried in every round."""
     counts: dict[str, int] = dict.fromkeys(NAMES, 0)
     told = []
@@ -79,16 +79,16 @@ def literal(desk: Desk, rounds: int) -> list[tuple[float, dict[str, int]]]:
         tried = []
         for name in NAMES:
             grown = {other: counts[other] + (other == name) for other in NAMES}
-            tried.append((run(desk, {other: count / size for other, count in grown.items()}), grown))
+            tried.append((run(setup, {other: count / size for other, count in grown.items()}), grown))
         best = max(tried, key=lambda one: one[0])
         counts = best[1]
         told.append(best)
     return told
 
 
-def test_it_is_the_literal_algorithm(desk: Desk) -> None:
-    weights, reached = forward_selection(desk.exam, NAMES, desk.whitening)
-    rounds = literal(desk, 2 * len(NAMES) + 6)
+def test_it_is_the_literal_algorithm(setup: Setup) -> None:
+    weights, reached = forward_selection(setup.evaluation_set, NAMES, setup.whitening)
+    rounds = literal(setup, 2 * len(NAMES) + 6)
     scores = [score for score, _ in rounds]
     # it gives up after more rounds in vain than there are models
     best = next(n for n in range(len(rounds)) if scores[n] == max(scores[: n + len(NAMES) + 2]))
@@ -97,11 +97,11 @@ def test_it_is_the_literal_algorithm(desk: Desk) -> None:
     assert best > 0, "more than one model"
 
 
-def test_never_below_the_best_model_alone_and_weights_are_counts(desk: Desk) -> None:
-    weights, reached = forward_selection(desk.exam, NAMES, desk.whitening)
-    assert reached >= max(run(desk, {name: 1.0}) for name in NAMES)
-    assert reached == pytest.approx(run(desk, weights))
+def test_never_below_the_best_model_alone_and_weights_are_counts(setup: Setup) -> None:
+    weights, reached = forward_selection(setup.evaluation_set, NAMES, setup.whitening)
+    assert reached >= max(run(setup, {name: 1.0}) for name in NAMES)
+    assert reached == pytest.approx(run(setup, weights))
     assert sum(weights.values()) == pytest.approx(1.0)
-    parts = [Fraction(weight).limit_denominator(50) for weight in weights.values()]
-    assert sum(parts) == 1
-    assert max(part.denominator for part in parts) <= 2 * len(NAMES) + 6
+    tasks = [Fraction(weight).limit_denominator(50) for weight in weights.values()]
+    assert sum(tasks) == 1
+    assert max(task.denominator for task in tasks) <= 2 * len(NAMES) + 6

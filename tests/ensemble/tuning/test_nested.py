@@ -19,9 +19,9 @@ from ensemble import Blend, Project, evaluate, init, register, tune
 from ensemble.blend.ranking import ranking_of
 from ensemble.identification.prediction import predict
 from ensemble.protocol.certify import decided
-from ensemble.protocol.evaluation_set import sit
-from ensemble.protocol.setup import Desk, desk_for, set_exam
-from ensemble.registry.models import require_sources
+from ensemble.protocol.evaluation_set import build_evaluation_set
+from ensemble.protocol.setup import Setup, build_setup, read_setup
+from ensemble.registry.models import require_models
 from ensemble.retrieval.selection import choose_whitening
 from ensemble.tuning.nested import TOLERANCE, NestedScore, nested_report, nested_score, tuned
 from postproc import NEW
@@ -36,15 +36,15 @@ def project_with(folder: Path, fill: Callable[[Path, Small], None]) -> Project:
     return Project.open(folder / "P")
 
 
-def desk_of(project: Project, mix: Mix = MIX) -> Desk:
-    sources = require_sources(project)
-    return desk_for(project, sources, dict.fromkeys(sources, "none"), mix)
+def setup_of_blend(project: Project, mix: Mix = MIX) -> Setup:
+    models = require_models(project)
+    return build_setup(project, models, dict.fromkeys(models, "none"), mix)
 
 
-def scored(project: Project, desk: Desk, trials: int = 6, seed: int = 0, mix: Mix = MIX) -> NestedScore:
+def scored(project: Project, setup: Setup, trials: int = 6, seed: int = 0, mix: Mix = MIX) -> NestedScore:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ensemble.tuning.nested, "choose_whitening", lambda *_, **__: dict(desk.whitening))
-        return nested_score(project, desk, mix, trials=trials, seed=seed)
+        patch.setattr(ensemble.tuning.nested, "choose_whitening", lambda *_, **__: dict(setup.whitening))
+        return nested_score(project, setup, mix, trials=trials, seed=seed)
 
 
 def chosen(score: NestedScore, fold: int) -> dict[str, Any]:
@@ -57,9 +57,9 @@ def blend_without(score: NestedScore, fold: int) -> Blend:
     return Blend(**kept)
 
 
-def fold_of(project: Project, desk: Desk) -> np.ndarray:
+def fold_of(project: Project, setup: Setup) -> np.ndarray:
     """Fold of every photo as it sits."""
-    return project.catalogue.folds[desk.exam.rows[desk.exam.trials.query]]
+    return project.catalogue.folds[setup.evaluation_set.rows[setup.evaluation_set.trials.query]]
 
 
 def three_frozen(project: Path, small: Small) -> None:
@@ -68,10 +68,10 @@ def three_frozen(project: Path, small: Small) -> None:
 
 
 @pytest.fixture(scope="module")
-def frozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Desk, NestedScore]:
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Setup, NestedScore]:
     project = project_with(tmp_path_factory.mktemp("frozen"), three_frozen)
-    desk = desk_of(project)
-    return project, desk, scored(project, desk)
+    setup = setup_of_blend(project)
+    return project, setup, scored(project, setup)
 
 
 def noise_models(seed: int, frozen: bool) -> Callable[[Path, Small], None]:
@@ -90,30 +90,30 @@ def noise_models(seed: int, frozen: bool) -> Callable[[Path, Small], None]:
 def test_a_lucky_blend_of_noise_is_exposed(tmp_path: Path, frozen: bool) -> None:
     """In-sample, tuning makes something of nothing; nested, its recipes do as well as on other noise: by chance."""
     worlds = [project_with(tmp_path / str(seed), noise_models(seed, frozen)) for seed in range(4)]
-    desks = [desk_of(project) for project in worlds]
+    setups = [setup_of_blend(project) for project in worlds]
     in_sample, nested, chance = [], [], []
-    for project, desk in zip(worlds, desks, strict=True):
-        blend, _ = tuned(desk, project.catalogue.folds, 12, 0)
-        score = scored(project, desk, trials=12)
-        report = nested_report(project, score, decided(desk.exam, blend)[1].map5)
+    for project, setup in zip(worlds, setups, strict=True):
+        blend, _ = tuned(setup, project.catalogue.folds, 12, 0)
+        score = scored(project, setup, trials=12)
+        report = nested_report(project, score, decided(setup.evaluation_set, blend)[1].map5)
         assert report["optimism"] == pytest.approx(report["in_sample"] - report["map5"])
         assert report["optimism"] > 0
         in_sample.append(report["in_sample"])
         nested.append(report["map5"])
-        chance += [across(p, other, score) for p, other in zip(worlds, desks, strict=True) if other is not desk]
+        chance += [across(p, other, score) for p, other in zip(worlds, setups, strict=True) if other is not setup]
     gap = np.mean(in_sample) - np.mean(chance)
     assert gap > 0.1
     # some luck stays with frozen networks: they compare a pair both ways, so what one fold likes the other does, too
     assert abs(np.mean(nested) - np.mean(chance)) < gap / 2
 
 
-def across(project: Project, desk: Desk, score: NestedScore) -> float:
+def across(project: Project, setup: Setup, score: NestedScore) -> float:
     """What the recipes of a nested score reach with other models of the same photos."""
     total = 0.0
     for fold in FOLDS:
-        recipe, here = blend_without(score, fold), fold_of(project, desk) == fold
-        precision = desk.exam.precisions(ranking_of(desk.exam.questions, recipe), recipe)
-        total += float(desk.exam.weights[here] @ precision[here])
+        recipe, here = blend_without(score, fold), fold_of(project, setup) == fold
+        precision = setup.evaluation_set.precisions(ranking_of(setup.evaluation_set.query_set, recipe), recipe)
+        total += float(setup.evaluation_set.weights[here] @ precision[here])
     return total
 
 
@@ -133,13 +133,13 @@ def trained_models(broken: int | None) -> Callable[[Path, Small], None]:
 def test_choices_without_a_fold_do_not_depend_on_its_networks(tmp_path: Path) -> None:
     """Fold 2's networks see only fold 2's photos as queries: they are noise here, and nobody without it knows."""
     whole, broken = (project_with(tmp_path / str(b), trained_models(b)) for b in (None, 2))
-    desks = [set_exam(project, MIX) for project in (whole, broken)]
+    setups = [read_setup(project, MIX) for project in (whole, broken)]
     one, other = (
-        nested_score(project, desk, MIX, trials=6) for project, desk in zip((whole, broken), desks, strict=True)
+        nested_score(project, setup, MIX, trials=6) for project, setup in zip((whole, broken), setups, strict=True)
     )
     assert chosen(one, 2) == chosen(other, 2)
     assert one.folds[2]["map5"] > other.folds[2]["map5"] + 0.2
-    here = fold_of(whole, desks[0]) == 2
+    here = fold_of(whole, setups[0]) == 2
     assert (one.blend[here] != other.blend[here]).any()
     for fold in (0, 1, 3, 4):
         assert chosen(one, fold) != chosen(other, fold), "everybody else tunes on fold 2"
@@ -147,15 +147,15 @@ def test_choices_without_a_fold_do_not_depend_on_its_networks(tmp_path: Path) ->
 
 @pytest.mark.parametrize("fold", [0, 3])
 def test_choices_without_a_fold_do_not_depend_on_its_answers(
-    frozen: tuple[Project, Desk, NestedScore], fold: int
+    frozen: tuple[Project, Setup, NestedScore], fold: int
 ) -> None:
-    project, desk, score = frozen
-    questions = desk.exam.questions
-    truth = np.array(questions.truth)
+    project, setup, score = frozen
+    query_set = setup.evaluation_set.query_set
+    truth = np.array(query_set.truth)
     own = np.flatnonzero((project.catalogue.folds == fold) & (truth != NEW))
     truth[own] = np.roll(truth[own], 1)
-    assert (truth != questions.truth).sum() > 5
-    wrong = replace(desk, exam=sit(replace(questions, truth=truth), MIX))
+    assert (truth != query_set.truth).sum() > 5
+    wrong = replace(setup, evaluation_set=build_evaluation_set(replace(query_set, truth=truth), MIX))
     other = scored(project, wrong)
     assert chosen(other, fold) == chosen(score, fold)
     assert other.folds[fold]["map5"] < score.folds[fold]["map5"]
@@ -166,65 +166,65 @@ def test_a_fold_has_no_say_in_whitening(tmp_path: Path, monkeypatch: pytest.Monk
     """Whitening is a blessing in fold 2 only."""
     project = project_with(tmp_path, three_frozen)
 
-    def column(project: Project, name: str, source: Any, fold: int, left: frozenset[str]) -> np.ndarray:
+    def column(project: Project, name: str, model: Any, fold: int, left: frozenset[str]) -> np.ndarray:
         precision = np.full((3, 12), 0.5)
         precision[1] += np.where(np.arange(12) < 9, 0.4, 0.0) if fold == 2 else 0.0
         return precision
 
     monkeypatch.setattr(ensemble.retrieval.whitening, "_column", column)
     monkeypatch.setattr(ensemble.retrieval.whitening, "_can_fit", lambda *_: True)
-    sources = require_sources(project)
+    models = require_models(project)
     for without, expected in ((None, "total"), (0, "total"), (2, "none")):
-        assert set(choose_whitening(project, sources, without=without).values()) == {expected}
+        assert set(choose_whitening(project, models, without=without).values()) == {expected}
 
 
 def test_whitening_is_chosen_anew_without_each_fold(
-    frozen: tuple[Project, Desk, NestedScore], monkeypatch: pytest.MonkeyPatch
+    frozen: tuple[Project, Setup, NestedScore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project, desk, _ = frozen
+    project, setup, _ = frozen
     asked: list[int] = []
 
-    def stand_in(_: Project, sources: Any, progress: Any, without: int) -> dict[str, str]:
+    def stand_in(_: Project, models: Any, progress: Any, without: int) -> dict[str, str]:
         asked.append(without)
-        return dict.fromkeys(sources, "total" if without == 3 else "none")
+        return dict.fromkeys(models, "total" if without == 3 else "none")
 
     monkeypatch.setattr(ensemble.tuning.nested, "choose_whitening", stand_in)
-    score = nested_score(project, desk, MIX, trials=0)
+    score = nested_score(project, setup, MIX, trials=0)
     assert asked == list(FOLDS)
     assert [set(row["whitening"].values()) for row in score.folds] == [{"none"}] * 3 + [{"total"}] + [{"none"}]
     # and the fold is scored in the spaces that were chosen without it
-    whitened = desk_for(project, desk.sources, dict.fromkeys(desk.sources, "total"), MIX)
-    blend, here = blend_without(score, 3), fold_of(project, desk) == 3
-    precision = whitened.exam.precisions(ranking_of(whitened.exam.questions, blend), blend)
+    whitened = build_setup(project, setup.models, dict.fromkeys(setup.models, "total"), MIX)
+    blend, here = blend_without(score, 3), fold_of(project, setup) == 3
+    precision = whitened.evaluation_set.precisions(ranking_of(whitened.evaluation_set.query_set, blend), blend)
     np.testing.assert_array_equal(score.blend[here], precision[here])
 
 
-def test_each_photo_is_scored_by_what_was_chosen_without_it(frozen: tuple[Project, Desk, NestedScore]) -> None:
-    project, desk, score = frozen
+def test_each_photo_is_scored_by_what_was_chosen_without_it(frozen: tuple[Project, Setup, NestedScore]) -> None:
+    project, setup, score = frozen
     total = 0.0
     for fold in FOLDS:
-        blend, here = blend_without(score, fold), fold_of(project, desk) == fold
-        precision = desk.exam.precisions(predict(desk.exam.questions, blend).ranking, blend)
+        blend, here = blend_without(score, fold), fold_of(project, setup) == fold
+        precision = setup.evaluation_set.precisions(predict(setup.evaluation_set.query_set, blend).ranking, blend)
         np.testing.assert_allclose(score.blend[here], precision[here])
-        weights = desk.exam.weights[here]
+        weights = setup.evaluation_set.weights[here]
         assert score.folds[fold]["map5"] == pytest.approx(np.average(precision[here], weights=weights))
         total += float(weights @ precision[here])
-        assert score.folds[fold]["single"] in desk.sources
+        assert score.folds[fold]["single"] in setup.models
     assert nested_report(project, score, 0.9)["map5"] == pytest.approx(total)
 
 
 def test_the_same_seed_gives_the_same_score_and_another_one_others(
-    frozen: tuple[Project, Desk, NestedScore],
+    frozen: tuple[Project, Setup, NestedScore],
 ) -> None:
-    project, desk, score = frozen
-    again, other = scored(project, desk), scored(project, desk, seed=1)
+    project, setup, score = frozen
+    again, other = scored(project, setup), scored(project, setup, seed=1)
     assert again.folds == score.folds
     np.testing.assert_array_equal(again.blend, score.blend)
     assert nested_report(project, again, 0.9) == nested_report(project, score, 0.9)
     assert other.folds != score.folds
 
 
-def test_the_report_pairs_its_differences_and_predicts_a_test(frozen: tuple[Project, Desk, NestedScore]) -> None:
+def test_the_report_pairs_its_differences_and_predicts_a_test(frozen: tuple[Project, Setup, NestedScore]) -> None:
     project, _, score = frozen
     report = nested_report(project, score, 0.9)
     assert report["optimism"] == pytest.approx(0.9 - report["map5"])
@@ -243,21 +243,21 @@ def test_the_report_pairs_its_differences_and_predicts_a_test(frozen: tuple[Proj
 
 
 def test_what_few_candidates_leave_open_of_a_held_out_fold_is_settled(
-    tmp_path: Path, frozen: tuple[Project, Desk, NestedScore]
+    tmp_path: Path, frozen: tuple[Project, Setup, NestedScore]
 ) -> None:
     project = project_with(tmp_path, three_frozen)
-    desks = {}
+    setups = {}
     with pytest.MonkeyPatch.context() as patch:
         for nearest in (EVERYTHING, 3):
             few_candidates(patch, nearest)
-            desks[nearest] = desk_of(project)
-    score = scored(project, desks[3], trials=0)
+            setups[nearest] = setup_of_blend(project)
+    score = scored(project, setups[3], trials=0)
     assert score.width <= TOLERANCE
-    assert decided(desks[3].exam, blend_without(score, 0))[1].open > 0.1
-    whole = desks[EVERYTHING].exam
+    assert decided(setups[3].evaluation_set, blend_without(score, 0))[1].open > 0.1
+    whole = setups[EVERYTHING].evaluation_set
     for fold in FOLDS:
-        here, blend = fold_of(project, desks[3]) == fold, blend_without(score, fold)
-        precision = whole.precisions(ranking_of(whole.questions, blend), blend)
+        here, blend = fold_of(project, setups[3]) == fold, blend_without(score, fold)
+        precision = whole.precisions(ranking_of(whole.query_set, blend), blend)
         np.testing.assert_allclose(score.blend[here], precision[here], atol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""What each source contributes: Shapley's rules hold, by hand and on a real exam, exact and sampled."""
+"""What each source contributes: Shapley's rules hold, by hand and on a real evaluation set, exact and sampled."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import ensemble.tuning.shapley
 from cv import Mix
 from ensemble import Blend, Project, init, register
 from ensemble.protocol.certify import decided
-from ensemble.protocol.evaluation_set import Exam
-from ensemble.protocol.setup import set_exam
+from ensemble.protocol.evaluation_set import EvaluationSet
+from ensemble.protocol.setup import read_setup
 from ensemble.tuning.shapley import contributions, restricted
 from postproc import NEW
 
@@ -56,7 +56,7 @@ def test_twins_share_alike(exact: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def exam(tmp_path_factory: pytest.TempPathFactory) -> Exam:
+def evaluation_set(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSet:
     folder = tmp_path_factory.mktemp("contributions")
     small = Small(folder / "data")
     init(folder / "P", train=small.train_csv, test=small.sample_csv)
@@ -66,7 +66,7 @@ def exam(tmp_path_factory: pytest.TempPathFactory) -> Exam:
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((24, 24)))[0]
     train, test = ((array @ turn).astype(np.float32) for array in small.noisy(100, 2.0))
     register(folder / "P", "copy", frozen=True, train=(small.train_images, train), test=(small.test_images, test))
-    return set_exam(Project.open(folder / "P"), Mix(0.15), whitening={}).exam
+    return read_setup(Project.open(folder / "P"), Mix(0.15), whitening={}).evaluation_set
 
 
 def blend_of(names: list[str], **options: object) -> Blend:
@@ -75,40 +75,43 @@ def blend_of(names: list[str], **options: object) -> Blend:
 
 @pytest.mark.parametrize("exact", [8, 2])
 def test_they_add_up_to_what_the_blend_gains_over_calling_everybody_new(
-    exam: Exam, exact: int, monkeypatch: pytest.MonkeyPatch
+    evaluation_set: EvaluationSet, exact: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ensemble.tuning.shapley, "EXACT", exact)
     own = {"beluga": {"m0": 0.2, "m1": 0.8}, "fin_whale": {"m2": 1.0}}
     for blend in (blend_of(NAMES), blend_of(NAMES, species_weights=own, species_penalty=0.1, top_photos=2)):
-        found = contributions(exam, blend)
+        found = contributions(evaluation_set, blend)
         assert set(found) == set(NAMES)
-        nobody = float(exam.weights[exam.truth == NEW].sum())
+        nobody = float(evaluation_set.weights[evaluation_set.truth == NEW].sum())
         assert nobody == pytest.approx(0.15)
-        gained = decided(exam, blend)[1].map5 - nobody
+        gained = decided(evaluation_set, blend)[1].map5 - nobody
         assert sum(one.shapley for one in found.values()) == pytest.approx(gained)
         assert gained > 0.3
 
 
-def test_left_out_is_the_blend_without_the_source(exam: Exam) -> None:
+def test_left_out_is_the_blend_without_the_source(evaluation_set: EvaluationSet) -> None:
     blend = Blend({"m0": 0.5, "m1": 0.3, "m2": 0.2}, background=0.5)
-    found = contributions(exam, blend)
-    without = decided(exam, Blend({"m0": 0.625, "m1": 0.375}, background=0.5))[1].map5
-    assert found["m2"].left_out == pytest.approx(decided(exam, blend)[1].map5 - without)
+    found = contributions(evaluation_set, blend)
+    without = decided(evaluation_set, Blend({"m0": 0.625, "m1": 0.375}, background=0.5))[1].map5
+    assert found["m2"].left_out == pytest.approx(decided(evaluation_set, blend)[1].map5 - without)
 
 
-def test_a_copy_of_a_network_shares_its_value(exam: Exam) -> None:
-    alone, both = contributions(exam, blend_of(["m0", "m1"])), contributions(exam, blend_of(["m0", "m1", "copy"]))
+def test_a_copy_of_a_network_shares_its_value(evaluation_set: EvaluationSet) -> None:
+    alone, both = (
+        contributions(evaluation_set, blend_of(["m0", "m1"])),
+        contributions(evaluation_set, blend_of(["m0", "m1", "copy"])),
+    )
     assert both["m0"].shapley == pytest.approx(both["copy"].shapley, abs=1e-9)
     assert both["m0"].left_out == pytest.approx(both["copy"].left_out, abs=1e-9)
     assert both["m0"].shapley < alone["m0"].shapley
 
 
 def test_sampled_values_are_those_of_all_orders_within_their_errors(
-    exam: Exam, monkeypatch: pytest.MonkeyPatch
+    evaluation_set: EvaluationSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exact = contributions(exam, blend_of(NAMES))
+    exact = contributions(evaluation_set, blend_of(NAMES))
     monkeypatch.setattr(ensemble.tuning.shapley, "EXACT", 2)
-    sampled = contributions(exam, blend_of(NAMES), seed=1)
+    sampled = contributions(evaluation_set, blend_of(NAMES), seed=1)
     for name in NAMES:
         assert exact[name].error is None
         error = sampled[name].error
@@ -116,17 +119,19 @@ def test_sampled_values_are_those_of_all_orders_within_their_errors(
         assert 0 < error < 0.05
         assert abs(sampled[name].shapley - exact[name].shapley) < 4 * error
         assert sampled[name].left_out == exact[name].left_out
-    assert contributions(exam, blend_of(NAMES), seed=1) == sampled
-    assert contributions(exam, blend_of(NAMES), seed=2) != sampled
+    assert contributions(evaluation_set, blend_of(NAMES), seed=1) == sampled
+    assert contributions(evaluation_set, blend_of(NAMES), seed=2) != sampled
 
 
-def test_a_source_that_has_weight_for_one_species_only_contributes(exam: Exam) -> None:
+def test_a_source_that_has_weight_for_one_species_only_contributes(evaluation_set: EvaluationSet) -> None:
     """It has no weight in general, and still the blend would be another one without it."""
     blend = Blend({"m4": 1.0, "m0": 0.0}, background=1.0, species_weights={"beluga": {"m0": 0.9, "m4": 0.1}})
-    found = contributions(exam, blend)
+    found = contributions(evaluation_set, blend)
     assert set(found) == {"m4", "m0"}
-    whole = decided(exam, blend)[1].map5
-    assert found["m0"].left_out == pytest.approx(whole - decided(exam, Blend({"m4": 1.0}, background=1.0))[1].map5)
+    whole = decided(evaluation_set, blend)[1].map5
+    assert found["m0"].left_out == pytest.approx(
+        whole - decided(evaluation_set, Blend({"m4": 1.0}, background=1.0))[1].map5
+    )
     assert sum(one.shapley for one in found.values()) == pytest.approx(whole - 0.15)
 
 

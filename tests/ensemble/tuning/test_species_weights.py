@@ -15,7 +15,7 @@ from cv import Mix
 from ensemble import Blend, Project
 from ensemble.identification.prediction import predict
 from ensemble.protocol.certify import decided
-from ensemble.protocol.setup import Desk, set_exam
+from ensemble.protocol.setup import Setup, read_setup
 from ensemble.tuning.species_weights import KAPPAS, with_species_weights
 
 MIX = Mix(0.15)
@@ -29,42 +29,45 @@ def small_worlds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ensemble.tuning.species_weights, "MIN_PHOTOS", 40)
 
 
-def desk_of(project: Path) -> Desk:
-    return set_exam(Project.open(project), MIX, whitening={"a": "none", "b": "none"})
+def setup_of_blend(project: Path) -> Setup:
+    return read_setup(Project.open(project), MIX, whitening={"a": "none", "b": "none"})
 
 
-def folds_of(desk: Desk) -> np.ndarray:
-    return desk.exam.questions.parts[0].project.catalogue.folds
+def folds_of(setup: Setup) -> np.ndarray:
+    return setup.evaluation_set.query_set.tasks[0].project.catalogue.folds
 
 
-def start(desk: Desk) -> Blend:
-    return decided(desk.exam, Blend(dict(ALIKE), background=1.0))[0]
+def start(setup: Setup) -> Blend:
+    return decided(setup.evaluation_set, Blend(dict(ALIKE), background=1.0))[0]
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     """a sees orcas only, b seals only, both see the rare species."""
     sees = {"a": ["orca", "rare"], "b": ["seal", "rare"]}
     individuals = {"orca": 25, "seal": 25, "rare": 7}
-    return desk_of(species_world(tmp_path_factory.mktemp("planted") / "w", sees, individuals))
+    return setup_of_blend(species_world(tmp_path_factory.mktemp("planted") / "w", sees, individuals))
 
 
-def test_each_species_gets_the_model_that_sees_it(planted: Desk) -> None:
+def test_each_species_gets_the_model_that_sees_it(planted: Setup) -> None:
     blend = start(planted)
-    found, kappa = with_species_weights(planted.exam, blend, folds_of(planted), TRIED)
+    found, kappa = with_species_weights(planted.evaluation_set, blend, folds_of(planted), TRIED)
     assert kappa == min(KAPPAS)
     assert set(found.species_weights) == {"orca", "seal"}, "the rare species stays with the global weights"
     assert found.species_weights["orca"]["a"] > 0.6 > 0.4 > found.species_weights["seal"]["a"]
     assert replace(found, species_weights={}) == blend
-    assert planted.exam.run(found, found.decision).map5 > planted.exam.run(blend, blend.decision).map5 + 0.05
+    assert (
+        planted.evaluation_set.run(found, found.decision).map5
+        > planted.evaluation_set.run(blend, blend.decision).map5 + 0.05
+    )
 
 
-def test_they_are_shrunk_by_the_number_of_photos(planted: Desk) -> None:
-    found, kappa = with_species_weights(planted.exam, start(planted), folds_of(planted), TRIED)
+def test_they_are_shrunk_by_the_number_of_photos(planted: Setup) -> None:
+    found, kappa = with_species_weights(planted.evaluation_set, start(planted), folds_of(planted), TRIED)
     assert kappa is not None
-    questions = planted.exam.questions
+    query_set = planted.evaluation_set.query_set
     for species, weights in found.species_weights.items():
-        photos = int((questions.species.likely == questions.species_names.index(species)).sum())
+        photos = int((query_set.species.likely == query_set.species_names.index(species)).sum())
         share = photos / (photos + kappa)
         own = {name: (weights[name] - (1 - share) * ALIKE[name]) / share for name in weights}
         assert sum(own.values()) == pytest.approx(1.0)
@@ -73,19 +76,19 @@ def test_they_are_shrunk_by_the_number_of_photos(planted: Desk) -> None:
         assert min(own.values()) > -1e-9
 
 
-def test_they_help_on_photos_of_a_fold_they_were_not_chosen_on(planted: Desk) -> None:
+def test_they_help_on_photos_of_a_fold_they_were_not_chosen_on(planted: Setup) -> None:
     folds = folds_of(planted)
     gained = []
     for fold in np.unique(folds):
-        others = planted.resit(MIX, np.flatnonzero(folds != fold))
+        others = planted.in_mix(MIX, np.flatnonzero(folds != fold))
         blend = decided(others, Blend(dict(ALIKE), background=1.0))[0]
         found, kappa = with_species_weights(others, blend, folds, TRIED)
         assert kappa is not None
-        here = folds[planted.exam.rows[planted.exam.trials.query]] == fold
+        here = folds[planted.evaluation_set.rows[planted.evaluation_set.trials.query]] == fold
         scores = []
         for recipe in (blend, found):
-            planted.exam.run(recipe, recipe.decision)
-            scores.append(planted.exam.weights[here] @ planted.exam.trials.precision[here])
+            planted.evaluation_set.run(recipe, recipe.decision)
+            scores.append(planted.evaluation_set.weights[here] @ planted.evaluation_set.trials.precision[here])
         gained.append(scores[1] - scores[0])
     assert min(gained) > 0
     assert sum(gained) > 0.05
@@ -96,9 +99,9 @@ def test_where_the_models_see_all_species_alike_the_global_weights_stay(tmp_path
     kappas = []
     for seed in range(1, 6):
         world = species_world(tmp_path / str(seed), dict.fromkeys("ab", KINDS), dict.fromkeys(KINDS, 20), seed=seed)
-        desk = desk_of(world)
-        blend = start(desk)
-        found, kappa = with_species_weights(desk.exam, blend, folds_of(desk), TRIED, seed)
+        setup = setup_of_blend(world)
+        blend = start(setup)
+        found, kappa = with_species_weights(setup.evaluation_set, blend, folds_of(setup), TRIED, seed)
         kappas.append(kappa)
         if kappa is None:
             assert found == blend
@@ -112,81 +115,85 @@ class Contradicting:
         n, self.worse = 80, worse
         self.fold, likely = np.arange(n) % 2, np.repeat([0, 1], n // 2)
         species = SimpleNamespace(likely=likely)
-        self.questions = SimpleNamespace(species=species, species_names=["orca", "seal"])
+        self.query_set = SimpleNamespace(species=species, species_names=["orca", "seal"])
         self.rows, self.weights = np.arange(n), np.full(n, 1 / n)
         self.trials = SimpleNamespace(query=np.arange(n), precision=np.zeros(n))
 
     def run(self, blend: Blend, _: object) -> None:
         a = np.array([blend.species_weights.get(name, blend.weights)["a"] for name in ["orca", "seal"]])
-        gain = np.where(self.fold == 0, 1.0, -self.worse) * (a[self.questions.species.likely] - 0.5)
-        self.trials.precision = 0.5 + 0.5 * np.where(self.questions.species.likely == 0, gain, 0.0)
+        gain = np.where(self.fold == 0, 1.0, -self.worse) * (a[self.query_set.species.likely] - 0.5)
+        self.trials.precision = 0.5 + 0.5 * np.where(self.query_set.species.likely == 0, gain, 0.0)
 
 
 @pytest.mark.parametrize(("worse", "proves_right"), [(-0.5, True), (0.5, False)])
 def test_what_is_better_in_sample_must_be_better_on_the_other_folds(worse: float, proves_right: bool) -> None:
-    exam = Contradicting(worse)
+    evaluation_set = Contradicting(worse)
     pool = [{"a": 1.0, "b": 0.0}] * 12 + [{"a": 0.0, "b": 1.0}] * 12
-    found, kappa = with_species_weights(exam, Blend(dict(ALIKE)), exam.fold, pool)  # type: ignore[arg-type]
+    found, kappa = with_species_weights(evaluation_set, Blend(dict(ALIKE)), evaluation_set.fold, pool)  # type: ignore[arg-type]
     assert (kappa is not None) == proves_right
-    exam.run(Blend({"a": 1.0, "b": 0.0}), None)
-    assert exam.weights @ exam.trials.precision > 0.5, "all for a is better than alike, over both folds together"
+    evaluation_set.run(Blend({"a": 1.0, "b": 0.0}), None)
+    assert evaluation_set.weights @ evaluation_set.trials.precision > 0.5, (
+        "all for a is better than alike, over both folds together"
+    )
     assert set(found.species_weights) == ({"orca", "seal"} if proves_right else set())
 
 
 def test_a_species_with_fewer_photos_stays_with_the_global_weights(
-    planted: Desk, monkeypatch: pytest.MonkeyPatch
+    planted: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    likely = planted.exam.questions.species.likely
-    counts = dict(zip(planted.exam.questions.species_names, np.bincount(likely).tolist(), strict=True))
+    likely = planted.evaluation_set.query_set.species.likely
+    counts = dict(zip(planted.evaluation_set.query_set.species_names, np.bincount(likely).tolist(), strict=True))
     assert counts["rare"] < 40 < min(counts["orca"], counts["seal"])
     for least, expected in ((counts["rare"], {"orca", "seal", "rare"}), (counts["rare"] + 1, {"orca", "seal"})):
         monkeypatch.setattr(ensemble.tuning.species_weights, "MIN_PHOTOS", least)
-        found, _ = with_species_weights(planted.exam, start(planted), folds_of(planted), TRIED)
+        found, _ = with_species_weights(planted.evaluation_set, start(planted), folds_of(planted), TRIED)
         assert set(found.species_weights) == expected
     # one frequent species alone has nothing to differ from
     monkeypatch.setattr(ensemble.tuning.species_weights, "MIN_PHOTOS", 1)
-    orcas = planted.resit(MIX, np.flatnonzero(likely == planted.exam.questions.species_names.index("orca")))
+    orcas = planted.in_mix(MIX, np.flatnonzero(likely == planted.evaluation_set.query_set.species_names.index("orca")))
     assert with_species_weights(orcas, start(planted), folds_of(planted), TRIED) == (start(planted), None)
 
 
 def test_a_species_that_no_test_photo_has_stays_with_the_global_weights(
-    planted: Desk, monkeypatch: pytest.MonkeyPatch
+    planted: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its photos have no weight in the exam, so nothing can be told of it."""
-    names = planted.exam.questions.species_names
+    """Its photos have no weight in the evaluation set, so nothing can be told of it."""
+    names = planted.evaluation_set.query_set.species_names
     share = np.where(np.array(names) == "seal", 0.0, planted.test_species)
-    exam = replace(planted, test_species=share / share.sum()).resit(MIX)
-    likely = exam.questions.species.likely[exam.rows[exam.trials.query]]
-    assert exam.weights[likely == names.index("seal")].sum() == 0
+    evaluation_set = replace(planted, test_species=share / share.sum()).in_mix(MIX)
+    likely = evaluation_set.query_set.species.likely[evaluation_set.rows[evaluation_set.trials.query]]
+    assert evaluation_set.weights[likely == names.index("seal")].sum() == 0
     monkeypatch.setattr(ensemble.tuning.species_weights, "MIN_PHOTOS", 20)
-    found, kappa = with_species_weights(exam, start(planted), folds_of(planted), TRIED)
+    found, kappa = with_species_weights(evaluation_set, start(planted), folds_of(planted), TRIED)
     assert kappa is not None
     assert set(found.species_weights) == {"orca", "rare"}
 
 
-def test_one_model_or_one_fold_leaves_nothing_to_choose(planted: Desk) -> None:
+def test_one_model_or_one_fold_leaves_nothing_to_choose(planted: Setup) -> None:
     folds, alone = folds_of(planted), Blend({"a": 1.0}, background=1.0)
-    assert with_species_weights(planted.exam, alone, folds, [{"a": 1.0}]) == (alone, None)
-    one_fold = planted.resit(MIX, np.flatnonzero(folds == 0))
+    assert with_species_weights(planted.evaluation_set, alone, folds, [{"a": 1.0}]) == (alone, None)
+    one_fold = planted.in_mix(MIX, np.flatnonzero(folds == 0))
     assert with_species_weights(one_fold, start(planted), folds, TRIED) == (start(planted), None)
 
 
-def test_the_same_seed_gives_the_same_weights(planted: Desk) -> None:
-    one, again = (with_species_weights(planted.exam, start(planted), folds_of(planted), TRIED, 3) for _ in range(2))
+def test_the_same_seed_gives_the_same_weights(planted: Setup) -> None:
+    one, again = (
+        with_species_weights(planted.evaluation_set, start(planted), folds_of(planted), TRIED, 3) for _ in range(2)
+    )
     assert one == again
 
 
-def test_a_photo_is_named_by_the_weights_of_its_likely_species(planted: Desk) -> None:
+def test_a_photo_is_named_by_the_weights_of_its_likely_species(planted: Setup) -> None:
     own = {"orca": {"a": 0.9, "b": 0.1}, "seal": {"b": 1.0}, "no such species": {"a": 1.0}}
     blend = replace(start(planted), species_weights=own)
-    questions = planted.exam.questions
-    found = predict(questions, blend).labels
-    for n, species in enumerate(questions.species_names):
+    query_set = planted.evaluation_set.query_set
+    found = predict(query_set, blend).labels
+    for n, species in enumerate(query_set.species_names):
         plain = replace(blend, weights=own.get(species, ALIKE), species_weights={})
-        here = questions.species.likely == n
-        np.testing.assert_array_equal(found[here], predict(questions, plain).labels[here])
+        here = query_set.species.likely == n
+        np.testing.assert_array_equal(found[here], predict(query_set, plain).labels[here])
         assert here.sum() > 20
-    outcome = planted.exam.run(blend, blend.decision)
-    assert planted.exam.weights @ planted.exam.precisions(predict(questions, blend).ranking, blend) == pytest.approx(
-        outcome.map5
-    )
+    outcome = planted.evaluation_set.run(blend, blend.decision)
+    assert planted.evaluation_set.weights @ planted.evaluation_set.precisions(
+        predict(query_set, blend).ranking, blend
+    ) == pytest.approx(outcome.map5)

@@ -21,9 +21,9 @@ import ensemble.tuning.study
 from cv import FinblendError, Mix
 from ensemble import Blend, Project, evaluate, init, models, register, tune
 from ensemble.protocol.certify import decided
-from ensemble.protocol.setup import set_exam
+from ensemble.protocol.setup import read_setup
 from ensemble.tuning.greedy import forward_selection
-from postproc.ranking.scorer import Outcome
+from postproc.ranking.scorer import BlendScore
 
 STARTS = 5  # equal weights in three ways, each of two models alone; greedy selection here ends at one of these
 
@@ -57,20 +57,20 @@ def tuned(project: Path, **options: Any) -> dict[str, Any]:
 
 
 def greedy_weights(project: Path, share: float) -> dict[str, float]:
-    desk = set_exam(Project.open(project), Mix(share))
-    return forward_selection(desk.exam, list(desk.sources), desk.whitening)[0]
+    setup = read_setup(Project.open(project), Mix(share))
+    return forward_selection(setup.evaluation_set, list(setup.models), setup.whitening)[0]
 
 
 def interrupting(at: int) -> Callable[..., Any]:
     """`decided`, with Ctrl-C during its call number `at`."""
     calls = 0
 
-    def stand_in(exam: Any, blend: Blend) -> tuple[Blend, Outcome]:
+    def stand_in(evaluation_set: Any, blend: Blend) -> tuple[Blend, BlendScore]:
         nonlocal calls
         calls += 1
         if calls == at:
             raise KeyboardInterrupt
-        return decided(exam, blend)
+        return decided(evaluation_set, blend)
 
     return stand_in
 
@@ -125,9 +125,9 @@ def test_a_new_study_starts_from_the_old_best(project: Path, tmp_path: Path) -> 
         found.append((factors**2 / (factors**2).sum()).tolist())
     assert found[0] == pytest.approx([old.weights["m0"], old.weights["m1"], 0.0])
     assert found[1] == pytest.approx(list(greedy_weights(project, 0.15).values()))
-    desk = set_exam(Project.open(project), Mix(0.15))
-    carried = Blend(old.weights, dict(desk.whitening), old.top_photos, old.species_penalty, old.background)
-    assert report["map5"] >= decided(desk.exam, carried)[1].map5 - 1e-9
+    setup = read_setup(Project.open(project), Mix(0.15))
+    carried = Blend(old.weights, dict(setup.whitening), old.top_photos, old.species_penalty, old.background)
+    assert report["map5"] >= decided(setup.evaluation_set, carried)[1].map5 - 1e-9
 
 
 def test_an_old_best_with_none_of_the_models_is_passed_over(project: Path) -> None:

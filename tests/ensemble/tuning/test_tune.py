@@ -17,7 +17,7 @@ import ensemble.tuning.tune
 from cv import FinblendError, Mix
 from ensemble import Blend, Project, init, models, register, tune
 from ensemble.protocol.certify import decided
-from ensemble.protocol.setup import set_exam
+from ensemble.protocol.setup import read_setup
 from ensemble.tuning.greedy import forward_selection
 
 MODELS = ["m0", "m1", "m2"]
@@ -60,15 +60,18 @@ def test_never_below_equal_weights_greedy_selection_or_a_single_model(project: P
     assert report["trials"] == report["new_trials"] == 14
     assert set(report["single_models"]) == set(MODELS)
     assert report["map5"] >= floor(report)
-    desk = set_exam(Project.open(project), Mix(0.15))
+    setup = read_setup(Project.open(project), Mix(0.15))
     for weights in (dict.fromkeys(MODELS, 1 / 3), *({name: 1.0} for name in MODELS)):
         for background in (0.0, 1.0):
-            _, alone = decided(desk.exam, Blend(weights, dict(desk.whitening), background=background))
+            _, alone = decided(setup.evaluation_set, Blend(weights, dict(setup.whitening), background=background))
             if background == 1.0 or len(weights) > 1:
                 assert report["map5"] >= alone.map5 - 1e-12
-    weights, reached = forward_selection(desk.exam, MODELS, desk.whitening)
+    weights, reached = forward_selection(setup.evaluation_set, MODELS, setup.whitening)
     assert report["greedy"] == reached
-    assert report["map5"] >= decided(desk.exam, Blend(weights, dict(desk.whitening), background=1.0))[1].map5 - 1e-12
+    assert (
+        report["map5"]
+        >= decided(setup.evaluation_set, Blend(weights, dict(setup.whitening), background=1.0))[1].map5 - 1e-12
+    )
 
 
 def floor(report: dict[str, Any]) -> float:
@@ -83,8 +86,8 @@ def test_the_floor_holds_when_fewer_trials_are_asked_for(project: Path) -> None:
 
 
 def test_a_proper_selection_is_a_starting_point_and_one_model_alone_is_not_tried_twice(project: Path) -> None:
-    desk = set_exam(Project.open(project), Mix(0.15))
-    weights, _ = forward_selection(desk.exam, MODELS, desk.whitening)
+    setup = read_setup(Project.open(project), Mix(0.15))
+    weights, _ = forward_selection(setup.evaluation_set, MODELS, setup.whitening)
     assert len({weight for weight in weights.values() if weight > 0}) > 1, "more than one model, unequally"
     tuned(project, trials=0)
     last = trial_points(project)[-1]
@@ -102,8 +105,8 @@ def test_models_and_tune_agree_on_what_a_model_scores_alone(project: Path) -> No
 
 def test_what_the_candidates_decide_is_told_of_the_blend_that_is_written(project: Path) -> None:
     report = tuned(project, trials=10)
-    desk = set_exam(Project.open(project), Mix(0.15))
-    among = desk.exam.run(Blend.load(project / "blend.json"))
+    setup = read_setup(Project.open(project), Mix(0.15))
+    among = setup.evaluation_set.run(Blend.load(project / "blend.json"))
     told = report["certified"]
     assert (told["least"], told["most"]) == pytest.approx((among.least, among.most), abs=1e-12)
     assert told["share"] == pytest.approx(1 - among.open, abs=1e-12)
@@ -121,8 +124,8 @@ def test_the_blend_file_is_the_report(project: Path) -> None:
     assert sum(blend.weights.values()) == pytest.approx(1.0)
     assert all(0.0 <= weight <= 1.0 for weight in blend.weights.values())
     assert set(blend.weights) == set(MODELS)
-    desk = set_exam(Project.open(project), Mix(0.15))
-    again, outcome = decided(desk.exam, blend)
+    setup = read_setup(Project.open(project), Mix(0.15))
+    again, outcome = decided(setup.evaluation_set, blend)
     assert outcome.map5 == pytest.approx(report["map5"])
     assert again.decision == outcome.decision
     assert (report["nested"], blend.measured["nested"]) == (None, None)

@@ -22,7 +22,7 @@ from cv.metrics import average_precisions
 from postproc import NEW, Evidence, Ranking, rank
 from postproc.ranking.prune import prune
 from postproc.ranking.ranking import DEPTH
-from postproc.ranking.scorer import Outcome, Trials
+from postproc.ranking.scorer import BlendScore, BlendScorer
 
 VIEWS = ({"a": ["orig"], "b": ["orig"]}, {"a": ["orig", "hflip"], "b": ["orig"]}, {"a": ["u", "v"], "b": ["v", "u"]})
 
@@ -39,14 +39,14 @@ def few_candidates(fold: Fold, k: int, kin: int, pruned: bool) -> Evidence:
     return prune(few, fold.species.doubt, fold.species.of_individual) if pruned else few
 
 
-def trials_of(fold: Fold, few: Evidence) -> Trials:
+def trials_of(fold: Fold, few: Evidence) -> BlendScorer:
     """Every photo as itself, the known ones once more as strangers."""
     hidden = np.flatnonzero(fold.truth != NEW)
     n = len(fold.truth) + len(hidden)
-    return Trials(few, fold.species, fold.truth, np.full(n, 1 / n), hidden=hidden)
+    return BlendScorer(few, fold.species, fold.truth, np.full(n, 1 / n), hidden=hidden)
 
 
-def true_precisions(trials: Trials, outcome: Outcome, background: float, whole: Ranking) -> np.ndarray:
+def true_precisions(trials: BlendScorer, outcome: BlendScore, background: float, whole: Ranking) -> np.ndarray:
     """Each sitting photo's precision over the whole gallery, at the decision that the candidates gave."""
     got = answer(whole.take(trials.query), trials.hide, background, outcome.decision)
     return average_precisions(got, np.where(trials.truth < 0, NEW, trials.truth))

@@ -19,7 +19,7 @@ from scenes import (
 from postproc import NOBODY, Gallery, Ranking
 from postproc.evidence.channels import channel_table
 from postproc.neighbours.search import pair_similarities
-from postproc.ranking.exhaustive import WholeGallery
+from postproc.ranking.exhaustive import ExhaustiveSearch
 from postproc.ranking.rank import Species
 from postproc.ranking.ranking import DEPTH
 
@@ -82,9 +82,9 @@ def slow_rank(
     return sorted(ranked, key=lambda found: (-found[0], found[1])), like
 
 
-def whole_gallery(photos: Photos, fold: int | None) -> WholeGallery:
+def whole_gallery(photos: Photos, fold: int | None) -> ExhaustiveSearch:
     """With a fold, its photos are the queries and the others the gallery."""
-    return WholeGallery(photos.spaces, photos.views, Gallery(photos.labels, photos.folds), fold)
+    return ExhaustiveSearch(photos.spaces, photos.views, Gallery(photos.labels, photos.folds), fold)
 
 
 def drawn(photos: Photos, seed: int, fold: int | None) -> tuple[np.ndarray, np.ndarray, Species]:

@@ -19,8 +19,8 @@ from postproc.calibration.posterior import outcome
 from postproc.ranking.rank import Species
 from postproc.second_stage.candidates import Candidates, candidates_of
 from postproc.second_stage.cohort import NO_FOLD, cohort_background
-from postproc.second_stage.conditional_logit import Choice, fit_choice
-from postproc.second_stage.features import Traits, traits_of
+from postproc.second_stage.conditional_logit import ConditionalLogit, fit_conditional_logit
+from postproc.second_stage.features import CandidateFeatures, candidate_features
 
 
 def similarities(evidence: Evidence, weights: np.ndarray, group: int) -> np.ndarray:
@@ -94,7 +94,7 @@ def one_query() -> Candidates:
 
 def test_traits_by_hand() -> None:
     background = np.array([0.3, 0.2, 0.1, 0.0])[None, :, None].repeat(2, axis=2)
-    found = traits_of(
+    found = candidate_features(
         one_query(), ("a",), np.array([[2, 1, 1, 0]]), np.zeros((1, 4)), background, np.zeros(1, dtype=np.int64)
     )
     at = {name: found.candidate[0, :, n].tolist() for n, name in enumerate(found.names)}
@@ -122,23 +122,25 @@ def test_hiding_the_best_moves_everybody_up() -> None:
     assert one_query().hiding(np.array([7])).individual.tolist() == [[5, 3, 8]]
 
 
-def random_traits(rng: np.random.Generator, n: int) -> Traits:
+def random_traits(rng: np.random.Generator, n: int) -> CandidateFeatures:
     names, places = ("x", "y"), 4
     individual = np.stack([rng.permutation(30)[:places] for _ in range(n)]).astype(np.int32)
     individual[rng.random(n) < 0.2, -1] = NOBODY
     present = individual != NOBODY
     candidate = np.where(present[..., None], rng.standard_normal((n, places, 2)), 0).astype(np.float32)
-    return Traits(names, candidate, ("z",), candidate[:, 0, :1], present, individual, individual, rng.integers(0, 2, n))
+    return CandidateFeatures(
+        names, candidate, ("z",), candidate[:, 0, :1], present, individual, individual, rng.integers(0, 2, n)
+    )
 
 
-def truth_drawn(rng: np.random.Generator, traits: Traits, choice: Choice) -> np.ndarray:
+def truth_drawn(rng: np.random.Generator, traits: CandidateFeatures, choice: ConditionalLogit) -> np.ndarray:
     edges = choice.of(traits).cumsum(axis=1)
     came = (rng.random(len(edges))[:, None] > edges).sum(axis=1)
     named = np.concatenate([traits.individual, np.tile([NEW, 99], (len(came), 1))], axis=1)
     return np.take_along_axis(named, came[:, None], axis=1)[:, 0]
 
 
-PLANTED = Choice(
+PLANTED = ConditionalLogit(
     ("x", "y"),
     ("z",),
     np.zeros(2),
@@ -153,7 +155,7 @@ PLANTED = Choice(
 
 
 def test_a_worked_choice() -> None:
-    traits = Traits(
+    traits = CandidateFeatures(
         ("x", "y"),
         np.array([[[1, 0], [0, 1], [0, 0], [0, 0]]], dtype=np.float32),
         ("z",),
@@ -174,7 +176,7 @@ def test_a_fit_finds_what_drew_the_truth() -> None:
     rng = np.random.default_rng(3)
     traits = random_traits(rng, 12_000)
     truth = truth_drawn(rng, traits, PLANTED)
-    found = fit_choice(traits, truth, np.ones(len(truth)))
+    found = fit_conditional_logit(traits, truth, np.ones(len(truth)))
     assert found.of(traits) == pytest.approx(PLANTED.of(traits), abs=0.05)
     # their constants are free: somebody new and somebody missed are as common as their probabilities say
     came = np.bincount(outcome(traits.individual, truth), minlength=6) / len(truth)
@@ -188,10 +190,10 @@ def test_a_species_with_few_photos_stays_nearer_to_the_others() -> None:
     truth = truth_drawn(rng, traits, PLANTED)
     # all 20 photos of the rare species and as many of a frequent one show somebody new
     truth[:20] = NEW
-    offsets = fit_choice(few, truth, np.ones(6_000)).offsets
+    offsets = fit_conditional_logit(few, truth, np.ones(6_000)).offsets
     assert offsets[1] - offsets[0] == pytest.approx(1.2, abs=0.2)
     assert 1.0 < offsets[2] < 4.0
-    freer = fit_choice(few, truth, np.ones(6_000), ridge=0.01).offsets
+    freer = fit_conditional_logit(few, truth, np.ones(6_000), ridge=0.01).offsets
     assert freer[2] > offsets[2] + 1.0
 
 
@@ -200,9 +202,9 @@ def test_a_fit_does_not_depend_on_the_scale_of_a_trait_or_of_the_weights() -> No
     traits = random_traits(rng, 500)
     truth = truth_drawn(rng, traits, PLANTED)
     weights = rng.random(500)
-    plain = fit_choice(traits, truth, weights).of(traits)
+    plain = fit_conditional_logit(traits, truth, weights).of(traits)
     other = replace(traits, candidate=traits.candidate * np.array([100, 0.01], dtype=np.float32))
-    assert fit_choice(other, truth, 7 * weights).of(other) == pytest.approx(plain, abs=2e-3)
+    assert fit_conditional_logit(other, truth, 7 * weights).of(other) == pytest.approx(plain, abs=2e-3)
 
 
 def test_photos_without_weight_have_no_say() -> None:
@@ -214,7 +216,7 @@ def test_photos_without_weight_have_no_say() -> None:
     other[200:] = NEW
     here = traits.take(np.arange(200))
     np.testing.assert_array_equal(
-        fit_choice(traits, truth, weights).of(here), fit_choice(traits, other, weights).of(here)
+        fit_conditional_logit(traits, truth, weights).of(here), fit_conditional_logit(traits, other, weights).of(here)
     )
 
 
@@ -227,7 +229,7 @@ def test_a_fit_on_some_of_many_photos_keeps_the_share_of_strangers(monkeypatch: 
     few = np.flatnonzero(truth == NEW)[:12]
     weights = np.where(truth == NEW, 0.0, 1.0)
     weights[few] = 0.2 / 0.8 * weights.sum() / 12
-    share = fit_choice(traits, truth, weights).of(traits)[:, -2]
+    share = fit_conditional_logit(traits, truth, weights).of(traits)[:, -2]
     assert np.average(share, weights=weights) == pytest.approx(0.2, abs=0.06)
 
 
@@ -235,9 +237,9 @@ def test_traits_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None
     three = one_query().joined(one_query().joined(one_query().take(np.array([0]))))
     given = (np.ones((3, 4)), np.zeros((3, 4)), np.zeros((3, 4, 2)), np.zeros(3, dtype=np.int64))
     logits = {"a": np.array([[0.5, np.nan, 0.1, np.nan]] * 3)}
-    whole = traits_of(three, ("a",), *given, logits)
+    whole = candidate_features(three, ("a",), *given, logits)
     monkeypatch.setattr(postproc.second_stage.features, "_BLOCK", 2)
-    np.testing.assert_array_equal(whole.candidate, traits_of(three, ("a",), *given, logits).candidate)
+    np.testing.assert_array_equal(whole.candidate, candidate_features(three, ("a",), *given, logits).candidate)
     at = whole.names.index("logit:a")
     assert whole.candidate[2, :, at] == pytest.approx([0.2, 0, -0.2, 0])
     assert whole.candidate[2, :, at + 1].tolist() == [1, 0, 1, 0]
@@ -247,7 +249,7 @@ def test_refusals() -> None:
     rng = np.random.default_rng(6)
     traits = random_traits(rng, 10)
     with pytest.raises(FinblendError, match="no photo has weight"):
-        fit_choice(traits, np.zeros(10, dtype=int), np.zeros(10))
+        fit_conditional_logit(traits, np.zeros(10, dtype=int), np.zeros(10))
     with pytest.raises(FinblendError, match="fitted on other traits"):
         PLANTED.of(replace(traits, names=("x", "q")))
 

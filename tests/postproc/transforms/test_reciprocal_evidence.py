@@ -21,10 +21,10 @@ from postproc import Evidence, rank, top_k
 from postproc.evidence.channels import channel_table
 from postproc.evidence.evidence import Joint, build_evidence
 from postproc.neighbours.search import Neighbours, Space
-from postproc.ranking.exhaustive import WholeGallery
+from postproc.ranking.exhaustive import ExhaustiveSearch
 from postproc.ranking.prune import prune
 from postproc.ranking.ranking import DEPTH
-from postproc.transforms.reciprocal_evidence import Reranked, mixed, rerank_evidence
+from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity, mixed, rerank_evidence
 
 VIEWS = (
     {"a": ["orig"]},
@@ -39,7 +39,7 @@ def scene(seed: int, views: int) -> Fold:
     return Fold(Photos(seed, 60, 16, VIEWS[views], noise=1.5))
 
 
-def tables(fold: Fold, rng: np.random.Generator, who: Sequence[str]) -> dict[str, list[Reranked]]:
+def tables(fold: Fold, rng: np.random.Generator, who: Sequence[str]) -> dict[str, list[ReciprocalSimilarity]]:
     """Any values between 0 and 1 for the K nearest of some sources."""
     found = {}
     for name in who:
@@ -56,11 +56,13 @@ def tables(fold: Fold, rng: np.random.Generator, who: Sequence[str]) -> dict[str
             for v in range(len(fold.photos.views[name]))
         ]
         value = [(rng.integers(0, 5, own.index.shape) / 4).astype(np.float32) for own in near]
-        found[name] = [Reranked(fold.rows, n.index, v, weight) for n, v in zip(near, value, strict=True)]
+        found[name] = [ReciprocalSimilarity(fold.rows, n.index, v, weight) for n, v in zip(near, value, strict=True)]
     return found
 
 
-def slow(evidence: Evidence, views: Mapping[str, Sequence[str]], own: Mapping[str, Sequence[Reranked]]) -> np.ndarray:
+def slow(
+    evidence: Evidence, views: Mapping[str, Sequence[str]], own: Mapping[str, Sequence[ReciprocalSimilarity]]
+) -> np.ndarray:
     """New similarities, pair by pair."""
     out = evidence.similarity.copy()
     for c, (source, view) in enumerate(channel_table(views)[1]):
@@ -78,7 +80,7 @@ def slow(evidence: Evidence, views: Mapping[str, Sequence[str]], own: Mapping[st
 cases = (st.integers(0, 3), st.integers(0, 2), st.integers(0, 10**6), st.integers(1, 3), st.sampled_from([0.0, 0.2]))
 
 
-def drawn(seed: int, views: int, draw: int) -> tuple[Fold, dict[str, list[Reranked]], np.ndarray]:
+def drawn(seed: int, views: int, draw: int) -> tuple[Fold, dict[str, list[ReciprocalSimilarity]], np.ndarray]:
     fold, rng = scene(seed, views), np.random.default_rng(draw)
     names = list(fold.photos.views)
     who = [name for name in names if rng.random() < 0.7] or names
@@ -153,7 +155,7 @@ def test_the_whole_gallery_is_mixed_in_the_same_way(
     truth = rank(everything, weights, top_photos=top_photos, species_penalty=penalty, species=fold.species)
     some = np.random.default_rng(draw).permutation(len(fold.rows))[:9]
     photos = fold.photos
-    found = WholeGallery(photos.spaces, photos.views, photos.gallery, fold.fold, own).rank(
+    found = ExhaustiveSearch(photos.spaces, photos.views, photos.gallery, fold.fold, own).rank(
         fold.rows[some],
         np.repeat(weights[None], len(some), axis=0),
         top_photos=top_photos,
@@ -186,7 +188,7 @@ def test_with_lambda_1_the_cosines_are_back(seed: int, views: int, draw: int) ->
 
 def test_worked_by_hand() -> None:
     near = Neighbours(np.array([[7, 3], [5, -1]], dtype=np.int32), np.zeros((2, 2), dtype=np.float32))
-    own = Reranked(np.array([4, 9]), near.index, np.array([[0.5, 0.25], [1.0, 0.0]], dtype=np.float32), 0.2)
+    own = ReciprocalSimilarity(np.array([4, 9]), near.index, np.array([[0.5, 0.25], [1.0, 0.0]], dtype=np.float32), 0.2)
     # the second query's photos, then the first's, in the order of the evidence
     similarity = np.array([0.5, -0.5, 0.1, 0.9], dtype=np.float32)
     found = mixed(similarity, [own], np.array([9, 4]), np.array([0, 2, 4]), np.array([5, 3, 3, 8]))
