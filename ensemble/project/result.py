@@ -1,0 +1,52 @@
+"""What public functions return: frozen dataclasses that `--json` prints and that scripts may ask by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+
+class Result:
+    """A result of a public function; a frozen dataclass inherits from it.
+
+    Attributes are what mypy checks; `as_dict` is what `--json` prints, in the order of the fields; a key in square
+    brackets gives the same values, as scripts have asked since results were plain dicts.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Scored(Result):
+    ...     map5: float
+    ...     folds: tuple[int, ...]
+    >>> scored = Scored(0.5, (0, 1))
+    >>> scored.map5, scored["folds"], scored.as_dict()
+    (0.5, [0, 1], {'map5': 0.5, 'folds': [0, 1]})
+    """
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field, its own results and dataclasses as dicts too: values that JSON knows."""
+        return {key: self[key] for key in self.keys()}
+
+    def keys(self) -> Iterator[str]:
+        """The names of the fields, so that `dict(result)` and `{**result}` work."""
+        return (field.name for field in fields(self))  # type: ignore[arg-type]
+
+    def __getitem__(self, key: str) -> Any:
+        """One field as `as_dict` has it."""
+        if key not in self.keys():
+            raise KeyError(key)
+        return plain(getattr(self, key))
+
+
+def plain(value: Any) -> Any:
+    """Results, dataclasses, mappings and sequences as dicts and lists, paths as text; anything else as it is."""
+    if isinstance(value, Result):
+        return value.as_dict()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
