@@ -99,11 +99,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_page_stands_in_the_contents() -> None:
-    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    docs = ROOT / "docs"
     listed = {
-        name for toc in re.findall(r"```\{toctree\}(.*?)```", index, re.S) for name in toc.split() if ":" not in name
+        (page.parent / name).relative_to(docs).as_posix()
+        for page in docs.rglob("index.md")
+        for toc in re.findall(r"```\{toctree\}(.*?)```", page.read_text(encoding="utf-8"), re.S)
+        for name in toc.split()
+        if ":" not in name
     }
-    assert {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"} <= listed
+    assert {page.relative_to(docs).with_suffix("").as_posix() for page in docs.rglob("*.md")} - {"index"} <= listed
 
 
 def every_block() -> Iterator[Block]:
