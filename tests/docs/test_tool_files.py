@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -45,3 +46,21 @@ def test_hand_written_files_keep_to_editorconfig() -> None:
         text = path.read_bytes().decode("utf-8")
         assert text.endswith("\n"), path
         assert not re.search(r"[ \t]+$|\r", text, re.M), path
+
+
+def drawn_floors(page: str, package: str) -> list[str]:
+    """The floors of a package as docs/architecture.md draws them, from top to bottom."""
+    (block,) = re.findall(rf"<!-- floors: {package} -->\n```\n(.*?)```", page, re.S)
+    return [re.split(r"  +", line)[0] for line in block.splitlines()]
+
+
+def test_the_rooms_that_are_drawn_are_those_that_import_linter_holds() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    contracts = tools["importlinter"]["contracts"]
+    floors = {contract["containers"][0]: contract["layers"] for contract in contracts if "containers" in contract}
+    assert set(floors) == {"ensemble", "postproc"}
+    for package, layers in floors.items():
+        assert drawn_floors(page, package) == layers
+        rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        assert rooms == {room for layer in layers for room in layer.split(" | ")}
