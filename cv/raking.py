@@ -102,7 +102,7 @@ def strangers_by_species(photos: Sample, catalogue: Population, share: float, ex
 
     Parameters
     ----------
-    photos : Photos
+    photos : Sample
     catalogue : Population
         With `test_species`.
     share : float
@@ -158,7 +158,7 @@ def species_cells(photos: Sample, wanted: np.ndarray) -> tuple[np.ndarray, np.nd
 
     Parameters
     ----------
-    photos : Photos
+    photos : Sample
     wanted : (n_species, 2) float array
         Share of known photos and of strangers of each species, summing to 1.
 
