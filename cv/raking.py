@@ -119,7 +119,7 @@ def strangers_by_species(photos: Sample, catalogue: Population, share: float, ex
     --------
     Half of the strangers are of either species, and so they stay; of the second species test has half as many:
 
-    >>> from cv.mix import Population, Photos
+    >>> from cv.populations import Population, Sample
     >>> four = Sample(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.ones(4))
     >>> strangers_by_species(four, Population(np.array([2, 2]), np.arange(2), np.array([0.5, 0.5])), 0.2, 1.0).round(3)
     array([0.1, 0.1])
