@@ -54,10 +54,12 @@ def rescored(
         species_penalty=blend.species_penalty,
         progress=progress,
     )
-    whole = Ranking(*(np.array(a) for a in (ranking.individual, ranking.score, ranking.photo, ranking.bound)))
+    whole = Ranking(
+        *(np.array(a) for a in (ranking.individual, ranking.score, ranking.photo, ranking.unseen_upper_bound))
+    )
     for mine, theirs in zip(
-        (whole.individual, whole.score, whole.photo, whole.bound),
-        (found.individual, found.score, found.photo, found.bound),
+        (whole.individual, whole.score, whole.photo, whole.unseen_upper_bound),
+        (found.individual, found.score, found.photo, found.unseen_upper_bound),
         strict=True,
     ):
         if mine is not None:

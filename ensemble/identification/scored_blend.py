@@ -22,7 +22,8 @@ from ensemble.protocol.setup import HOW, Setup
 from postproc import Ranking
 from postproc.ranking.scorer import BlendScore
 
-LISTED = ("individual", "score", "photo", "bound")
+# arrays of a ranking, and the names that they are kept under
+LISTED = {"individual": "individual", "score": "score", "photo": "photo", "unseen_upper_bound": "bound"}
 
 
 def how_measured(blend: Blend) -> str:
@@ -117,7 +118,7 @@ def score_blend(
         def whole() -> dict[str, np.ndarray]:
             found = rescored(evaluation_set.query_set, blend, ranking, rows, progress) if known is None else known
             own = found.take(rows)
-            return {name: array for name in LISTED if (array := getattr(own, name)) is not None}
+            return {name: array for field, name in LISTED.items() if (array := getattr(own, field)) is not None}
 
         # few numbers, but opening the whole gallery for them takes long
         kept = cached(
@@ -127,9 +128,9 @@ def score_blend(
             whole,
             keep=FEW,
         )
-        lists = {name: np.array(getattr(ranking, name)) for name in kept}
-        for name, own in kept.items():
-            lists[name][rows] = own
+        lists = {field: np.array(getattr(ranking, field)) for field, name in LISTED.items() if name in kept}
+        for field, array in lists.items():
+            array[rows] = kept[LISTED[field]]
         ranking = Ranking(**lists)
     return ScoredBlend(setup, blend, ranking, among, len(rows))
 
@@ -141,7 +142,7 @@ def _depends_on(evaluation_set: EvaluationSet, blend: Blend, rows: np.ndarray) -
     tasks = evaluation_set.query_set.tasks
     models = [[task.name, [[name, task.made_from(name)] for name in task.models]] for task in tasks]
     operators = {name: how.as_dict() for name, how in tasks[0].operators.items()}
-    arrays = (rows, species.doubt, species.likely, species.of_individual)
+    arrays = (rows, species.mismatch, species.likely, species.of_individual)
     return [
         recipe,
         models,

@@ -86,8 +86,8 @@ class SecondStage:
         for one in np.unique(fold).tolist():
             photos[fold == one] = self._photos[one][who[fold == one]]
         logits = self._logits(query_set, sat, found.individual)
-        doubt, likely = query_set.species.doubt[sat], query_set.species.likely[sat]
-        return self._describe(found, photos, doubt, likely, fold, logits)
+        species_mismatch, likely = query_set.species.mismatch[sat], query_set.species.likely[sat]
+        return self._describe(found, photos, species_mismatch, likely, fold, logits)
 
     def of_test(self, query_set: QuerySet) -> tuple[CandidateFeatures, np.ndarray]:
         """Traits and probabilities of test photos, by what was fitted on the whole evaluation set.
@@ -101,8 +101,8 @@ class SecondStage:
         itself = (found.individual == task.gallery.labels[own][:, None]) & (own != NOBODY)[:, None]
         fold = np.full(len(query_set.images), NO_FOLD if task.fold is None else task.fold)
         logits = self._logits(query_set, np.arange(len(fold)), found.individual)
-        doubt, likely = query_set.species.doubt, query_set.species.likely
-        traits = self._describe(found, photos - itself, doubt, likely, fold, logits)
+        species_mismatch, likely = query_set.species.mismatch, query_set.species.likely
+        traits = self._describe(found, photos - itself, species_mismatch, likely, fold, logits)
         return traits, self.choice.of(traits)
 
     def of_held_out(self, here: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -225,7 +225,7 @@ class SecondStage:
         self,
         found: Candidates,
         photos: np.ndarray,
-        doubt: np.ndarray,
+        species_mismatch: np.ndarray,
         likely: np.ndarray,
         fold: np.ndarray,
         logits: dict[str, np.ndarray],
@@ -236,8 +236,12 @@ class SecondStage:
         for one in np.unique(fold).tolist():
             here = fold == one
             background[here] = self._background[one][who[here]]
-        own_doubt = np.take_along_axis(doubt, query_set.species.of_individual[who].astype(np.int64), axis=1)
-        return candidate_features(found, query_set.evidence.sources, photos, own_doubt, background, likely, logits)
+        candidate_mismatch = np.take_along_axis(
+            species_mismatch, query_set.species.of_individual[who].astype(np.int64), axis=1
+        )
+        return candidate_features(
+            found, query_set.evidence.sources, photos, candidate_mismatch, background, likely, logits
+        )
 
 
 @dataclass(frozen=True)

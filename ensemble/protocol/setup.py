@@ -81,7 +81,7 @@ def build_setup(
     operators = operators or {}
     query_set = queries_out_of_fold(project, models, kinds, progress, operators)
     test = queries_of_test(project, models, kinds, progress=progress, operators=operators)
-    species = np.bincount(test.species.likely, minlength=test.species.doubt.shape[1]) / len(test.images)
+    species = np.bincount(test.species.likely, minlength=test.species.mismatch.shape[1]) / len(test.images)
     evaluation_set = build_evaluation_set(query_set, mix, species if mix.gallery_exponent is not None else None)
     return Setup(models, kinds, evaluation_set, species, operators, wanted)
 

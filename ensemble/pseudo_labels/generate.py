@@ -269,7 +269,7 @@ def _met_without(project: Project, one: HeldOutFold, mix: Mix, species: np.ndarr
 
 def _species_shares(species: Species, rows: np.ndarray | None = None) -> np.ndarray:
     likely = species.likely if rows is None else species.likely[rows]
-    return np.bincount(likely, minlength=species.doubt.shape[1]) / len(likely)
+    return np.bincount(likely, minlength=species.mismatch.shape[1]) / len(likely)
 
 
 def _named(

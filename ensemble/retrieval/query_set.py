@@ -19,7 +19,7 @@ from ensemble.retrieval.evidence import task_evidence
 from ensemble.retrieval.operators import Operators
 from ensemble.retrieval.reciprocal import reranked
 from ensemble.retrieval.task import RetrievalTask
-from postproc import NEW, Evidence, Ranking, given_species, join_evidence, species_doubt
+from postproc import NEW, Evidence, Ranking, given_species, join_evidence, species_mismatch
 from postproc.ranking.rank import Species
 
 # share of test photos with a given species from which on species count as given
@@ -95,7 +95,7 @@ class QuerySet:
                 continue
             own = rows[inside]
             with task.spaces([models[n] for n in used]) as spaces:
-                species = Species(self.species.doubt[own], self.species.of_individual, self.species.likely[own])
+                species = Species(self.species.mismatch[own], self.species.of_individual, self.species.likely[own])
                 found.append(
                     task.whole(spaces, reranked(task, lambda: spaces, None, list(spaces))).rank(
                         own,
@@ -239,7 +239,7 @@ def _questions(
     return QuerySet(
         images=images,
         evidence=join_evidence([evidence for evidence, _ in found], [task.rows for task in tasks]),
-        species=Species(species_doubt(shares), catalogue.species_of_individual, likely),
+        species=Species(species_mismatch(shares), catalogue.species_of_individual, likely),
         species_names=catalogue.species,
         truth=truth,
         gallery_photos=have,

@@ -15,7 +15,7 @@ from ensemble.project.folder import Project
 from ensemble.project.pseudo_rounds import gallery_of
 from ensemble.protocol.certify import decided
 from ensemble.protocol.setup import Setup
-from ensemble.retrieval.task import NEAREST, NEAREST_TOGETHER
+from ensemble.retrieval.task import NEAREST, NEAREST_FUSED
 from postproc.ranking.scorer import BlendScore
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ def study_name(project: Project, setup: Setup, mix: Mix) -> str:
         [[n, s.views, s.out_of_fold_contents(), setup.whitening[n]] for n, s in sorted(setup.models.items())],
         mix.as_dict(),
         NEAREST,
-        NEAREST_TOGETHER,
+        NEAREST_FUSED,
         hashlib.sha256(
-            setup.evaluation_set.weights.round(12).tobytes() + setup.evaluation_set.query_set.species.doubt.tobytes()
+            setup.evaluation_set.weights.round(12).tobytes() + setup.evaluation_set.query_set.species.mismatch.tobytes()
         ).hexdigest(),
     ]
     if setup.operators:

@@ -117,7 +117,7 @@ class BlendScorer:
             self.place,
             self.raw,
         )
-        bound = self._certain if ranking.bound is None else ranking.bound
+        bound = self._certain if ranking.unseen_upper_bound is None else ranking.unseen_upper_bound
         if decision is None:
             decision = self.best_decision()
         score_lists(
