@@ -13,7 +13,7 @@ from ensemble.project.progress import Progress
 from ensemble.retrieval.query_set import QuerySet
 from postproc import Ranking, rank
 
-_LISTS = ("individual", "score", "photo", "bound")
+_LISTS = ("individual", "score", "photo", "unseen_upper_bound")
 
 
 def weights_of(query_set: QuerySet, blend: Blend) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +112,7 @@ def _kept(query_set: QuerySet, blend: Blend, rows: np.ndarray, progress: Progres
 def _made_from(query_set: QuerySet, blend: Blend) -> list[Any]:
     """All that the ranking of a photo over the whole gallery depends on."""
     species, tasks = query_set.species, query_set.tasks
-    arrays = (species.doubt, species.likely, species.of_individual)
+    arrays = (species.mismatch, species.likely, species.of_individual)
     return [
         [blend.weights, blend.species_weights, blend.top_photos, blend.species_penalty],
         [[task.name, [[name, task.made_from(name)] for name in task.models]] for task in tasks],

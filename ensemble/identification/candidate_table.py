@@ -91,11 +91,11 @@ class CandidateTable:
         for one_fold in np.unique(fold).tolist():
             inside = fold == one_fold
             background[inside] = self._background[one_fold][individual[inside]]
-        doubt, likely = query_set.species.doubt[row], query_set.species.likely[row]
+        mismatch, likely = query_set.species.mismatch[row], query_set.species.likely[row]
         species = self.query_set.species.of_individual[individual].astype(np.int64)
-        doubt_of_candidate = np.take_along_axis(doubt, species, axis=1)
+        mismatch_of_candidate = np.take_along_axis(mismatch, species, axis=1)
         logits = self._logits(query_set, row, candidates.individual)
-        return candidate_features(candidates, models, photos, doubt_of_candidate, background, likely, logits)
+        return candidate_features(candidates, models, photos, mismatch_of_candidate, background, likely, logits)
 
     def _logits(self, query_set: QuerySet, row: np.ndarray, individual: np.ndarray) -> dict[str, np.ndarray]:
         """Per model whose stores have usable logits everywhere: (n, places), NaN where an individual is no class."""

@@ -157,7 +157,7 @@ def build_evaluation_set(
     queries = np.arange(len(truth)) if queries is None else queries
     known = queries[truth[queries] != NEW]
     species = query_set.species.likely
-    n_species = int(query_set.species.doubt.shape[1])
+    n_species = int(query_set.species.mismatch.shape[1])
     rate = mix.shares(query_set.species_names)
     simulated = known if query_set.can_hide and rate is not None and rate.any() else known[:0]
     per_species = np.bincount(species[known], minlength=n_species)

@@ -49,7 +49,7 @@ class QuerySet:
     @property
     def species_shares(self) -> np.ndarray:
         """(n_species,) share of the photos that are likeliest of each species."""
-        return np.bincount(self.species.likely, minlength=self.species.doubt.shape[1]) / len(self.images)
+        return np.bincount(self.species.likely, minlength=self.species.mismatch.shape[1]) / len(self.images)
 
     def lists(self, ranking: Ranking, background: float) -> Ranking:
         """Rankings of five against their background, to be decided on, from what a blend ranks."""
@@ -89,7 +89,9 @@ class QuerySet:
                 continue
             queries = rows[inside]
             with task.spaces([models[n] for n in used]) as spaces:
-                species = Species(self.species.doubt[queries], self.species.of_individual, self.species.likely[queries])
+                species = Species(
+                    self.species.mismatch[queries], self.species.of_individual, self.species.likely[queries]
+                )
                 rankings.append(
                     task.whole(spaces, reranked(task, lambda: spaces, None, list(spaces))).rank(
                         queries,

@@ -20,7 +20,7 @@ from ensemble.retrieval.evidence import task_evidence
 from ensemble.retrieval.operators import Operators
 from ensemble.retrieval.query_set import LabelledQuerySet, QuerySet
 from ensemble.retrieval.task import RetrievalTask
-from postproc import NEW, given_species, join_evidence, species_doubt
+from postproc import NEW, given_species, join_evidence, species_mismatch
 from postproc.ranking.rank import Species
 
 # share of test photos with a given species from which on species count as given
@@ -165,7 +165,7 @@ class Retriever:
         return QuerySet(
             images=images,
             evidence=join_evidence([evidence for evidence, _ in gathered], [task.rows for task in tasks]),
-            species=Species(species_doubt(shares), catalogue.species_of_individual, likely),
+            species=Species(species_mismatch(shares), catalogue.species_of_individual, likely),
             species_names=catalogue.species,
             tasks=tasks,
         )

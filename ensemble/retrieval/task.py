@@ -24,10 +24,10 @@ from postproc.ranking.exhaustive import ExhaustiveSearch
 from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity
 
 # Candidates per source and view: the K nearest photos, and as many within the likeliest species. Those of all sources
-# together come from a search of its own. Measured at Happywhale's size (docs/benchmarks.md): what they leave open of a
+# at once come from a search of its own. Measured at Happywhale's size (docs/benchmarks.md): what they leave open of a
 # tuned blend's MAP@5 is far below 0.001.
 NEAREST = 64
-NEAREST_TOGETHER = 128
+NEAREST_FUSED = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +83,9 @@ class RetrievalTask:
         return NEAREST
 
     @property
-    def nearest_together(self) -> int:
-        """How many nearest photos of all sources together are candidates."""
-        return NEAREST_TOGETHER
+    def nearest_fused(self) -> int:
+        """How many nearest photos of all sources at once are candidates."""
+        return NEAREST_FUSED
 
     @property
     def gallery(self) -> Gallery:
@@ -126,9 +126,9 @@ class RetrievalTask:
             made.append(moved_by)
         return made if self.added is None else [*made, self.added.fingerprint]
 
-    def made_together(self) -> list[Any]:
-        """What the neighbours by all sources together depend on."""
-        return [self.nearest_together, [self.made_from(name) for name in self.models]]
+    def fused_made_from(self) -> list[Any]:
+        """What the neighbours by all sources at once depend on."""
+        return [self.nearest_fused, [self.made_from(name) for name in self.models]]
 
     @property
     def train_rows(self) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cv.errors import FinblendError
 from ensemble.protocol.certify import decided
 from ensemble.protocol.setup import Setup
-from ensemble.retrieval.task import NEAREST, NEAREST_TOGETHER
+from ensemble.retrieval.task import NEAREST, NEAREST_FUSED
 from postproc.ranking.scorer import BlendScore
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def study_name(setup: Setup) -> str:
         models,
         setup.mix.as_dict(),
         NEAREST,
-        NEAREST_TOGETHER,
-        hashlib.sha256(weights.round(12).tobytes() + species.doubt.tobytes()).hexdigest(),
+        NEAREST_FUSED,
+        hashlib.sha256(weights.round(12).tobytes() + species.mismatch.tobytes()).hexdigest(),
     ]
     if setup.operators:
         made_from.append({name: how.as_dict() for name, how in sorted(setup.operators.items())})

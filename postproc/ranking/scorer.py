@@ -116,7 +116,7 @@ class BlendScorer:
     def score_ranking(self, ranking: Ranking, background: float, decision: Decision | None = None) -> BlendScore:
         """Score a ranking of the rows, seven deep with its bound."""
         self._prepare(ranking, background)
-        bound = self._certain if ranking.bound is None else ranking.bound
+        bound = self._certain if ranking.unseen_upper_bound is None else ranking.unseen_upper_bound
         if decision is None:
             decision = self._best_decision()
         precision, lower, upper = (np.empty(len(self.query)) for _ in range(3))
