@@ -35,6 +35,10 @@ class Species:
         """No species at all."""
         return cls(np.zeros((n, 1), np.float32), np.zeros(n_individuals, np.int32), np.zeros(n, np.int32))
 
+    def take(self, rows: np.ndarray) -> Species:
+        """Those of some queries."""
+        return Species(self.mismatch[rows], self.of_individual, self.likely[rows])
+
     def second_mismatch(self) -> np.ndarray:
         """(n,) float32: the least mismatch of any species but the likeliest; 0 where there is no other."""
         others = self.mismatch.copy()

@@ -165,7 +165,7 @@ class BlendScorer:
     def over_thresholds(
         self, ranking: Ranking, background: float, rule: str, thresholds: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """MAP@5 of a ranking of the rows and the share of lists with somebody new first, at some thresholds of a rule."""
+        """MAP@5 of a ranking of the rows, and the share of lists with somebody new first, at thresholds of a rule."""
         self._prepare(ranking, background)
         curve = self._sweep.curve(rule, self._score, self._names, self._place, self.weights, thresholds)
         # nobody stands before somebody new where there is no name
