@@ -11,7 +11,7 @@ from ensemble.project.progress import Progress
 from ensemble.protocol.new_share import ShareLike, setup_at_share, stated_share
 from ensemble.protocol.scores import summary
 from ensemble.protocol.setup import mix_warnings
-from ensemble.registry.models import Model, refuse_empty_shelf, usable_models
+from ensemble.registry.models import Model, refuse_no_models, usable_models
 from ensemble.tuning.baselines import HOW_ALONE, single_models
 
 # a network that has never seen a catalogue's labels hardly names its known photos this well
@@ -49,7 +49,7 @@ def models(
     project = Project.open(folder)
     # a wrong share is told before the stores are read
     share = stated_share(project, new_share)
-    refuse_empty_shelf(project)
+    refuse_no_models(project)
     usable, refused = usable_models(project)
     rows: list[dict[str, Any]] = []
     warnings: list[str] = []

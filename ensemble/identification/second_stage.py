@@ -20,7 +20,7 @@ from ensemble.blend.ranking import ranking_of, weights_of
 from ensemble.project.cache import FEW, cached
 from ensemble.protocol.bootstrap import Bootstrap
 from ensemble.protocol.evaluation_set import EvaluationSet
-from ensemble.registry.predicted_logits import logits_of, why_unusable
+from ensemble.registry.predicted_logits import logits_of, why_logits_unusable
 from ensemble.retrieval.query_set import QuerySet
 from postproc import NOBODY, Ranking
 from postproc.calibration.posterior import posterior_order
@@ -202,7 +202,7 @@ class SecondStage:
                 here = np.flatnonzero(np.isin(sat, task.rows)) if len(query_set.tasks) > 1 else np.arange(len(sat))
                 split = "test" if query_set.truth is None else "train"
                 catalogue = task.project.catalogue
-                stores = [store for store in task.stores[name] if why_unusable(store, catalogue) is None]
+                stores = [store for store in task.stores[name] if why_logits_unusable(store, catalogue) is None]
                 own = logits_of(stores, split, sat[here], individual[here], catalogue)
                 if own is None:
                     raise FinblendError(
@@ -218,7 +218,11 @@ class SecondStage:
         return [
             name
             for name in self.evaluation_set.query_set.evidence.sources
-            if all(why_unusable(store, task.project.catalogue) is None for task in tasks for store in task.stores[name])
+            if all(
+                why_logits_unusable(store, task.project.catalogue) is None
+                for task in tasks
+                for store in task.stores[name]
+            )
         ]
 
     def _describe(

@@ -13,8 +13,8 @@ from cv.folds import gallery_photos
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.pseudo_rounds import GalleryAdditions, gallery_of
-from ensemble.registry.models import Model, fold_rows
-from ensemble.registry.predicted_species import with_registered
+from ensemble.registry.models import Model
+from ensemble.registry.predicted_species import with_predicted_species
 from ensemble.retrieval.evidence import task_evidence
 from ensemble.retrieval.operators import Operators
 from ensemble.retrieval.reciprocal import reranked
@@ -141,7 +141,7 @@ def queries_out_of_fold(
         # test photos come with their species, so out-of-fold photos do too: what is tuned meets what it was tuned for
         given = _species_index(catalogue.train, catalogue.species)
     tasks = []
-    for fold, own in fold_rows(project).items():
+    for fold, own in catalogue.rows_by_fold.items():
         stores = {name: [model.out_of_fold_store(fold)] for name, model in models.items()}
         tasks.append(
             RetrievalTask(
@@ -156,7 +156,7 @@ def queries_out_of_fold(
                 fold,
                 named.sets.get(f"fold-{fold}"),
                 lambda votes, stores=stores, own=own: given_species(  # type: ignore[misc]
-                    given[own], with_registered(votes, stores, "train", own, catalogue)
+                    given[own], with_predicted_species(votes, stores, "train", own, project)
                 ),
                 operators or {},
             )
@@ -165,7 +165,7 @@ def queries_out_of_fold(
     return _questions(
         project,
         tasks,
-        catalogue.train["image"].to_list(),
+        catalogue.train_images,
         truth=np.where(have == 0, NEW, catalogue.labels).astype(np.int32),
         have=have,
         can_hide=all(model.frozen is not None for model in models.values()),
@@ -207,11 +207,10 @@ def queries_of_test(
         rows,
         without,
         gallery_of(project).sets.get("full" if without is None else f"fold-{without}"),
-        lambda votes: given_species(given, with_registered(votes, stores, "test", rows, catalogue)),
+        lambda votes: given_species(given, with_predicted_species(votes, stores, "test", rows, project)),
         operators or {},
     )
-    images = catalogue.test["image"].to_list()
-    return _questions(project, [task], images, truth=None, have=None, can_hide=False, progress=progress)
+    return _questions(project, [task], catalogue.test_images, truth=None, have=None, can_hide=False, progress=progress)
 
 
 def _species_index(photos: pl.DataFrame, species: list[str]) -> np.ndarray:

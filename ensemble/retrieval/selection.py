@@ -15,7 +15,7 @@ from cv.metrics import average_precisions
 from ensemble.project.cache import cached
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.registry.models import Model, fold_rows
+from ensemble.registry.models import Model
 from ensemble.retrieval.neighbours import nearest
 from ensemble.retrieval.operators import FIELDS, NAMES, Operators
 from ensemble.retrieval.reciprocal import reranked
@@ -101,7 +101,7 @@ def compared(
     project.cache.mkdir(exist_ok=True)
     table = np.empty((len(settings), 0))
     contents = model.out_of_fold_contents()
-    for fold in fold_rows(project):
+    for fold in project.catalogue.rows_by_fold:
         if fold == without:
             continue
         made_from = [project.photos_hash, ENOUGH, contents, model.views, kind, [how.as_dict() for how in settings]]
@@ -119,7 +119,7 @@ def compared(
 def _precision(project: Project, name: str, model: Model, kind: str, how: Operators, fold: int) -> np.ndarray:
     """(n,) average precision of one fold's known photos, by the source alone."""
     labels, folds = project.catalogue.labels, project.catalogue.folds
-    own = fold_rows(project)[fold]
+    own = project.catalogue.rows_by_fold[fold]
     queries = own[gallery_photos(labels, folds)[own] > 0][:ENOUGH]
     task = RetrievalTask(
         project,
@@ -207,7 +207,7 @@ def _compare(project: Project, name: str, model: Model, without: int | None) -> 
     project.cache.mkdir(exist_ok=True)
     table = np.empty((len(KINDS), 0))
     left = set(KINDS) if _can_fit(labels, folds) else {"none"}
-    for fold in fold_rows(project):
+    for fold in project.catalogue.rows_by_fold:
         if fold == without:
             continue
         made_from = [project.photos_hash, ENOUGH, model.out_of_fold_contents(), model.views, sorted(left)]
@@ -229,7 +229,7 @@ def _compare(project: Project, name: str, model: Model, without: int | None) -> 
 def _column(project: Project, name: str, model: Model, fold: int, left: frozenset[str]) -> np.ndarray:
     """(kinds, n) average precision of one fold's known photos."""
     labels, folds = project.catalogue.labels, project.catalogue.folds
-    own = fold_rows(project)[fold]
+    own = project.catalogue.rows_by_fold[fold]
     queries = own[gallery_photos(labels, folds)[own] > 0][:ENOUGH]
     column = np.full((len(KINDS), len(queries)), np.nan)
     space = model.out_of_fold(fold)

@@ -126,7 +126,7 @@ class _Look:
                 + "."
             )
         ]
-        images = self.catalogue.test["image"].to_list()
+        images = self.catalogue.test_images
         for n, name in enumerate(BANDS):
             own = np.flatnonzero(band == n)
             drawn = np.sort(rng.permutation(own)[:PER_BAND]).tolist()
@@ -170,7 +170,7 @@ class _Look:
                 lines.append(self._species(label))
             gallery = self._gallery[int(self.catalogue.folds[row])]
             rows.append(
-                (self.catalogue.train["image"][row], lines, self._shots(self.answers, at, gallery, truth), note)
+                (self.catalogue.train_images[row], lines, self._shots(self.answers, at, gallery, truth), note)
             )
         return self._rows(title, rows)
 
