@@ -197,22 +197,23 @@ def _assign_folds(catalogue: Catalogue, folds: int | str, seed: int, hold_out: i
     if text.lstrip("-").isdecimal():
         assigned = make_folds(catalogue.train, int(text), seed, hold_out)
         if len(np.unique(assigned)) < int(text):
-            raise FinblendError(f"--folds {text}: {_too_few(catalogue)} cannot fill {text} folds")
+            raise FinblendError(f"--folds {text}: {_too_few(catalogue, hold_out)} cannot fill {text} folds")
         return assigned
     if hold_out:
         raise FinblendError(f"--hold-out {hold_out}: needs folds that are made here, but --folds {text} brings its own")
     return folds_from_values(catalogue.train["image"], column_of_file(text, catalogue.train, name), text)
 
 
-def _too_few(catalogue: Catalogue) -> str:
+def _too_few(catalogue: Catalogue, hold_out: int) -> str:
     """What there are too few of: an encounter stays in one fold, and a photo without one stands alone."""
     encounter = catalogue.train["encounter"]
     alone, encounters = encounter.null_count(), encounter.drop_nulls().n_unique()
     photos = f"{alone} labelled photo{'' if alone == 1 else 's'}"
     together = f"{encounters} encounter{'' if encounters == 1 else 's'}"
-    if not encounters:
-        return photos
-    return f"{together} and {photos} without one" if alone else together
+    if encounters:
+        photos = f"{together} and {photos} without one" if alone else together
+    # all photos of who is held out are in one fold
+    return f"{photos} ({hold_out} held out)" if hold_out else photos
 
 
 def _with_test_species(frame: pl.DataFrame, spec: str, repairs: Mapping[str, str]) -> pl.DataFrame:
