@@ -106,10 +106,10 @@ class Album:
 
     @cached_property
     def _found(self) -> tuple[dict[str, Path | None], dict[str, str]]:
-        from ensemble.networks.photos import sightings_of
+        from ensemble.networks.photos import find_photo_files
 
         assert self.images is not None  # noqa: S101 - checked by the callers
-        found = sightings_of(self.project, [self.images])
+        found = find_photo_files(self.project, [self.images])
         files = {n: None if f is None else Path(f) for n, f in zip(found.names, found.files, strict=True)}
         return files, found.problems
 

@@ -126,7 +126,7 @@ class _Look:
                 + "."
             )
         ]
-        images = self.catalogue.test["image"].to_list()
+        images = self.catalogue.test_images
         for n, name in enumerate(BANDS):
             own = np.flatnonzero(band == n)
             drawn = np.sort(rng.permutation(own)[:PER_BAND]).tolist()
@@ -169,9 +169,7 @@ class _Look:
             if self._species(label) != NO_SPECIES:
                 lines.append(self._species(label))
             gallery = self._gallery[int(self.catalogue.folds[row])]
-            rows.append(
-                (self.catalogue.train["image"][row], lines, self._shots(self.answers, at, gallery, truth), note)
-            )
+            rows.append((self.catalogue.train_images[row], lines, self._shots(self.answers, at, gallery, truth), note))
         return self._rows(title, rows)
 
     def _shots(self, answers: Answers, at: int, gallery: Sequence[str], truth: int | None = None) -> list[Answer]:
