@@ -130,7 +130,7 @@ class GalleryAdditions:
 
     Attributes
     ----------
-    sets : mapping of `fold-K` or `full` to Added
+    sets : mapping of `fold-K` or `full` to AddedPhotos
     """
 
     sets: Mapping[str, AddedPhotos]

@@ -50,7 +50,7 @@ class RetrievalTask:
         Rows of the spaces' queries.
     fold : int or None
         The fold whose photos are not in the gallery; out-of-fold the queries' own.
-    added : Added or None
+    added : AddedPhotos or None
         Named test photos in the gallery, behind the train photos.
     settle_species : callable
         (n, n_species) votes to the shares that count: with registered and given species.
