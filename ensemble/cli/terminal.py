@@ -10,6 +10,7 @@ from typing import Any
 
 from ensemble.cli.tables import print_table, say, shown_value
 from ensemble.project.progress import Progress
+from ensemble.project.result import Result
 
 __all__ = ["Progress", "counted", "print_json", "print_table", "progress_bars", "say", "shown_value", "warn"]
 
@@ -47,7 +48,9 @@ def progress_bars() -> Iterator[Progress]:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
+    """One JSON value on standard output; a result as the dict of its fields."""
+    if isinstance(value, Result):
+        value = value.as_dict()
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
