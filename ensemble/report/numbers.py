@@ -42,5 +42,5 @@ def numeric(cell: object) -> float | None:
     """
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
         return float(cell)
-    found = NUMBER.fullmatch(cell.strip()) if isinstance(cell, str) else None
-    return float(found[1].replace(",", "").replace("\u2212", "-")) if found else None
+    written = NUMBER.fullmatch(cell.strip()) if isinstance(cell, str) else None
+    return float(written[1].replace(",", "").replace("\u2212", "-")) if written else None

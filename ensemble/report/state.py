@@ -29,8 +29,8 @@ class State:
     Attributes
     ----------
     project : Project
-    images : Path or None
-        The folder of the photos, where they are to be shown.
+    images : tuple of Path
+        The folders of the photos, where they are to be shown.
     progress : callable or None
         Called with (what, done, total).
     precision : float
@@ -38,7 +38,7 @@ class State:
     """
 
     project: Project
-    images: Path | None = None
+    images: tuple[Path, ...] = ()
     progress: Progress | None = None
     precision: float = PRECISION
 
@@ -67,7 +67,7 @@ class State:
 
     @cached_property
     def album(self) -> Album:
-        """The photos to show; a folder that holds none of them is refused."""
+        """The photos to show; folders that hold none of them are refused."""
         return Album(self.project, self.images)
 
     @cached_property
