@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from ensemble.report.charts.charts import Bars, Chart, Heatmap, Histogram, Lines
+from ensemble.report.charts.charts import Bars, Chart, Heatmap, Lines
 from ensemble.report.charts.draw import drawing, height_of, keys
 from ensemble.report.charts.svg import clean
 from ensemble.report.numbers import numeric, shown
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 _PERCENT = re.compile(r"(?<=\d) %")
-CHARTS = (Bars, Lines, Histogram, Heatmap)
+CHARTS = (Bars, Lines, Heatmap)
 # in units of the page: beside another chart, alone in its row, on a narrow screen
 BESIDE, ALONE, NARROW = 560.0, 1000.0, 350.0
 # a chart as tall as two

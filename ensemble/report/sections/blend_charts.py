@@ -35,11 +35,11 @@ def trials_chart(state: State, blend: Blend, scored: ScoredBlend) -> list[Piece]
         title += f"after trial {at:,} all others gained less than {GAIN}"
     else:
         title += "the last was clearly the best so far: more may help"
-    x = [float(n) for n in range(1, len(scores) + 1)]
     kept = np.unique(np.linspace(0, len(scores) - 1, min(len(scores), 5 * POINTS)).astype(int)).tolist()
+    numbers = [n + 1 for n in kept]
     series = [
-        Series("best so far", [x[n] for n in kept], [float(best[n]) for n in kept]),
-        Series("trial", [x[n] for n in kept], [float(scores[n]) for n in kept], points=True, line=False),
+        Series("best so far", numbers, [float(best[n]) for n in kept]),
+        Series("trial", numbers, [float(scores[n]) for n in kept], points=True, line=False),
     ]
     alt = f"Scores of {len(scores):,} trials from {min(scores):.4f} to {max(scores):.4f}."
     chart = Lines(
@@ -49,6 +49,7 @@ def trials_chart(state: State, blend: Blend, scored: ScoredBlend) -> list[Piece]
         alt,
         series,
         [Mark(float(at), "enough")] if at < len(scores) else [],
+        point="trial",
     )
     tuned = blend.measured.get("trials")
     if tuned is not None and len(scores) > tuned:

@@ -63,8 +63,8 @@ def long_tail(portrait: Portrait) -> Lines:
         series=[
             Series(
                 "individuals with at least so many photos",
-                [float(v) for v in table["photos"]],
-                [float(v) for v in table["at_least"]],
+                table["photos"].to_list(),
+                table["at_least"].to_list(),
                 points=True,
             )
         ],

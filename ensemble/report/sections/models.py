@@ -124,7 +124,7 @@ def _over_folds(setup: Setup, solos: dict[str, Baseline], precisions: np.ndarray
     for k, name in enumerate(names):
         there = [row for row in found if row["map5"][k] is not None]
         scores = [float(row["map5"][k]) for row in there]
-        lines.append(Series(name, [float(row["fold"]) for row in there], scores, points=True))
+        lines.append(Series(name, [int(row["fold"]) for row in there], scores, points=True))
         if scores and max(scores) - min(scores) > widest:
             widest, which = max(scores) - min(scores), name
         for row in there:
@@ -139,6 +139,7 @@ def _over_folds(setup: Setup, solos: dict[str, Baseline], precisions: np.ndarray
         f"MAP@5 of {'the best' if len(lines) > MOST_LINES else 'each of'} {len(best)} models alone in each fold; the "
         "figures are in the table below.",
         [lines[k] for k in best],
+        point="fold",
     )
     header = ["model", "fold", "MAP@5", "from", "to", "known", "new"]
     note = f"'from' and 'to' hold 95 %, by drawing individuals anew. {left}".strip()
