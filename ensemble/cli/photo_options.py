@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ensemble.cli.terminal import counted, warn
+from ensemble.cli.terminal import Figures, counted, warn
 
 Backbone = Annotated[
     str,
@@ -65,7 +65,7 @@ Strict = Annotated[
 SHOWN = 10
 
 
-def shown_how(report: dict[str, Any]) -> str:
+def format_extraction(report: Figures) -> str:
     """One line on how embedding went."""
     if not report["computed"]:
         return "every photo was embedded by an earlier call"
@@ -79,28 +79,28 @@ def shown_how(report: dict[str, Any]) -> str:
     return line
 
 
-def warn_of_photos(report: dict[str, Any]) -> None:
+def warn_of_photos(report: Figures) -> None:
     """What was wrong with photos and boxes, what stands for photos that could not be read, and what to do."""
-    problems, lost = report["problems"], report["stand_ins"]
+    problems, unreadable = report["problems"], report["stand_ins"]
     lines = []
     if problems:
         lines.append(f"{counted(len(problems), 'photo has a problem', 'photos have problems')}:")
         lines += [f"  {image}: {note}" for image, note in list(problems.items())[:SHOWN]]
         if len(problems) > SHOWN:
             lines.append(f"  and {len(problems) - SHOWN} more (--json lists them all)")
-    if lost:
+    if unreadable:
         lines.append(
-            f"{counted(len(lost), 'photo')} could not be read: a random direction, which resembles nobody, stands for "
-            + ("it" if len(lost) == 1 else "each of them")
+            f"{counted(len(unreadable), 'photo')} could not be read: a random direction, which resembles nobody, "
+            + ("stands for it" if len(unreadable) == 1 else "stands for each of them")
         )
     if problems:
         lines.append("mend these files, then run the same command with --replace")
     if report["photos_without_box"]:
-        told = counted(report["photos_without_box"], "photo has no box; it is", "photos have no box; they are")
-        lines.append(f"{told} shown whole")
+        without_box = counted(report["photos_without_box"], "photo has no box; it is", "photos have no box; they are")
+        lines.append(f"{without_box} shown whole")
     if report["boxes_too_small"]:
-        told = counted(
+        too_small = counted(
             report["boxes_too_small"], "box is too small; its photo is", "boxes are too small; their photos are"
         )
-        lines.append(f"{told} shown whole")
+        lines.append(f"{too_small} shown whole")
     warn(lines)

@@ -9,7 +9,7 @@ import typer
 from ensemble.cli import photo_options as photo
 from ensemble.cli.app import app
 from ensemble.cli.options import AsJson, ProjectFolder
-from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
+from ensemble.cli.terminal import Figures, print_json, print_table, progress_bars, warn
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what is registered.")]
@@ -83,7 +83,7 @@ def embed(
         print_json(report)
         return
     print(_registered(model, report))
-    print(photo.shown_how(report))
+    print(photo.format_extraction(report))
 
 
 @app.command()
@@ -248,12 +248,12 @@ def _print_run(model: str, report: dict[str, Any]) -> None:
     print_table(f"{model} {report['seen']}", names, rows, note)
     if report["registered"] == "now":
         print(_registered(model, report))
-        print(photo.shown_how(report))
+        print(photo.format_extraction(report))
     else:
         print(f"{model} {report['seen']}: was finished and registered before")
 
 
-def _registered(model: str, report: dict[str, Any]) -> str:
+def _registered(model: str, report: Figures) -> str:
     views = ", ".join(f"{name} ({width} wide)" for name, width in report["views"].items())
     photos = f"{report['train_images']} train and {report['test_images']} test photos"
     return f"{model} {report['seen']}: {photos}, views {views}"

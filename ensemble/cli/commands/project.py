@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ensemble.cli.app import app
 from ensemble.cli.options import AsJson, GalleryMix, NewShare, ProjectFolder, gallery_exponent
 from ensemble.cli.summaries import print_estimate
-from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
+from ensemble.cli.terminal import Figures, print_json, print_table, progress_bars, warn
 
 
 @app.command()
@@ -84,7 +84,7 @@ def init(
     print_table("Folds", ["fold", "photos", "strangers"], rows)
 
 
-def _strangers(report: dict[str, Any]) -> str:
+def _strangers(report: Figures) -> str:
     text = f"{report['single_photo_individuals']} individuals have one photo"
     if report["encounters"]:
         text += f", {report['single_encounter_individuals']} more have one encounter"
@@ -93,21 +93,21 @@ def _strangers(report: dict[str, Any]) -> str:
     return f"{text}: strangers in their own fold, {100 * report['new_share']:.1f} % of the train photos"
 
 
-def _init_warnings(report: dict[str, Any]) -> list[str]:
-    told = {
+def _init_warnings(report: Figures) -> list[str]:
+    texts = {
         "straddling_encounters": "encounters have photos in several folds: out-of-fold scores will be too good",
         "individuals_of_several_species": "individuals have photos of several species; the most common one counts",
         "renamed_individuals": "individuals had spaces in their names; they are written with '_'",
         "unlabelled_images": "train rows have no known individual; they play no part",
         "photos_without_encounter": "photos have no encounter; each stands alone",
     }
-    found = [f"{report[key]} {text}" for key, text in told.items() if report[key]]
+    lines = [f"{report[key]} {text}" for key, text in texts.items() if report[key]]
     if report["unused_encounters"]:
-        found.append(
+        lines.append(
             "the train table has a column 'encounter' that is not used: with --encounters encounter, photos of one "
             "sighting stay in one fold"
         )
-    return found
+    return lines
 
 
 @app.command()
