@@ -14,7 +14,7 @@ from ensemble.project.progress import Progress
 from ensemble.project.result import Result
 from ensemble.protocol.new_share import NewShareEstimate, ShareLike, setup_at_share, stated_share
 from ensemble.protocol.scores import summary
-from ensemble.registry.models import Model, refuse_empty_shelf, usable_models
+from ensemble.registry.models import Model, refuse_no_models, usable_models
 from ensemble.tuning.baselines import HOW_ALONE, single_models
 
 # a network that has never seen a catalogue's labels hardly names its known photos this well
@@ -109,7 +109,7 @@ def models(
     project = Project.open(folder)
     # a wrong share is told before the stores are read
     share = stated_share(project, new_share)
-    refuse_empty_shelf(project)
+    refuse_no_models(project)
     usable, refused = usable_models(project)
     stores, warnings = project.stores(), list[str]()
     rows: list[ModelScore] = []

@@ -10,7 +10,7 @@ from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import weights_of
 from ensemble.protocol.evaluation_set import EvaluationSet
-from ensemble.registry.predicted_logits import logits_of, why_unusable
+from ensemble.registry.predicted_logits import logits_of, why_logits_unusable
 from ensemble.retrieval.query_set import LabelledQuerySet, QuerySet
 from postproc import NOBODY
 from postproc.second_stage.candidates import PLACES, Candidates, candidates_of
@@ -105,7 +105,7 @@ class CandidateTable:
             for task in query_set.tasks:
                 inside = np.flatnonzero(np.isin(row, task.rows)) if len(query_set.tasks) > 1 else np.arange(len(row))
                 catalogue = task.project.catalogue
-                stores = [store for store in task.stores[name] if why_unusable(store, catalogue) is None]
+                stores = [store for store in task.stores[name] if why_logits_unusable(store, catalogue) is None]
                 logits = logits_of(stores, task.split, row[inside], individual[inside], catalogue)
                 if logits is None:
                     raise FinblendError(
@@ -121,5 +121,5 @@ class CandidateTable:
         return [
             name
             for name in self.query_set.evidence.sources
-            if all(why_unusable(store, catalogue) is None for task in tasks for store in task.stores[name])
+            if all(why_logits_unusable(store, catalogue) is None for task in tasks for store in task.stores[name])
         ]

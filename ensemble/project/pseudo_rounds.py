@@ -112,7 +112,7 @@ class AddedPhotos:
     def of(cls, project: Project, frame: pl.DataFrame) -> AddedPhotos:
         """From the rows of pseudo-labels."""
         catalogue = project.catalogue
-        place = {image: row for row, image in enumerate(catalogue.test["image"])}
+        place = {image: row for row, image in enumerate(catalogue.test_images)}
         rows = np.array([place[image] for image in frame["image"]], dtype=np.int64)
         labels = np.searchsorted(catalogue.individuals, frame["individual_id"].to_numpy()).astype(np.int32)
         order = np.argsort(rows)

@@ -125,7 +125,7 @@ def stated_share(project: Project, value: ShareLike) -> float | Mapping[str, flo
         share = float(text)
     except ValueError:
         if Path(text).suffix:
-            return read_new_shares(text, project.catalogue.species, project.repairs)
+            return read_new_shares(text, project.catalogue.species, project.species_repairs)
         raise FinblendError(
             f"--new-share must be a number, a table species,new_share (.csv), '{ESTIMATE}' or '{RAW}', but got '{text}'"
         ) from None

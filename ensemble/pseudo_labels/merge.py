@@ -13,7 +13,6 @@ from cv.errors import FinblendError
 from cv.files import folder_written_beside, sha256_of, write_json
 from cv.mix import Mix
 from cv.pseudo_labels import PseudoLabels, read_pseudo_labels, set_file, write_pseudo_labels
-from cv.species import HAPPYWHALE_REPAIRS
 from cv.tables import read_table
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
@@ -154,15 +153,15 @@ def _other_species(project: Project, table: pl.DataFrame, kept: pl.DataFrame) ->
     if "species" not in table.columns:
         return None
     catalogue = project.catalogue
-    own = pl.DataFrame(
+    catalogued = pl.DataFrame(
         {
             "individual_id": catalogue.individuals,
-            "own": [catalogue.species[index] for index in catalogue.species_of_individual],
+            "catalogued": [catalogue.species[index] for index in catalogue.species_of_individual],
         }
     )
     image = next(name for name in ("image", "image_id", "path") if name in table.columns)
-    told = table.select(
-        image=pl.col(image).cast(pl.String), species=pl.col("species").replace(dict(HAPPYWHALE_REPAIRS))
+    labelled = table.select(
+        image=pl.col(image).cast(pl.String), species=pl.col("species").replace(project.species_repairs)
     )
-    both = kept.join(told, "image", "left").join(own, "individual_id", "left")
-    return both.filter(pl.col("species") != pl.col("own")).height
+    both = kept.join(labelled, "image", "left").join(catalogued, "individual_id", "left")
+    return both.filter(pl.col("species") != pl.col("catalogued")).height

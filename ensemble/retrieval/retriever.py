@@ -14,8 +14,8 @@ from cv.folds import gallery_photos
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.pseudo_rounds import GalleryAdditions
-from ensemble.registry.models import Model, fold_rows
-from ensemble.registry.predicted_species import with_registered
+from ensemble.registry.models import Model
+from ensemble.registry.predicted_species import with_predicted_species
 from ensemble.retrieval.evidence import task_evidence
 from ensemble.retrieval.operators import Operators
 from ensemble.retrieval.query_set import LabelledQuerySet, QuerySet
@@ -67,7 +67,7 @@ class Retriever:
     def of_test(self, use: str = "folds") -> QuerySet:
         """Every test photo as a query against all train photos; `use` as of `Model.test_stores`."""
         if use not in self._asked:
-            self._asked[use] = self._query_set([self._test_task(use)], self._images("test"))
+            self._asked[use] = self._query_set([self._test_task(use)], self.project.catalogue.test_images)
         asked: QuerySet = self._asked[use]
         return asked
 
@@ -84,7 +84,7 @@ class Retriever:
             fold=fold,
             seen=f"fold-{fold}",
         )
-        return self._query_set([task], self._images("test"))
+        return self._query_set([task], self.project.catalogue.test_images)
 
     def _out_of_fold(self) -> LabelledQuerySet:
         catalogue = self.project.catalogue
@@ -99,10 +99,10 @@ class Retriever:
                 fold=fold,
                 seen=f"fold-{fold}",
             )
-            for fold, rows in fold_rows(self.project).items()
+            for fold, rows in catalogue.rows_by_fold.items()
         ]
         have = gallery_photos(catalogue.labels, catalogue.folds)
-        query_set = self._query_set(tasks, self._images("train"))
+        query_set = self._query_set(tasks, catalogue.train_images)
         return LabelledQuerySet(
             **vars(query_set),
             truth=np.where(have == 0, NEW, catalogue.labels).astype(np.int32),
@@ -127,7 +127,6 @@ class Retriever:
     def _task(self, *, seen: str, **given: Any) -> RetrievalTask:
         """A task with what the retriever has; `seen` names the set of additions that its queries may meet."""
         split, stores, rows = given["split"], given["stores"], given["rows"]
-        catalogue = self.project.catalogue
         index = self._given_species(split)[rows]
         return RetrievalTask(
             project=self.project,
@@ -135,14 +134,11 @@ class Retriever:
             whitening=self.whitening,
             operators=self.operators,
             added=self.gallery.sets.get(seen),
-            settle_species=lambda votes: given_species(index, with_registered(votes, stores, split, rows, catalogue)),
+            settle_species=lambda votes: given_species(
+                index, with_predicted_species(votes, stores, split, rows, self.project)
+            ),
             **given,
         )
-
-    def _images(self, split: str) -> list[str]:
-        catalogue = self.project.catalogue
-        images: list[str] = (catalogue.train if split == "train" else catalogue.test)["image"].to_list()
-        return images
 
     def _given_species(self, split: str) -> np.ndarray:
         """Index of each photo's species as the tables give it; -1 where they give none."""

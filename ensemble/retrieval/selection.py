@@ -19,7 +19,7 @@ from cv.paired import THREE_ERRORS, TWO_ERRORS, PairedTest, clearly_better
 from ensemble.project.cache import cached
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.registry.models import Model, fold_rows
+from ensemble.registry.models import Model
 from ensemble.retrieval.neighbours import nearest
 from ensemble.retrieval.operators import FIELDS, NAMES, Operators
 from ensemble.retrieval.reciprocal import reranked
@@ -235,5 +235,5 @@ def _folds(project: Project, without: int | None) -> Iterator[int]:
 def _known_photos(project: Project, fold: int) -> np.ndarray:
     """(n,) train rows of the first known photos of a fold."""
     catalogue = project.catalogue
-    rows = fold_rows(project)[fold]
+    rows = project.catalogue.rows_by_fold[fold]
     return np.asarray(rows[gallery_photos(catalogue.labels, catalogue.folds)[rows] > 0][:ENOUGH])

@@ -112,10 +112,10 @@ class RetrievalTask:
     def gallery_images(self) -> list[str]:
         """Names of the gallery photos."""
         catalogue = self.project.catalogue
-        own = catalogue.train["image"].to_list()
+        train_images = catalogue.train_images
         if self.added is None:
-            return own
-        return own + [catalogue.test["image"][int(row)] for row in self.added.rows]
+            return train_images
+        return train_images + [catalogue.test_images[int(row)] for row in self.added.rows]
 
     def made_from(self, name: str) -> list[Any]:
         """What a source's neighbours depend on."""
