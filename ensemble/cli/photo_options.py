@@ -68,7 +68,7 @@ Strict = Annotated[
 SHOWN = 10
 
 
-def speed_line(result: ExtractionResult) -> str:
+def format_extraction(result: ExtractionResult) -> str:
     """One line on how embedding went."""
     if not result.computed:
         return "every photo was embedded by an earlier call"
@@ -91,10 +91,10 @@ def warn_of_photos(result: ExtractionResult) -> None:
         lines += [f"  {image}: {note}" for image, note in list(problems.items())[:SHOWN]]
         if len(problems) > SHOWN:
             lines.append(f"  and {len(problems) - SHOWN} more (--json lists them all)")
-    if lost:
+    if unreadable:
         lines.append(
-            f"{counted(len(lost), 'photo')} could not be read: a random direction, which resembles nobody, stands for "
-            + ("it" if len(lost) == 1 else "each of them")
+            f"{counted(len(unreadable), 'photo')} could not be read: a random direction, which resembles nobody, "
+            + ("stands for it" if len(unreadable) == 1 else "stands for each of them")
         )
     if problems:
         lines.append("mend these files, then run the same command with --replace")

@@ -86,7 +86,7 @@ def embed(
         print_json(result.as_dict())
         return
     print(_registered(model, result))
-    print(photo.speed_line(result))
+    print(photo.format_extraction(result))
 
 
 @app.command()
@@ -254,7 +254,7 @@ def _print_run(model: str, network: FinishedBefore | RegisteredNow) -> None:
     print_table(f"{model} {network.seen}", names, rows, note)
     if isinstance(network, RegisteredNow):
         print(_registered(model, network))
-        print(photo.speed_line(network))
+        print(photo.format_extraction(network))
     else:
         print(f"{model} {network.seen}: was finished and registered before")
 

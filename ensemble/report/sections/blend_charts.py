@@ -35,11 +35,11 @@ def trials_chart(state: State, blend: Blend, scored: ScoredBlend) -> list[Piece]
         title += f"after trial {at:,} all others gained less than {GAIN}"
     else:
         title += "the last was clearly the best so far: more may help"
-    x = [float(n) for n in range(1, len(scores) + 1)]
     kept = np.unique(np.linspace(0, len(scores) - 1, min(len(scores), 5 * POINTS)).astype(int)).tolist()
+    numbers = [n + 1 for n in kept]
     series = [
-        Series("best so far", [x[n] for n in kept], [float(best[n]) for n in kept]),
-        Series("trial", [x[n] for n in kept], [float(scores[n]) for n in kept], points=True, line=False),
+        Series("best so far", numbers, [float(best[n]) for n in kept]),
+        Series("trial", numbers, [float(scores[n]) for n in kept], points=True, line=False),
     ]
     alt = f"Scores of {len(scores):,} trials from {min(scores):.4f} to {max(scores):.4f}."
     chart = Lines(
@@ -49,11 +49,12 @@ def trials_chart(state: State, blend: Blend, scored: ScoredBlend) -> list[Piece]
         alt,
         series,
         [Mark(float(at), "enough")] if at < len(scores) else [],
+        point="trial",
     )
     tuned = blend.measured.get("trials")
     if tuned is not None and len(scores) > tuned:
-        told = f"The blend was chosen among the first {tuned:,} trials; {len(scores) - tuned:,} came later."
-        return [chart, Text(told)]
+        note = f"The blend was chosen among the first {tuned:,} trials; {len(scores) - tuned:,} came later."
+        return [chart, Text(note)]
     return [chart]
 
 
@@ -73,9 +74,9 @@ def threshold_charts(blend: Blend, scored: ScoredBlend, new_share: float) -> lis
     low, high = around(at, scores, chosen)
     drawn = np.unique(np.append(np.arange(0, len(at), FINE), [chosen, len(at) - 1]))
     at, scores, new, reached, first = at[drawn], scores[drawn], new[drawn], scores[chosen], float(new[chosen])
-    whose = "Without its second stage, the blend" if blend.second_stage else "The blend"
+    subject = "Without its second stage, the blend" if blend.second_stage else "The blend"
     title = (
-        f"{whose} reaches {reached:.4f} at its threshold {blend.threshold:.4f}; "
+        f"{subject} reaches {reached:.4f} at its threshold {blend.threshold:.4f}; "
         f"any from {low:.4f} to {high:.4f} costs less than {COST}"
     )
     x = f"threshold of rule {blend.rule}, less the background"
@@ -83,9 +84,9 @@ def threshold_charts(blend: Blend, scored: ScoredBlend, new_share: float) -> lis
     alt = f"MAP@5 from {scores.min():.4f} to {scores.max():.4f}; at the chosen threshold {reached:.4f}."
     curve = Lines(title, x, "MAP@5 in-sample", alt, [Series("MAP@5", at.tolist(), scores.tolist())], marks)
     assumed = Series("strangers assumed", [float(at[0]), float(at[-1])], [new_share] * 2)
-    whose = "Without its second stage, " if blend.second_stage else ""
+    condition = "Without its second stage, " if blend.second_stage else ""
     share_of_new = Lines(
-        f"{whose}{share(first)} of answers begin with somebody new; {share(new_share)} strangers are assumed",
+        f"{condition}{share(first)} of answers begin with somebody new; {share(new_share)} strangers are assumed",
         x,
         "share of photos",
         f"Share of answers with somebody new first, from {share(float(new[0]))} to {share(float(new[-1]))}.",
@@ -107,37 +108,37 @@ def around(thresholds: np.ndarray, scores: np.ndarray, chosen: int) -> tuple[flo
     return float(thresholds[first]), float(thresholds[last])
 
 
-def over_shares_chart(state: State, scored: ScoredBlend, told: dict[str, Any]) -> list[Piece]:
+def over_shares_chart(state: State, scored: ScoredBlend, new_share: float) -> list[Piece]:
     """How the score moves with the share of strangers; the blend stays as it is."""
-    found = over_shares(scored.setup, state.mix, scored.answers)
-    if len(found) < 2:
+    scores = over_shares(scored.setup, state.mix, scored.answers)
+    if len(scores) < 2:
         return []
     series = []
     for name, key in (("all", "map5"), ("known", "known"), ("strangers", "new")):
-        there = [(row["new_share"], row[key]) for row in found if row[key] is not None]
-        if there:
-            series.append(Series(name, [x for x, _ in there], [y for _, y in there], points=True))
-    first, last = found[0], found[-1]
+        points = [(row["new_share"], row[key]) for row in scores if row[key] is not None]
+        if points:
+            series.append(Series(name, [x for x, _ in points], [y for _, y in points], points=True))
+    first, last = scores[0], scores[-1]
     title = (
         f"The same blend would reach {first['map5']:.4f} with {share(first['new_share'])} strangers "
         f"and {last['map5']:.4f} with {share(last['new_share'])}"
     )
-    alt = "; ".join(f"{share(row['new_share'])} strangers: MAP@5 {row['map5']:.4f}" for row in found)
-    marks = [Mark(told["new_share"], "assumed")]
+    alt = "; ".join(f"{share(row['new_share'])} strangers: MAP@5 {row['map5']:.4f}" for row in scores)
+    marks = [Mark(new_share, "assumed")]
     return [Lines(title, "share of strangers, assumed", "MAP@5 out-of-fold", f"{alt}.", series, marks)]
 
 
 def species_table(state: State, scored: ScoredBlend) -> list[Piece]:
     """Figures of each species, most photos first; nothing where there is one species only."""
     catalogue = state.project.catalogue
-    own = catalogue.species_of_individual[catalogue.labels]
-    found = per_species(scored.setup.evaluation_set, catalogue.species, own, scored.precision, scored.labels)
-    if len(found) < 2:
+    species = catalogue.species_of_individual[catalogue.labels]
+    scores = per_species(scored.setup.evaluation_set, catalogue.species, species, scored.precision, scored.labels)
+    if len(scores) < 2:
         return []
-    found.sort(key=lambda row: -row["photos"])
-    rows = [_species_row(row) for row in found[:MOST]]
-    if len(found) > MOST:
-        rows.append(_rest(found[MOST:]))
+    scores.sort(key=lambda row: -row["photos"])
+    rows = [_species_row(row) for row in scores[:MOST]]
+    if len(scores) > MOST:
+        rows.append(_rest(scores[MOST:]))
     header = ["species", "photos", "strangers", "share of the mix", "new first", "MAP@5", "from", "to", "known", "new"]
     note = (
         "'strangers' are out-of-fold; 'new first' is the share of answers with somebody new first; 'from' and 'to' "
