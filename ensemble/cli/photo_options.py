@@ -84,7 +84,7 @@ def format_extraction(result: ExtractionResult) -> str:
 
 def warn_of_photos(result: ExtractionResult) -> None:
     """What was wrong with photos and boxes, what stands for photos that could not be read, and what to do."""
-    problems, lost = result.problems, result.stand_ins
+    problems, unreadable = result.problems, result.stand_ins
     lines = []
     if problems:
         lines.append(f"{counted(len(problems), 'photo has a problem', 'photos have problems')}:")
