@@ -26,13 +26,13 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
     """Seconds of a trial over all out-of-fold photos, and of the peer on a sample of one fold, scaled."""
     project = Project.open(folder)
     setup = read_setup(project, Mix(0.112))
-    names = list(setup.sources)
+    names = list(setup.models)
     rng = np.random.default_rng(0)
     draws = [dict(zip(names, rng.dirichlet(np.ones(len(names))).tolist(), strict=True)) for _ in range(rounds + 1)]
     blends = [Blend(weights, dict(setup.whitening)) for weights in draws]
     setup.evaluation_set.run(blends[0])  # compiles
     seconds = sorted(timed(lambda blend=blend: setup.evaluation_set.run(blend))[0] for blend in blends[1:])
-    own = seconds[len(seconds) // 2]
+    median = seconds[len(seconds) // 2]
     outcome = setup.evaluation_set.run(blends[0])
     fold = project.catalogue.fold_ids[0]
     rows = np.flatnonzero(project.catalogue.folds == fold)
@@ -45,19 +45,19 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
     setup.evaluation_set.run(blend, rule)
     position = {int(row): n for n, row in enumerate(setup.evaluation_set.rows)}
     at = [position[int(row)] for row in chosen]
-    mine = setup.evaluation_set.trials.precision[at]
-    theirs, gap = answers
-    differ = np.abs(mine - theirs) > 1e-12
+    precision = setup.evaluation_set.trials.precision[at]
+    peer_precision, gap = answers
+    differ = np.abs(precision - peer_precision) > 1e-12
     return {
-        "seconds": own,
+        "seconds": median,
         "peer_seconds": peer,
-        "ratio": peer / own,
+        "ratio": peer / median,
         "sample": len(chosen),
         "photos": photos,
         "sources": len(names),
         "candidates_per_photo": len(setup.evaluation_set.query_set.evidence.photo) / photos,
-        "map5": float(mine.mean()),
-        "peer_map5": float(theirs.mean()),
+        "map5": float(precision.mean()),
+        "peer_map5": float(peer_precision.mean()),
         "differ": int(differ.sum()),
         "differ_beyond_ties": int((differ & (gap > TIE)).sum()),
         "certified": 1.0 - outcome.open,
@@ -75,8 +75,8 @@ def _concatenated(
 
     def concatenate(rows: np.ndarray) -> np.ndarray:
         blocks = []
-        for name, source in setup.sources.items():
-            array = np.asarray(source.out_of_fold_store(fold).embedding("train", source.views[0])[rows])
+        for name, model in setup.models.items():
+            array = np.asarray(model.out_of_fold_store(fold).embedding("train", model.views[0])[rows])
             unit = array / np.linalg.norm(array, axis=1, keepdims=True)
             blocks.append(np.float32(np.sqrt(blend.weights[name])) * unit)
         return np.concatenate(blocks, axis=1)
@@ -91,13 +91,13 @@ def _concatenated(
         return index.search(concatenate(chosen), DEEP)
 
     fixed, index = timed(build)
-    seconds, (similarity, found) = timed(search)
+    seconds, (similarity, neighbours) = timed(search)
     people = np.full((len(chosen), 6), -1, dtype=np.int32)
     scores = np.full((len(chosen), 6), -np.inf, dtype=np.float32)
     for q in range(len(chosen)):
-        who, first = np.unique(labels[gallery[found[q]]], return_index=True)
+        individuals, first = np.unique(labels[gallery[neighbours[q]]], return_index=True)
         best = np.argsort(first)[:6]
-        people[q, : len(best)], scores[q, : len(best)] = who[best], similarity[q, first[best]]
+        people[q, : len(best)], scores[q, : len(best)] = individuals[best], similarity[q, first[best]]
     evaluation_set = setup.evaluation_set
     truth = evaluation_set.query_set.truth
     assert truth is not None
