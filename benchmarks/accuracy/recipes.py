@@ -84,7 +84,7 @@ def _answers(project: Path, path: Path) -> list[str]:
     table = pl.read_csv(path, infer_schema=False)
     answer_of = dict(zip(table["image"], table["answer"], strict=True))
     known = set(catalogue.individuals)
-    return [a if (a := answer_of[image]) in known else NEW_INDIVIDUAL for image in catalogue.test["image"]]
+    return [a if (a := answer_of[image]) in known else NEW_INDIVIDUAL for image in catalogue.test_images]
 
 
 def mean_of(rows: list[dict]) -> dict:

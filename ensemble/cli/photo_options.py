@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensemble.cli.terminal import Figures, counted, warn
+from ensemble.cli.terminal import counted, warn
+
+if TYPE_CHECKING:
+    from ensemble.networks.results import ExtractionResult
 
 Backbone = Annotated[
     str,
@@ -65,23 +68,23 @@ Strict = Annotated[
 SHOWN = 10
 
 
-def format_extraction(report: Figures) -> str:
+def format_extraction(result: ExtractionResult) -> str:
     """One line on how embedding went."""
-    if not report["computed"]:
+    if not result.computed:
         return "every photo was embedded by an earlier call"
-    line = f"{counted(report['computed'], 'photo')} embedded, {report['photos_per_second']:.0f} a second"
-    line += f", on {report['device']} in {report['precision']}"
-    agreement = report["agreement"]
-    if agreement is not None and report["precision"] == "float32":
+    line = f"{counted(result.computed, 'photo')} embedded, {result.photos_per_second:.0f} a second"
+    line += f", on {result.device} in {result.precision}"
+    agreement = result.agreement
+    if agreement is not None and result.precision == "float32":
         line += f" (bfloat16 would agree to cosine {agreement:.4f} only)"
     elif agreement is not None:
         line += f" (agrees with float32 to cosine {agreement:.4f})"
     return line
 
 
-def warn_of_photos(report: Figures) -> None:
+def warn_of_photos(result: ExtractionResult) -> None:
     """What was wrong with photos and boxes, what stands for photos that could not be read, and what to do."""
-    problems, unreadable = report["problems"], report["stand_ins"]
+    problems, unreadable = result.problems, result.stand_ins
     lines = []
     if problems:
         lines.append(f"{counted(len(problems), 'photo has a problem', 'photos have problems')}:")
@@ -95,12 +98,12 @@ def warn_of_photos(report: Figures) -> None:
         )
     if problems:
         lines.append("mend these files, then run the same command with --replace")
-    if report["photos_without_box"]:
-        without_box = counted(report["photos_without_box"], "photo has no box; it is", "photos have no box; they are")
-        lines.append(f"{without_box} shown whole")
-    if report["boxes_too_small"]:
-        too_small = counted(
-            report["boxes_too_small"], "box is too small; its photo is", "boxes are too small; their photos are"
+    if result.photos_without_box:
+        unboxed = counted(result.photos_without_box, "photo has no box; it is", "photos have no box; they are")
+        lines.append(f"{unboxed} shown whole")
+    if result.boxes_too_small:
+        small = counted(
+            result.boxes_too_small, "box is too small; its photo is", "boxes are too small; their photos are"
         )
-        lines.append(f"{too_small} shown whole")
+        lines.append(f"{small} shown whole")
     warn(lines)

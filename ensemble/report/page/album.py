@@ -107,9 +107,9 @@ class Album:
     @cached_property
     def _located(self) -> tuple[dict[str, Path | None], dict[str, str]]:
         """Where each photo of the catalogue is, and why others are nowhere; found as `embed` finds them."""
-        from ensemble.networks.photos import sightings_of
+        from ensemble.networks.photos import find_photo_files
 
-        photos = sightings_of(self.project, self.images)
+        photos = find_photo_files(self.project, self.images)
         files = {n: None if f is None else Path(f) for n, f in zip(photos.names, photos.files, strict=True)}
         return files, photos.problems
 
