@@ -14,7 +14,8 @@ from benchmarks.accuracy import paired, public_recipes, reliability
 from cv.mix import Mix
 from ensemble.protocol.bootstrap import Bootstrap
 from ensemble.protocol.setup import read_setup
-from ensemble.tuning.nested import NestedScore, nested_report, nested_score
+from ensemble.tuning.nested import nested_score
+from ensemble.tuning.nested_result import NestedResult, NestedScore
 
 # the threshold that is best on the answers; the highest of the three recipes on this test
 AT_BEST, HIGHEST = "concat, best threshold", "highest recipe"
@@ -66,15 +67,15 @@ def measured(case: Case, trials: int, nested_trials: int) -> tuple[dict, dict[st
     outcomes = None
     if nested_trials:
         submission, decisions = (case.project.folder / f"{name}.csv" for name in ("submission", "decisions"))
-        score, report = blended(case, submission, trials, nested_trials)
-        row |= {"nested": report["map5"], "interval": report["interval"], "prediction": report["prediction"]}
+        score, nested = blended(case, submission, trials, nested_trials)
+        row |= {"nested": nested.map5, "interval": nested.interval, "prediction": nested.prediction}
         row["out_of_fold"] = out_of_fold(case, fitted, score)
         if case.answers is not None:
             ensemble.decide(case.project.folder, decisions)
             outcomes = reliability.outcomes(decisions, case.answers)
             lists = pl.read_csv(submission)["predictions"].str.split(" ").to_list()
             test["finblend"] = public_recipes.precisions(case.labels(lists), case.truth)
-            row["inside"] = bool(report["prediction"][0] <= test["finblend"].mean() <= report["prediction"][1])
+            row["inside"] = bool(nested.prediction[0] <= test["finblend"].mean() <= nested.prediction[1])
     if test:
         row["test"] = {name: float(precision.mean()) for name, precision in test.items()}
     if "finblend" in test:
@@ -86,22 +87,21 @@ def measured(case: Case, trials: int, nested_trials: int) -> tuple[dict, dict[st
     return row, outcomes
 
 
-def blended(case: Case, submission: Path, trials: int, nested_trials: int) -> tuple[NestedScore, dict]:
+def blended(case: Case, submission: Path, trials: int, nested_trials: int) -> tuple[NestedScore, NestedResult]:
     """finblend's own way: tune, submit, and the nested score photo by photo."""
     folder = case.project.folder
     tuned = ensemble.tune(folder, trials=trials, new_share=case.share, nested_trials=0)
     ensemble.submit(folder, submission)
-    mix = Mix(case.share)
-    score = nested_score(case.project, read_setup(case.project, mix), mix, trials=nested_trials)
-    return score, nested_report(case.project, score, tuned["map5"])
+    score = nested_score(read_setup(case.project, Mix(case.share)), trials=nested_trials)
+    return score, NestedResult.of(score, tuned.map5)
 
 
 def out_of_fold(case: Case, fitted: dict[str, public_recipes.Fitted], score: NestedScore) -> dict:
     """Each recipe on the photos of the nested score, in its mix: MAP@5, finblend's gain and its interval."""
     evaluation_set = score.evaluation_set
-    photos = evaluation_set.rows, evaluation_set.hidden, evaluation_set.weights
+    photos = evaluation_set.queries, evaluation_set.simulated_new, evaluation_set.weights
     precisions = [public_recipes.nested_precisions(recipe, case.material, *photos) for recipe in fitted.values()]
-    draws = Bootstrap(evaluation_set, case.project.catalogue.labels).draws(np.stack([score.blend, *precisions]))
+    draws = Bootstrap(evaluation_set).draws(np.stack([score.blend, *precisions]))
     scores = {}
     for n, (name, precision) in enumerate(zip(fitted, precisions, strict=True), start=1):
         gain = float(evaluation_set.weights @ (score.blend - precision))

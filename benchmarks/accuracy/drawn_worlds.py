@@ -83,13 +83,15 @@ def _shown(row: dict) -> str:
 def run(world: Path, project: Path, trials: int, nested_trials: int) -> tuple[dict, dict[str, reliability.Outcomes]]:
     """Tune, submit, decide; what came of it, and the probabilities with what came true."""
     tuned = ensemble.tune(project, trials=trials, new_share=SHARE, nested_trials=nested_trials)
-    nested = tuned["nested"]
-    low, high = nested["prediction"]
+    nested = tuned.nested
+    if nested is None:
+        raise SystemExit("--nested-trials: at least one is needed for a prediction")
+    low, high = nested.prediction
     ensemble.submit(project, world / "submission.csv")
     answers = pl.read_csv(world / "test_answers.csv")["answer"].to_list()
     test = World(world).score(world / "submission.csv")
-    row = {"test": test, "nested": nested["map5"], "missed_by": nested["map5"] - test, "low": low, "high": high}
-    row |= {"inside": float(low <= test <= high), "in_sample": tuned["map5"]}
+    row = {"test": test, "nested": nested.map5, "missed_by": nested.map5 - test, "low": low, "high": high}
+    row |= {"inside": float(low <= test <= high), "in_sample": tuned.map5}
     row |= _decided(world, project, answers)
     return row, reliability.outcomes(world / "decisions.csv", answers)
 
@@ -102,12 +104,12 @@ def _decided(world: Path, project: Path, answers: list[str]) -> dict:
     auto = table.filter(pl.col("band") == "auto")
     right = (auto["name_1"] == auto["answer"]).mean()
     return {
-        "auto": decided["bands"]["auto"]["share"],
+        "auto": decided.bands["auto"].share,
         "auto_right": float("nan") if right is None else float(right),
         "by_probability": map5([[name for name in row if name is not None] for row in names], answers),
-        "ece_same": decided["calibration"]["same"],
-        "ece_new": decided["calibration"]["new"],
-        "strangers_estimated": decided["new_share"]["estimated"],
+        "ece_same": decided.calibration.same,
+        "ece_new": decided.calibration.new,
+        "strangers_estimated": decided.new_share.estimated,
     }
 
 

@@ -36,13 +36,14 @@ def main() -> None:
                 place, drawn = Path(folder), (options.scale, options.models, seed, options.per_fold)
                 world = run_whaleworld(options.whaleworld, place / "world", *drawn, "--new-share", str(share))
                 project = world.project(place / "project", folds=options.folds)
-                estimate = ensemble.models(project, new_share="estimate")["estimate"]
+                estimate = ensemble.models(project, new_share="estimate").estimate
+                assert estimate is not None
                 true = float(np.mean([answer == NEW_INDIVIDUAL for answer in world.answers]))
-            missed.append(estimate["share"] - true)
-            errors.append(estimate["error"])
+            missed.append(estimate.share - true)
+            errors.append(estimate.error)
             print(
-                f"seed {seed}: true {true:.3f}, estimated {estimate['share']:.3f}, "
-                f"standard error {estimate['error']:.3f}, rounds {estimate['rounds']}",
+                f"seed {seed}: true {true:.3f}, estimated {estimate.share:.3f}, "
+                f"standard error {estimate.error:.3f}, rounds {estimate.rounds}",
                 flush=True,
             )
     print(

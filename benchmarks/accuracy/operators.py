@@ -19,11 +19,12 @@ import ensemble
 from benchmarks.accuracy.drawn_worlds import drawn
 from benchmarks.common.world import World
 from cv.metrics import average_precisions
+from cv.paired import PairedTest, clearly_better
 from ensemble.registry.models import Model, require_models
 from ensemble.retrieval.neighbours import nearest
 from ensemble.retrieval.operators import FIELDS, Operators
 from ensemble.retrieval.reciprocal import reranked
-from ensemble.retrieval.selection import CLEAR, GRID, choose_whitening, compared
+from ensemble.retrieval.selection import GRID, SURE_OF_OPERATOR, choose_whitening, compared
 from ensemble.retrieval.task import RetrievalTask
 from postproc import build_evidence, rank
 from postproc.transforms.reciprocal_evidence import rerank_evidence
@@ -67,9 +68,10 @@ def _rows(
         gain = table[1:] - table[0]
         best = int(gain.mean(axis=1).argmax())
         mean, error = gain[best].mean(), gain[best].std() / np.sqrt(table.shape[1])
+        is_clear = clearly_better(PairedTest.of_photos(gain[best]), SURE_OF_OPERATOR)
         chosen = ", ".join(f"{key} {value:g}" for key, value in settings[1 + best].as_dict()[operator].items())
         row = [operator, chosen, f"{table[0].mean():.4f}", f"{mean:+.4f} ± {error:.4f}"]
-        row.append("yes" if mean > CLEAR * error else "no")
+        row.append("yes" if is_clear else "no")
         if plain is None or answers is None:
             yield [*row, "-", "-"]
             continue
@@ -88,18 +90,17 @@ def _on_test(
     stores = model.test_stores("folds")
     contents = {name: [store.manifest.content_sha256 for store in stores]}
     task = RetrievalTask(
-        project,
-        "measured",
-        {name: model},
-        {name: kind},
-        {name: stores},
-        {name: model.test("folds")},
-        contents,
-        rows,
-        None,
-        None,
-        lambda votes: votes,
-        {name: operators},
+        project=project,
+        name="measured",
+        split="test",
+        models={name: model},
+        whitening={name: kind},
+        stores={name: stores},
+        raw={name: model.test("folds")},
+        contents=contents,
+        rows=rows,
+        fold=None,
+        operators={name: operators},
     )
     with task.spaces() as spaces:
         near = nearest(task, lambda: spaces, None)

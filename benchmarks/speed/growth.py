@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.common.world import draw_world
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
-from ensemble.protocol.setup import read_setup
+from ensemble.protocol.setup import setup_of_blend
 
 
 def measure(scales: list[float], models: list[int], scratch: Path) -> list[dict[str, Any]]:
@@ -26,11 +27,11 @@ def measure(scales: list[float], models: list[int], scratch: Path) -> list[dict[
             for number in models:
                 folder = world.project(Path(place) / f"P{number}", number)
                 project = Project.open(folder)
-                kinds = dict.fromkeys(list(world.models)[:number], "none")
-                evidence, setup = timed(lambda p=project, k=kinds: read_setup(p, Mix(0.112), None, None, k))
-                blend = Blend(dict.fromkeys(setup.models, 1 / number), kinds)
-                setup.evaluation_set.run(blend)
-                trial = min(timed(lambda d=setup, b=blend: d.evaluation_set.run(b))[0] for _ in range(5))
+                blend = Blend(dict.fromkeys(list(world.models)[:number], 1 / number), mix=Mix(0.112))
+                evidence, setup = timed(partial(setup_of_blend, project, blend))
+                score = partial(setup.evaluation_set.score, blend)
+                score()  # compiles
+                trial = min(timed(score)[0] for _ in range(5))
                 photos = len(project.catalogue.labels)
                 rows.append({"scale": scale, "models": number, "photos": photos, "evidence": evidence, "trial": trial})
                 print(rows[-1], flush=True)

@@ -15,7 +15,7 @@ from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
 from ensemble.protocol.setup import Setup, read_setup
-from postproc import NEW, Decision, Ranking, decide
+from postproc import Ranking, decide
 
 # photos that the flat index answers with: enough for five individuals
 DEEP = 256
@@ -30,10 +30,10 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     draws = [dict(zip(names, rng.dirichlet(np.ones(len(names))).tolist(), strict=True)) for _ in range(rounds + 1)]
     blends = [Blend(weights, dict(setup.whitening)) for weights in draws]
-    setup.evaluation_set.run(blends[0])  # compiles
-    seconds = sorted(timed(lambda blend=blend: setup.evaluation_set.run(blend))[0] for blend in blends[1:])
+    evaluation_set = setup.evaluation_set
+    outcome = evaluation_set.score(blends[0])  # compiles
+    seconds = sorted(timed(lambda blend=blend: evaluation_set.score(blend))[0] for blend in blends[1:])
     median = seconds[len(seconds) // 2]
-    outcome = setup.evaluation_set.run(blends[0])
     fold = project.catalogue.fold_ids[0]
     rows = np.flatnonzero(project.catalogue.folds == fold)
     chosen = rows if len(rows) <= sample else np.sort(rng.choice(rows, sample, replace=False))
@@ -41,11 +41,9 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
     fixed_seconds, search_seconds, answers = _concatenated(project, setup, blend, fold, chosen)
     folds, photos = len(project.catalogue.fold_ids), len(project.catalogue.labels)
     peer = folds * fixed_seconds + search_seconds * photos / len(chosen)
-    rule = Decision("A", outcome.decision.threshold)
-    setup.evaluation_set.run(blend, rule)
-    position = {int(row): n for n, row in enumerate(setup.evaluation_set.rows)}
+    position = {int(row): n for n, row in enumerate(evaluation_set.queries)}
     at = [position[int(row)] for row in chosen]
-    precision = setup.evaluation_set.trials.precision[at]
+    precision = evaluation_set.score(blend, blend.decision).precision[at]
     peer_precision, gap = answers
     differ = np.abs(precision - peer_precision) > 1e-12
     return {
@@ -55,13 +53,13 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
         "sample": len(chosen),
         "photos": photos,
         "sources": len(names),
-        "candidates_per_photo": len(setup.evaluation_set.query_set.evidence.photo) / photos,
+        "candidates_per_photo": len(evaluation_set.query_set.evidence.photo) / photos,
         "map5": float(precision.mean()),
         "peer_map5": float(peer_precision.mean()),
         "differ": int(differ.sum()),
         "differ_beyond_ties": int((differ & (gap > TIE)).sum()),
-        "certified": 1.0 - outcome.open,
-        "width": outcome.most - outcome.least,
+        "certified": 1.0 - outcome.undecided,
+        "width": outcome.upper - outcome.lower,
     }
 
 
@@ -98,11 +96,9 @@ def _concatenated(
         individuals, first = np.unique(labels[gallery[neighbours[q]]], return_index=True)
         best = np.argsort(first)[:6]
         people[q, : len(best)], scores[q, : len(best)] = individuals[best], similarity[q, first[best]]
-    evaluation_set = setup.evaluation_set
-    truth = evaluation_set.query_set.truth
-    assert truth is not None
+    truth = setup.evaluation_set.query_set.truth
     ranking = Ranking(people[:, :5], scores[:, :5], people[:, :5])
-    precision = average_precisions(decide(ranking, blend.decision), np.where(truth[chosen] == NEW, NEW, truth[chosen]))
+    precision = average_precisions(decide(ranking, blend.decision), truth[chosen])
     # behind the last name of a short list nobody leads anybody
     lead = -np.diff(np.where(np.isfinite(scores), scores, -9.0), axis=1)
     near_threshold = np.abs(scores[:, 0] - blend.threshold)
