@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 from cv.errors import FinblendError
+from ensemble.cli.log_lines import logged_lines
 
 
+@logged_lines()
 def main(arguments: list[str] | None = None) -> int:
     """Run `finblend`; return 0, or 1 with one clear line on standard error."""
     import typer

@@ -88,6 +88,6 @@ def bins_of(probability: np.ndarray, weights: np.ndarray, bins: int = BINS) -> n
     """
     share = weights / weights.sum()
     at = np.unique(probability, return_inverse=True)[1]
-    own = np.bincount(at, weights=share)
-    before = np.cumsum(own) - own
+    of_value = np.bincount(at, weights=share)
+    before = np.cumsum(of_value) - of_value
     return np.asarray(np.minimum((before * bins + 1e-9).astype(np.int64), bins - 1)[at])

@@ -104,8 +104,8 @@ class Evidence:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every array by name, for saving."""
-        found = {_FILE_NAMES.get(f.name, f.name): getattr(self, f.name) for f in fields(self) if f.name != "sources"}
-        return {name: array for name, array in found.items() if array is not None}
+        by_name = {_FILE_NAMES.get(f.name, f.name): getattr(self, f.name) for f in fields(self) if f.name != "sources"}
+        return {name: array for name, array in by_name.items() if array is not None}
 
     @classmethod
     def from_arrays(cls, sources: tuple[str, ...], arrays: Mapping[str, np.ndarray]) -> Evidence:
@@ -189,20 +189,22 @@ def build_evidence(
         _copy_known(known, views, columns, place, query_start, place[photo], similarity)
     upper_bounds = [np.empty((n, len(columns)), dtype=np.float32) for _ in searches]
     for c, (source, view) in enumerate(columns):
-        own = range(spaces[source].n_views) if view is None else [view]
+        source_views = range(spaces[source].n_views) if view is None else [view]
         for search in searches:
             if view is not None:
                 near = search[source][view]
                 copy_near(near.index, near.similarity, place, query_start, place[photo], similarity[:, c])
         left = np.flatnonzero(np.isnan(similarity[:, c]))
-        values = [pair_similarities(spaces[source], v, query_rows, query[left], photo[left]) for v in own]
+        values = [pair_similarities(spaces[source], v, query_rows, query[left], photo[left]) for v in source_views]
         similarity[left, c] = np.mean(values, axis=0) if view is None else values[0]
-        upper_bounds[0][:, c] = np.mean([_upper_bound(nearest[source][v], int(allowed.sum())) for v in own], axis=0)
+        upper_bounds[0][:, c] = np.mean(
+            [_upper_bound(nearest[source][v], int(allowed.sum())) for v in source_views], axis=0
+        )
         if same_species is not None:
-            upper_bounds[1][:, c] = np.mean([same_species[source][v].similarity[:, -1] for v in own], axis=0)
+            upper_bounds[1][:, c] = np.mean([same_species[source][v].similarity[:, -1] for v in source_views], axis=0)
         if progress is not None:
             progress(1)
-    found = group_candidates(
+    evidence = group_candidates(
         tuple(spaces),
         channels,
         query,
@@ -211,15 +213,15 @@ def build_evidence(
         allowed,
         similarity,
         *upper_bounds,
-        own=gallery.own(query_rows),
+        selves=gallery.own(query_rows),
     )
     if fused is None:
-        return found
+        return evidence
     last = np.stack([near.similarity[:, -1] for near in (fused.nearest, fused.same_species)], axis=1)
     # a list that is not full holds all photos there are
     for upper_bound, column in zip(upper_bounds, (0, 1), strict=False):
         upper_bound[np.isneginf(last[:, column])] = -np.inf
-    return replace(found, fused_weights=np.asarray(fused.weights, dtype=np.float64), fused_upper_bound=last)
+    return replace(evidence, fused_weights=np.asarray(fused.weights, dtype=np.float64), fused_upper_bound=last)
 
 
 def by_individual(
@@ -244,21 +246,21 @@ def group_candidates(
     unseen_upper_bound: np.ndarray,
     species_upper_bound: np.ndarray | None = None,
     *,
-    own: np.ndarray,
+    selves: np.ndarray,
 ) -> Evidence:
-    """Evidence of pairs sorted by individual; `allowed` and `own` say which gallery photos may be met."""
+    """Evidence of pairs sorted by individual; `allowed` and `selves` say which gallery photos may be met."""
     label = labels[photo]
     first = np.ones(len(query), dtype=bool)
     first[1:] = (query[1:] != query[:-1]) | (label[1:] != label[:-1])
     starts = np.flatnonzero(first)
     n_photos = np.bincount(labels[allowed], minlength=int(labels.max()) + 1).astype(np.int32)
-    of_own = np.where(own >= 0, labels[own], NOBODY)
+    own_label = np.where(selves >= 0, labels[selves], NOBODY)
     return Evidence(
         sources=sources,
         channels=channels,
         group_start=np.searchsorted(query[starts], np.arange(len(unseen_upper_bound) + 1)).astype(np.int64),
         individual=label[starts].astype(np.int32),
-        gallery_photos=n_photos[label[starts]] - (label[starts] == of_own[query[starts]]).astype(np.int32),
+        gallery_photos=n_photos[label[starts]] - (label[starts] == own_label[query[starts]]).astype(np.int32),
         photo_start=np.append(starts, len(query)).astype(np.int64),
         photo=photo,
         similarity=similarity,

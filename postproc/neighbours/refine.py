@@ -7,7 +7,7 @@ import numpy as np
 from postproc.neighbours.exact import Search, exact_pairs
 from postproc.neighbours.jobs import Job
 from postproc.neighbours.refine_kernels import keep_best, list_candidates, reaching
-from postproc.neighbours.screen_backends import Buffers, Products
+from postproc.neighbours.screen_base import Buffers, Products
 from postproc.neighbours.screen_kernels import LOST
 
 # of a candidate while it is computed: its query, photo, number, similarity and the copies sorted by photo

@@ -34,7 +34,8 @@ import numpy as np
 from postproc.neighbours.exact import Search
 from postproc.neighbours.jobs import Job
 from postproc.neighbours.refine import refine
-from postproc.neighbours.screen_backends import Buffers, Float32, Products, Tile, aligned_zeros
+from postproc.neighbours.screen_base import Buffers, Products, Tile
+from postproc.neighbours.screen_cpu import Float32, aligned_zeros
 from postproc.neighbours.screen_kernels import LOST, finish, lower_cuts, round_units
 from postproc.neighbours.space import Space
 
@@ -108,15 +109,15 @@ def screen(search: Search, job: Job, products: Products, progress: Callable[[int
 
 def _centre(search: Search, gallery: np.ndarray) -> list[np.ndarray]:
     """By part, about the mean of the gallery's unit vectors, of all views, times P^(-1/2)."""
-    some = gallery[:: max(1, len(gallery) // 1024)][:1024]
+    sample = gallery[:: max(1, len(gallery) // 1024)][:1024]
     out = []
     for part, norm in zip(search.space.gallery, search.gallery_norm, strict=True):
         total = np.zeros(part[0].shape[1])
         for array, length in zip(part, norm, strict=True):
-            for start in range(0, len(some), 64):
-                rows = some[start : start + 64]
+            for start in range(0, len(sample), 64):
+                rows = sample[start : start + 64]
                 total += (array[rows].astype(np.float64) / length[rows, None]).sum(axis=0)
-        out.append((total / (len(some) * len(part) * np.sqrt(len(search.space.gallery)))).astype(np.float32))
+        out.append((total / (len(sample) * len(part) * np.sqrt(len(search.space.gallery)))).astype(np.float32))
     return out
 
 
@@ -166,7 +167,7 @@ def _candidates(
         np.full(n, _LEAST, dtype=np.int64),
         np.zeros(n, dtype=np.int64),
     )
-    own = search.query_group[queries]
+    query_group = search.query_group[queries]
     largest, window = np.zeros(2), np.zeros(n)
     done = 0
     for first in range(0, m, sizes.photos):
@@ -175,10 +176,17 @@ def _candidates(
         before, window = window, _window(products, sizes.padded, off, size, *largest)
         # cuts come from photos of earlier tiles; those of this one may be further off than they allow for
         lower_cuts(buffers.cut, window - before, _LEAST, products.dropped_bits)
-        groups = search.gallery_group[rows]
+        gallery_group = search.gallery_group[rows]
         for start in range(0, n, sizes.height):
             stop = min(n, start + sizes.height)
-            tile = Tile(rounded[start:stop], photos[:, : len(rows)], first, own[start:stop], groups, window[start:stop])
+            tile = Tile(
+                rounded[start:stop],
+                photos[:, : len(rows)],
+                first,
+                query_group[start:stop],
+                gallery_group,
+                window[start:stop],
+            )
             products.keep(tile, search.k, buffers.part(start, stop))
         lost = (buffers.count == LOST).all()
         reached = n if lost else n * (first + len(rows)) // m
@@ -267,11 +275,11 @@ def unit_products(
     worst = 0.0
     with products.threads():
         for start in range(0, m, at_once):
-            some = photos[start : start + at_once]
-            x, x_off = _round_photos(search, products, some, centre, block)
+            block_photos = photos[start : start + at_once]
+            x, x_off = _round_photos(search, products, block_photos, centre, block)
             worst = max(worst, float(_window(products, width, off, size, x, x_off).max(initial=0.0)))
-            table = values[:, start : start + len(some)]
+            table = values[:, start : start + len(block_photos)]
             for v in range(len(block)):
-                product = query.view(np.float32) @ block[v, : len(some)].view(np.float32).T
+                product = query.view(np.float32) @ block[v, : len(block_photos)].view(np.float32).T
                 table[:] = product if v == 0 else np.maximum(table, product)
     return values, worst

@@ -103,8 +103,8 @@ class Ranking:
         array([[0.25, 0.  ]], dtype=float32)
         """
         runners_up = self.score[:, 1 : MAX_NAMES + 1].astype(np.float64)
-        there = np.isfinite(runners_up)
-        mean = np.where(there, runners_up, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        is_present = np.isfinite(runners_up)
+        mean = np.where(is_present, runners_up, 0.0).sum(axis=1) / np.maximum(is_present.sum(axis=1), 1)
         best = self.first(MAX_NAMES)
         # float32, as the compiled trial has them: thresholds lie between such numbers
         score = (best.score.astype(np.float64) - factor * mean[:, None]).astype(np.float32)

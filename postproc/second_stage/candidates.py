@@ -85,7 +85,7 @@ def candidates_of(
     places : int >= 1
     """
     n, sources = evidence.n_queries, len(evidence.sources)
-    found = Candidates(
+    candidates = Candidates(
         np.full((n, places), NOBODY, dtype=np.int32),
         np.full((n, places), NOBODY, dtype=np.int32),
         np.zeros((n, places), dtype=np.int32),
@@ -103,9 +103,9 @@ def candidates_of(
         float(species_penalty),
         species.mismatch,
         species.of_individual,
-        found.individual,
-        found.photo,
-        found.seen,
-        found.similarity,
+        candidates.individual,
+        candidates.photo,
+        candidates.seen,
+        candidates.similarity,
     )
-    return found
+    return candidates

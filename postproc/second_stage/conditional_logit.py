@@ -90,8 +90,10 @@ class ConditionalLogit:
         for start in range(0, n, _BLOCK):
             part = traits.take(np.arange(start, min(start + _BLOCK, n)))
             x, z = _scaled(part, self)
-            own = self._offset_of(part.species)
-            out[start : start + _BLOCK] = _probability(x, z, part.present, self.candidate, self.new, self.missed, own)
+            offset = self._offset_of(part.species)
+            out[start : start + _BLOCK] = _probability(
+                x, z, part.present, self.candidate, self.new, self.missed, offset
+            )
         return out
 
     def _offset_of(self, species: np.ndarray) -> np.ndarray:
@@ -144,19 +146,19 @@ def fit_conditional_logit(
         np.zeros(int(traits.species.max()) + 1),
     )
     x, z = _scaled(traits, empty)
-    came = outcome(traits.individual, truth)
+    outcomes = outcome(traits.individual, truth)
     cuts = np.cumsum([len(empty.candidate), len(empty.new), len(empty.missed)])
     of_query = np.append(np.ones(z.shape[1] - 1), 0.0)
     # as other coefficients are, offsets are shrunk as if their prior's standard deviation were 1
     penalised = np.concatenate([np.ones(len(empty.candidate)), of_query, of_query, np.ones(len(empty.offsets))])
-    at = np.arange(len(came))
+    at = np.arange(len(outcomes))
     flat = x.reshape(-1, x.shape[2])
 
     def loss(flat_coefficients: np.ndarray) -> tuple[float, np.ndarray]:
         candidate, new, missed, offsets = np.split(flat_coefficients, cuts)
         share = _probability(x, z, traits.present, candidate, new, missed, offsets[traits.species])
-        value = -float(weights @ np.log(np.maximum(share[at, came], 1e-300)))
-        share[at, came] -= 1.0
+        value = -float(weights @ np.log(np.maximum(share[at, outcomes], 1e-300)))
+        share[at, outcomes] -= 1.0
         share *= weights[:, None]
         slope = np.concatenate(
             [
@@ -171,8 +173,8 @@ def fit_conditional_logit(
 
     # the products are small: more threads would wait for each other most of the time
     with threadpool_limits(1, user_api="blas"):
-        found = minimize(loss, np.zeros(len(penalised)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    candidate, new, missed, offsets = np.split(found.x, cuts)
+        fitted = minimize(loss, np.zeros(len(penalised)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+    candidate, new, missed, offsets = np.split(fitted.x, cuts)
     return replace(empty, candidate=candidate, new=new, missed=missed, offsets=offsets)
 
 

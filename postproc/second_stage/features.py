@@ -100,15 +100,17 @@ def candidate_features(
     parts = []
     for start in range(0, max(n, 1), _BLOCK):
         at = slice(start, start + _BLOCK)
-        own = {source: logit[at] for source, logit in (logits or {}).items()}
+        block_logits = {source: logit[at] for source, logit in (logits or {}).items()}
         part = candidates.take(np.arange(start, min(start + _BLOCK, n)))
-        parts.append(_block(part, sources, gallery_photos[at], mismatch[at], gallery_background[at], species[at], own))
-    one = parts[0]
+        parts.append(
+            _block(part, sources, gallery_photos[at], mismatch[at], gallery_background[at], species[at], block_logits)
+        )
+    first = parts[0]
     each, query, present, individual, photo = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("candidate", "query", "present", "individual", "photo")
     )
-    return CandidateFeatures(one.names, each, one.query_names, query, present, individual, photo, species)
+    return CandidateFeatures(first.names, each, first.query_names, query, present, individual, photo, species)
 
 
 def _block(
@@ -173,10 +175,10 @@ def _block(
     )
 
 
-def _background(best: np.ndarray, there: np.ndarray) -> np.ndarray:
+def _background(best: np.ndarray, is_present: np.ndarray) -> np.ndarray:
     """(n, 1, columns): mean of the places 2 to 6; the best itself where there are none, 0 where nothing is known."""
-    part, known = best[:, _BACKGROUND], there[:, _BACKGROUND]
+    part, known = best[:, _BACKGROUND], is_present[:, _BACKGROUND]
     count = known.sum(axis=1, keepdims=True)
     mean = np.where(known, part, 0.0).sum(axis=1, keepdims=True) / np.maximum(count, 1)
-    alone = np.where(there[:, :1], best[:, :1], 0.0)
+    alone = np.where(is_present[:, :1], best[:, :1], 0.0)
     return np.asarray(np.where(count > 0, mean, alone))

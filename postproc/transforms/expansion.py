@@ -55,9 +55,9 @@ class Expansion:
         >>> Expansion(2, 3.0).weights(np.array([[0.5, -0.2], [1.0, -np.inf]])).tolist()
         [[0.125, 0.0], [1.0, 0.0]]
         """
-        there = np.isfinite(similarity)
-        clipped = np.clip(np.where(there, similarity, 0.0), 0.0, 1.0).astype(np.float64)
-        return np.where(there, clipped**self.alpha, 0.0)
+        is_present = np.isfinite(similarity)
+        clipped = np.clip(np.where(is_present, similarity, 0.0), 0.0, 1.0).astype(np.float64)
+        return np.where(is_present, clipped**self.alpha, 0.0)
 
 
 def gallery_neighbours(
@@ -93,10 +93,10 @@ def gallery_neighbours(
         progress=progress,
     )
     # a photo is nearest to itself, but equals of it may have pushed it back, or out
-    own = near.index == np.asarray(rows)[:, None]
-    own[~own.any(axis=1), -1] = True
+    is_self = near.index == np.asarray(rows)[:, None]
+    is_self[~is_self.any(axis=1), -1] = True
     shape = (len(near.index), k)
-    return Neighbours(near.index[~own].reshape(shape), near.similarity[~own].reshape(shape))
+    return Neighbours(near.index[~is_self].reshape(shape), near.similarity[~is_self].reshape(shape))
 
 
 def expand_queries(
@@ -159,17 +159,17 @@ def _moved(
             views.append(new)
         out.append(tuple(views))
     rows = np.asarray(rows)
-    for v, found in enumerate(near):
-        if found.index.shape[1] < how.k:
-            raise FinblendError(f"{how.k} neighbours are needed, got {found.index.shape[1]}")
+    for v, neighbours in enumerate(near):
+        if neighbours.index.shape[1] < how.k:
+            raise FinblendError(f"{how.k} neighbours are needed, got {neighbours.index.shape[1]}")
         for start in range(0, len(rows), _BLOCK):
             block = slice(start, start + _BLOCK)
-            index = found.index[block, : how.k]
-            weights = how.weights(found.similarity[block, : how.k])
+            index = neighbours.index[block, : how.k]
+            weights = how.weights(neighbours.similarity[block, : how.k])
             seen = _nearest_views(Space(arrays, space.gallery), v, rows[block], index)
             for p, part in enumerate(arrays):
-                own = _unit(part[v][rows[block]])
-                total = own.copy()
+                unit = _unit(part[v][rows[block]])
+                total = unit.copy()
                 for j in range(index.shape[1]):
                     other = np.zeros_like(total)
                     for g, gallery in enumerate(space.gallery[p]):
@@ -178,7 +178,7 @@ def _moved(
                     total += weights[:, j, None] * other
                 # neighbours that point away may cancel a vector: then it stays
                 length = np.linalg.norm(total, axis=1, keepdims=True)
-                out[p][v][rows[block]] = np.where(length > 1e-6, total / np.maximum(length, 1e-6), own)
+                out[p][v][rows[block]] = np.where(length > 1e-6, total / np.maximum(length, 1e-6), unit)
     return tuple(out)
 
 
