@@ -29,7 +29,7 @@ from ensemble.retrieval.reciprocal import reranked
 from ensemble.retrieval.selection import CLEAR, GRID, choose_whitening, compared
 from ensemble.retrieval.task import RetrievalTask
 from postproc import build_evidence, rank
-from postproc.transforms.reciprocal_evidence import rerank_evidence
+from postproc.transforms.reciprocal_evidence import mix_reciprocal
 
 
 def main() -> None:
@@ -118,7 +118,7 @@ def _on_test(
     with part.spaces() as spaces:
         near = nearest(part, lambda: spaces, None)
         evidence = build_evidence(spaces, part.views, near, part.gallery, rows)
-        evidence = rerank_evidence(evidence, part.views, reranked(part, lambda: spaces, None), rows)
+        evidence = mix_reciprocal(evidence, part.views, reranked(part, lambda: spaces, None), rows)
     return average_precisions(rank(evidence, np.ones(1)).individual, truth[rows])
 
 

@@ -19,7 +19,7 @@ from ensemble.project.progress import Progress
 from ensemble.protocol.setup import mix_warnings, setup_of_blend
 from ensemble.retrieval.query_set import QuerySet, queries_of_test
 from postproc import NEW, NOBODY
-from postproc.calibration.calibration import calibration_error, share_of_strangers
+from postproc.calibration.calibration import calibration_error, estimate_new_share
 
 HOW = (
     "probabilities and bands cross-fitted: each fold's photos by what was fitted on the other folds, weighted to the "
@@ -93,7 +93,7 @@ def decide(
         },
         "new_share": {
             "assumed": prior,
-            "estimated": share_of_strangers(test.somebody_new, prior) if 0 < prior < 1 else None,
+            "estimated": estimate_new_share(test.somebody_new, prior) if 0 < prior < 1 else None,
         },
         "mix": mix.as_dict(),
         "measured": HOW,

@@ -19,7 +19,7 @@ from ensemble.project.progress import Progress
 from ensemble.protocol.setup import Setup, read_setup
 from ensemble.retrieval.query_set import queries_of_test
 from postproc import NEW, Ranking
-from postproc.calibration.calibration import share_of_strangers
+from postproc.calibration.calibration import estimate_new_share
 from postproc.calibration.posterior import SOMEBODY_NEW, fit_posterior
 
 ESTIMATE = "estimate"
@@ -198,7 +198,7 @@ def estimate_share(
 def _found(lists: Ranking, truth: np.ndarray, weights: np.ndarray, test: Ranking) -> float:
     """The share that makes the test photos likeliest, by a posterior fitted to the evaluation set."""
     probability = fit_posterior(lists, truth, weights).of(test)[:, SOMEBODY_NEW]
-    found = share_of_strangers(probability, float(weights[truth == NEW].sum() / weights.sum()))
+    found = estimate_new_share(probability, float(weights[truth == NEW].sum() / weights.sum()))
     return round(float(np.clip(found, LEAST, MOST)), 4)
 
 

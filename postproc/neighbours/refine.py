@@ -51,7 +51,7 @@ def refine(
         last = max(first + 1, int(np.searchsorted(ends, before + at_once, side="right")))
         start = np.concatenate([[0], ends[first:last] - before])
         at = slice(first, last)
-        _refine(search, job, products, queries[at], window[at], along[at], buffers.part(first, last), start)
+        _refine(search, job, products, queries[at], window[at], along[at], buffers.part(at), start)
         first = last
 
 

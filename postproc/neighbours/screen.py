@@ -178,16 +178,9 @@ def _candidates(
         lower_cuts(buffers.cut, window - before, _LEAST, products.dropped_bits)
         gallery_group = search.gallery_group[rows]
         for start in range(0, n, sizes.height):
-            stop = min(n, start + sizes.height)
-            tile = Tile(
-                rounded[start:stop],
-                photos[:, : len(rows)],
-                first,
-                query_group[start:stop],
-                gallery_group,
-                window[start:stop],
-            )
-            products.keep(tile, search.k, buffers.part(start, stop))
+            at = slice(start, start + sizes.height)
+            tile = Tile(rounded[at], photos[:, : len(rows)], first, query_group[at], gallery_group, window[at])
+            products.keep(tile, search.k, buffers.part(at))
         lost = (buffers.count == LOST).all()
         reached = n if lost else n * (first + len(rows)) // m
         if reached > done:
@@ -212,25 +205,8 @@ def _round_queries(
     search: Search, products: Products, queries: np.ndarray, centre: list[np.ndarray], out: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lengths after rounding, lengths of what rounding took, products with the centre."""
-    size2, off2, along = (np.zeros(len(queries)) for _ in range(3))
-    left = 0
-    for p, part in enumerate(search.space.query):
-        scale = 1.0 / (search.query_norm[p][queries] * np.sqrt(len(search.space.query)))
-        width = len(centre[p])
-        at = out[:, left : left + width]
-        round_units(
-            part[search.view],
-            search.rows[queries],
-            scale,
-            centre[p],
-            0.0,
-            products.dropped_bits,
-            at,
-            size2,
-            off2,
-            along,
-        )
-        left += width
+    arrays, norms = [part[search.view] for part in search.space.query], [norm[queries] for norm in search.query_norm]
+    size2, off2, along = _round(arrays, norms, search.rows[queries], centre, 0.0, products.dropped_bits, out)
     off = np.sqrt(off2) * (1 + 1e-9)
     return np.sqrt(size2) * (1 + 1e-9) + off, off, along
 
@@ -241,16 +217,30 @@ def _round_photos(
     """Largest length before rounding, and largest of what rounding took, over all views."""
     largest = (0.0, 0.0)
     for v in range(len(out)):
-        size2, off2, along = (np.zeros(len(rows)) for _ in range(3))
-        left = 0
-        for p, part in enumerate(search.space.gallery):
-            scale = 1.0 / (search.gallery_norm[p][v][rows] * np.sqrt(len(search.space.gallery)))
-            width = len(centre[p])
-            at = out[v, : len(rows), left : left + width]
-            round_units(part[v], rows, scale, centre[p], 1.0, products.dropped_bits, at, size2, off2, along)
-            left += width
+        arrays, norms = [part[v] for part in search.space.gallery], [part[v][rows] for part in search.gallery_norm]
+        size2, off2, _ = _round(arrays, norms, rows, centre, 1.0, products.dropped_bits, out[v, : len(rows)])
         largest = max(largest[0], float(np.sqrt(size2.max()))), max(largest[1], float(np.sqrt(off2.max())))
     return largest[0] * (1 + 1e-9), largest[1] * (1 + 1e-9)
+
+
+def _round(
+    arrays: list[np.ndarray],
+    norms: list[np.ndarray],
+    rows: np.ndarray,
+    centre: list[np.ndarray],
+    subtracted: float,
+    dropped_bits: int,
+    out: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Round unit vectors of all parts to `out`; squared lengths before and of the rest, products with the centre."""
+    size2, off2, along = (np.zeros(len(rows)) for _ in range(3))
+    left = 0
+    for array, norm, middle in zip(arrays, norms, centre, strict=True):
+        at = out[:, left : left + len(middle)]
+        scale = 1.0 / (norm * np.sqrt(len(arrays)))
+        round_units(array, rows, scale, middle, subtracted, dropped_bits, at, size2, off2, along)
+        left += len(middle)
+    return size2, off2, along
 
 
 def unit_products(

@@ -28,9 +28,9 @@ class Buffers:
     cut: np.ndarray
     count: np.ndarray
 
-    def part(self, start: int, stop: int) -> Buffers:
+    def part(self, at: slice) -> Buffers:
         """Views of some queries' buffers."""
-        return Buffers(*(a[start:stop] for a in (self.keys, self.place, self.cut, self.count)))
+        return Buffers(*(a[at] for a in (self.keys, self.place, self.cut, self.count)))
 
 
 @dataclass(frozen=True)

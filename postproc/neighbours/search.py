@@ -133,10 +133,7 @@ def _pair(
         return None, None
     if query is None or gallery is None:
         raise FinblendError(f"query_{what} and gallery_{what} go together: give both or neither")
-    return (
-        by_row(f"query_{what}", query, space.n_query),
-        by_row(f"gallery_{what}", gallery, space.n_gallery),
-    )
+    return by_row(f"query_{what}", query, space.n_query), by_row(f"gallery_{what}", gallery, space.n_gallery)
 
 
 def pair_similarities(

@@ -1,4 +1,4 @@
-"""Rank single queries over the whole gallery: what the evidence leaves open is settled here.
+"""Rank single queries over the whole gallery: what the evidence leaves open is rescored here.
 
 All similarities of a query are screened in float32; whoever may be among the first seven within the rounding error is
 then scored from exact similarities, so nothing about the answer is open any more.
@@ -13,12 +13,13 @@ import numba
 import numpy as np
 
 from postproc.compiled import kernel
+from postproc.evidence.build import by_individual, group_candidates
 from postproc.evidence.channels import channel_table
-from postproc.evidence.evidence import Gallery, by_individual, group_candidates
+from postproc.evidence.evidence import Gallery
 from postproc.neighbours.search import MEMORY_MB, Space, pair_similarities, similarities
 from postproc.ranking.rank import Species, rank
 from postproc.ranking.ranking import DEPTH, Ranking
-from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity, mixed
+from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity, mixed_similarities
 
 # float32 sums of a few weighted similarities, and their mean over photos and views
 _ROUNDING = 2e-6
@@ -35,7 +36,7 @@ class ExhaustiveSearch:
     gallery : Gallery
     query_group : int or None
         The queries' common group: its photos are not in their gallery.
-    reranked : mapping of source to one `ReciprocalSimilarity` a query view
+    reciprocal : mapping of source to one `ReciprocalSimilarity` a query view
         Sources whose similarities are mixed with k-reciprocal ones.
     """
 
@@ -43,7 +44,7 @@ class ExhaustiveSearch:
     views: Mapping[str, Sequence[str]]
     gallery: Gallery
     query_group: int | None = None
-    reranked: Mapping[str, Sequence[ReciprocalSimilarity]] = field(default_factory=dict)
+    reciprocal: Mapping[str, Sequence[ReciprocalSimilarity]] = field(default_factory=dict)
 
     def rank(
         self,
@@ -114,7 +115,7 @@ class ExhaustiveSearch:
         rounding = _ROUNDING + penalty * 2.0**-24
         slack = rounding
         sources = list(self.spaces)
-        place = np.zeros(len(labels), dtype=np.int64)
+        place = np.full(len(labels) + 1, -1, dtype=np.int64)
         place[rows] = np.arange(len(rows))
         for c, (source, view) in enumerate(columns):
             s = sources.index(source)
@@ -124,15 +125,13 @@ class ExhaustiveSearch:
             source_views = range(self.spaces[source].n_views) if view is None else [view]
             for v in source_views:
                 screened, error = similarities(self.spaces[source], v, query_rows, rows)
-                if source in self.reranked:
-                    self.reranked[source][v].mix_table(screened, query_rows, place)
+                if source in self.reciprocal:
+                    self.reciprocal[source][v].mix_table(screened, query_rows, place)
                 slack = max(slack, error + rounding)
                 screened *= factor / len(source_views)
                 for channel in np.flatnonzero(channels[s] == c):
                     blended[channel] += screened
         chosen = np.zeros((len(query_rows), len(rows)), dtype=bool)
-        place = np.full(len(labels) + 1, -1, dtype=np.int64)
-        place[rows] = np.arange(len(rows))
         choose_contenders(
             blended,
             place[own_photo],
@@ -153,12 +152,11 @@ class ExhaustiveSearch:
             source_views = range(self.spaces[source].n_views) if view is None else [view]
             values = [pair_similarities(self.spaces[source], v, query_rows, query, photo) for v in source_views]
             similarity[:, c] = np.mean(values, axis=0) if view is None else values[0]
-            if source in self.reranked:
+            if source in self.reciprocal:
                 start = np.searchsorted(query, np.arange(len(query_rows) + 1))
-                tables = [self.reranked[source][v] for v in source_views]
-                similarity[:, c] = mixed(similarity[:, c], tables, query_rows, start, photo)
-        allowed = np.zeros(len(labels), dtype=bool)
-        allowed[rows] = True
+                tables = [self.reciprocal[source][v] for v in source_views]
+                similarity[:, c] = mixed_similarities(similarity[:, c], tables, query_rows, start, photo)
+        allowed = place[:-1] >= 0
         nothing_beyond = np.full((len(query_rows), len(columns)), -np.inf, dtype=np.float32)
         evidence = group_candidates(
             tuple(sources), channels, query, photo, labels, allowed, similarity, nothing_beyond, selves=own_photo

@@ -22,7 +22,7 @@ _STEPS = 200
 # beyond so many standard deviations from what was fitted, a trait says no more
 _REACH = 6.0
 # queries that a fit looks at: more add time and hardly move so few coefficients
-ENOUGH = 15_000
+MOST_PHOTOS = 15_000
 # probabilities are told in blocks of so many queries, which bounds what scaled traits take
 _BLOCK = 4096
 
@@ -76,7 +76,7 @@ class ConditionalLogit:
 
         Parameters
         ----------
-        traits : Traits
+        traits : CandidateFeatures
 
         Returns
         -------
@@ -90,16 +90,13 @@ class ConditionalLogit:
         for start in range(0, n, _BLOCK):
             part = traits.take(np.arange(start, min(start + _BLOCK, n)))
             x, z = _scaled(part, self)
-            offset = self._offset_of(part.species)
+            # no offset for a species that the fit has not met
+            known = part.species < len(self.offsets)
+            offset = np.where(known, self.offsets[np.where(known, part.species, 0)], 0.0)
             out[start : start + _BLOCK] = _probability(
                 x, z, part.present, self.candidate, self.new, self.missed, offset
             )
         return out
-
-    def _offset_of(self, species: np.ndarray) -> np.ndarray:
-        """(n,) offsets; 0 for a species that the fit has not met."""
-        known = species < len(self.offsets)
-        return np.where(known, self.offsets[np.where(known, species, 0)], 0.0)
 
 
 def fit_conditional_logit(
@@ -109,7 +106,7 @@ def fit_conditional_logit(
 
     Parameters
     ----------
-    traits : Traits
+    traits : CandidateFeatures
     truth : (n,) int array
         `NEW` for strangers.
     weights : (n,) float array >= 0
@@ -127,7 +124,7 @@ def fit_conditional_logit(
     chosen = np.flatnonzero(weights > 0)
     if not len(chosen):
         raise FinblendError("no photo has weight: the second stage has nothing to learn from")
-    drawn = _drawn(chosen, truth == NEW, weights)
+    drawn = _subsample(chosen, truth == NEW, weights)
     chosen = np.flatnonzero(drawn > 0)
     traits, truth, weights = traits.take(chosen), truth[chosen], drawn[chosen]
     weights = weights * weights.sum() / (weights**2).sum()
@@ -178,16 +175,16 @@ def fit_conditional_logit(
     return replace(empty, candidate=candidate, new=new, missed=missed, offsets=offsets)
 
 
-def _drawn(chosen: np.ndarray, new: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weights in which at most `ENOUGH` photos are left; strangers and known photos keep their shares."""
+def _subsample(chosen: np.ndarray, new: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weights in which at most `MOST_PHOTOS` photos are left; strangers and known photos keep their shares."""
     out = np.zeros(len(weights))
     out[chosen] = weights[chosen]
-    if len(chosen) <= ENOUGH:
+    if len(chosen) <= MOST_PHOTOS:
         return out
     rng, kinds = np.random.default_rng(0), [chosen[new[chosen]], chosen[~new[chosen]]]
-    rarer = min(ENOUGH // 2, *map(len, kinds))
+    rarer = min(MOST_PHOTOS // 2, *map(len, kinds))
     for kind in kinds:
-        quota = rarer if len(kind) == min(map(len, kinds)) else ENOUGH - rarer
+        quota = rarer if len(kind) == min(map(len, kinds)) else MOST_PHOTOS - rarer
         left = rng.permutation(kind)[quota:]
         total = out[kind].sum()
         out[left] = 0.0
@@ -203,12 +200,12 @@ def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nd
     return centre, np.where(spread > 1e-9, spread, 1.0)
 
 
-def _scaled(traits: CandidateFeatures, choice: ConditionalLogit) -> tuple[np.ndarray, np.ndarray]:
+def _scaled(traits: CandidateFeatures, logit: ConditionalLogit) -> tuple[np.ndarray, np.ndarray]:
     """Centred, scaled and bounded traits: (n, places, traits) float32 and, with the constant, (n, query traits + 1)."""
-    x = (traits.candidate - choice.centre.astype(np.float32)) / choice.spread.astype(np.float32)
+    x = (traits.candidate - logit.centre.astype(np.float32)) / logit.spread.astype(np.float32)
     np.clip(x, -_REACH, _REACH, out=x)
     x[~traits.present] = 0.0
-    z = np.clip((traits.query - choice.query_centre) / choice.query_spread, -_REACH, _REACH)
+    z = np.clip((traits.query - logit.query_centre) / logit.query_spread, -_REACH, _REACH)
     return x, np.concatenate([z, np.ones((len(z), 1))], axis=1)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -46,18 +47,11 @@ class CandidateFeatures:
 
     def take(self, rows: np.ndarray) -> CandidateFeatures:
         """Those of some queries."""
-        return CandidateFeatures(
-            self.names,
-            self.candidate[rows],
-            self.query_names,
-            self.query[rows],
-            self.present[rows],
-            self.individual[rows],
-            self.photo[rows],
-            self.species[rows],
-        )
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in _ARRAYS}
+        return replace(self, **arrays)
 
 
+_ARRAYS = ("candidate", "query", "present", "individual", "photo", "species")
 # queries that are described at a time, which bounds the memory that is needed in between
 _BLOCK = 4096
 
@@ -105,12 +99,8 @@ def candidate_features(
         parts.append(
             _block(part, sources, gallery_photos[at], mismatch[at], gallery_background[at], species[at], block_logits)
         )
-    first = parts[0]
-    each, query, present, individual, photo = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("candidate", "query", "present", "individual", "photo")
-    )
-    return CandidateFeatures(first.names, each, first.query_names, query, present, individual, photo, species)
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    return replace(parts[0], **arrays)
 
 
 def _block(

@@ -100,7 +100,7 @@ def gallery_neighbours(
 
 
 def expand_queries(
-    space: Space, near: Sequence[Neighbours], rows: np.ndarray, how: Expansion, allocate: Allocate | None = None
+    space: Space, near: Sequence[Neighbours], rows: np.ndarray, expansion: Expansion, allocate: Allocate | None = None
 ) -> Space:
     """Move queries towards their nearest gallery photos.
 
@@ -108,10 +108,10 @@ def expand_queries(
     ----------
     space : Space
     near : sequence of Neighbours
-        By query view: of `rows`, at least `how.k` places each.
+        By query view: of `rows`, at least `expansion.k` places each.
     rows : (n,) int array
         The queries to move; others stay as they are.
-    how : Expansion
+    expansion : Expansion
     allocate : callable, optional
         Makes the new arrays, which are as large as those of the queries; in memory by default.
 
@@ -120,11 +120,11 @@ def expand_queries(
     Space
         The gallery is the same; moved queries are of length 1.
     """
-    return Space(_moved(space.query, space, near, rows, how, allocate), space.gallery)
+    return Space(_moved(space.query, space, near, rows, expansion, allocate), space.gallery)
 
 
 def augment_gallery(
-    space: Space, near: Sequence[Neighbours], rows: np.ndarray, how: Expansion, allocate: Allocate | None = None
+    space: Space, near: Sequence[Neighbours], rows: np.ndarray, expansion: Expansion, allocate: Allocate | None = None
 ) -> Space:
     """Move gallery photos towards their gallery neighbours, all at once.
 
@@ -133,10 +133,10 @@ def augment_gallery(
     space : Space
     near : sequence of Neighbours
         By view: of `rows`, as `gallery_neighbours` finds them.
-    rows, how, allocate
+    rows, expansion, allocate
         As of `expand_queries`, for gallery photos.
     """
-    return Space(space.query, _moved(space.gallery, space, near, rows, how, allocate))
+    return Space(space.query, _moved(space.gallery, space, near, rows, expansion, allocate))
 
 
 def _moved(
@@ -144,7 +144,7 @@ def _moved(
     space: Space,
     near: Sequence[Neighbours],
     rows: np.ndarray,
-    how: Expansion,
+    expansion: Expansion,
     allocate: Allocate | None,
 ) -> tuple[Views, ...]:
     if len(near) != len(arrays[0]):
@@ -160,12 +160,12 @@ def _moved(
         out.append(tuple(views))
     rows = np.asarray(rows)
     for v, neighbours in enumerate(near):
-        if neighbours.index.shape[1] < how.k:
-            raise FinblendError(f"{how.k} neighbours are needed, got {neighbours.index.shape[1]}")
+        if neighbours.index.shape[1] < expansion.k:
+            raise FinblendError(f"{expansion.k} neighbours are needed, got {neighbours.index.shape[1]}")
         for start in range(0, len(rows), _BLOCK):
             block = slice(start, start + _BLOCK)
-            index = neighbours.index[block, : how.k]
-            weights = how.weights(neighbours.similarity[block, : how.k])
+            index = neighbours.index[block, : expansion.k]
+            weights = expansion.weights(neighbours.similarity[block, : expansion.k])
             seen = _nearest_views(Space(arrays, space.gallery), v, rows[block], index)
             for p, part in enumerate(arrays):
                 unit = _unit(part[v][rows[block]])

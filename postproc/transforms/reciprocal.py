@@ -63,7 +63,7 @@ class Reciprocal:
 
 
 @dataclass(frozen=True)
-class Lists:
+class GalleryLists:
     """The gallery among itself: what every query's pool is made of.
 
     Attributes
@@ -81,7 +81,9 @@ class Lists:
     similarity: np.ndarray
 
 
-def gallery_lists(space: Space, k1: int, rows: np.ndarray, view: int = 0, progress: Progress | None = None) -> Lists:
+def gallery_lists(
+    space: Space, k1: int, rows: np.ndarray, view: int = 0, progress: Progress | None = None
+) -> GalleryLists:
     """Find the gallery's own neighbours and similarities, once for all queries.
 
     Parameters
@@ -101,13 +103,13 @@ def gallery_lists(space: Space, k1: int, rows: np.ndarray, view: int = 0, progre
     start, other = gallery_pairs(index, similarity, k1, Reciprocal(k1, 1, 1.0).half)
     photo = np.repeat(np.arange(space.n_gallery), np.diff(start))
     values = _among_gallery(space, view, photo, other)
-    return Lists(Neighbours(index, similarity), start, other, values)
+    return GalleryLists(Neighbours(index, similarity), start, other, values)
 
 
 def reciprocal_similarities(
     space: Space,
     near: Neighbours,
-    lists: Lists,
+    lists: GalleryLists,
     query_rows: np.ndarray,
     gallery_rows: np.ndarray,
     wanted: Sequence[Reciprocal],
@@ -124,7 +126,7 @@ def reciprocal_similarities(
     space : Space
     near : Neighbours
         Of `query_rows`, at least k1 of each: the photos that are compared.
-    lists : Lists
+    lists : GalleryLists
         Of the same view, for the same k1.
     query_rows : (n,) int array
     gallery_rows : (r,) int array
