@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numba
 from numba.core import event
 
-COMPILING = "compiling loops for this processor, which takes up to half a minute; "
+COMPILING = "compiling loops for this processor, up to half a minute each; "
 KEPT = "the next run finds them ready"
 NOT_KEPT = "the next run has to do it again, for no folder may be written to keep them: set NUMBA_CACHE_DIR to one"
 
