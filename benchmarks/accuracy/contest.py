@@ -15,7 +15,8 @@ from benchmarks.accuracy import public_recipes as todays
 from cv.mix import Mix
 from ensemble.protocol.bootstrap import Bootstrap
 from ensemble.protocol.setup import read_setup
-from ensemble.tuning.nested import NestedScore, nested_report, nested_score
+from ensemble.tuning.nested import nested_score
+from ensemble.tuning.nested_result import NestedResult, NestedScore
 
 # the threshold that is best on the answers; the highest of the three recipes on this test
 AT_BEST, HIGHEST = "concat, best threshold", "highest recipe"
@@ -64,15 +65,15 @@ def measured(case: Case, trials: int, nested_trials: int) -> tuple[dict, dict[st
     told = None
     if nested_trials:
         submission, decisions = (case.project.folder / f"{name}.csv" for name in ("submission", "decisions"))
-        score, report = blended(case, submission, trials, nested_trials)
-        row |= {"nested": report["map5"], "interval": report["interval"], "prediction": report["prediction"]}
+        score, nested = blended(case, submission, trials, nested_trials)
+        row |= {"nested": nested.map5, "interval": nested.interval, "prediction": nested.prediction}
         row["out_of_fold"] = out_of_fold(case, fitted, score)
         if case.answers is not None:
             ensemble.decide(case.project.folder, decisions)
             told = reliability.told(decisions, case.answers)
             lists = pl.read_csv(submission)["predictions"].str.split(" ").to_list()
             test["finblend"] = todays.precisions(case.labels(lists), case.truth)
-            row["inside"] = bool(report["prediction"][0] <= test["finblend"].mean() <= report["prediction"][1])
+            row["inside"] = bool(nested.prediction[0] <= test["finblend"].mean() <= nested.prediction[1])
     if test:
         row["test"] = {name: float(precision.mean()) for name, precision in test.items()}
     if "finblend" in test:
@@ -84,26 +85,23 @@ def measured(case: Case, trials: int, nested_trials: int) -> tuple[dict, dict[st
     return row, told
 
 
-def blended(case: Case, submission: Path, trials: int, nested_trials: int) -> tuple[NestedScore, dict]:
+def blended(case: Case, submission: Path, trials: int, nested_trials: int) -> tuple[NestedScore, NestedResult]:
     """finblend's own way: tune, submit, and the nested score photo by photo."""
     folder = case.project.folder
     tuned = ensemble.tune(folder, trials=trials, new_share=case.share, nested_trials=0)
     ensemble.submit(folder, submission)
-    mix = Mix(case.share)
-    score = nested_score(case.project, read_setup(case.project, mix), mix, trials=nested_trials)
-    return score, nested_report(case.project, score, tuned["map5"])
+    score = nested_score(read_setup(case.project, Mix(case.share)), trials=nested_trials)
+    return score, NestedResult.of(score, tuned.map5)
 
 
 def out_of_fold(case: Case, fitted: dict[str, todays.Fitted], score: NestedScore) -> dict:
     """Each recipe on the photos of the nested score, in its mix: MAP@5, finblend's gain and its interval."""
     evaluation_set = score.evaluation_set
-    sat = [
-        todays.nested_precisions(f, case.material, evaluation_set.rows, evaluation_set.hidden, evaluation_set.weights)
-        for f in fitted.values()
-    ]
-    draws = Bootstrap(evaluation_set, case.project.catalogue.labels).draws(np.stack([score.blend, *sat]))
+    rows = (evaluation_set.queries, evaluation_set.simulated_new, evaluation_set.weights)
+    precisions = [todays.nested_precisions(recipe, case.material, *rows) for recipe in fitted.values()]
+    draws = Bootstrap(evaluation_set).draws(np.stack([score.blend, *precisions]))
     found = {}
-    for n, (name, own) in enumerate(zip(fitted, sat, strict=True), start=1):
+    for n, (name, own) in enumerate(zip(fitted, precisions, strict=True), start=1):
         gain = float(evaluation_set.weights @ (score.blend - own))
         found[name] = {
             "map5": float(evaluation_set.weights @ own),

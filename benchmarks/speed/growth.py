@@ -14,7 +14,10 @@ from benchmarks.common.world import draw_world
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
-from ensemble.protocol.setup import read_setup
+from ensemble.project.pseudo_rounds import gallery_of
+from ensemble.protocol.setup import Setup, setup_with
+from ensemble.registry.models import require_models
+from ensemble.retrieval.retriever import Retriever
 
 
 def measure(scales: list[float], models: list[int], scratch: Path) -> list[dict[str, Any]]:
@@ -26,16 +29,25 @@ def measure(scales: list[float], models: list[int], scratch: Path) -> list[dict[
             for number in models:
                 folder = world.project(Path(place) / f"P{number}", number)
                 project = Project.open(folder)
-                kinds = dict.fromkeys(list(world.models)[:number], "none")
-                evidence, setup = timed(lambda p=project, k=kinds: read_setup(p, Mix(0.112), None, None, k))
-                blend = Blend(dict.fromkeys(setup.sources, 1 / number), kinds)
-                setup.evaluation_set.run(blend)
-                trial = min(timed(lambda d=setup, b=blend: d.evaluation_set.run(b))[0] for _ in range(5))
+                evidence, setup = timed(lambda project=project: unwhitened(project))
+                evaluation_set = setup.evaluation_set
+                blend = Blend(dict.fromkeys(setup.models, 1 / number), dict(setup.whitening))
+                evaluation_set.score(blend)
+                trial = min(timed(lambda e=evaluation_set, b=blend: e.score(b))[0] for _ in range(5))
                 photos = len(project.catalogue.labels)
                 rows.append({"scale": scale, "models": number, "photos": photos, "evidence": evidence, "trial": trial})
                 print(rows[-1], flush=True)
                 shutil.rmtree(folder)
     return rows
+
+
+def unwhitened(project: Project) -> Setup:
+    """The set-up of all models as they are: the choice of whitening is not what grows."""
+    models = require_models(project)
+    whitening = dict.fromkeys(models, "none")
+    return setup_with(
+        Retriever(project=project, models=models, whitening=whitening, gallery=gallery_of(project)), Mix(0.112)
+    )
 
 
 def exponents(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

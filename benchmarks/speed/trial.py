@@ -26,28 +26,24 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
     """Seconds of a trial over all out-of-fold photos, and of the peer on a sample of one fold, scaled."""
     project = Project.open(folder)
     setup = read_setup(project, Mix(0.112))
-    names = list(setup.sources)
+    names, evaluation_set = list(setup.models), setup.evaluation_set
     rng = np.random.default_rng(0)
     draws = [dict(zip(names, rng.dirichlet(np.ones(len(names))).tolist(), strict=True)) for _ in range(rounds + 1)]
     blends = [Blend(weights, dict(setup.whitening)) for weights in draws]
-    setup.evaluation_set.run(blends[0])  # compiles
-    seconds = sorted(timed(lambda blend=blend: setup.evaluation_set.run(blend))[0] for blend in blends[1:])
+    score = evaluation_set.score(blends[0])  # compiles
+    seconds = sorted(timed(lambda blend=blend: evaluation_set.score(blend))[0] for blend in blends[1:])
     own = seconds[len(seconds) // 2]
-    outcome = setup.evaluation_set.run(blends[0])
     fold = project.catalogue.fold_ids[0]
     rows = np.flatnonzero(project.catalogue.folds == fold)
     chosen = rows if len(rows) <= sample else np.sort(rng.choice(rows, sample, replace=False))
-    blend = Blend(draws[0], dict(setup.whitening), rule="A", threshold=outcome.decision.threshold)
+    blend = Blend(draws[0], dict(setup.whitening), rule="A", threshold=score.decision.threshold)
     fixed_seconds, search_seconds, answers = _concatenated(project, setup, blend, fold, chosen)
     folds, photos = len(project.catalogue.fold_ids), len(project.catalogue.labels)
     peer = folds * fixed_seconds + search_seconds * photos / len(chosen)
-    rule = Decision("A", outcome.decision.threshold)
-    setup.evaluation_set.run(blend, rule)
-    position = {int(row): n for n, row in enumerate(setup.evaluation_set.rows)}
-    at = [position[int(row)] for row in chosen]
-    mine = setup.evaluation_set.trials.precision[at]
-    theirs, gap = answers
-    differ = np.abs(mine - theirs) > 1e-12
+    # every out-of-fold photo stands as itself first
+    precision = evaluation_set.score(blend, Decision("A", score.decision.threshold)).precision[chosen]
+    peer_precision, gap = answers
+    differ = np.abs(precision - peer_precision) > 1e-12
     return {
         "seconds": own,
         "peer_seconds": peer,
@@ -55,13 +51,13 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
         "sample": len(chosen),
         "photos": photos,
         "sources": len(names),
-        "candidates_per_photo": len(setup.evaluation_set.query_set.evidence.photo) / photos,
-        "map5": float(mine.mean()),
-        "peer_map5": float(theirs.mean()),
+        "candidates_per_photo": len(evaluation_set.query_set.evidence.photo) / photos,
+        "map5": float(precision.mean()),
+        "peer_map5": float(peer_precision.mean()),
         "differ": int(differ.sum()),
         "differ_beyond_ties": int((differ & (gap > TIE)).sum()),
-        "certified": 1.0 - outcome.open,
-        "width": outcome.most - outcome.least,
+        "certified": 1.0 - score.undecided,
+        "width": score.upper - score.lower,
     }
 
 
@@ -75,8 +71,8 @@ def _concatenated(
 
     def concatenate(rows: np.ndarray) -> np.ndarray:
         blocks = []
-        for name, source in setup.sources.items():
-            array = np.asarray(source.out_of_fold_store(fold).embedding("train", source.views[0])[rows])
+        for name, model in setup.models.items():
+            array = np.asarray(model.out_of_fold_store(fold).embedding("train", model.views[0])[rows])
             unit = array / np.linalg.norm(array, axis=1, keepdims=True)
             blocks.append(np.float32(np.sqrt(blend.weights[name])) * unit)
         return np.concatenate(blocks, axis=1)
@@ -98,9 +94,7 @@ def _concatenated(
         who, first = np.unique(labels[gallery[found[q]]], return_index=True)
         best = np.argsort(first)[:6]
         people[q, : len(best)], scores[q, : len(best)] = who[best], similarity[q, first[best]]
-    evaluation_set = setup.evaluation_set
-    truth = evaluation_set.query_set.truth
-    assert truth is not None
+    truth = setup.evaluation_set.query_set.truth
     ranking = Ranking(people[:, :5], scores[:, :5], people[:, :5])
     precision = average_precisions(decide(ranking, blend.decision), np.where(truth[chosen] == NEW, NEW, truth[chosen]))
     # behind the last name of a short list nobody leads anybody
