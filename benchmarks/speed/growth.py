@@ -39,15 +39,6 @@ def measure(scales: list[float], models: list[int], scratch: Path) -> list[dict[
     return rows
 
 
-def unwhitened(project: Project) -> Setup:
-    """The set-up of all models as they are: the choice of whitening is not what grows."""
-    models = require_models(project)
-    whitening = dict.fromkeys(models, "none")
-    return setup_with(
-        Retriever(project=project, models=models, whitening=whitening, gallery=gallery_of(project)), Mix(0.112)
-    )
-
-
 def exponents(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Least-squares exponents: seconds ~ photos^a * models^b."""
     exponents_of = {}

@@ -37,7 +37,7 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
     fold = project.catalogue.fold_ids[0]
     rows = np.flatnonzero(project.catalogue.folds == fold)
     chosen = rows if len(rows) <= sample else np.sort(rng.choice(rows, sample, replace=False))
-    blend = Blend(draws[0], dict(setup.whitening), rule="A", threshold=score.decision.threshold)
+    blend = Blend(draws[0], dict(setup.whitening), rule="A", threshold=outcome.decision.threshold)
     fixed_seconds, search_seconds, answers = _concatenated(project, setup, blend, fold, chosen)
     folds, photos = len(project.catalogue.fold_ids), len(project.catalogue.labels)
     peer = folds * fixed_seconds + search_seconds * photos / len(chosen)
