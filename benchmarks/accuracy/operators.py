@@ -27,7 +27,7 @@ from ensemble.retrieval.reciprocal import reranked
 from ensemble.retrieval.selection import GRID, SURE_OF_OPERATOR, choose_whitening, compared
 from ensemble.retrieval.task import RetrievalTask
 from postproc import build_evidence, rank
-from postproc.transforms.reciprocal_evidence import rerank_evidence
+from postproc.transforms.reciprocal_evidence import mix_reciprocal
 
 
 def main() -> None:
@@ -105,7 +105,7 @@ def _on_test(
     with task.spaces() as spaces:
         near = nearest(task, lambda: spaces, None)
         evidence = build_evidence(spaces, task.views, near, task.gallery, rows)
-        evidence = rerank_evidence(evidence, task.views, reranked(task, lambda: spaces, None), rows)
+        evidence = mix_reciprocal(evidence, task.views, reranked(task, lambda: spaces, None), rows)
     return average_precisions(rank(evidence, np.ones(1)).individual, truth[rows])
 
 
