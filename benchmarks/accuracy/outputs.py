@@ -62,7 +62,7 @@ class Recorder:
     def keep(self, name: str, figures: Any) -> None:
         """Write figures as JSON, in an order and without places of their own."""
         text = json.dumps(stable(figures), indent=1, sort_keys=True)
-        (self.out / name).write_text(text.replace(str(self.scratch), "FOLDER") + "\n")
+        (self.out / name).write_text(text.replace(str(self.scratch), "FOLDER").replace(str(self.out), "OUT") + "\n")
 
     def tuned(self, project: Path, trials: int, pseudo: bool = True) -> None:
         """Everything that a tuned project gives."""
