@@ -105,7 +105,8 @@ def format_certified(certified: dict[str, Any]) -> str:
     """What the candidates alone decide, in one line."""
     return (
         f"the candidates decide {100 * certified['share']:.2f} % of the photos (MAP@5 between "
-        f"{certified['least']:.4f} and {certified['most']:.4f}); {certified['recomputed']} photos were compared with the whole gallery"
+        f"{certified['least']:.4f} and {certified['most']:.4f}); {certified['recomputed']} photos were compared with "
+        "the whole gallery"
     )
 
 

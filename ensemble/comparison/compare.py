@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +30,8 @@ from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.scores import mean_of
 from ensemble.protocol.setup import mix_warnings, read_setup
 from ensemble.report.page.album import photo_folders
-from ensemble.tuning.nested import HOW as HOW_NESTED
 from ensemble.tuning.nested import TRIALS, nested_score
-from postproc import NEW
+from ensemble.tuning.nested_result import HOW as HOW_NESTED
 
 PHOTOS = 10
 HOW_PAIRED = (
@@ -97,22 +95,21 @@ def compare(
     setups = setups_of(pair, progress)
     # a kept blend may have been tuned for a share that is known better since
     reference = pair[0] if blend is None else pair[1]
-    mix = Mix(**reference.blend.mix)
-    first_setup = setups[0] if blend is None else replace(setups[0], evaluation_set=setups[0].in_mix(mix))
-    evaluation_set = common_evaluation_set(first_setup, setups[1], mix)
+    mix = reference.blend.mix
+    first_setup = setups[0] if blend is None else setups[0].in_mix(mix)
+    evaluation_set = common_evaluation_set(first_setup, setups[1])
     evaluation_sets = evaluation_set, matched_evaluation_set(setups[1], evaluation_set, row)
     answers = [blend_answers(*each, progress) for each in zip(pair, setups, evaluation_sets, strict=True)]
     precision = np.stack([each.precision for each in answers])
     catalogue = pair[0].project.catalogue
-    bootstrap = Bootstrap(evaluation_set, catalogue.labels)
+    bootstrap = Bootstrap(evaluation_set)
     draws = bootstrap.draws(precision)
     scores = [_scores(*each, evaluation_set) for each in zip(pair, precision, draws.T, strict=True)]
-    is_new = evaluation_set.truth == NEW
-    species_of_photo = catalogue.species_of_individual[catalogue.labels]
-    species = np.append(species_of_photo[evaluation_set.rows], species_of_photo[evaluation_set.hidden])
-    known, new = group_differences(evaluation_set, bootstrap, precision, is_new.astype(np.int64), 2)
+    species = catalogue.species_of_individual[evaluation_set.owner]
+    is_new = evaluation_set.is_new.astype(np.int64)
+    known, new = group_differences(evaluation_set, bootstrap, precision, is_new, 2)
     of_species = group_differences(evaluation_set, bootstrap, precision, species, len(catalogue.species))
-    train_photos = np.bincount(species_of_photo, minlength=len(catalogue.species))
+    train_photos = np.bincount(catalogue.species_of_individual[catalogue.labels], minlength=len(catalogue.species))
     result = ComparisonResult(
         first=scores[0],
         second=scores[1],
@@ -128,7 +125,7 @@ def compare(
         nested=_nested(pair, mix, evaluation_set, row, nested_trials, seed, progress) if nested else None,
         mix=mix,
         measured=HOW_PAIRED.format(whose=reference.name),
-        warnings=mix_warnings(first_setup, mix) + comparison_warnings(pair, setups, reference, nested),
+        warnings=mix_warnings(first_setup) + comparison_warnings(pair, setups, reference, nested),
     )
     if output is not None:
         write_comparison(result, pair[0].project, output, folders)
@@ -156,7 +153,7 @@ def _check_arguments(
 def _scores(
     compared: ComparedBlend, precision: np.ndarray, draws: np.ndarray, evaluation_set: EvaluationSet
 ) -> BlendScores:
-    weights, is_new = evaluation_set.weights, evaluation_set.truth == NEW
+    weights, is_new = evaluation_set.weights, evaluation_set.is_new
     nested = compared.blend.measured.get("nested")
     return BlendScores(
         name=compared.name,
@@ -199,16 +196,23 @@ def _nested(
     precisions = []
     for compared, rows in zip(pair, (np.arange(len(row)), row), strict=True):
         blend = compared.blend
-        setup = read_setup(compared.project, mix, list(blend.weights), progress, wanted=blend.operators_tried)
-        score = nested_score(compared.project, setup, mix, trials=trials, seed=seed, progress=progress)
+        setup = read_setup(
+            compared.project,
+            mix,
+            list(blend.weights),
+            progress=progress,
+            operators_tried=blend.operators_tried,
+        )
+        score = nested_score(setup, trials=trials, seed=seed, progress=progress)
         nested_set = score.evaluation_set
         # by train photo: as it is, and playing the stranger
         as_is, as_stranger = np.full((2, len(row)), np.nan)
-        as_is[nested_set.rows] = score.blend[: len(nested_set.rows)]
-        as_stranger[nested_set.hidden] = score.blend[len(nested_set.rows) :]
-        precisions.append(np.append(as_is[rows[evaluation_set.rows]], as_stranger[rows[evaluation_set.hidden]]))
+        as_is[nested_set.queries] = score.blend[~nested_set.is_simulated]
+        as_stranger[nested_set.simulated_new] = score.blend[nested_set.is_simulated]
+        matched = rows[evaluation_set.row]
+        precisions.append(np.where(evaluation_set.is_simulated, as_stranger[matched], as_is[matched]))
     precision = np.stack(precisions)
-    draws = Bootstrap(evaluation_set, pair[0].project.catalogue.labels).draws(precision)
+    draws = Bootstrap(evaluation_set).draws(precision)
     first, second = (float(mean) for mean in precision @ evaluation_set.weights)
     difference = paired_difference(draws, evaluation_set, precision)
     return NestedDifference(first=first, second=second, **difference.as_dict(), measured=HOW_NESTED)

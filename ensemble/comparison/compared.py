@@ -11,17 +11,16 @@ import polars as pl
 
 from cv.errors import FinblendError
 from cv.metrics import average_precisions
-from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.blend.load import tuned_blend
+from ensemble.identification.posteriors import Answers
 from ensemble.identification.scored_blend import how_measured, score_blend
-from ensemble.identification.second_stage import SecondStage
+from ensemble.identification.second_stage import KeptSecondStage
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
 from ensemble.protocol.setup import Setup, setup_of_blend
 from postproc import NOBODY
-from postproc.calibration.posterior import posterior_order
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ class BlendAnswers:
     Attributes
     ----------
     labels : (m, 5) int array
-        As of `EvaluationSet.answers`.
+        As `predict` gives them.
     photo : (m, 5) int array
         The gallery photo most like the query of each name; -1 for somebody new and nobody.
     precision : (m,) float64 array
@@ -162,20 +161,19 @@ class BlendAnswers:
         return cls(labels, np.where(hit.any(axis=2), nearest, NOBODY), average_precisions(labels, truth))
 
 
-def common_evaluation_set(first: Setup, second: Setup, mix: Mix) -> EvaluationSet:
+def common_evaluation_set(first: Setup, second: Setup) -> EvaluationSet:
     """The first's evaluation set, without simulated strangers where the second may not hide individuals."""
     query_set = first.evaluation_set.query_set
     if not query_set.can_hide or second.evaluation_set.query_set.can_hide:
         return first.evaluation_set
-    species = first.test_species if mix.gallery_exponent is not None else None
-    return build_evaluation_set(replace(query_set, can_hide=False), mix, species)
+    species = first.test_species if first.mix.gallery_exponent is not None else None
+    return build_evaluation_set(replace(query_set, can_hide=False), first.mix, species)
 
 
 def matched_evaluation_set(setup: Setup, evaluation_set: EvaluationSet, row: np.ndarray) -> EvaluationSet:
     """The same photos with the same weights, as another project's queries; `row` as of `matched_rows`."""
-    return EvaluationSet(
-        setup.evaluation_set.query_set, row[evaluation_set.rows], row[evaluation_set.hidden], evaluation_set.weights
-    )
+    queries, simulated_new = row[evaluation_set.queries], row[evaluation_set.simulated_new]
+    return EvaluationSet(setup.evaluation_set.query_set, queries, simulated_new, evaluation_set.weights)
 
 
 def blend_answers(
@@ -183,12 +181,11 @@ def blend_answers(
 ) -> BlendAnswers:
     """What a blend submits on an evaluation set; its second stage is fitted to the mix it was tuned for."""
     if compared.blend.second_stage:
-        stage = SecondStage(setup.evaluation_set, compared.blend, keep=True)
-        traits, probability = stage.cross_fitted(evaluation_set)
-        labels = posterior_order(traits.individual, probability)[0]
-        return BlendAnswers.of(labels, traits.individual, traits.photo, evaluation_set.truth)
+        posteriors = KeptSecondStage.of(setup.evaluation_set, compared.blend).posteriors(evaluation_set)
+        labels = Answers.of(posteriors).labels
+        return BlendAnswers.of(labels, posteriors.individual, posteriors.photo, evaluation_set.truth)
     scored = score_blend(replace(setup, evaluation_set=evaluation_set), compared.blend, progress)
-    lists = evaluation_set.ranking(scored.ranking, compared.blend.background)
+    lists = evaluation_set.lists(scored.ranking, compared.blend.background)
     return BlendAnswers.of(scored.labels, lists.individual, lists.photo, evaluation_set.truth)
 
 

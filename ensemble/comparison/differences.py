@@ -109,14 +109,14 @@ def _photo(
     at: int, pair: Sequence[ComparedBlend], evaluation_sets: Sequence[EvaluationSet], answers: Sequence[BlendAnswers]
 ) -> DifferingPhoto:
     evaluation_set, catalogue = evaluation_sets[0], pair[0].project.catalogue
-    row = int(np.append(evaluation_set.rows, evaluation_set.hidden)[at])
+    row = int(evaluation_set.row[at])
     photo, truth = catalogue.train.row(row, named=True), int(evaluation_set.truth[at])
     first, second = (_photo_answers(at, truth, *each) for each in zip(pair, evaluation_sets, answers, strict=True))
     return DifferingPhoto(
         image=photo["image"],
         truth=NEW_INDIVIDUAL if truth == NEW else catalogue.individuals[truth],
         individual=photo["individual_id"],
-        plays_stranger=at >= len(evaluation_set.rows),
+        plays_stranger=bool(evaluation_set.is_simulated[at]),
         species=photo["species"],
         fold=int(photo["fold"]),
         weight=float(evaluation_set.weights[at]),
@@ -129,7 +129,7 @@ def _photo_answers(
     at: int, truth: int, compared: ComparedBlend, evaluation_set: EvaluationSet, answers: BlendAnswers
 ) -> PhotoAnswers:
     catalogue = compared.project.catalogue
-    fold = int(catalogue.folds[np.append(evaluation_set.rows, evaluation_set.hidden)[at]])
+    fold = int(evaluation_set.fold[at])
     gallery = next(task.gallery_images for task in evaluation_set.query_set.tasks if task.fold == fold)
     labels, pictures = answers.labels[at].tolist(), answers.photo[at].tolist()
     given = [(label, picture) for label, picture in zip(labels, pictures, strict=True) if label != NOBODY]

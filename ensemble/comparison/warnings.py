@@ -40,7 +40,7 @@ def comparison_warnings(
         )
     if first.blend.mix != second.blend.mix:
         other = first if reference is second else second
-        mix = format_mix(Mix(**other.blend.mix))
+        mix = format_mix(other.blend.mix)
         lines.append(f"{other.name} was tuned for another mix ({mix}); both are scored in {reference.name}'s")
     if setups[0].evaluation_set.query_set.can_hide and not setups[1].evaluation_set.query_set.can_hide:
         lines.append(

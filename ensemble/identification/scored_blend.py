@@ -58,6 +58,12 @@ class ScoredBlend:
         """The stage that is submitted: fitted to the mix that the blend was tuned for, whatever mix is asked about."""
         return stage_of(self.setup, self.blend)
 
+    def posterior_model(self, progress: Progress | None = None) -> PosteriorModel:
+        """What gives probabilities; the set-up must be in the mix that the blend was tuned for."""
+        if self.stage is not None:
+            return self.stage
+        return posterior_model_of(self.setup.evaluation_set, self.blend, progress)
+
     def answers(self, evaluation_set: EvaluationSet) -> np.ndarray:
         """(n + m, 5) labels of the rows of an evaluation set of the same queries."""
         return predict(evaluation_set, self.blend, stage=self.stage, ranking=self.ranking).labels

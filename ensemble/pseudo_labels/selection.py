@@ -124,7 +124,8 @@ def assess(evaluation_set: EvaluationSet, posterior_model: PosteriorModel, alone
 
 def rankings_alone(query_set: QuerySet, blend: Blend) -> list[Ranking]:
     """What each model that has weight ranks by itself."""
-    return [ranking_of(query_set, replace(blend, weights={name: 1.0}, species_weights={})) for name in blend.used]
+    weightings = [{other: float(other == name) for other in blend.weights} for name in blend.used]
+    return [ranking_of(query_set, replace(blend, weights=weights, species_weights={})) for weights in weightings]
 
 
 def first_alone(photos: EvaluationSet | QuerySet, rankings: list[Ranking]) -> np.ndarray:

@@ -89,7 +89,7 @@ class State:
     @property
     def mix(self) -> Mix:
         """The mix that scores are weighted to: the blend's, or what `finblend models` takes by default."""
-        return Mix(**self.blend.mix) if self.blend is not None and self.is_tuned else Mix()
+        return self.blend.mix if self.blend is not None and self.is_tuned else Mix()
 
     @cached_property
     def setup(self) -> Setup | None:
@@ -97,7 +97,7 @@ class State:
         if self.blend is not None and self.is_tuned:
             return setup_of_blend(self.project, self.blend, self.progress)
         usable, _ = self.models
-        return read_setup(self.project, self.mix, list(usable), self.progress) if usable else None
+        return read_setup(self.project, self.mix, list(usable), progress=self.progress) if usable else None
 
     @cached_property
     def baselines(self) -> dict[str, Baseline]:
@@ -119,7 +119,9 @@ class State:
     @cached_property
     def posteriors(self) -> Posteriors | None:
         """Who may be on each photo of the tuned blend's evaluation set and how likely, cross-fitted."""
-        return self.posterior_model.out_of_fold() if self.posterior_model is not None else None
+        if self.scored is None or self.posterior_model is None:
+            return None
+        return self.posterior_model.posteriors(self.scored.setup.evaluation_set)
 
     @cached_property
     def cross_fitted(self) -> CrossFittedAnswers | None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
 from ensemble.identification.scored_blend import ScoredBlend
 from ensemble.protocol.bootstrap import Bootstrap, interval_of
-from ensemble.protocol.scores import summary
+from ensemble.protocol.scores import Summary, summary
 from ensemble.report.charts.charts import Bars
 from ensemble.report.numbers import format_operators, share
 from ensemble.report.page.pieces import Cell, Figures, Piece, Section, Table, Text, Warnings
@@ -18,7 +16,7 @@ from ensemble.report.page.words import against, format_mix, interval
 from ensemble.report.sections.blend_charts import over_shares_chart, species_table, threshold_charts, trials_chart
 from ensemble.report.state import State
 from ensemble.tuning.baselines import equal_weights
-from ensemble.tuning.nested import HOW as HOW_NESTED
+from ensemble.tuning.nested_result import HOW as HOW_NESTED
 
 TITLE = "Blend"
 MOST = 50
@@ -46,7 +44,7 @@ def section(state: State) -> Section | None:
 def _section(state: State, blend: Blend, scored: ScoredBlend) -> Section:
     evaluation_set = scored.setup.evaluation_set
     scores = summary(evaluation_set, scored.precision)
-    measured = f"Out-of-fold, {scored.measured}. Mix: {format_mix(state.mix, scores['new_share'])}."
+    measured = f"Out-of-fold, {scored.measured}. Mix: {format_mix(state.mix, scores.new_share)}."
     if blend.measured.get("nested"):
         measured += f" {HOW_NESTED[0].upper()}{HOW_NESTED[1:]}."
     measured += " Intervals hold 95 %, by drawing individuals anew."
@@ -55,8 +53,8 @@ def _section(state: State, blend: Blend, scored: ScoredBlend) -> Section:
     body.append(Figures(_figures(state, blend, scored, scores)))
     body += [_scores(state, blend, scored), _weights(blend), *_recipe(blend), *_nested_folds(blend)]
     body += trials_chart(state, blend, scored)
-    body += threshold_charts(blend, scored, scores["new_share"])
-    body += over_shares_chart(state, scored, scores["new_share"])
+    body += threshold_charts(blend, scored, scores.new_share)
+    body += over_shares_chart(state, scored, scores.new_share)
     body += species_table(state, scored)
     return Section("blend", TITLE, measured, body)
 
@@ -69,11 +67,11 @@ def _kept(blend: Blend) -> list[Piece]:
     return [*([Figures(pairs)] if pairs else []), _weights(blend), *_recipe(blend)]
 
 
-def _figures(state: State, blend: Blend, scored: ScoredBlend, scores: dict[str, Any]) -> list[tuple[str, str]]:
+def _figures(state: State, blend: Blend, scored: ScoredBlend, scores: Summary) -> list[tuple[str, str]]:
     evaluation_set = scored.setup.evaluation_set
-    low, high = Bootstrap(evaluation_set, state.project.catalogue.labels).interval(scored.precision)
+    low, high = Bootstrap(evaluation_set).interval(scored.precision)
     name = "MAP@5, second stage cross-fitted" if blend.second_stage else "MAP@5 in-sample"
-    pairs = [(name, f"{scores['map5']:.4f}"), ("its 95 % interval", interval([low, high]))]
+    pairs = [(name, f"{scores.map5:.4f}"), ("its 95 % interval", interval([low, high]))]
     nested = blend.measured.get("nested")
     if nested:
         pairs += [
@@ -84,11 +82,11 @@ def _figures(state: State, blend: Blend, scored: ScoredBlend, scores: dict[str, 
     else:
         pairs.append(("MAP@5 nested", "not measured"))
     pairs += [
-        ("known photos", "-" if scores["known"] is None else f"{scores['known']:.4f}"),
-        ("strangers", "-" if scores["new"] is None else f"{scores['new']:.4f}"),
-        ("share of strangers assumed", share(scores["new_share"])),
+        ("known photos", "-" if scores.known is None else f"{scores.known:.4f}"),
+        ("strangers", "-" if scores.new is None else f"{scores.new:.4f}"),
+        ("share of strangers assumed", share(scores.new_share)),
         ("answers with somebody new first", share(evaluation_set.share_of_new(scored.labels))),
-        ("certain without the whole gallery", share(1 - scored.among.open)),
+        ("certain without the whole gallery", share(1 - scored.over_candidates.undecided)),
     ]
     return pairs
 
@@ -102,11 +100,11 @@ def _scores(state: State, blend: Blend, scored: ScoredBlend) -> Bars:
     if len(blend.weights) > 1:
         in_sample.append((f"{best} alone, in-sample", state.baselines[best].precision))
         in_sample.append(("equal weights, in-sample", equal_weights(scored.setup).precision))
-    in_sample.append(("no 2nd stage, in-sample" if staged else "blend, in-sample", scored.plain))
+    in_sample.append(("no 2nd stage, in-sample" if staged else "blend, in-sample", scored.precision_alone))
     if staged:
         in_sample.append(("blend, cross-fitted", scored.precision))
     stacked = np.stack([precision for _, precision in in_sample])
-    draws = Bootstrap(evaluation_set, state.project.catalogue.labels).draws(stacked)
+    draws = Bootstrap(evaluation_set).draws(stacked)
     rows = [
         (name, float(evaluation_set.weights @ precision), interval_of(drawn))
         for (name, precision), drawn in zip(in_sample, draws.T, strict=True)
@@ -168,7 +166,7 @@ def _recipe(blend: Blend) -> list[Piece]:
         ["second stage", _format_stage(blend)],
     ]
     rows += [[f"whitening of {name}", kind] for name, kind in blend.whitening.items() if kind != "none"]
-    rows += [[f"operators of {name}", format_operators(chosen)] for name, chosen in blend.operators.items()]
+    rows += [[f"operators of {name}", format_operators(chosen.as_dict())] for name, chosen in blend.operators.items()]
     pieces: list[Piece] = [Table("The recipe", ["what", "value"], rows[:MOST])]
     if blend.second_stage:
         pieces.append(Text("Where there is a second stage, it answers instead of rule and threshold."))

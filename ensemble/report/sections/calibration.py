@@ -35,29 +35,26 @@ def section(state: State) -> Section | None:
     if posteriors is None or cross_fitted is None or scored is None:
         return None
     evaluation_set = scored.setup.evaluation_set
-    share_of_new = float(evaluation_set.weights[evaluation_set.truth == NEW].sum())
-    measured = f"Out-of-fold, {HOW}. Mix: {format_mix(state.mix, share_of_new)}."
-    labels = state.project.catalogue.labels
-    owner = labels[np.append(evaluation_set.rows, evaluation_set.hidden)]
+    measured = f"Out-of-fold, {HOW}. Mix: {format_mix(state.mix, evaluation_set.new_share)}."
     body: list[Piece] = [
-        *calibration(posteriors, evaluation_set, owner),
+        *calibration(posteriors, evaluation_set),
         *coverage(cross_fitted, state.precision),
         _bands(cross_fitted, state.precision),
     ]
     return Section("trust", TITLE, measured, body)
 
 
-def calibration(posteriors: Posteriors, evaluation_set: EvaluationSet, owner: np.ndarray) -> list[Piece]:
+def calibration(posteriors: Posteriors, evaluation_set: EvaluationSet) -> list[Piece]:
     """A reliability diagram of the likeliest name, and one of somebody new, with a table of their bins."""
     charts: list[Piece] = []
     tables: list[Piece] = []
     statements = (
         ("P(same) of the likeliest name", "the name is right", *first_name(posteriors, evaluation_set.truth)),
-        ("P(somebody new)", "it was somebody new", posteriors.somebody_new, evaluation_set.truth == NEW),
+        ("P(somebody new)", "it was somebody new", posteriors.somebody_new, evaluation_set.is_new),
     )
     header = ["told, mean", "came true", "from", "to", "share of the mix"]
     for what, came, probability, right in statements:
-        bins = reliability(probability, right, evaluation_set.weights, owner)
+        bins = reliability(probability, right, evaluation_set.weights, evaluation_set.owner)
         error = calibration_error(probability, right, evaluation_set.weights)
         charts.append(_diagram(what, came, bins, error))
         rows: list[list[Cell]] = [[each.probability, each.right, each.low, each.high, each.share] for each in bins]
@@ -110,8 +107,7 @@ def coverage(cross_fitted: CrossFittedAnswers, precision: float) -> list[Piece]:
     if not series:
         return []
     expected = cross_fitted.expected(precision)
-    auto, new = (expected[name]["expected_share"] or 0.0 for name in ("auto", "new"))
-    auto_right = expected["auto"]["right"]
+    (auto, auto_right), (new, _) = expected["auto"], expected["new"]
     title = f"No name can be taken without a look at a precision of {share(precision)}"
     if auto_right is not None and auto > 0:
         title = f"{share(auto)} of photos can take their first name as it is, right in {share(auto_right)}"
@@ -134,7 +130,7 @@ def _bands(cross_fitted: CrossFittedAnswers, precision: float) -> Table:
     for name in BANDS:
         cut = cuts.get(name)
         from_cut = None if cut is None or not np.isfinite(cut) else float(cut)
-        rows.append([name, MEANINGS[name], from_cut, expected[name]["expected_share"], expected[name]["right"]])
+        rows.append([name, MEANINGS[name], from_cut, *expected[name]])
     header = ["band", "meaning", "from probability", "share of photos", "first answers right"]
     note = f"Wanted precision {share(precision)}, as of 'finblend decide'; '-' where no probability keeps it."
     return Table("Bands", header, rows, note, ("share of photos", "first answers right"))

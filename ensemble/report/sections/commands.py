@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backbones.store import Seen, Store
-from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.command_log import Command, logged_commands
 from ensemble.project.folder import Project
@@ -99,7 +98,7 @@ def _embed_line(model: str, seen: Seen, sources: Mapping[str, str]) -> str:
 
 
 def _tune_lines(blend: Blend) -> list[str]:
-    measured, mix, shares = blend.measured, Mix(**blend.mix), blend.mix.get("new_share")
+    measured, shares = blend.measured, blend.mix.new_share
     lines = []
     if blend.by_hand:
         lines.append("# blend.json is not as 'finblend tune' wrote it: the next line makes another one")
@@ -112,7 +111,7 @@ def _tune_lines(blend: Blend) -> list[str]:
         words += ["--new-share", "shares.csv"]
     elif shares is not None:
         words += ["--new-share", shares]
-    words += ["--gallery-mix", "raw" if mix.gallery_exponent is None else mix.gallery_exponent]
+    words += ["--gallery-mix", "raw" if blend.mix.gallery_exponent is None else blend.mix.gallery_exponent]
     for key in ("sampler", "seed"):
         words += [f"--{key}", measured[key]] if key in measured else []
     if blend.operators_tried:

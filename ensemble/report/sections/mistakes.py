@@ -17,7 +17,6 @@ from ensemble.report.page.album import Album
 from ensemble.report.page.photos import GalleryRow
 from ensemble.report.page.pieces import Cell, Gallery, Piece, Section, Table, Text, Warnings
 from ensemble.report.state import State
-from ensemble.retrieval.query_set import queries_of_test
 from postproc import NEW, NOBODY
 
 PAIRS, PAIRS_SHOWN, MISTAKES, PER_BAND, SEED = 15, 6, 5, 4, 0
@@ -71,8 +70,7 @@ class _Shown:
         self.cross_fitted, self.setup, self.blend, self.posterior_model = cross_fitted, setup, blend, posterior_model
         self.catalogue = state.project.catalogue
         self.answers = cross_fitted.answers
-        self.rows = np.append(self.evaluation_set.rows, self.evaluation_set.hidden)
-        self.label = self.catalogue.labels[self.rows]
+        self.rows, self.label = self.evaluation_set.row, self.evaluation_set.owner
 
     @property
     def first(self) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +79,7 @@ class _Shown:
 
     def confused(self) -> list[Piece]:
         """Pairs of individuals that are mistaken for each other most."""
-        pairs = confusions(self.label, *self.first, self.evaluation_set.weights, self.evaluation_set.truth == NEW)
+        pairs = confusions(self.label, *self.first, self.evaluation_set.weights, self.evaluation_set.is_new)
         if not pairs:
             return [Text("No individual is taken for another out-of-fold.")]
         header = ["one", "other", "species", "share of the mix", "photos", "of strangers"]
@@ -104,7 +102,7 @@ class _Shown:
     def mistaken(self) -> list[Piece]:
         """Wrong first answers with the highest probabilities."""
         labels, probability = self.first
-        wrong, new = labels != self.evaluation_set.truth, self.evaluation_set.truth == NEW
+        wrong, new = labels != self.evaluation_set.truth, self.evaluation_set.is_new
         pieces: list[Piece] = []
         shown: list[int] = []
         for kind, of_kind in (("of known individuals", ~new), ("of strangers, or of who plays one", new)):
@@ -146,15 +144,8 @@ class _Shown:
     @property
     def _test(self) -> tuple[Answers, list[str]]:
         """Answers to the test photos, and the gallery photos they name."""
-        query_set = queries_of_test(
-            self.state.project,
-            self.setup.models,
-            self.blend.whitening,
-            progress=self.state.progress,
-            operators=self.blend.applied,
-        )
-        posteriors = self.posterior_model.of_test(query_set, self.state.progress)
-        return Answers.of(posteriors), query_set.tasks[0].gallery_images
+        query_set = self.setup.retriever.of_test()
+        return Answers.of(self.posterior_model.posteriors(query_set)), query_set.tasks[0].gallery_images
 
     @cached_property
     def _gallery(self) -> dict[int | None, list[str]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from cv.errors import FinblendError
 from ensemble.evaluation.models import seems_to_know
+from ensemble.project.result import plain
 from ensemble.protocol.bootstrap import Bootstrap, interval_of
 from ensemble.protocol.scores import over_folds, summary
 from ensemble.protocol.setup import Setup, mix_warnings
@@ -17,8 +17,7 @@ from ensemble.report.page.pieces import Cell, Piece, Section, Table, Text, Warni
 from ensemble.report.page.words import format_mix
 from ensemble.report.state import State
 from ensemble.tuning.baselines import HOW_ALONE, Baseline
-from ensemble.tuning.shapley import contributions
-from postproc import NEW
+from ensemble.tuning.shapley import shapley
 
 TITLE = "Models"
 # rows of a table, labels of a heatmap
@@ -43,18 +42,17 @@ def _section(state: State) -> Section:
     setup, baselines = state.setup, state.baselines
     if setup is None:
         return Section("models", TITLE, "No model can be scored yet.", [_models_table(state, [], {})])
-    warnings += mix_warnings(setup, state.mix)
-    share_of_new = float(setup.evaluation_set.weights[setup.evaluation_set.truth == NEW].sum())
+    warnings += mix_warnings(setup)
+    share_of_new = setup.evaluation_set.new_share
     measured = f"{HOW_ALONE[0].upper()}{HOW_ALONE[1:]}: {format_mix(state.mix, share_of_new)}"
     if not state.is_tuned:
         why = "the blend there cannot be scored" if state.stale else "nothing is tuned yet"
         measured += f", as 'finblend models' does by default, for {why}"
     measured += "."
     precisions = np.stack([baseline.precision for baseline in baselines.values()])
-    labels = state.project.catalogue.labels
-    intervals = [interval_of(row) for row in Bootstrap(setup.evaluation_set, labels).draws(precisions).T]
+    intervals = [interval_of(row) for row in Bootstrap(setup.evaluation_set).draws(precisions).T]
     for name, baseline in baselines.items():
-        warnings += seems_to_know(name, setup.models[name], summary(setup.evaluation_set, baseline.precision)["known"])
+        warnings += seems_to_know(name, setup.models[name], summary(setup.evaluation_set, baseline.precision).known)
     body: list[Piece] = [Warnings(warnings)] if warnings else []
     body += [_alone(baselines, intervals), _models_table(state, intervals, baselines)]
     body += _over_folds(setup, baselines, precisions)
@@ -93,11 +91,11 @@ def _models_table(state: State, intervals: list[list[float]], baselines: dict[st
     header = ["model", "MAP@5", "from", "to", "known", "new", "whitening", "views", "stores", "use"]
     rows: list[list[Cell]] = []
     usable, refused = state.models
-    evaluation_set = state.setup.evaluation_set if state.setup is not None else None
     for (name, baseline), (low, high) in zip(baselines.items(), intervals, strict=True):
-        scores = summary(evaluation_set, baseline.precision) if evaluation_set is not None else {}
+        assert state.setup is not None  # noqa: S101 - it gave the baselines
+        scores = summary(state.setup.evaluation_set, baseline.precision)
         whitening = baseline.blend.whitening.get(name, "none")
-        figures = [baseline.map5, low, high, scores["known"], scores["new"]]
+        figures = [baseline.map5, low, high, scores.known, scores.new]
         rows.append([name, *figures, whitening, *_held(state, name), "scored"])
     for name in usable.keys() - baselines.keys():
         rows.append([name, *[None] * 5, None, *_held(state, name), "not in the blend: 'finblend models' scores it"])
@@ -197,9 +195,9 @@ def _contributions(state: State, setup: Setup) -> list[Piece]:
     blend = state.blend
     if blend is None or len(blend.used) < 2:
         return []
-    parts: dict[str, dict[str, Any]] = blend.measured.get("contributions") or {
-        name: asdict(part) for name, part in contributions(setup.evaluation_set, blend).items()
-    }
+    parts: dict[str, dict[str, Any]] = blend.measured.get("contributions") or plain(
+        shapley(setup.evaluation_set, blend)
+    )
     names = sorted(parts, key=lambda name: -parts[name]["shapley"])[:MOST]
     figures = ", ".join(f"{name} {parts[name]['shapley']:+.4f}" for name in names[:MOST_ALIKE])
     sampled = any(part["error"] is not None for part in parts.values())

@@ -18,7 +18,7 @@ from small import Small
 import ensemble.retrieval.evidence
 import ensemble.retrieval.neighbours
 import ensemble.retrieval.task
-import postproc.evidence.evidence
+import postproc.evidence.build
 from cv import FinblendError
 from ensemble import Project, init
 from ensemble.project.cache import cached, entries
@@ -40,7 +40,7 @@ class Work:
         self.pruned = 0
         top_k, pair_similarities, prune = (
             ensemble.retrieval.neighbours.top_k,
-            postproc.evidence.evidence.pair_similarities,
+            postproc.evidence.build.pair_similarities,
             ensemble.retrieval.evidence.prune,
         )
 
@@ -58,7 +58,7 @@ class Work:
             return prune(*given)
 
         patch.setattr(ensemble.retrieval.neighbours, "top_k", search)
-        patch.setattr(postproc.evidence.evidence, "pair_similarities", compare)
+        patch.setattr(postproc.evidence.build, "pair_similarities", compare)
         patch.setattr(ensemble.retrieval.evidence, "prune", leave_out)
 
     @property
