@@ -169,7 +169,7 @@ def read_catalogue(
     labelled, renamed = _without_spaces(labelled, name)
     queries = others if test is None else _read_test(test, labelled["image"], repairs)
     if test is not None:
-        queries, others = _told_twice(queries, others)
+        queries, others = _listed_twice(queries, others)
     if queries.is_empty():
         raise FinblendError(f"{name}: there are no test photos; give --test, or rows with the identity 'unknown'")
     parts = [labelled, queries] if test is None else [labelled, queries, others]
@@ -234,7 +234,7 @@ def _without_spaces(table: pl.DataFrame, name: str) -> tuple[pl.DataFrame, int]:
     return table.with_columns(pl.col("individual_id").replace(mapping), individual_name="individual_id"), len(renamed)
 
 
-def _told_twice(queries: pl.DataFrame, others: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _listed_twice(queries: pl.DataFrame, others: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Test photos that the train table lists too, as unknown: one row a photo, with what both tables say."""
     more = others.drop("individual_id", "row", "split", *(c for c in queries.columns if c != "image"), strict=False)
     joined = queries.join(more, on="image", how="left", maintain_order="left")

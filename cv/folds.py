@@ -121,11 +121,11 @@ def _noise(seed: int, kind: str, name: str) -> bytes:
 
 def _encounters_of(groups: dict[tuple[str, str], list[int]], individuals: list[str]) -> dict[str, int]:
     """In how many groups each individual is."""
-    found: dict[str, int] = defaultdict(int)
+    counts: dict[str, int] = defaultdict(int)
     for rows in groups.values():
         for individual in {individuals[row] for row in rows}:
-            found[individual] += 1
-    return found
+            counts[individual] += 1
+    return counts
 
 
 def _held_together(
@@ -146,9 +146,9 @@ def _held_together(
         # groups that this one links become one, under the first one's key
         linked = sorted({group_of[individuals[row]] for row in rows if individuals[row] in group_of})
         rows = [row for other in linked for row in joined.pop(other)] + rows
-        own = min([key, *linked])
-        joined[own] = rows
-        group_of |= {individuals[row]: own for row in rows if individuals[row] in drawn}
+        first = min([key, *linked])
+        joined[first] = rows
+        group_of |= {individuals[row]: first for row in rows if individuals[row] in drawn}
     return joined
 
 

@@ -44,13 +44,15 @@ def read_new_shares(source: TableLike, species: Sequence[str], repairs: Mapping[
     table, name = read_table(source, "new_share")
     names = text_column(table, pick_column(table, ("species",), name), name).str.strip_chars()
     values = text_column(table, pick_column(table, ("new_share",), name), name)
-    found: dict[str, float] = {}
+    shares: dict[str, float] = {}
     for row, (raw, text) in enumerate(zip(names, values, strict=True), start=1):
-        own = repairs.get(raw, raw)
-        if own != REST and own not in species:
-            raise FinblendError(f"{name}: row {row}: species '{own}' is not among the catalogue's ({shown(species)})")
-        if own in found:
-            raise FinblendError(f"{name}: row {row}: species {own} stands twice; a species has one share")
+        species_name = repairs.get(raw, raw)
+        if species_name != REST and species_name not in species:
+            raise FinblendError(
+                f"{name}: row {row}: species '{species_name}' is not among the catalogue's ({shown(species)})"
+            )
+        if species_name in shares:
+            raise FinblendError(f"{name}: row {row}: species {species_name} stands twice; a species has one share")
         try:
             share = float(text)
         except ValueError:
@@ -59,13 +61,13 @@ def read_new_shares(source: TableLike, species: Sequence[str], repairs: Mapping[
             check_share("new_share", share, text)
         except FinblendError as error:
             raise FinblendError(f"{name}: row {row}: {error}") from None
-        found[own] = share
-    missing = [one for one in species if one not in found]
-    if missing and REST not in found:
+        shares[species_name] = share
+    missing = [known for known in species if known not in shares]
+    if missing and REST not in shares:
         raise FinblendError(
             f"{name}: gives no share for {shown(missing)}; every species needs a row, or a row '{REST}' the rest"
         )
-    return found
+    return shares
 
 
 def at_share(mix: Mix, share: float, species: Sequence[str], expected: np.ndarray) -> Mix:
@@ -89,10 +91,10 @@ def at_share(mix: Mix, share: float, species: Sequence[str], expected: np.ndarra
     >>> {name: round(own, 3) for name, own in mix.new_share.items()}
     {'a': 0.217, 'b': 0.383}
     """
-    own = mix.shares(species)
+    shares = mix.shares(species)
     expected = np.asarray(expected) / np.sum(expected)
-    if own is None or not isinstance(mix.new_share, Mapping) or share == 0 or share >= 1 - expected @ (own == 0):
+    if shares is None or not isinstance(mix.new_share, Mapping) or share == 0 or share >= 1 - expected @ (shares == 0):
         # where no factor reaches it, all species have the share
         return replace(mix, new_share=share)
-    moved = rates_at(own / (1 - own), expected, share)
+    moved = rates_at(shares / (1 - shares), expected, share)
     return replace(mix, new_share=dict(zip(species, np.minimum(moved, np.nextafter(1.0, 0.0)).tolist(), strict=True)))

@@ -19,8 +19,8 @@ from cv.errors import FinblendError, shown
 from cv.files import read_json, sha256_of, write_json, written_beside
 from cv.tables import as_text, pick_column, read_table, refuse_repeats, text_column
 
-# told beside a name: why it can be trusted, and the round it was merged in
-TOLD = ("why", "origin")
+# notes beside a name: why it can be trusted, and the round it was merged in
+NOTES = ("why", "origin")
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,12 @@ def read_pseudo_labels(path: Path, catalogue: Catalogue, least: float = 0.0) -> 
             row = int(bad.arg_true()[0])
             value = table["conf"][row] if "conf" in rule else individuals[row] if "individual" in rule else images[row]
             raise FinblendError(f"{name}: row {row + 1}: {rule.format(value)}")
-    told = {column: as_text(table[column]) for column in TOLD if column in table.columns}
-    frame = pl.DataFrame({"image": images, "individual_id": individuals, "conf": conf, **told})
+    notes = {column: as_text(table[column]) for column in NOTES if column in table.columns}
+    frame = pl.DataFrame({"image": images, "individual_id": individuals, "conf": conf, **notes})
     frame = frame.filter((pl.col("individual_id") != NEW_INDIVIDUAL) & (pl.col("conf") >= least))
     if frame.is_empty():
         raise FinblendError(f"{name}: no row names an individual with conf >= {least}")
-    return PseudoLabels(frame, *_told(path))
+    return PseudoLabels(frame, *_read_beside(path))
 
 
 def set_file(path: Path, seen: str) -> Path:
@@ -128,8 +128,8 @@ def set_file(path: Path, seen: str) -> Path:
 def write_pseudo_labels(path: Path, pseudo: PseudoLabels) -> None:
     """Write the labels, and beside them what they have seen."""
     with written_beside(path) as temporary:
-        told = [column for column in TOLD if column in pseudo.frame.columns]
-        pseudo.frame.select("image", "individual_id", "conf", *told).write_csv(temporary)
+        notes = [column for column in NOTES if column in pseudo.frame.columns]
+        pseudo.frame.select("image", "individual_id", "conf", *notes).write_csv(temporary)
     beside: dict[str, Any] = {"sha256": sha256_of(path), "never_saw": pseudo.never_saw, "labels": pseudo.labels}
     if pseudo.made is not None:
         beside["made"] = dict(pseudo.made)
@@ -140,7 +140,7 @@ def _beside(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def _told(path: Path) -> tuple[str | None, str | None, Mapping[str, Any] | None]:
+def _read_beside(path: Path) -> tuple[str | None, str | None, Mapping[str, Any] | None]:
     beside = _beside(path)
     if not beside.is_file():
         return None, None, None

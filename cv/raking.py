@@ -38,24 +38,24 @@ def factors(weights: np.ndarray, classes: np.ndarray, target: np.ndarray) -> np.
     return np.asarray(np.divide(target, have, out=np.zeros_like(have), where=have > 0))
 
 
-def gallery_classes(photos: Sample, catalogue: Population, exponent: float) -> tuple[np.ndarray, np.ndarray]:
+def gallery_classes(sample: Sample, population: Population, exponent: float) -> tuple[np.ndarray, np.ndarray]:
     """Class of each known photo by its gallery photos, and the share each class shall have."""
     edges = np.array(EDGES)
-    known = photos.gallery_photos > 0
-    classes = np.searchsorted(edges, photos.gallery_photos[known], side="right") - 1
-    rate = np.where(catalogue.photos > 0, (catalogue.photos / catalogue.photos.max()) ** exponent, 0.0)
-    if catalogue.test_species is not None:
+    known = sample.gallery_photos > 0
+    classes = np.searchsorted(edges, sample.gallery_photos[known], side="right") - 1
+    rate = np.where(population.photos > 0, (population.photos / population.photos.max()) ** exponent, 0.0)
+    if population.test_species is not None:
         # an individual is met as often as its species is, whatever its number of individuals
-        of_species = np.bincount(catalogue.species, weights=rate, minlength=len(catalogue.test_species))
+        of_species = np.bincount(population.species, weights=rate, minlength=len(population.test_species))
         rate = (
             rate
-            * np.divide(catalogue.test_species, of_species, out=np.zeros_like(of_species), where=of_species > 0)[
-                catalogue.species
+            * np.divide(population.test_species, of_species, out=np.zeros_like(of_species), where=of_species > 0)[
+                population.species
             ]
         )
-    own_class = np.searchsorted(edges, np.maximum(catalogue.photos, 1), side="right") - 1
+    own_class = np.searchsorted(edges, np.maximum(population.photos, 1), side="right") - 1
     wanted = np.bincount(own_class, weights=rate, minlength=len(edges))
-    joined = join_thin(np.bincount(classes, weights=photos.count[known], minlength=len(edges)), wanted / wanted.sum())
+    joined = join_thin(np.bincount(classes, weights=sample.count[known], minlength=len(edges)), wanted / wanted.sum())
     share = np.bincount(joined, weights=wanted / wanted.sum(), minlength=len(edges))
     share[np.setdiff1d(np.arange(len(edges)), joined[classes])] = 0.0
     return joined[classes], share / share.sum()
@@ -78,21 +78,21 @@ def join_thin(have: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return joined
 
 
-def species_classes(photos: Sample, catalogue: Population) -> tuple[np.ndarray, np.ndarray | None]:
+def species_classes(sample: Sample, population: Population) -> tuple[np.ndarray, np.ndarray | None]:
     """Which class each species is of, rare ones as one, and the share each shall have (None: as they are)."""
-    if catalogue.test_species is None:
-        return np.zeros(int(photos.species.max()) + 1, dtype=np.int64), None
-    n = len(catalogue.test_species)
-    have = np.bincount(photos.species, weights=photos.count, minlength=n)
-    lift = catalogue.test_species / np.maximum(have / have.sum(), 1e-12)
+    if population.test_species is None:
+        return np.zeros(int(sample.species.max()) + 1, dtype=np.int64), None
+    n = len(population.test_species)
+    have = np.bincount(sample.species, weights=sample.count, minlength=n)
+    lift = population.test_species / np.maximum(have / have.sum(), 1e-12)
     rare = (have < MIN_PHOTOS) | (lift > MAX_LIFT)
     merged = np.where(rare, n, np.arange(n))
-    target = np.bincount(merged, weights=catalogue.test_species, minlength=n + 1)
-    target[np.setdiff1d(np.arange(n + 1), merged[photos.species])] = 0.0
+    target = np.bincount(merged, weights=population.test_species, minlength=n + 1)
+    target[np.setdiff1d(np.arange(n + 1), merged[sample.species])] = 0.0
     return merged, target / target.sum() if target.sum() > 0 else None
 
 
-def strangers_by_species(photos: Sample, catalogue: Population, share: float, exponent: float | None) -> np.ndarray:
+def strangers_by_species(sample: Sample, population: Population, share: float, exponent: float | None) -> np.ndarray:
     """How many strangers of each species test shall have.
 
     In each species the odds of a stranger are those of the out-of-fold strangers against the known photos that test
@@ -102,8 +102,8 @@ def strangers_by_species(photos: Sample, catalogue: Population, share: float, ex
 
     Parameters
     ----------
-    photos : Sample
-    catalogue : Population
+    sample : Sample
+    population : Population
         With `test_species`.
     share : float
         Of strangers, overall, in [0, 1).
@@ -126,20 +126,20 @@ def strangers_by_species(photos: Sample, catalogue: Population, share: float, ex
     >>> strangers_by_species(four, Population(np.array([2, 2]), np.arange(2), np.array([0.8, 0.2])), 0.2, 1.0).round(3)
     array([0.16, 0.04])
     """
-    expected = catalogue.test_species
+    expected = population.test_species
     assert expected is not None  # noqa: S101 - callers have species
-    n, new = len(expected), photos.gallery_photos == 0
-    strangers = np.bincount(photos.species[new], weights=photos.count[new], minlength=n)
+    n, new = len(expected), sample.gallery_photos == 0
+    strangers = np.bincount(sample.species[new], weights=sample.count[new], minlength=n)
     if exponent is None:
-        known = np.bincount(photos.species[~new], weights=photos.count[~new], minlength=n)
+        known = np.bincount(sample.species[~new], weights=sample.count[~new], minlength=n)
     else:
-        known = np.bincount(catalogue.species, weights=catalogue.photos.astype(float) ** exponent, minlength=n)
+        known = np.bincount(population.species, weights=population.photos.astype(float) ** exponent, minlength=n)
     odds = np.divide(strangers, known, out=np.where(strangers > 0, np.inf, 0.0), where=known > 0)
     most = float(expected[odds > 0].sum())
     if not 0 < share < most:
         return np.where(odds > 0, expected, 0.0) * (share / most if most > 0 else 0.0)
-    found = expected * rates_at(odds, expected, share)
-    return np.asarray(found * (share / found.sum()))
+    strangers_wanted = expected * rates_at(odds, expected, share)
+    return np.asarray(strangers_wanted * (share / strangers_wanted.sum()))
 
 
 def rates_at(odds: np.ndarray, expected: np.ndarray, share: float) -> np.ndarray:
@@ -153,12 +153,12 @@ def rates_at(odds: np.ndarray, expected: np.ndarray, share: float) -> np.ndarray
     return np.asarray(moved)
 
 
-def species_cells(photos: Sample, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def species_cells(sample: Sample, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Species and kind (known or new) of each photo, thin species as one, and the share each cell shall have.
 
     Parameters
     ----------
-    photos : Sample
+    sample : Sample
     wanted : (n_species, 2) float array
         Share of known photos and of strangers of each species, summing to 1.
 
@@ -172,10 +172,10 @@ def species_cells(photos: Sample, wanted: np.ndarray) -> tuple[np.ndarray, np.nd
         hidden ones count in part) than `MIN_PHOTOS` carry, or that is lifted by more than `MAX_LIFT`; where together
         they are thin still, the next smallest species joins them.
     """
-    n, new = len(wanted), (photos.gallery_photos == 0).astype(np.int64)
-    cell = photos.species.astype(np.int64) * 2 + new
-    have, squares = (np.bincount(cell, weights=photos.count**k, minlength=2 * n).reshape(n, 2) for k in (1, 2))
-    total = photos.count.sum()
+    n, new = len(wanted), (sample.gallery_photos == 0).astype(np.int64)
+    cell = sample.species.astype(np.int64) * 2 + new
+    have, squares = (np.bincount(cell, weights=sample.count**k, minlength=2 * n).reshape(n, 2) for k in (1, 2))
+    total = sample.count.sum()
 
     def thin(some: np.ndarray) -> bool:
         # Kish 1965
@@ -189,10 +189,10 @@ def species_cells(photos: Sample, wanted: np.ndarray) -> tuple[np.ndarray, np.nd
             break
         joined[s] = True
     merged = np.where(joined, n, np.arange(n))
-    cell = merged[photos.species] * 2 + new
+    cell = merged[sample.species] * 2 + new
     target = np.stack([np.bincount(merged, weights=wanted[:, k], minlength=n + 1) for k in (0, 1)], axis=1)
-    there = np.bincount(cell, weights=photos.count, minlength=2 * n + 2).reshape(n + 1, 2) > 0
-    met = np.where(there, target, 0.0)
+    occurs = np.bincount(cell, weights=sample.count, minlength=2 * n + 2).reshape(n + 1, 2) > 0
+    met = np.where(occurs, target, 0.0)
     share = met.sum(axis=0)
     met *= np.divide(target.sum(axis=0), share, out=np.zeros(2), where=share > 0)
     return cell, met.ravel(), joined

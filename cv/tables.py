@@ -81,10 +81,10 @@ def _refuse_other_separators(path: Path) -> None:
     """Refuse a file whose first line has semicolons or tabs and no comma: a European Excel writes semicolons."""
     with path.open("rb") as file:
         first = file.readline()
-    found = next((name for mark, name in ((b";", "semicolons"), (b"\t", "tabs")) if mark in first), None)
-    if found and b"," not in first:
+    separator = next((name for mark, name in ((b";", "semicolons"), (b"\t", "tabs")) if mark in first), None)
+    if separator and b"," not in first:
         raise FinblendError(
-            f"{path}: its header is parted by {found}; columns must be parted by commas "
+            f"{path}: its header is parted by {separator}; columns must be parted by commas "
             "(a European Excel writes semicolons)"
         )
 
@@ -107,8 +107,8 @@ def as_text(values: pl.Series) -> pl.Series:
     """
     if values.dtype.is_float():
         values = values.fill_nan(None)
-        told = values.drop_nulls()
-        if told.is_finite().all() and (told.abs() < 2**53).all() and (told == told.round()).all():
+        numbers = values.drop_nulls()
+        if numbers.is_finite().all() and (numbers.abs() < 2**53).all() and (numbers == numbers.round()).all():
             values = values.cast(pl.Int64)
     try:
         return values.cast(pl.String)

@@ -12,7 +12,7 @@ from cv.populations import Population, Sample
 from cv.raking import factors, gallery_classes, raked, species_cells, species_classes, strangers_by_species
 
 
-def mix_weights(photos: Sample, catalogue: Population, mix: Mix) -> np.ndarray:
+def mix_weights(sample: Sample, population: Population, mix: Mix) -> np.ndarray:
     """Weight out-of-fold photos so that they have the stated mix.
 
     Three margins are met at once by raking (iterative proportional fitting, Deming and Stephan 1940): the share of
@@ -25,8 +25,8 @@ def mix_weights(photos: Sample, catalogue: Population, mix: Mix) -> np.ndarray:
 
     Parameters
     ----------
-    photos : Sample
-    catalogue : Population
+    sample : Sample
+    population : Population
     mix : Mix
 
     Returns
@@ -46,51 +46,51 @@ def mix_weights(photos: Sample, catalogue: Population, mix: Mix) -> np.ndarray:
     >>> mix_weights(four, Population.plain(np.array([2, 1, 1])), Mix(0.25, gallery_exponent=None)).round(3)
     array([0.125, 0.125, 0.375, 0.375])
     """
-    new = photos.gallery_photos == 0
-    total = photos.count.sum()
+    new = sample.gallery_photos == 0
+    total = sample.count.sum()
     species_target: np.ndarray | None
     if isinstance(mix.new_share, Mapping):
-        wanted, _ = _wanted(photos, catalogue, mix)
+        wanted, _ = _wanted(sample, population, mix)
         share = float(wanted[:, 1].sum())
-        of_photo, species_target, _ = species_cells(photos, wanted)
+        of_photo, species_target, _ = species_cells(sample, wanted)
     else:
-        share = float(photos.count[new].sum() / total) if mix.new_share is None else mix.new_share
-        merged, species_target = species_classes(photos, catalogue)
-        of_photo = merged[photos.species]
-    for part, there, who in ((share, new.any(), "strangers"), (1 - share, (~new).any(), "known individuals")):
-        if part > 0 and not there:
-            raise FinblendError(f"the stated mix has a share of {part:.3g} of {who}, but out-of-fold there are none")
+        share = float(sample.count[new].sum() / total) if mix.new_share is None else mix.new_share
+        merged, species_target = species_classes(sample, population)
+        of_photo = merged[sample.species]
+    for part, occurs, kind in ((share, new.any(), "strangers"), (1 - share, (~new).any(), "known individuals")):
+        if part > 0 and not occurs:
+            raise FinblendError(f"the stated mix has a share of {part:.3g} of {kind}, but out-of-fold there are none")
     classes = np.zeros(len(new), dtype=np.int64)
     target = np.array([share])
     if species_target is not None and not isinstance(mix.new_share, Mapping):
         # or the raking would lift strangers with the known photos of a species that out-of-fold is short of
-        own = strangers_by_species(photos, catalogue, share, mix.gallery_exponent)
-        if own.any():
-            classes, target = of_photo.copy(), np.bincount(merged, weights=own, minlength=len(species_target))
+        strangers = strangers_by_species(sample, population, share, mix.gallery_exponent)
+        if strangers.any():
+            classes, target = of_photo.copy(), np.bincount(merged, weights=strangers, minlength=len(species_target))
     classes[~new] = len(target)
     if mix.gallery_exponent is not None and (~new).any():
-        known, wanted_share = gallery_classes(photos, catalogue, mix.gallery_exponent)
+        known, wanted_share = gallery_classes(sample, population, mix.gallery_exponent)
         classes[~new] = len(target) + known
         target = np.append(target, (1 - share) * wanted_share)
     else:
         target = np.append(target, 1 - share)
     kinds, wanted_kinds = new.astype(np.int64), np.array([1 - share, share])
-    weights = raked(photos.count / total, (of_photo, species_target), (classes, target))
+    weights = raked(sample.count / total, (of_photo, species_target), (classes, target))
     reached = np.bincount(kinds, weights=weights, minlength=2)
     if ((reached == 0) & (wanted_kinds > 0)).any():
         # all strangers, or all known photos, are of species that test lacks: the share goes before the species
-        weights = raked(photos.count / total, (of_photo, None), (classes, target))
+        weights = raked(sample.count / total, (of_photo, None), (classes, target))
     # a class whose photos are all of such species has lost its weight to the others of its kind
     return np.asarray(weights * factors(weights, kinds, wanted_kinds)[kinds])
 
 
-def joined_species(photos: Sample, catalogue: Population, mix: Mix) -> list[str]:
+def joined_species(sample: Sample, population: Population, mix: Mix) -> list[str]:
     """Species with a share of their own in the mix that too few out-of-fold photos could carry.
 
     Parameters
     ----------
-    photos : Sample
-    catalogue : Population
+    sample : Sample
+    population : Population
     mix : Mix
 
     Returns
@@ -100,17 +100,17 @@ def joined_species(photos: Sample, catalogue: Population, mix: Mix) -> list[str]
     """
     if not isinstance(mix.new_share, Mapping):
         return []
-    wanted, names = _wanted(photos, catalogue, mix)
-    joined = species_cells(photos, wanted)[2]
+    wanted, names = _wanted(sample, population, mix)
+    joined = species_cells(sample, wanted)[2]
     expected = wanted.sum(axis=1) > 0
     return [name for n, name in enumerate(names) if joined[n] and expected[n] and name in mix.new_share]
 
 
-def _wanted(photos: Sample, catalogue: Population, mix: Mix) -> tuple[np.ndarray, Sequence[str]]:
+def _wanted(sample: Sample, population: Population, mix: Mix) -> tuple[np.ndarray, Sequence[str]]:
     """(n_species, 2) share of known photos and of strangers of each species, summing to 1, and the species' names."""
-    rate = mix.shares(catalogue.names)
-    species = catalogue.test_species
+    rate = mix.shares(population.names)
+    species = population.test_species
     if species is None:
-        species = np.bincount(photos.species, weights=photos.count, minlength=len(catalogue.names))
+        species = np.bincount(sample.species, weights=sample.count, minlength=len(population.names))
     assert rate is not None  # noqa: S101 - callers have a mix by species
-    return (species / species.sum())[:, None] * np.stack([1 - rate, rate], axis=1), catalogue.names
+    return (species / species.sum())[:, None] * np.stack([1 - rate, rate], axis=1), population.names

@@ -75,10 +75,10 @@ def _door(name: str) -> EntryPoint:
         near = _near(name)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {shown(backbone_names(), 4)};"
         raise FinblendError(f"--backbone {name}: no such backbone; {hint} docs/networks.md lists them all")
-    own = [door for value, door in doors.items() if value.startswith("backbones.")]
-    if len(doors) > 1 and not own:
+    built_in = [door for value, door in doors.items() if value.startswith("backbones.")]
+    if len(doors) > 1 and not built_in:
         raise FinblendError(f"--backbone {family}: several installed packages provide it: {shown(doors)}")
-    return own[0] if own else next(iter(doors.values()))
+    return built_in[0] if built_in else next(iter(doors.values()))
 
 
 def _near(name: str) -> list[str]:

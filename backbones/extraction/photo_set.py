@@ -81,8 +81,8 @@ class PhotoSet(Dataset[Photo]):
 def collate(photos: list[Photo]) -> tuple[Tensor, dict[str, Any]]:
     """Stack pixels to (b, crops, height, width, 3) uint8; the rest as lists."""
     pixels = torch.from_numpy(np.stack([photo.pixels for photo in photos]))
-    told = {name: [getattr(photo, name) for photo in photos] for name in ("failed", "note", "whole")}
-    return pixels, told
+    facts = {name: [getattr(photo, name) for photo in photos] for name in ("failed", "note", "whole")}
+    return pixels, facts
 
 
 @dataclass(frozen=True)

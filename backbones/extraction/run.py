@@ -23,7 +23,7 @@ from backbones.extraction.views import View
 from backbones.workers import end_with_run
 from cv.files import written_beside
 
-_TOLD = ("failed", "note", "whole")
+_FACTS = ("failed", "note", "whole")
 PROBE = 8
 
 
@@ -106,10 +106,10 @@ class Run:
         todo = [index for index in range(len(grid)) if index not in self._parts]
         tell(len(self.photos) - sum(len(grid[index]) for index in todo), len(self.photos))
         under_way: tuple[int, torch.Tensor, dict[str, Any]] | None = None
-        for index, (pixels, told) in zip(todo, self._loader([list(grid[index]) for index in todo]), strict=True):
+        for index, (pixels, facts) in zip(todo, self._loader([list(grid[index]) for index in todo]), strict=True):
             embedded = self.forward(pixels, self.views)
             # a GPU is one batch ahead: the next one is computed while this one is copied and written
-            done, under_way = under_way, (index, embedded, told)
+            done, under_way = under_way, (index, embedded, facts)
             if self.forward.device.type == "cpu":
                 done, under_way = under_way, None
             if done is not None:
@@ -145,8 +145,8 @@ class Run:
     def _path(self, index: int) -> Path:
         return self.folder / f"batch-{index:06d}.npz"
 
-    def _keep(self, index: int, embedded: torch.Tensor, told: dict[str, Any]) -> None:
-        part = {"embedded": embedded.cpu().numpy()} | {name: np.array(told[name]) for name in _TOLD}
+    def _keep(self, index: int, embedded: torch.Tensor, facts: dict[str, Any]) -> None:
+        part = {"embedded": embedded.cpu().numpy()} | {name: np.array(facts[name]) for name in _FACTS}
         with written_beside(self._path(index)) as temporary, temporary.open("wb") as file:
             np.savez(file, **part)  # type: ignore[arg-type]
         self._parts[index] = part
@@ -154,17 +154,17 @@ class Run:
     def _joined(self, parts: int, computed: int) -> Extracted:
         first = self._parts[0]["embedded"]
         views = {view.name: np.empty((len(self.photos), first.shape[2]), np.float32) for view in self.views}
-        told: dict[str, list[np.ndarray]] = {name: [] for name in _TOLD}
+        facts: dict[str, list[np.ndarray]] = {name: [] for name in _FACTS}
         start = 0
         for index in range(parts):
             part = self._parts.pop(index)
             stop = start + part["embedded"].shape[1]
             for name, embedded in zip(views, part["embedded"], strict=True):
                 views[name][start:stop] = embedded
-            for name in _TOLD:
-                told[name].append(part[name])
+            for name in _FACTS:
+                facts[name].append(part[name])
             start = stop
-        return Extracted(views, **{name: np.concatenate(arrays) for name, arrays in told.items()}, computed=computed)
+        return Extracted(views, **{name: np.concatenate(arrays) for name, arrays in facts.items()}, computed=computed)
 
 
 def fingerprint(*facts: object) -> str:
@@ -176,7 +176,7 @@ def _read(path: Path, rows: int, views: int) -> dict[str, np.ndarray] | None:
     """A finished batch, or None where there is none or a broken one."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            part = {name: file[name] for name in ("embedded", *_TOLD)}
+            part = {name: file[name] for name in ("embedded", *_FACTS)}
     except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile):
         # a flipped bit may as well ask for a password (RuntimeError) or an unknown compression (NotImplementedError)
         return None

@@ -52,8 +52,8 @@ def embeddings_from_arrays(
         views = {DEFAULT_VIEW: arrays[_only(table, split, source, arrays, f"--{split} {source}:KEY", "embeddings")]}
     first = next(iter(views.values()))
     n = len(first) if first.ndim else 0
-    told = {*PREDICTIONS, "label"}
-    names = [name for name, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "US" and name not in told]
+    no_names = {*PREDICTIONS, "label"}
+    names = [name for name, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "US" and name not in no_names]
     matching = _of_split(names, split) if len(names) > 1 else names
     images: list[str] | None = None
     rows: np.ndarray | None = None
@@ -103,14 +103,14 @@ def listing(arrays: Mapping[str, np.ndarray]) -> str:
 def _of_split(names: list[str], split: str) -> list[str]:
     """Keys that say they belong to this split; if none does, those that do not say they belong to the other."""
     other = SPLITS[1 - SPLITS.index(split)]
-    own = [name for name in names if split in name.lower() and other not in name.lower()]
-    return own or [name for name in names if other not in name.lower()]
+    of_split = [name for name in names if split in name.lower() and other not in name.lower()]
+    return of_split or [name for name in names if other not in name.lower()]
 
 
 def _only(names: list[str], split: str, source: str, arrays: Mapping[str, np.ndarray], flag: str, what: str) -> str:
     left: Callable[[], list[str]] = lambda: _of_split(names, split)  # noqa: E731
-    found = names if len(names) == 1 else left()
-    if len(found) == 1:
-        return found[0]
-    state = "are not to be found" if not found else f"could be {' or '.join(found)}"
+    matching = names if len(names) == 1 else left()
+    if len(matching) == 1:
+        return matching[0]
+    state = "are not to be found" if not matching else f"could be {' or '.join(matching)}"
     raise FinblendError(f"{source}: the {split} {what} {state}; it holds {listing(arrays)}; choose with {flag}")

@@ -84,9 +84,9 @@ def resolve(spec: str | Path) -> tuple[list[Path], str | None]:
             continue
         if Path(candidate).is_file():
             return [Path(candidate)], key
-        found = sorted((Path(p) for p in glob.glob(candidate)), key=_natural)
-        if found and all(path.is_file() for path in found):
-            return found, key
+        paths = sorted((Path(p) for p in glob.glob(candidate)), key=_natural)
+        if paths and all(path.is_file() for path in paths):
+            return paths, key
         if Path(candidate).is_dir():
             refuse_no_file(Path(candidate))
     raise FinblendError(f"{text}: no such file")

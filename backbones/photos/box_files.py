@@ -33,9 +33,9 @@ def read_column(spec: str, frame: pl.DataFrame, form: str) -> tuple[Candidates, 
             raise FinblendError(f"{name}: has no column '{column}'; it has {shown(table.columns, 12)}")
     images = text_column(table, pick_column(table, ("image", "image_id", "path"), name), name)
     refuse_repeats(images, name)
-    told = next((text_of_cells(table[other]) for other in _CONFIDENCES if other in table.columns), None)
+    confidences = next((text_of_cells(table[other]) for other in _CONFIDENCES if other in table.columns), None)
     texts = text_of_cells(table[column])
-    return read_texts(images.to_list(), texts, told, form, lambda row: f"{name}: row {row + 1}: {column}"), name
+    return read_texts(images.to_list(), texts, confidences, form, lambda row: f"{name}: row {row + 1}: {column}"), name
 
 
 def _split(spec: str, frame: pl.DataFrame) -> tuple[str, str]:
@@ -87,8 +87,8 @@ def read_labels(folder: Path, form: str) -> Candidates:
 
 def read_coco(path: Path, form: str) -> Candidates:
     """Boxes of a COCO file: `images` of `id` and `file_name`, `annotations` of `image_id`, `bbox`, perhaps `score`."""
-    told = read_json(path)
-    parts = [told.get(part) if isinstance(told, dict) else None for part in ("images", "annotations")]
+    document = read_json(path)
+    parts = [document.get(part) if isinstance(document, dict) else None for part in ("images", "annotations")]
     if not all(isinstance(part, list) and all(isinstance(entry, dict) for entry in part) for part in parts):
         raise FinblendError(f"{path}: COCO needs a list of images and a list of annotations")
     images: list[dict[str, Any]] = parts[0] or []
@@ -158,10 +158,10 @@ def images_of(names: list[str], frame: pl.DataFrame, source: str, by_stem: bool 
     taken: dict[str, str] = {}
     for name in names:
         key = _key(name, False)
-        found = {exact[key]} if key in exact else by_file.get(_file(key), set())
-        if len(found) > 1:
-            raise FinblendError(f"{source}: {name} may be any of the images {shown(sorted(found))}")
-        meant = next(iter(found), None)
+        meant_by = {exact[key]} if key in exact else by_file.get(_file(key), set())
+        if len(meant_by) > 1:
+            raise FinblendError(f"{source}: {name} may be any of the images {shown(sorted(meant_by))}")
+        meant = next(iter(meant_by), None)
         out.append(meant)
         if meant is not None and taken.setdefault(meant, name) != name:
             raise FinblendError(f"{source}: {taken[meant]} and {name} both mean the image {meant}")

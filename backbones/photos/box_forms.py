@@ -191,13 +191,13 @@ def _read_confidences(
     for row in np.flatnonzero(boxes > 1).tolist():
         text = confidences[row]
         shape = _shapes(pl.Series([text], dtype=pl.String))[0]
-        told = [float(number) for number in re.findall(_NUMBER, text or "")]
-        if not re.fullmatch(r"[\[\]# ]*", shape) or "##" in shape or len(told) not in {0, boxes[row]}:
+        confidence = [float(number) for number in re.findall(_NUMBER, text or "")]
+        if not re.fullmatch(r"[\[\]# ]*", shape) or "##" in shape or len(confidence) not in {0, boxes[row]}:
             raise FinblendError(
                 f"{where(row)}: {confidences.name} '{text}' needs one number for each of the {boxes[row]} boxes"
             )
-        if told:
-            scores[end[row] - boxes[row] : end[row]] = told
+        if confidence:
+            scores[end[row] - boxes[row] : end[row]] = confidence
 
 
 def _refuse(bad: np.ndarray, candidates: Candidates, rule: str) -> None:

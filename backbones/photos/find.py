@@ -65,25 +65,25 @@ def find_photos(names: Sequence[str], folders: Sequence[Path], paths: Sequence[s
     for folder in folders:
         refuse_no_folder(folder, "a folder of photos")
     search = _Search([Path(folder) for folder in folders])
-    found = Found([])
+    located = Found([])
     for name, path in zip(names, paths if paths is not None else [None] * len(names), strict=True):
         matches = search.find([text for text in (path, name) if text])
-        found.files.append(matches[0] if len(matches) == 1 else None)
+        located.files.append(matches[0] if len(matches) == 1 else None)
         if not matches:
-            found.missing.append(name)
+            located.missing.append(name)
         elif len(matches) > 1:
-            found.ambiguous[name] = matches
-    _part_shared(found, list(names))
-    return found
+            located.ambiguous[name] = matches
+    _part_shared(located, list(names))
+    return located
 
 
-def _part_shared(found: Found, names: list[str]) -> None:
+def _part_shared(located: Found, names: list[str]) -> None:
     """A file that several names lead to is that of the name it carries; to the others it is none of theirs."""
-    counts = Counter(file for file in found.files if file is not None)
-    for position, file in enumerate(found.files):
+    counts = Counter(file for file in located.files if file is not None)
+    for position, file in enumerate(located.files):
         if file is not None and counts[file] > 1 and PurePosixPath(names[position]).name != file.name:
-            found.files[position] = None
-            found.ambiguous[names[position]] = [file]
+            located.files[position] = None
+            located.ambiguous[names[position]] = [file]
 
 
 @dataclass

@@ -56,10 +56,10 @@ class AdapterContract:
     def test_maps_photos_to_embeddings(self, backbone: Backbone) -> None:
         """(B, 3, height, width) to (B, D), finite float32, another one for every photo."""
         network = backbone.network.eval()
-        one, three = (network(self.photos(backbone, count)) for count in (1, 3))
-        assert one.shape[0] == 1
-        assert three.shape == (3, one.shape[1])
-        assert one.shape[1] > 1
+        alone, three = (network(self.photos(backbone, count)) for count in (1, 3))
+        assert alone.shape[0] == 1
+        assert three.shape == (3, alone.shape[1])
+        assert alone.shape[1] > 1
         assert three.dtype == torch.float32
         assert torch.isfinite(three).all()
         assert len(torch.unique(three, dim=0)) == 3

@@ -31,7 +31,7 @@ def head_predictions(
         `pred_idx` (n, k) int32 and `pred_logit` (n, k) float32, k = min(1000, classes), the best first; `pred_species`
         (n, species) float32, rows summing to 1, where there is a species head.
     """
-    found: dict[str, list[np.ndarray]] = {}
+    blocks: dict[str, list[np.ndarray]] = {}
     n = len(next(iter(views.values())))
     for start in range(0, n, _BLOCK):
         block = [torch.from_numpy(np.ascontiguousarray(array[start : start + _BLOCK])) for array in views.values()]
@@ -40,9 +40,9 @@ def head_predictions(
             for name, head in heads.items()
         }
         best = cosines["individuals"].topk(min(TOP, cosines["individuals"].shape[1]), dim=1)
-        found.setdefault("pred_idx", []).append(best.indices.numpy().astype(np.int32))
-        found.setdefault("pred_logit", []).append(best.values.numpy())
+        blocks.setdefault("pred_idx", []).append(best.indices.numpy().astype(np.int32))
+        blocks.setdefault("pred_logit", []).append(best.values.numpy())
         if "species" in cosines:
             shares = torch.softmax(species_scale * cosines["species"], dim=1)
-            found.setdefault("pred_species", []).append(shares.numpy())
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+            blocks.setdefault("pred_species", []).append(shares.numpy())
+    return {name: np.concatenate(parts) for name, parts in blocks.items()}

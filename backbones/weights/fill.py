@@ -73,10 +73,10 @@ def fill(backbone: Backbone, weights: str) -> Filled:
     path = Path(weights)
     state, origin = read_state(path)
     sha256 = sha256_of(path / NETWORK_FILE if path.is_dir() else path)
-    own, body = network.state_dict(), backbone.body_module.state_dict()
+    whole, body = network.state_dict(), backbone.body_module.state_dict()
     # a checkpoint of the body alone has few of the wrapped names, one of the whole network has nearly all of them
-    if not backbone.body or len(own.keys() & state.keys()) > len(own) // 2:
-        _load(network, own, state, weights)
+    if not backbone.body or len(whole.keys() & state.keys()) > len(whole) // 2:
+        _load(network, whole, state, weights)
         return Filled(sha256, weights, origin)
     _load(backbone.body_module, body, state, weights)
     return Filled(sha256, weights, origin, _beside(network, backbone.body))
@@ -97,13 +97,13 @@ def _load(part: nn.Module, wanted: Mapping[str, Tensor], state: Mapping[str, Ten
         for name, tensor in wanted.items()
         if name in state and state[name].shape != tensor.shape
     ]
-    told = [
+    faults = [
         f"{what} {shown(names, 3)}"
         for what, names in (("lacks", missing), ("has in surplus", surplus), ("has in another shape", shapes))
         if names
     ]
-    if told:
-        raise FinblendError(f"--weights {weights}: does not fit this network: it {'; '.join(told)}")
+    if faults:
+        raise FinblendError(f"--weights {weights}: does not fit this network: it {'; '.join(faults)}")
     fitting = {name: state[name] for name in wanted if name in state}
     broken = [name for name, tensor in fitting.items() if not torch.isfinite(tensor.float()).all()]
     if broken:

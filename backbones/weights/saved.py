@@ -135,10 +135,10 @@ def _from_safetensors(path: Path, tensors: bool = True) -> tuple[dict[str, Tenso
     try:
         with safe_open(str(path), framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys() if tensors}  # noqa: SIM118 - not a mapping
-            told = (file.metadata() or {}).get(_KEY)
+            header = (file.metadata() or {}).get(_KEY)
     except (SafetensorError, OSError) as error:
         raise FinblendError(f"{path}: cannot be read as safetensors ({error})") from None
-    return state, None if told is None else _origin(told, path)
+    return state, None if header is None else _origin(header, path)
 
 
 def _origin(text: str, path: Path) -> Origin:
@@ -161,8 +161,8 @@ def _from_checkpoint(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, ... of its own mood
         kind = _kind_of(path)
         if kind is None:
-            told = f"it is neither a checkpoint of torch nor safetensors{beginning_of(path)}"
-            raise FinblendError(f"{path}: cannot be read as weights: {told}") from None
+            reason = f"it is neither a checkpoint of torch nor safetensors{beginning_of(path)}"
+            raise FinblendError(f"{path}: cannot be read as weights: {reason}") from None
         if kind == "safetensors":
             raise FinblendError(f"{path}: is a safetensors file under another name; call it .safetensors") from None
         # torch's own words advise to unpickle

@@ -97,19 +97,19 @@ def find_photo_files(
     frame = project.catalogue.frame.filter(project.catalogue.frame["split"] != "unlabelled")
     names = frame["image"].to_list()
     paths = frame["path"].to_list() if "path" in frame.columns else None
-    found = find_photos(names, [Path(folder) for folder in images], paths)
-    if len(found.missing) == len(names):
+    search = find_photos(names, [Path(folder) for folder in images], paths)
+    if len(search.missing) == len(names):
         folders = ", ".join(map(str, images))
         raise FinblendError(
             f"--images {folders}: none of the catalogue's {len(names)} photos is there (such as {names[0]})"
         )
-    problems = dict.fromkeys(found.missing, "missing")
-    files = [str(file) if file is not None and file.is_file() else None for file in found.files]
+    problems = dict.fromkeys(search.missing, "missing")
+    files = [str(file) if file is not None and file.is_file() else None for file in search.files]
     dangling = [
-        name for name, file, link in zip(names, files, found.files, strict=True) if file is None and link is not None
+        name for name, file, link in zip(names, files, search.files, strict=True) if file is None and link is not None
     ]
     problems |= dict.fromkeys(dangling, "missing: a link that leads nowhere")
-    problems |= {name: f"ambiguous: {shown(files, 2)}" for name, files in found.ambiguous.items()}
+    problems |= {name: f"ambiguous: {shown(files, 2)}" for name, files in search.ambiguous.items()}
     named: dict[str, dict[str, Box]] = {}
     for position, spec in enumerate(boxes):
         crop = "" if not crops else crops[0] if len(crops) == 1 else crops[position]

@@ -23,6 +23,9 @@ from ensemble.registry.stores import held_place
 if TYPE_CHECKING:
     from backbones.training import Recipe
 
+# where lightning looks for the number of a process
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+
 
 def train(
     folder: str | Path,
@@ -128,7 +131,8 @@ def train(
                 training.train_and_register(False, None)
         raise SystemExit(0)
     with contextlib.ExitStack() as places:
-        for training in trainings:
+        # the other processes of a cluster's run work beside its first
+        for training in trainings if _is_first_process() else []:
             places.enter_context(held_place(project, model, training.seen))
         for training in trainings:
             training.check(training is trainings[0], progress)
@@ -145,6 +149,11 @@ def recipe_of(*, head: Mapping[str, Any], augment: Mapping[str, Any], **rest: An
     from backbones.training import recipe_from
 
     return recipe_from(head, augment, rest)
+
+
+def _is_first_process() -> bool:
+    """Whether no launcher (torchrun, SLURM, LSF) says that this is a later process of its run."""
+    return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
 def _folds(project: Project, text: str) -> list[Seen]:

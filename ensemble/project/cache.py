@@ -50,8 +50,8 @@ def cached(
     """
     key = hashlib.sha256(json.dumps([ALGORITHM, made_from], sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
     entry = folder / f"{name}-{key}"
-    found = _load(entry)
-    if found is None:
+    loaded = _load(entry)
+    if loaded is None:
         arrays = compute()
         try:
             with folder_written_beside(entry) as temporary:
@@ -66,8 +66,8 @@ def cached(
         others = [(_written(old), old) for old in folder.glob(f"{name}-{'?' * KEY_LENGTH}") if old != entry]
         for _, old in sorted(others, reverse=True)[keep - 1 :]:
             shutil.rmtree(old, ignore_errors=True)
-        found = _load(entry) or dict(arrays)
-    return found
+        loaded = _load(entry) or dict(arrays)
+    return loaded
 
 
 def _written(entry: Path) -> float:
@@ -79,7 +79,7 @@ def _written(entry: Path) -> float:
 
 def entries(folder: Path, name: str) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
     """What is kept under a name, whatever it was made from: (about, arrays), for a computation that builds on it."""
-    found = []
+    kept = []
     for entry in sorted(folder.glob(f"{name}-{'?' * KEY_LENGTH}")):
         try:
             about = json.loads((entry / _ABOUT).read_text())
@@ -87,8 +87,8 @@ def entries(folder: Path, name: str) -> list[tuple[dict[str, Any], dict[str, np.
             continue
         arrays = _load(entry)
         if arrays is not None and about.get("algorithm") == ALGORITHM:
-            found.append((about, arrays))
-    return found
+            kept.append((about, arrays))
+    return kept
 
 
 def _load(entry: Path) -> dict[str, np.ndarray] | None:

@@ -62,10 +62,10 @@ def logged_commands(folder: Path) -> list[Command]:
         lines = (folder / NAME).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    found = []
+    commands = []
     for line in lines:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             entry = json.loads(line)
             words = [str(word) for word in entry["words"]]
-            found.append(Command(str(entry["at"]), str(entry["folder"]), words, str(entry["finblend"])))
-    return found
+            commands.append(Command(str(entry["at"]), str(entry["folder"]), words, str(entry["finblend"])))
+    return commands

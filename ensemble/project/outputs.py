@@ -6,11 +6,9 @@ from pathlib import Path
 
 from cv.errors import FinblendError
 
-# what a project's folder holds of its own: no output may take their names
-OWN = ("project.json", "catalogue.parquet", "blend.json", "study.journal", "commands.jsonl")
-
-
-OWN_FOLDERS = ("stores", "cache", "pseudo")
+# what a project's folder holds: no output may take their names
+PROJECT_FILES = ("project.json", "catalogue.parquet", "blend.json", "study.journal", "commands.jsonl")
+PROJECT_FOLDERS = ("stores", "cache", "pseudo")
 
 
 def refuse_output(output: Path) -> None:
@@ -22,6 +20,6 @@ def refuse_output(output: Path) -> None:
     path = output.resolve()
     for folder in path.parents:
         inside = path.relative_to(folder).parts
-        own = inside[0] in OWN_FOLDERS if len(inside) > 1 else inside[0] in OWN
-        if own and (folder / OWN[0]).is_file():
+        of_project = inside[0] in PROJECT_FOLDERS if len(inside) > 1 else inside[0] in PROJECT_FILES
+        if of_project and (folder / PROJECT_FILES[0]).is_file():
             raise FinblendError(f"{output}: belongs to the project {folder} itself; -o names a file of yours")

@@ -73,24 +73,24 @@ class PseudoLabelRound:
 
 def rounds(project: Project) -> list[PseudoLabelRound]:
     """Every merged round, oldest first."""
-    found = []
+    merged_rounds = []
     for folder in (project.folder / "pseudo").glob("round-*"):
         if NAME.fullmatch(folder.name):
             ledger = read_json(folder / LEDGER)
             whole = isinstance(ledger, dict) and isinstance(ledger.get("sets"), dict) and ledger.get("kind") in KINDS
             if not whole:
                 raise FinblendError(f"{folder / LEDGER}: is not a round's ledger")
-            found.append(PseudoLabelRound(folder, ledger))
-    return sorted(found, key=lambda merged: merged.number)
+            merged_rounds.append(PseudoLabelRound(folder, ledger))
+    return sorted(merged_rounds, key=lambda merged: merged.number)
 
 
 def named_round(project: Project, name: str) -> PseudoLabelRound:
     """The round called `round-N`."""
-    for one in rounds(project):
-        if one.folder.name == name:
-            return one
-    there = ", ".join(one.folder.name for one in rounds(project))
-    raise FinblendError(f"{project.folder}: has no {name}; it has {there or 'no merged pseudo-labels'}")
+    named = {merged.folder.name: merged for merged in rounds(project)}
+    if name in named:
+        return named[name]
+    names = ", ".join(named)
+    raise FinblendError(f"{project.folder}: has no {name}; it has {names or 'no merged pseudo-labels'}")
 
 
 @dataclass(frozen=True)
@@ -138,13 +138,13 @@ class GalleryAdditions:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of all sets; empty where no photo is added."""
-        told = {seen: added.fingerprint for seen, added in sorted(self.sets.items())}
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest() if told else ""
+        fingerprints = {seen: added.fingerprint for seen, added in sorted(self.sets.items())}
+        return hashlib.sha256(json.dumps(fingerprints).encode()).hexdigest() if fingerprints else ""
 
 
 def gallery_of(project: Project) -> GalleryAdditions:
     """The latest round that was merged into the gallery; a photo has one name, so earlier ones are replaced."""
-    merged = [one for one in rounds(project) if one.kind == "gallery"]
+    merged = [each for each in rounds(project) if each.kind == "gallery"]
     if not merged:
         return GalleryAdditions({})
     latest = merged[-1]

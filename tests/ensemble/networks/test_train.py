@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 import torch
 from training_world import World
 
+from backbones.store import Seen
 from backbones.weights import read_state
 from cv.pseudo_labels import PseudoLabels, write_pseudo_labels
 from ensemble import Project
 from ensemble.cli import main
+from ensemble.registry.stores import held_place
 
 torch.set_num_threads(1)
 
@@ -83,6 +86,15 @@ def test_what_is_finished_and_registered_is_not_done_again(world: World, capsys:
     assert stamps() == before
     assert main(world.line("--folds", "1")) == 0
     assert "m fold-1: was finished and registered before" in capsys.readouterr().out
+
+
+def test_a_place_that_is_held_is_refused_but_not_to_later_processes_of_a_clusters_run(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held_place(Project.open(world.project), "m", Seen("fold", 0)):
+        assert f"m fold-0: is being made by process {os.getpid()} on" in refused(world.line("--folds", 0), capsys)
+        monkeypatch.setenv("SLURM_PROCID", "1")
+        assert main(world.line("--folds", 0)) == 0
 
 
 @pytest.mark.parametrize(

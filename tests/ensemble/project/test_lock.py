@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
-from multiprocessing.synchronize import Event
+import time
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,26 @@ from cv.errors import FinblendError
 from ensemble.project.lock import locked
 
 
-def hold(path: Path, held: Event, let_go: Event) -> None:
+def work(folder: Path) -> None:
+    """A worker: it says when it has begun, and ends when it may."""
+    (folder / "begun").touch()
+    wait_for(folder / "let go")
+
+
+def hold(folder: Path) -> None:
     """Hold a lock in a process, beside a forked worker that outlives it."""
-    with locked(path, "m"):
-        worker = multiprocessing.get_context("fork").Process(target=let_go.wait, args=(60,))
-        worker.start()
-        held.set()
-        let_go.wait(60)
+    with locked(folder / "m.lock", "m"):
+        multiprocessing.get_context("fork").Process(target=work, args=(folder,)).start()
+        wait_for(folder / "let go")
+
+
+def wait_for(file: Path) -> None:
+    """A file, for a minute: what multiprocessing waits with may hang once a process that waits is killed."""
+    for _ in range(6000):
+        if file.exists():
+            return
+        time.sleep(0.01)
+    raise TimeoutError(file)
 
 
 def test_a_second_holder_is_told_who_holds_it(tmp_path: Path) -> None:
@@ -41,23 +54,19 @@ def test_it_is_free_after_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_killed_lets_go_at_once_though_its_worker_lives(tmp_path: Path) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    held, let_go = spawn.Event(), spawn.Event()
-    holder = spawn.Process(target=hold, args=(tmp_path / "m.lock", held, let_go))
+    holder = multiprocessing.get_context("spawn").Process(target=hold, args=(tmp_path,))
     holder.start()
     try:
-        assert held.wait(60)
-        with (
-            pytest.raises(FinblendError, match=f"is being made by process {holder.pid} on"),
-            locked(tmp_path / "m.lock", "m"),
-        ):
+        wait_for(tmp_path / "begun")
+        refused = pytest.raises(FinblendError, match=f"is being made by process {holder.pid} on")
+        with refused, locked(tmp_path / "m.lock", "m"):
             pass
         holder.kill()
         holder.join()
         with locked(tmp_path / "m.lock", "m"):
             pass
     finally:
-        let_go.set()
+        (tmp_path / "let go").touch()
         holder.join()
 
 
