@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from ensemble.cli.tables import print_table, say, shown_value
 from ensemble.project.progress import Progress
 from ensemble.project.result import Result
 
-__all__ = ["Figures", "Progress", "counted", "print_json", "print_table", "progress_bars", "say", "shown_value", "warn"]
-
-# what a public function returns, asked by the keys that --json prints
-Figures = Result | Mapping[str, Any]
+__all__ = ["Progress", "counted", "print_json", "print_table", "progress_bars", "say", "shown_value", "warn"]
 
 
 @contextlib.contextmanager

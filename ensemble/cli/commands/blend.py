@@ -51,7 +51,7 @@ def tune(
     from ensemble.tuning.tune import tune as run
 
     with progress_bars() as progress:
-        report = run(
+        result = run(
             folder,
             trials=trials,
             new_share=new_share,
@@ -64,14 +64,14 @@ def tune(
             operators=operators.split(","),
             progress=progress,
         )
-    warn(report["warnings"])
-    if report["interrupted"]:
-        written = "the best blend so far is written" + ("" if report["nested"] else ", without an honest score")
+    warn(result.warnings)
+    if result.interrupted:
+        written = "the best blend so far is written" + ("" if result.nested else ", without an honest score")
         warn([f"interrupted: {written}; the same command goes on (with --trials 0 it does only what is missing)"])
     if json:
-        print_json(report)
+        print_json(result)
         return
-    print_tuned(report)
+    print_tuned(result)
 
 
 @app.command()
@@ -96,7 +96,7 @@ def evaluate(
 
     exponent = gallery_exponent(gallery_mix) if gallery_mix is not None else "blend"
     with progress_bars() as progress:
-        report = score(
+        result = score(
             folder,
             new_share=new_share,
             gallery_exponent=exponent,
@@ -105,8 +105,8 @@ def evaluate(
             seed=seed,
             progress=progress,
         )
-    warn(report["warnings"])
+    warn(result.warnings)
     if json:
-        print_json(report)
+        print_json(result)
         return
-    print_evaluated(report)
+    print_evaluated(result)

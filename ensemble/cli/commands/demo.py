@@ -28,6 +28,6 @@ def demo(
     """
     from ensemble.demo.demo import demonstrate
 
-    report = demonstrate(folder, individuals=individuals, trials=trials, seed=seed, say=None if json else print)
+    result = demonstrate(folder, individuals=individuals, trials=trials, seed=seed, say=None if json else print)
     if json:
-        print_json(report)
+        print_json(result)

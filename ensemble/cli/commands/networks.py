@@ -83,7 +83,7 @@ def embed(
     warn(result.warnings)
     photo.warn_of_photos(result)
     if json:
-        print_json(result.as_dict())
+        print_json(result)
         return
     print(_registered(model, result))
     print(photo.format_extraction(result))
@@ -236,7 +236,7 @@ def train(
         if isinstance(network, RegisteredNow):
             photo.warn_of_photos(network)
     if json:
-        print_json(result.as_dict())
+        print_json(result)
         return
     for network in result.runs:
         _print_run(model, network)

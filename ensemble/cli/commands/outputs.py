@@ -29,20 +29,20 @@ def decide(
     from ensemble.outputs.decide import decide as write
 
     with progress_bars() as progress:
-        report = write(folder, output, precision=precision, use=use, progress=progress)
-    warn(report["warnings"])
+        result = write(folder, output, precision=precision, use=use, progress=progress)
+    warn(result.warnings)
     if json:
-        print_json(report)
+        print_json(result)
         return
-    rows = [[name, band["share"], band["expected_share"], band["right"]] for name, band in report["bands"].items()]
+    rows = [[name, band.share, band.expected_share, band.right] for name, band in result.bands.items()]
     print_table("Bands", ["band", "share of test", "share expected", "first answer right"], rows)
-    calibration = report["calibration"]
-    assumed, estimated = (shown_value(report["new_share"][key]) for key in ("assumed", "estimated"))
+    calibration = result.calibration
+    assumed, estimated = map(shown_value, (result.new_share.assumed, result.new_share.estimated))
     print(
-        f"{output}: {report['rows']} photos\n"
-        f"expected calibration error: first name {calibration['same']:.4f}, somebody new {calibration['new']:.4f}\n"
+        f"{output}: {result.rows} photos\n"
+        f"expected calibration error: first name {calibration.same:.4f}, somebody new {calibration.new:.4f}\n"
         f"share of strangers: assumed {assumed}, the test photos' own scores suggest {estimated}\n"
-        f"{report['measured']}"
+        f"{result.measured}"
     )
 
 
@@ -67,15 +67,15 @@ def submit(
     from ensemble.outputs.submit import submit as write
 
     with progress_bars() as progress:
-        report = write(folder, output, use=use, new_first=new_first, progress=progress)
+        result = write(folder, output, use=use, new_first=new_first, progress=progress)
     if new_first is not None:
         warn(["--new-first: the score that 'finblend tune' predicted does not hold for these answers"])
     if json:
-        print_json(report)
+        print_json(result)
     else:
         print(
-            f"{output}: {report['rows']} photos; new_individual comes first in {100 * report['new_first']:.1f} %; "
-            f"{report['recomputed']} photos were compared with the whole gallery"
+            f"{output}: {result.rows} photos; new_individual comes first in {100 * result.new_first:.1f} %; "
+            f"{result.recomputed} photos were compared with the whole gallery"
         )
 
 
@@ -91,11 +91,11 @@ def export(
     """
     from ensemble.outputs.export import export as write
 
-    report = write(folder, output)
+    result = write(folder, output)
     if json:
-        print_json(report)
+        print_json(result)
     else:
-        print(f"{output}: {', '.join(report['files'])}, {report['width']} wide")
+        print(f"{output}: {', '.join(result.files)}, {result.width} wide")
 
 
 @app.command()
@@ -110,13 +110,13 @@ def check(
     """
     from ensemble.outputs.check import check as look
 
-    report = look(submission, sample=sample)
+    result = look(submission, sample=sample)
     if json:
-        print_json(report)
+        print_json(result)
     else:
         print(
-            f"{submission}: {report['rows']} rows, all rules kept; "
-            f"new_individual comes first in {100 * report['new_first']:.1f} %"
+            f"{submission}: {result.rows} rows, all rules kept; "
+            f"new_individual comes first in {100 * result.new_first:.1f} %"
         )
 
 

@@ -74,7 +74,7 @@ def init(
     )
     warn(_init_warnings(result))
     if json:
-        print_json(result.as_dict())
+        print_json(result)
         return
     print(
         f"{result.train_images} train photos of {result.individuals} individuals, {result.species} species; "
@@ -176,7 +176,7 @@ def register(
     )
     warn(result.warnings)
     if json:
-        print_json(result.as_dict())
+        print_json(result)
         return
     views = ", ".join(f"{name} ({width} wide)" for name, width in result.views.items())
     print(f"{model} {result.seen}: {result.train_images} train and {result.test_images} test photos, views {views}")
@@ -193,18 +193,18 @@ def models(
     from ensemble.evaluation.models import models as score
 
     with progress_bars() as progress:
-        report = score(folder, new_share=new_share, gallery_exponent=gallery_exponent(gallery_mix), progress=progress)
-    warn(report["warnings"] + [row["reason"] for row in report["models"] if row["reason"]])
+        result = score(folder, new_share=new_share, gallery_exponent=gallery_exponent(gallery_mix), progress=progress)
+    warn(result.warnings + [row.reason for row in result.models if row.reason])
     if json:
-        print_json(report)
+        print_json(result)
         return
     rows = [
-        [row["model"], row["map5"], row["known"], row["whitening"], ", ".join(row["views"]), _stores(row["stores"])]
-        for row in sorted(report["models"], key=lambda row: -(row["map5"] or 0.0))
+        [row.model, row.map5, row.known, row.whitening, ", ".join(row.views), _stores(row.stores)]
+        for row in sorted(result.models, key=lambda row: -(row.map5 or 0.0))
     ]
     header = ["model", "MAP@5", "known only", "whitening", "views", "stores"]
-    print_table(f"Models in {folder}", header, rows, report["measured"], spare=["whitening", "views", "stores"])
-    print_estimate(report["estimate"])
+    print_table(f"Models in {folder}", header, rows, result.measured, spare=["whitening", "views", "stores"])
+    print_estimate(result.estimate)
 
 
 def _stores(stores: list[str]) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ensemble.cli.app import app
 from ensemble.cli.options import AsJson, ProjectFolder, Use
 from ensemble.cli.terminal import print_json, print_table, progress_bars, shown_value, warn
+
+if TYPE_CHECKING:
+    from ensemble.pseudo_labels.gallery_effect import GalleryEffect
 
 
 @app.command()
@@ -40,7 +44,7 @@ def pseudo(
     from ensemble.pseudo_labels.generate import pseudo as write
 
     with progress_bars() as progress:
-        report = write(
+        result = write(
             folder,
             output,
             precision=precision,
@@ -51,20 +55,19 @@ def pseudo(
             seed=seed,
             progress=progress,
         )
-    warn(report["warnings"])
+    warn(result.warnings)
     if json:
-        print_json(report)
+        print_json(result)
         return
-    keys = ("seen", "threshold", "rows", "share", "expected_share", "right")
-    rows = [[each[key] for key in keys] for each in report["sets"]]
+    rows = [[each.seen, each.threshold, each.rows, each.share, each.expected_share, each.right] for each in result.sets]
     print_table("Sets", ["for", "threshold", "photos", "share of test", "share expected", "right"], rows)
-    held = report["held_out"]
+    held = result.held_out
     print(
-        f"{output}: {report['rows']} photos named by the rule {rule}\n"
-        f"held out, all folds: {shown_value(held['right'])} right of a share of {held['share']:.4f}"
+        f"{output}: {result.rows} photos named by the rule {rule}\n"
+        f"held out, all folds: {shown_value(held.right)} right of a share of {held.share:.4f}"
     )
-    print_drift(report["drift"])
-    print(report["measured"])
+    print_drift(result.drift)
+    print(result.measured)
 
 
 @app.command()
@@ -92,38 +95,38 @@ def merge(
     from ensemble.pseudo_labels.merge import merge as join
 
     with progress_bars() as progress:
-        report = join(folder, file, kind=kind, min_prob=min_prob, force=force, progress=progress)
-    if report["other_species"]:
-        warn([f"{report['other_species']} rows name a species that is not their individual's"])
+        result = join(folder, file, kind=kind, min_prob=min_prob, force=force, progress=progress)
+    if result.other_species:
+        warn([f"{result.other_species} rows name a species that is not their individual's"])
     if json:
-        print_json(report)
+        print_json(result)
         return
-    if report["effect"]:
-        print(format_effect(report["effect"]))
-    rows = [[seen, each["rows"]] for seen, each in report["sets"].items()]
+    if result.effect:
+        print(format_effect(result.effect))
+    rows = [[seen, each["rows"]] for seen, each in result.sets.items()]
     print_table("Sets", ["for", "photos"], rows)
-    print(f"{file} is {report['round']}, for {kind} ({report['left_out']} of its rows name nobody or were left out)")
-    print_drift(report["drift"])
+    print(f"{file} is {result.round}, for {kind} ({result.left_out} of its rows name nobody or were left out)")
+    print_drift(result.drift)
     print(
-        f"ledger: {report['folder']}/ledger.json\n"
+        f"ledger: {result.folder}/ledger.json\n"
         + (
-            f"next: finblend train {folder} MODEL ... --pseudo {report['round']}"
+            f"next: finblend train {folder} MODEL ... --pseudo {result.round}"
             if kind == "training"
             else f"next: finblend tune {folder} (the gallery has changed)"
         )
     )
 
 
-def format_effect(effect: dict[str, Any]) -> str:
+def format_effect(effect: GalleryEffect) -> str:
     """What merging into the gallery does to the out-of-fold score."""
-    low, high = effect["interval"]
+    low, high = effect.interval
     return (
-        f"out-of-fold MAP@5 {effect['without']:.4f} without, {effect['with']:.4f} with: "
-        f"{effect['difference']:+.4f} (paired, 95 % {low:+.4f} to {high:+.4f})"
+        f"out-of-fold MAP@5 {effect.before:.4f} without, {effect.after:.4f} with: "
+        f"{effect.difference:+.4f} (paired, 95 % {low:+.4f} to {high:+.4f})"
     )
 
 
-def print_drift(drift: dict[str, Any]) -> None:
+def print_drift(drift: Mapping[str, Any]) -> None:
     """How the individuals' counts grow."""
     print(
         f"drift: {shown_value(drift['top_share'])} of the photos go to the most photographed tenth of the individuals "

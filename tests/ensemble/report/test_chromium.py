@@ -60,6 +60,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Table("Wide", [f"{LONG} {n}" for n in range(6)], wide),
         Bars(LONG, LONG, LONG, "alt", [LONG, "b"], [1.0, 2.0], stacked={LONG: [1.0, 2.0], "q": [0.0, 0.0]}),
         Lines("t", "x", "y", "alt", [Series("s", [0.0, 1.0], [0.0, 1.0], points=True)], [Mark(0.5, LONG)]),
+        Bars("t", LONG, LONG, "alt", [LONG, "b"], [0.8, 0.9], intervals=[(0.7, 0.85), (0.8, 0.95)]),
         Heatmap("t", "x", "y", "alt", [LONG, "b"], [[1.0, -0.2], [-0.2, 1.0]]),
         Code("finblend init P " + LONG * 4),
         Gallery([GalleryRow(shot, [shot] * 5, LONG), GalleryRow(Shot("x", None, []), [shot], "")]),

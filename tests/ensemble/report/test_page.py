@@ -92,6 +92,7 @@ def every_piece(name: str) -> list[Any]:
         Lines(
             name, name, name, name, [Series(name, [0.0, 1.0], [0.0, 1.0])], [Mark(0.5, name)], diagonal=True, point=name
         ),
+        Lines(name, name, name, name, [Series(name, [1, 10], [3, 1], points=True)], log_x=True, log_y=True, point=name),
         Heatmap(name, name, name, name, [name, "b"], [[1.0, -0.2], [-0.2, 1.0]]),
     ]
 
@@ -104,7 +105,7 @@ def test_names_are_text_everywhere(name: str) -> None:
     # names may be broken behind a / or a _
     assert [tag for tag, _ in Page(text).tags if tag != "wbr"] == [tag for tag, _ in plain.tags]
     assert "{{" not in name or text.count("{{ 7 * 7 }}") > 20
-    assert len(drawings(text)) == 8
+    assert len(drawings(text)) == 10
     assert_alone(text)
     assert_described(text)
     text.encode("utf-8")
