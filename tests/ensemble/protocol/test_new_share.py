@@ -136,7 +136,7 @@ def test_a_species_too_thin_for_its_share_is_told(project: Path) -> None:
 def test_an_estimate_is_near_the_share_that_was_drawn(worlds: dict[float, Path], share: float) -> None:
     setup, mix, estimate = setup_at_share(Project.open(worlds[share]), "estimate", 0.9)
     assert estimate is not None
-    assert estimate.rescored
+    assert estimate.settled
     assert 2 <= len(estimate.rounds) <= ROUNDS
     assert abs(estimate.share - share) < 0.08
     assert 0.005 < estimate.error < 0.08
@@ -174,7 +174,7 @@ def test_an_estimate_that_does_not_settle_says_so(project: Path, monkeypatch: py
     monkeypatch.setattr("ensemble.protocol.new_share.ROUNDS", 1)
     estimate = setup_at_share(Project.open(project), "estimate", 0.9)[2]
     assert estimate is not None
-    assert not estimate.rescored
+    assert not estimate.settled
     assert estimate.warnings()[0].startswith("the estimated share of strangers has not settled after 1 rounds (0.")
     assert NewShareEstimate(0.1, 0.01, [0.1, 0.1], True).warnings() == []
     assert DRAWS > 1

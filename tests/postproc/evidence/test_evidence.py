@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scenes import one_thread  # noqa: F401
 
@@ -64,7 +65,7 @@ COLUMNS = [("a", 0), ("a", 1), ("a", None), ("b", 0), ("c", 2), ("c", 0), ("c", 
 CHANNELS = [[0, 1, 2], [3, 3, 3], [4, 5, 6]]
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(seed=st.integers(0, 10_000), masked=st.booleans())
 def test_evidence_equals_a_construction_with_loops(seed: int, masked: bool) -> None:
     scene = Scene(seed)
@@ -96,7 +97,7 @@ def test_evidence_equals_a_construction_with_loops(seed: int, masked: bool) -> N
             assert all(column_value(scene, column, q, g) <= got.horizon[i, c] + 2e-7 for g in outside)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(seed=st.integers(0, 10_000))
 def test_the_horizon_is_the_last_neighbours_similarity_and_nowhere_when_all_are_neighbours(seed: int) -> None:
     scene = Scene(seed, n=9, k=9)
@@ -120,7 +121,7 @@ def test_a_fold_smaller_than_k_has_no_horizon() -> None:
     assert (np.diff(got.photo_start[got.group_start]) == 6).all()
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(seed=st.integers(0, 10_000))
 def test_joined_folds_are_the_queries_in_the_order_of_their_rows(seed: int) -> None:
     scene = Scene(seed)
