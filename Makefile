@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: venv demo test test-long check docs bench bench-photos clean
+.PHONY: venv demo test test-long check format docs bench bench-photos clean
 
 venv: $(READY)
 
@@ -36,6 +36,11 @@ check: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# what ruff can mend by itself; the rest is told
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 # nothing is fetched; open build/docs/index.html
 docs: venv

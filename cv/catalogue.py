@@ -84,6 +84,21 @@ class Catalogue:
         """The folds that exist, sorted."""
         return [int(fold) for fold in np.unique(self.folds)]
 
+    @cached_property
+    def rows_by_fold(self) -> dict[int, np.ndarray]:
+        """Train rows of each fold, ascending."""
+        return {fold: np.flatnonzero(self.folds == fold) for fold in self.fold_ids}
+
+    @cached_property
+    def train_images(self) -> list[str]:
+        """Names of the train photos, in order."""
+        return self.train["image"].to_list()
+
+    @cached_property
+    def test_images(self) -> list[str]:
+        """Names of the test photos, in order."""
+        return self.test["image"].to_list()
+
     def save(self, path: Path) -> None:
         """Write the catalogue as Parquet, atomically."""
         with written_beside(path) as temporary:

@@ -102,7 +102,7 @@ def strangers_by_species(photos: Sample, catalogue: Population, share: float, ex
 
     Parameters
     ----------
-    photos : Photos
+    photos : Sample
     catalogue : Population
         With `test_species`.
     share : float
@@ -119,8 +119,8 @@ def strangers_by_species(photos: Sample, catalogue: Population, share: float, ex
     --------
     Half of the strangers are of either species, and so they stay; of the second species test has half as many:
 
-    >>> from cv.mix import Population, Photos
-    >>> four = Photos(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.ones(4))
+    >>> from cv.populations import Population, Sample
+    >>> four = Sample(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.ones(4))
     >>> strangers_by_species(four, Population(np.array([2, 2]), np.arange(2), np.array([0.5, 0.5])), 0.2, 1.0).round(3)
     array([0.1, 0.1])
     >>> strangers_by_species(four, Population(np.array([2, 2]), np.arange(2), np.array([0.8, 0.2])), 0.2, 1.0).round(3)
@@ -158,7 +158,7 @@ def species_cells(photos: Sample, wanted: np.ndarray) -> tuple[np.ndarray, np.nd
 
     Parameters
     ----------
-    photos : Photos
+    photos : Sample
     wanted : (n_species, 2) float array
         Share of known photos and of strangers of each species, summing to 1.
 

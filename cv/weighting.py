@@ -25,7 +25,7 @@ def mix_weights(photos: Sample, catalogue: Population, mix: Mix) -> np.ndarray:
 
     Parameters
     ----------
-    photos : Photos
+    photos : Sample
     catalogue : Population
     mix : Mix
 
@@ -42,7 +42,7 @@ def mix_weights(photos: Sample, catalogue: Population, mix: Mix) -> np.ndarray:
     --------
     Half of the photos are strangers; a test with a quarter of them gives each stranger an eighth of the weight.
 
-    >>> four = Photos.plain(np.array([0, 0, 1, 1]))
+    >>> four = Sample.plain(np.array([0, 0, 1, 1]))
     >>> mix_weights(four, Population.plain(np.array([2, 1, 1])), Mix(0.25, gallery_exponent=None)).round(3)
     array([0.125, 0.125, 0.375, 0.375])
     """
@@ -89,7 +89,7 @@ def joined_species(photos: Sample, catalogue: Population, mix: Mix) -> list[str]
 
     Parameters
     ----------
-    photos : Photos
+    photos : Sample
     catalogue : Population
     mix : Mix
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ensemble.pseudo_labels.generate import pseudo
     from ensemble.pseudo_labels.merge import merge
     from ensemble.registry.register import register
-    from ensemble.report import write_report
+    from ensemble.report.write import write_report
     from ensemble.tuning.tune import tune
 
 # imported on first use: `finblend --help` and `import ensemble` answer at once
@@ -53,7 +53,7 @@ __getattr__ = lazy_names(
         "train": "ensemble.networks.train",
         "tune": "ensemble.tuning.tune",
         # not `report`: that is the package it lives in
-        "write_report": "ensemble.report",
+        "write_report": "ensemble.report.write",
     },
 )
 

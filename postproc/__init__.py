@@ -2,7 +2,7 @@
 
 from postproc.evidence.evidence import Evidence, Gallery, build_evidence
 from postproc.evidence.join import join_evidence
-from postproc.evidence.species import given_species, species_doubt, vote_species
+from postproc.evidence.species import given_species, species_mismatch, vote_species
 from postproc.neighbours.search import NOBODY, Neighbours, Space, top_k
 from postproc.ranking.decision import NEW, Decision, decide, sweep
 from postproc.ranking.rank import rank
@@ -22,7 +22,7 @@ __all__ = [
     "given_species",
     "join_evidence",
     "rank",
-    "species_doubt",
+    "species_mismatch",
     "sweep",
     "top_k",
     "vote_species",

@@ -37,7 +37,7 @@ from cv.files import written_beside
 HEADS_FILE = "heads.safetensors"
 CURVE_FILE = "curve.csv"
 # epoch, the network after it -> further columns of the curve
-Watch = Callable[[int, nn.Module], dict[str, float]]
+Validate = Callable[[int, nn.Module], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Machine:
 class _Curve(Callback):
     """One row of the curve after every epoch; a resumed run goes on with the rows of the epochs it keeps."""
 
-    def __init__(self, path: Path, watch: Watch | None, tell: Callable[[int, int], None]) -> None:
-        self.path, self.watch, self.tell = path, watch, tell
+    def __init__(self, path: Path, validate: Validate | None, tell: Callable[[int, int], None]) -> None:
+        self.path, self.validate, self.tell = path, validate, tell
         self.started = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -87,8 +87,8 @@ class _Curve(Callback):
         if not trainer.is_global_zero:
             return
         row = {"epoch": pl_module.current_epoch + 1, "loss": loss, "seconds": time.perf_counter() - self.started}
-        extra = self.watch(pl_module.current_epoch + 1, pl_module.network) if self.watch else {}
-        self.append({**row, **extra})
+        measured = self.validate(pl_module.current_epoch + 1, pl_module.network) if self.validate else {}
+        self.append({**row, **measured})
 
     def append(self, row: dict[str, float]) -> None:
         """Replace the row of its epoch, and drop those of later ones."""
@@ -120,7 +120,7 @@ def fit(
     machine: Machine,
     origin: Origin,
     *,
-    watch: Watch | None = None,
+    validate: Validate | None = None,
     tell: Callable[[int, int], None] | None = None,
 ) -> bool:
     """Train, going on from the last finished epoch; write the network and its heads.
@@ -137,7 +137,7 @@ def fit(
     machine : Machine
     origin : Origin
         Kept in the header of the network's file.
-    watch : callable, optional
+    validate : callable, optional
         Measures the network after an epoch, for the curve; nothing is chosen by it.
     tell : callable, optional
         Gets the steps just done and all.
@@ -151,9 +151,9 @@ def fit(
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     last, done = _last_checkpoint(checkpoints)
-    curve = _Curve(folder / CURVE_FILE, watch, tell or (lambda done, total: None))
-    if last is None and watch is not None:
-        curve.append({"epoch": 0, **watch(0, backbone.network)})
+    curve = _Curve(folder / CURVE_FILE, validate, tell or (lambda done, total: None))
+    if last is None and validate is not None:
+        curve.append({"epoch": 0, **validate(0, backbone.network)})
     module = Trained(backbone, heads, recipe)
     module.network.train()
     module.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

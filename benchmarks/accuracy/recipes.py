@@ -4,9 +4,9 @@
     python -m benchmarks.accuracy.recipes --photoid FOLDER [--answers FILE] [--share 0.12]
 
 and for both `[--trials 100] [--nested-trials 100] [--only-recipes] [--keep FOLDER] [--json FILE]`. What each recipe is
-stands in `todays.py`. `concat, best threshold` is the first one with the threshold that is best on the answers: nobody
-can have it, and no threshold does better. Gains are paired: over the test's individuals (photos for strangers), and
-out-of-fold as finblend's nested score, every recipe with each fold's threshold from the other folds.
+stands in `public_recipes.py`. `concat, best threshold` is the first one with the threshold that is best on the answers:
+nobody can have it, and no threshold does better. Gains are paired: over the test's individuals (photos for strangers),
+and out-of-fold as finblend's nested score, every recipe with each fold's threshold from the other folds.
 
 `photoid` is a folder as `register` takes them (see `photoid.py`); its answers are a CSV `image,answer`, where names
 that the catalogue lacks are strangers. Without answers everything is out-of-fold.
@@ -85,7 +85,7 @@ def _answers(project: Path, path: Path) -> list[str]:
     table = pl.read_csv(path, infer_schema=False)
     answer_of = dict(zip(table["image"], table["answer"], strict=True))
     known = set(catalogue.individuals)
-    return [a if (a := answer_of[image]) in known else NEW_INDIVIDUAL for image in catalogue.test["image"]]
+    return [a if (a := answer_of[image]) in known else NEW_INDIVIDUAL for image in catalogue.test_images]
 
 
 def mean_of(rows: list[dict]) -> dict:

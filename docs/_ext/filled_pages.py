@@ -21,11 +21,9 @@ def commands_page() -> str:
 
 def commands() -> dict[str, Any]:
     """The program's commands in the order of `finblend --help`."""
-    from typer.main import get_command
+    from ensemble.cli.program import program
 
-    from ensemble.cli.app import app
-
-    return dict(get_command(app).commands)  # type: ignore[attr-defined]
+    return dict(program().commands)
 
 
 def flags(command: Any) -> list[str]:

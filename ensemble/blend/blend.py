@@ -6,14 +6,14 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from cv.errors import FinblendError
 from cv.files import read_json, write_json
 from cv.mix import Mix
-from ensemble.retrieval.operators import NAMES, Operators, check_operators
+from ensemble.retrieval.operators import NAMES, Operators, read_operators
 from postproc.ranking.decision import Decision
 from postproc.ranking.prune import MAX_PENALTY, MAX_TOP_PHOTOS
 from postproc.transforms.whitening import KINDS
@@ -43,7 +43,7 @@ class Blend:
     rule : {"A", "B"}
     threshold : float
         For `new_individual`, in scores against the background.
-    mix : dict
+    mix : Mix
         The mix of photos it was tuned for.
     measured : dict
         Scores and the share of answers with somebody new in first place, how they were measured, and how it was tuned.
@@ -55,9 +55,8 @@ class Blend:
         Whether the candidates are judged again (`ensemble.identification.second_stage`) instead of by rule and
         threshold. What judges them is fitted anew wherever it is needed: it is a function of the out-of-fold photos
         and this blend.
-    operators : dict of str to dict
-        Operators of each source, as `ensemble.retrieval.operators.Operators.as_dict` has them; none where it is not
-        named.
+    operators : dict of str to Operators
+        Operators of each model that has some.
     gallery : str
         Hash of the test photos that were merged into the gallery; empty where there are none.
     format : int
@@ -73,12 +72,12 @@ class Blend:
     background: float = 0.0
     rule: str = "A"
     threshold: float = 0.0
-    mix: dict[str, Any] = field(default_factory=dict)
+    mix: Mix = field(default_factory=Mix)
     measured: dict[str, Any] = field(default_factory=dict)
     contents: dict[str, list[str]] = field(default_factory=dict)
     species_weights: dict[str, dict[str, float]] = field(default_factory=dict)
     second_stage: bool = False
-    operators: dict[str, dict[str, Any]] = field(default_factory=dict)
+    operators: dict[str, Operators] = field(default_factory=dict)
     gallery: str = ""
     format: int = FORMAT
     by_hand: bool = field(default=False, compare=False)
@@ -105,22 +104,16 @@ class Blend:
             raise FinblendError(f"blend format {self.format}, this finblend reads {FORMAT}")
         if not math.isfinite(self.threshold):
             raise FinblendError(f"threshold must be a number and finite, but got threshold={self.threshold}")
-        if not isinstance(self.mix, Mapping) or set(self.mix) - set(Mix().as_dict()):
-            raise FinblendError(f"mix must have the keys {', '.join(Mix().as_dict())}, but got mix={self.mix}")
-        Mix(**self.mix)
         if not isinstance(self.measured, Mapping):
             raise FinblendError(f"measured must be a mapping, but got measured={self.measured}")
         _check_contents(self.contents)
         wrong = sorted(set(self.whitening.values()) - set(KINDS))
         if wrong:
             raise FinblendError(f"whitening must be one of {', '.join(KINDS)}, but got {wrong[0]!r}")
-        check_operators(self.operators, self.weights)
+        unnamed = sorted(self.operators.keys() - self.weights.keys())
+        if unnamed:
+            raise FinblendError(f"operators: {unnamed[0]} is not among the weights")
         Decision(self.rule, self.threshold)
-
-    @property
-    def applied(self) -> dict[str, Operators]:
-        """The operators of each source that has some."""
-        return {name: Operators.from_dict(own) for name, own in self.operators.items() if own}
 
     @property
     def operators_tried(self) -> tuple[str, ...]:
@@ -133,6 +126,10 @@ class Blend:
         """Rule and threshold."""
         return Decision(self.rule, self.threshold)
 
+    def deciding(self, decision: Decision) -> Blend:
+        """The same blend with another rule and threshold."""
+        return replace(self, rule=decision.rule, threshold=decision.threshold)
+
     @property
     def used(self) -> list[str]:
         """Sources that have weight, in general or for a species."""
@@ -143,10 +140,15 @@ class Blend:
         """The warning about a file of this name that is `by_hand`; none for any other."""
         return [f"{name} {_CHANGED}"] if self.by_hand else []
 
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe as its file holds it."""
+        value = {name: getattr(self, name) for name in _FIELDS}
+        operators = {name: how.as_dict() for name, how in self.operators.items()}
+        return {**value, "mix": self.mix.as_dict(), "operators": operators}
+
     def save(self, path: Path) -> None:
         """Write the recipe, atomically, with a seal that tells whether the file is still what was measured."""
-        value = asdict(self)
-        del value["by_hand"]
+        value = self.as_dict()
         write_json(path, {**value, "seal": _seal(value)})
 
     @classmethod
@@ -158,16 +160,27 @@ class Blend:
         as_measured = value.pop("seal", None) == _seal(value)
         if "weights" not in value:
             raise FinblendError(f"{path}: is not a blend (it has no key 'weights')")
-        unknown = sorted(value.keys() - ({f.name for f in fields(cls)} - {"by_hand"}))
+        unknown = sorted(value.keys() - set(_FIELDS))
         if unknown:
             raise FinblendError(f"{path}: unknown key '{unknown[0]}'")
         try:
-            blend = cls(**value)
+            blend = cls(**{**value, **_parsed(value)})
         except (TypeError, AttributeError):
             raise FinblendError(f"{path}: is not a blend ({_of_wrong_kind(value)})") from None
         except FinblendError as error:
             raise FinblendError(f"{path}: {error}") from None
         return blend if as_measured else replace(blend, measured=_how_tuned(blend.measured), by_hand=True)
+
+
+_FIELDS = [each.name for each in fields(Blend) if each.name != "by_hand"]
+
+
+def _parsed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The mix and the operators of a file, wrong ones refused."""
+    mix, operators = value.get("mix", {}), value.get("operators", {})
+    if not isinstance(mix, Mapping) or set(mix) - set(Mix().as_dict()):
+        raise FinblendError(f"mix must have the keys {', '.join(Mix().as_dict())}, but got mix={mix}")
+    return {"mix": Mix(**mix), "operators": read_operators(operators)}
 
 
 def _seal(value: Mapping[str, Any]) -> str:
@@ -196,8 +209,10 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
         lambda value: _holds(value, lambda each: _holds(each, _is_number)),
         "a number for each model, by species",
     ),
+    "dict[str, Operators]": (lambda value: _holds(value, _holds), "a mapping for each model"),
     "dict[str, str]": (lambda value: _holds(value, lambda each: isinstance(each, str)), "a word for each model"),
     "dict": (_holds, "a mapping"),
+    "Mix": (_holds, "a mapping"),
     "float": (_is_number, "a number"),
     "int": (_is_number, "a whole number"),
     "bool": (lambda value: isinstance(value, bool), "true or false"),

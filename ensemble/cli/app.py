@@ -1,4 +1,4 @@
-"""The application and its commands, in the order of the work."""
+"""The application, which the modules of `ensemble.cli.commands` add their commands to."""
 
 from __future__ import annotations
 
@@ -32,14 +32,3 @@ def _main(
     ] = False,
 ) -> None:
     pass
-
-
-# the modules register their commands on import, in the order that --help lists them
-# isort: off
-from ensemble.cli.commands import project as _first  # noqa: E402, F401
-from ensemble.cli.commands import networks as _second  # noqa: E402, F401
-from ensemble.cli.commands import blend as _third  # noqa: E402, F401
-from ensemble.cli.commands import pseudo as _fourth  # noqa: E402, F401
-from ensemble.cli.commands import outputs as _fifth  # noqa: E402, F401
-from ensemble.cli.commands import compare as _sixth  # noqa: E402, F401
-from ensemble.cli.commands import demo as _seventh  # noqa: E402, F401

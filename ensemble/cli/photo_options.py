@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ensemble.cli.terminal import counted, warn
+
+if TYPE_CHECKING:
+    from ensemble.networks.results import ExtractionResult
 
 Backbone = Annotated[
     str,
@@ -65,42 +68,42 @@ Strict = Annotated[
 SHOWN = 10
 
 
-def shown_how(report: dict[str, Any]) -> str:
+def format_extraction(result: ExtractionResult) -> str:
     """One line on how embedding went."""
-    if not report["computed"]:
+    if not result.computed:
         return "every photo was embedded by an earlier call"
-    line = f"{counted(report['computed'], 'photo')} embedded, {report['photos_per_second']:.0f} a second"
-    line += f", on {report['device']} in {report['precision']}"
-    agreement = report["agreement"]
-    if agreement is not None and report["precision"] == "float32":
+    line = f"{counted(result.computed, 'photo')} embedded, {result.photos_per_second:.0f} a second"
+    line += f", on {result.device} in {result.precision}"
+    agreement = result.agreement
+    if agreement is not None and result.precision == "float32":
         line += f" (bfloat16 would agree to cosine {agreement:.4f} only)"
     elif agreement is not None:
         line += f" (agrees with float32 to cosine {agreement:.4f})"
     return line
 
 
-def warn_of_photos(report: dict[str, Any]) -> None:
+def warn_of_photos(result: ExtractionResult) -> None:
     """What was wrong with photos and boxes, what stands for photos that could not be read, and what to do."""
-    problems, lost = report["problems"], report["stand_ins"]
+    problems, unreadable = result.problems, result.stand_ins
     lines = []
     if problems:
         lines.append(f"{counted(len(problems), 'photo has a problem', 'photos have problems')}:")
         lines += [f"  {image}: {note}" for image, note in list(problems.items())[:SHOWN]]
         if len(problems) > SHOWN:
             lines.append(f"  and {len(problems) - SHOWN} more (--json lists them all)")
-    if lost:
+    if unreadable:
         lines.append(
-            f"{counted(len(lost), 'photo')} could not be read: a random direction, which resembles nobody, stands for "
-            + ("it" if len(lost) == 1 else "each of them")
+            f"{counted(len(unreadable), 'photo')} could not be read: a random direction, which resembles nobody, "
+            + ("stands for it" if len(unreadable) == 1 else "stands for each of them")
         )
     if problems:
         lines.append("mend these files, then run the same command with --replace")
-    if report["photos_without_box"]:
-        told = counted(report["photos_without_box"], "photo has no box; it is", "photos have no box; they are")
-        lines.append(f"{told} shown whole")
-    if report["boxes_too_small"]:
-        told = counted(
-            report["boxes_too_small"], "box is too small; its photo is", "boxes are too small; their photos are"
+    if result.photos_without_box:
+        unboxed = counted(result.photos_without_box, "photo has no box; it is", "photos have no box; they are")
+        lines.append(f"{unboxed} shown whole")
+    if result.boxes_too_small:
+        small = counted(
+            result.boxes_too_small, "box is too small; its photo is", "boxes are too small; their photos are"
         )
-        lines.append(f"{told} shown whole")
+        lines.append(f"{small} shown whole")
     warn(lines)

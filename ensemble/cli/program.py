@@ -4,27 +4,52 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cv.errors import FinblendError
+
+if TYPE_CHECKING:
+    from typer.core import TyperGroup
+
+
+def program() -> TyperGroup:
+    """The application with all its commands, in the order of the work, as `--help` lists them."""
+    from typer.core import TyperGroup
+    from typer.main import get_command
+
+    from ensemble.cli.app import app
+
+    # each module adds its commands on import
+    # isort: off
+    from ensemble.cli.commands import project  # noqa: F401
+    from ensemble.cli.commands import networks  # noqa: F401
+    from ensemble.cli.commands import blend  # noqa: F401
+    from ensemble.cli.commands import pseudo  # noqa: F401
+    from ensemble.cli.commands import outputs  # noqa: F401
+    from ensemble.cli.commands import compare  # noqa: F401
+    from ensemble.cli.commands import demo  # noqa: F401
+
+    # isort: on
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)  # noqa: S101 - it has several commands
+    return group
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `finblend`; return 0, or 1 with one clear line on standard error."""
     import typer
-    from typer.main import get_command
 
-    from ensemble.cli.app import app
     from ensemble.project.command_log import log_command
 
     # filled with the project by `ensemble.cli.options.ProjectFolder`
-    told: dict[str, Path] = {}
+    seen: dict[str, Path] = {}
     try:
-        result = get_command(app).main(args=arguments, prog_name="finblend", standalone_mode=False, obj=told)
+        result = program().main(args=arguments, prog_name="finblend", standalone_mode=False, obj=seen)
         # typer turns an interrupt into 130 by itself
         if result == 130:
             return _refuse("interrupted; nothing is half-written")
-        if not result and "project" in told:
-            log_command(sys.argv[1:] if arguments is None else arguments, told["project"])
+        if not result and "project" in seen:
+            log_command(sys.argv[1:] if arguments is None else arguments, seen["project"])
         return int(result or 0)
     except FinblendError as error:
         return _refuse(str(error))
@@ -53,9 +78,9 @@ def _refused_usage(error: Exception) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error)
         return 0
-    from ensemble.cli.usage import told_of_usage
+    from ensemble.cli.usage import format_usage_error
 
-    return _refuse(told_of_usage(error))
+    return _refuse(format_usage_error(error))
 
 
 def _refuse(message: str) -> int:

@@ -1,4 +1,4 @@
-"""What tune and evaluate tell.
+"""What tune and evaluate print.
 
 The headline, and the end of `tune`, is the score of what is submitted on photos that no choice was made on (nested).
 In-sample figures are too good, and the blend alone is not what is submitted where there is a second stage: both are
@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ensemble.cli.terminal import print_table, say, shown_value
+from ensemble.cli.terminal import Figures, print_table, say, shown_value
+from ensemble.report.numbers import format_operators
 
 
-def print_tuned(report: dict[str, Any]) -> None:
+def print_tuned(report: Figures) -> None:
     """The end of `tune`."""
-    parts, alone = report["contributions"], report["single_models"]
+    contributions, alone = report["contributions"], report["single_models"]
     rows = []
     for name, weight in sorted(report["weights"].items(), key=lambda item: -item[1]):
-        part = parts.get(name, {"left_out": None, "shapley": None})
-        rows.append([name, weight, report["whitening"][name], alone[name], part["left_out"], part["shapley"]])
+        brought = contributions.get(name, {"left_out": None, "shapley": None})
+        rows.append([name, weight, report["whitening"][name], alone[name], brought["left_out"], brought["shapley"]])
     print_table("Blend", ["model", "weight", "whitening", "MAP@5 alone", "loss without it", "Shapley"], rows)
     say("Recipe")
     say(
@@ -27,12 +28,11 @@ def print_tuned(report: dict[str, Any]) -> None:
         f"{report['species_penalty']:.3f}",
         "  ",
     )
-    for name, own in report["operators"].items():
-        told = "; ".join(f"{what} {', '.join(f'{k} {v:g}' for k, v in how.items())}" for what, how in own.items())
-        say(f"operators of {name}: {told}", "  ")
+    for name, operators in report["operators"].items():
+        say(f"operators of {name}: {format_operators(operators)}", "  ")
     if report["species_weights"]:
-        named = ", ".join(report["species_weights"])
-        say(f"weights of their own (shrunk, kappa {report['kappa']:.0f}): {named}", "  ")
+        species = ", ".join(report["species_weights"])
+        say(f"weights of their own (shrunk, kappa {report['kappa']:.0f}): {species}", "  ")
     say(f"somebody new comes first in {100 * report['new_first']:.1f} % of the answers", "  ")
     say("Search")
     say(
@@ -40,8 +40,8 @@ def print_tuned(report: dict[str, Any]) -> None:
         f"{report['enough']['trial']} all others together gained less than {report['enough']['gain']}",
         "  ",
     )
-    say(told_certified(report["certified"]), "  ")
-    errors = [part["error"] for part in parts.values() if part["error"] is not None]
+    say(format_certified(report["certified"]), "  ")
+    errors = [brought["error"] for brought in contributions.values() if brought["error"] is not None]
     if errors:
         say(f"Shapley values are sampled; standard error up to {max(errors):.4f}", "  ")
     print_estimate(report["estimate"])
@@ -49,7 +49,7 @@ def print_tuned(report: dict[str, Any]) -> None:
     _print_in_sample(report)
     # last, since the end is what a terminal shows
     if report["second_stage"]:
-        say(told_second_stage(report["second_stage"]))
+        say(format_second_stage(report["second_stage"]))
         print()
     print_nested(report["nested"])
 
@@ -61,29 +61,30 @@ def print_nested(nested: dict[str, Any] | None) -> None:
         return
     against = nested["against"]
     staged = any(fold["second_stage"] for fold in nested["folds"])
-    others = [("best single model", "single"), ("equal weights", "equal")]
-    others += [("the blend without its second stage", "plain")] if staged else []
+    baselines = [("best single model", "single"), ("equal weights", "equal")]
+    baselines += [("the blend without its second stage", "plain")] if staged else []
     rows = [["the blend, as submitted", nested["map5"], *nested["interval"]]]
-    rows += [[who, against[key]["map5"], None, None] for who, key in others]
+    rows += [[name, against[key]["map5"], None, None] for name, key in baselines]
     print_table("Honest score (nested)", ["", "MAP@5", "95 % from", "to"], rows)
-    rows = [[who, *map(signed, (against[key]["difference"], *against[key]["interval"]))] for who, key in others]
+    rows = [[name, *map(signed, (against[key]["difference"], *against[key]["interval"]))] for name, key in baselines]
     note = f"{nested['measured']}; intervals over individuals, gains paired"
     print_table("What the blend gains", ["over", "gain", "95 % from", "to"], rows, note)
     low, high = nested["prediction"]
     say(f"MAP@5 {nested['map5']:.4f}; a test of {nested['test_photos']} photos: {low:.4f} to {high:.4f} with 95 %")
-    say(_verdict(nested))
+    say(format_gains(nested))
 
 
-def _verdict(nested: dict[str, Any]) -> str:
+def format_gains(nested: dict[str, Any]) -> str:
     """Whether blending pays, in words: better or worse only where the interval leaves no doubt."""
-    told = []
-    for who, key in (("the best single model", "single"), ("equal weights", "equal")):
+    judgements = []
+    for name, key in (("the best single model", "single"), ("equal weights", "equal")):
         low, high = nested["against"][key]["interval"]
-        told.append(f"{'better than' if low > 0 else 'worse than' if high < 0 else 'not clearly other than'} {who}")
-    return f"Blending is {' and '.join(told)}"
+        relation = "better than" if low > 0 else "worse than" if high < 0 else "not clearly other than"
+        judgements.append(f"{relation} {name}")
+    return f"Blending is {' and '.join(judgements)}"
 
 
-def _print_in_sample(report: dict[str, Any]) -> None:
+def _print_in_sample(report: Figures) -> None:
     """What was reached on the photos that all choices were made on."""
     stage = report["second_stage"]
     rows = [
@@ -100,23 +101,24 @@ def _print_in_sample(report: dict[str, Any]) -> None:
     )
 
 
-def told_certified(found: dict[str, Any]) -> str:
+def format_certified(certified: dict[str, Any]) -> str:
     """What the candidates alone decide, in one line."""
     return (
-        f"the candidates decide {100 * found['share']:.2f} % of the photos (MAP@5 between {found['least']:.4f} and "
-        f"{found['most']:.4f}); {found['recomputed']} photos were compared with the whole gallery"
+        f"the candidates decide {100 * certified['share']:.2f} % of the photos (MAP@5 between "
+        f"{certified['least']:.4f} and {certified['most']:.4f}); {certified['recomputed']} photos were compared with "
+        "the whole gallery"
     )
 
 
-def told_second_stage(found: dict[str, Any]) -> str:
+def format_second_stage(test: dict[str, Any]) -> str:
     """Whether there is a second stage, and why, in one line."""
     return (
-        f"Second stage {'used' if found['used'] else 'not used'}: MAP@5 {found['map5']:.4f} cross-fitted, "
-        f"{found['gain']:+.4f} against the blend alone, a gain in {100 * found['sure']:.1f} % of drawn catalogues"
+        f"Second stage {'used' if test['used'] else 'not used'}: MAP@5 {test['map5']:.4f} cross-fitted, "
+        f"{test['gain']:+.4f} against the blend alone, a gain in {100 * test['sure']:.1f} % of drawn catalogues"
     )
 
 
-def print_evaluated(report: dict[str, Any]) -> None:
+def print_evaluated(report: Figures) -> None:
     """The end of `evaluate`."""
     rows = [
         [row["species"], row["photos"], row["strangers"], row["map5"], row["known"], row["new"]]
@@ -133,7 +135,7 @@ def print_evaluated(report: dict[str, Any]) -> None:
         f"somebody new comes first in {100 * report['new_first']:.1f} %\n"
         f"{report['measured']}\n"
         f"raw MAP@5 {report['raw']['map5']:.4f} ({report['raw']['how']})\n"
-        f"{told_certified(report['certified'])}",
+        f"{format_certified(report['certified'])}",
         "  ",
     )
     print_estimate(report["estimate"])

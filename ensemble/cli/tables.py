@@ -61,11 +61,11 @@ def say(text: str, indent: str = "") -> None:
         if not sys.stdout.isatty():
             print(f"{indent}{line}")
             continue
-        own = indent + line[: len(line) - len(line.lstrip())]
+        start = indent + line[: len(line) - len(line.lstrip())]
         # a number keeps its %
         joined = line.strip().replace(" %", "\N{NO-BREAK SPACE}%")
         wrapped = textwrap.wrap(
-            joined, terminal_width(), initial_indent=own, subsequent_indent=own + "  ", break_long_words=False
+            joined, terminal_width(), initial_indent=start, subsequent_indent=start + "  ", break_long_words=False
         )
         print("\n".join(wrapped).replace("\N{NO-BREAK SPACE}%", " %"))
 
@@ -163,6 +163,6 @@ def _lists(title: str, header: Sequence[str], cells: Sequence[Sequence[str]], wi
     for first, *rest in cells:
         print(first)
         for name, text in zip(header[1:], rest, strict=True):
-            told = f"{name}: {text}"
-            lines = textwrap.wrap(told, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
+            entry = f"{name}: {text}"
+            lines = textwrap.wrap(entry, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
             print("\n".join(lines))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ensemble.cli.tables import print_table, say, shown_value
 from ensemble.project.progress import Progress
+from ensemble.project.result import Result
 
-__all__ = ["Progress", "counted", "print_json", "print_table", "progress_bars", "say", "shown_value", "warn"]
+__all__ = ["Figures", "Progress", "counted", "print_json", "print_table", "progress_bars", "say", "shown_value", "warn"]
+
+# what a public function returns, asked by the keys that --json prints
+Figures = Result | Mapping[str, Any]
 
 
 @contextlib.contextmanager
@@ -47,7 +51,9 @@ def progress_bars() -> Iterator[Progress]:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
+    """One JSON value on standard output; a result as the dict of its fields."""
+    if isinstance(value, Result):
+        value = value.as_dict()
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
@@ -57,7 +63,7 @@ def warn(lines: list[str]) -> None:
         print(f"finblend: warning: {line}", file=sys.stderr)
 
 
-def counted(number: int, one: str, several: str = "") -> str:
+def counted(number: int, singular: str, plural: str = "") -> str:
     """A number and what it counts.
 
     Examples
@@ -65,4 +71,4 @@ def counted(number: int, one: str, several: str = "") -> str:
     >>> counted(1, "photo"), counted(2, "photo"), counted(1, "box is", "boxes are")
     ('1 photo', '2 photos', '1 box is')
     """
-    return f"{number} {one if number == 1 else several or one + 's'}"
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"

@@ -1,11 +1,11 @@
-"""Wrong usage of the command line, told in one line."""
+"""Wrong usage of the command line, in one line."""
 
 from __future__ import annotations
 
 _WANTED = {"int": "no whole number", "float": "no number"}
 
 
-def told_of_usage(error: Exception) -> str:
+def format_usage_error(error: Exception) -> str:
     """What is wrong with a command line.
 
     Newer typers parse numbers with pydantic, whose words name no value; click's own do.

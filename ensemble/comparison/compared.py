@@ -11,17 +11,16 @@ import polars as pl
 
 from cv.errors import FinblendError
 from cv.metrics import average_precisions
-from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.blend.load import tuned_blend
+from ensemble.identification.posteriors import Answers
 from ensemble.identification.scored_blend import how_measured, score_blend
-from ensemble.identification.second_stage import SecondStage
+from ensemble.identification.second_stage import KeptSecondStage
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
 from ensemble.protocol.setup import Setup, setup_of_blend
 from postproc import NOBODY
-from postproc.calibration.posterior import posterior_order
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,10 @@ class ComparedBlend:
         return how_measured(self.blend)
 
 
-def sides_of(
+def compared_blends(
     first: str | Path, second: str | Path | None, blend: str | Path | None
 ) -> tuple[ComparedBlend, ComparedBlend]:
-    """The two sides: of two projects, or of one project another blend and then its own.
+    """The two to compare: of two projects, or of one project another blend and then its own.
 
     Raises
     ------
@@ -61,23 +60,30 @@ def sides_of(
             f"{first}: compare it with another project ('finblend compare {first} P2') "
             f"or with another blend of it ('finblend compare {first} --blend FILE')"
         )
-    one = Project.open(first)
+    project = Project.open(first)
     if second is None:
-        path = Path(str(blend))
-        if path.is_file() and one.blend_path.is_file() and path.samefile(one.blend_path):
-            raise FinblendError(f"{path}: is the project's own blend; name another one")
-        named = [one.blend_path.name, path.name]
-        if named[0] == named[1]:
-            named = [str(one.blend_path), str(path)]
-        # the file is what was there before: the question is whether the project's own is better
-        return ComparedBlend(named[1], one, tuned_blend(one, path)), ComparedBlend(named[0], one, tuned_blend(one))
+        return _with_kept_blend(project, Path(str(blend)))
     other = Project.open(second)
-    if one.folder.resolve() == other.folder.resolve():
+    if project.folder.resolve() == other.folder.resolve():
         raise FinblendError(f"{second}: is the same project; compare two blends of it with --blend FILE")
-    names = [folder.resolve().name for folder in (one.folder, other.folder)]
+    names = [folder.resolve().name for folder in (project.folder, other.folder)]
     if names[0] == names[1]:
         names = [str(first), str(second)]
-    return ComparedBlend(names[0], one, tuned_blend(one)), ComparedBlend(names[1], other, tuned_blend(other))
+    return ComparedBlend(names[0], project, tuned_blend(project)), ComparedBlend(names[1], other, tuned_blend(other))
+
+
+def _with_kept_blend(project: Project, kept: Path) -> tuple[ComparedBlend, ComparedBlend]:
+    """A kept blend, then the project's own: the question is whether the project's own is better than it was before."""
+    current = project.blend_path
+    if kept.is_file() and current.is_file() and kept.samefile(current):
+        raise FinblendError(f"{kept}: is the project's own blend; name another one")
+    names = kept.name, current.name
+    if names[0] == names[1]:
+        names = str(kept), str(current)
+    return (
+        ComparedBlend(names[0], project, tuned_blend(project, kept)),
+        ComparedBlend(names[1], project, tuned_blend(project)),
+    )
 
 
 def matched_rows(first: Project, second: Project) -> np.ndarray:
@@ -96,18 +102,21 @@ def matched_rows(first: Project, second: Project) -> np.ndarray:
     FinblendError
         With the first photo that differs.
     """
-    one, two = (
+    photos = [
         project.catalogue.train.select("image", "individual_id", "fold").with_row_index("at")
         for project in (first, second)
-    )
-    for here, there, who, whose in ((one, two, first, second), (two, one, second, first)):
-        extra = here.join(there, on="image", how="anti")
+    ]
+    for larger, smaller, having, lacking in (
+        (photos[0], photos[1], first, second),
+        (photos[1], photos[0], second, first),
+    ):
+        extra = larger.join(smaller, on="image", how="anti")
         if extra.height:
             raise FinblendError(
-                f"{whose.folder}: lacks train photo {extra['image'][0]} of {who.folder} ({extra.height} in all): "
+                f"{lacking.folder}: lacks train photo {extra['image'][0]} of {having.folder} ({extra.height} in all): "
                 "other photos make another gallery, so the two cannot be compared photo by photo"
             )
-    both = one.join(two, on="image", how="left", suffix="_2", maintain_order="left")
+    both = photos[0].join(photos[1], on="image", how="left", suffix="_2", maintain_order="left")
     other = both.filter(pl.col("individual_id") != pl.col("individual_id_2"))
     if other.height:
         image, a, b = other.row(0, named=True)["image"], other["individual_id"][0], other["individual_id_2"][0]
@@ -116,8 +125,8 @@ def matched_rows(first: Project, second: Project) -> np.ndarray:
             "differ): they have no common truth to be compared by"
         )
     pairs = both.group_by("fold", "fold_2").agg(pl.col("image").first()).sort("fold", "fold_2")
-    for mine in ("fold", "fold_2"):
-        torn = pairs.filter(pl.col(mine).is_duplicated())
+    for column in ("fold", "fold_2"):
+        torn = pairs.filter(pl.col(column).is_duplicated())
         if torn.height:
             raise FinblendError(
                 f"{second.folder}: its folds part the photos otherwise than {first.folder}'s (such as "
@@ -128,13 +137,13 @@ def matched_rows(first: Project, second: Project) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Answered:
-    """What a side answers to the photos of an evaluation set.
+class BlendAnswers:
+    """What a blend answers to the photos of an evaluation set.
 
     Attributes
     ----------
     labels : (m, 5) int array
-        As of `EvaluationSet.answers`.
+        As `predict` gives them.
     photo : (m, 5) int array
         The gallery photo most like the query of each name; -1 for somebody new and nobody.
     precision : (m,) float64 array
@@ -145,44 +154,42 @@ class Answered:
     precision: np.ndarray
 
     @classmethod
-    def of(cls, labels: np.ndarray, individual: np.ndarray, photo: np.ndarray, truth: np.ndarray) -> Answered:
+    def of(cls, labels: np.ndarray, individual: np.ndarray, photo: np.ndarray, truth: np.ndarray) -> BlendAnswers:
         """From answers, and the photos of candidates."""
         hit = (labels[:, :, None] == individual[:, None, :]) & (labels >= 0)[:, :, None]
-        found = np.take_along_axis(photo, hit.argmax(axis=2), axis=1)
-        return cls(labels, np.where(hit.any(axis=2), found, NOBODY), average_precisions(labels, truth))
+        nearest = np.take_along_axis(photo, hit.argmax(axis=2), axis=1)
+        return cls(labels, np.where(hit.any(axis=2), nearest, NOBODY), average_precisions(labels, truth))
 
 
-def common_exam(first: Setup, second: Setup, mix: Mix) -> EvaluationSet:
+def common_evaluation_set(first: Setup, second: Setup) -> EvaluationSet:
     """The first's evaluation set, without simulated strangers where the second may not hide individuals."""
     query_set = first.evaluation_set.query_set
     if not query_set.can_hide or second.evaluation_set.query_set.can_hide:
         return first.evaluation_set
-    species = first.test_species if mix.gallery_exponent is not None else None
-    return build_evaluation_set(replace(query_set, can_hide=False), mix, species)
+    species = first.test_species if first.mix.gallery_exponent is not None else None
+    return build_evaluation_set(replace(query_set, can_hide=False), first.mix, species)
 
 
-def sat_by(setup: Setup, evaluation_set: EvaluationSet, row: np.ndarray) -> EvaluationSet:
-    """The same photos with the same weights, as another project's questions; `row` as of `matched_rows`."""
-    return EvaluationSet(
-        setup.evaluation_set.query_set, row[evaluation_set.rows], row[evaluation_set.hidden], evaluation_set.weights
-    )
+def matched_evaluation_set(setup: Setup, evaluation_set: EvaluationSet, row: np.ndarray) -> EvaluationSet:
+    """The same photos with the same weights, as another project's queries; `row` as of `matched_rows`."""
+    queries, simulated_new = row[evaluation_set.queries], row[evaluation_set.simulated_new]
+    return EvaluationSet(setup.evaluation_set.query_set, queries, simulated_new, evaluation_set.weights)
 
 
-def answered(
-    side: ComparedBlend, setup: Setup, evaluation_set: EvaluationSet, progress: Progress | None = None
-) -> Answered:
-    """What a side submits on an evaluation set; its second stage is fitted to the mix it was tuned for."""
-    if side.blend.second_stage:
-        stage = SecondStage(setup.evaluation_set, side.blend, keep=True)
-        traits, probability = stage.cross_fitted(evaluation_set)
-        labels = posterior_order(traits.individual, probability)[0]
-        return Answered.of(labels, traits.individual, traits.photo, evaluation_set.truth)
-    sat = score_blend(replace(setup, evaluation_set=evaluation_set), side.blend, progress)
-    lists = evaluation_set.ranking(sat.ranking, side.blend.background)
-    return Answered.of(sat.labels, lists.individual, lists.photo, evaluation_set.truth)
+def blend_answers(
+    compared: ComparedBlend, setup: Setup, evaluation_set: EvaluationSet, progress: Progress | None = None
+) -> BlendAnswers:
+    """What a blend submits on an evaluation set; its second stage is fitted to the mix it was tuned for."""
+    if compared.blend.second_stage:
+        posteriors = KeptSecondStage.of(setup.evaluation_set, compared.blend).posteriors(evaluation_set)
+        labels = Answers.of(posteriors).labels
+        return BlendAnswers.of(labels, posteriors.individual, posteriors.photo, evaluation_set.truth)
+    scored = score_blend(replace(setup, evaluation_set=evaluation_set), compared.blend, progress)
+    lists = evaluation_set.lists(scored.ranking, compared.blend.background)
+    return BlendAnswers.of(scored.labels, lists.individual, lists.photo, evaluation_set.truth)
 
 
-def desks_of(sides: Sequence[ComparedBlend], progress: Progress | None = None) -> tuple[Setup, Setup]:
-    """The setup of each side, in the mix that it was tuned for."""
-    one, two = sides
-    return setup_of_blend(one.project, one.blend, progress), setup_of_blend(two.project, two.blend, progress)
+def setups_of(pair: Sequence[ComparedBlend], progress: Progress | None = None) -> tuple[Setup, Setup]:
+    """The setup of each blend, in the mix that it was tuned for."""
+    first, second = (setup_of_blend(compared.project, compared.blend, progress) for compared in pair)
+    return first, second

@@ -77,8 +77,8 @@ def demonstrate(
     )
     made = init(project, train=data / "train.csv", test=data / "sample_submission.csv", folds=5, encounters="encounter")
     tell(
-        f"2. init: {made['individuals']} individuals, {made['species']} species; "
-        f"{100 * made['new_share']:.0f} % of train photos are strangers in their fold"
+        f"2. init: {made.individuals} individuals, {made.species} species; "
+        f"{100 * made.new_share:.0f} % of train photos are strangers in their fold"
     )
     for name, backbone, _, _ in NETWORKS:
         report = embed(
@@ -91,7 +91,7 @@ def demonstrate(
             strict=True,
             progress=progress,
         )
-        tell(f"3. embed {name}: {backbone}, real weights, {report['photos_per_second']:.0f} photos a second")
+        tell(f"3. embed {name}: {backbone}, real weights, {report.photos_per_second:.0f} photos a second")
     solo = {row["model"]: row["map5"] for row in models(project, new_share=NEW_SHARE)["models"]}
     tell(f"4. models, out-of-fold MAP@5 alone: {', '.join(f'{name} {score:.4f}' for name, score in solo.items())}")
     best = max(solo, key=lambda name: solo[name])

@@ -1,24 +1,81 @@
-"""Out-of-fold scores: of each model alone, and of the blend overall, per known and new, per species."""
+"""Out-of-fold scores of the tuned blend: overall, per known and new, per species."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cv.errors import FinblendError
-from cv.mix import Mix
 from ensemble.blend.load import tuned_blend
 from ensemble.identification.scored_blend import score_blend
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
+from ensemble.project.result import Result
 from ensemble.protocol.bootstrap import Bootstrap
-from ensemble.protocol.new_share import ShareLike, setup_at_share
-from ensemble.protocol.scores import over_shares, per_species, summary
-from ensemble.protocol.setup import Setup, mix_warnings, read_setup
-from ensemble.tuning.nested import TRIALS, nested_report, nested_score
-from postproc import NEW
+from ensemble.protocol.new_share import NewShareEstimate, ShareLike, setup_at_share
+from ensemble.protocol.scores import ScoreAtShare, SpeciesScore, over_shares, per_species, summary
+from ensemble.protocol.setup import Setup, read_setup
+from ensemble.tuning.nested import TRIALS, nested_score
+from ensemble.tuning.nested_result import NestedResult
+from ensemble.tuning.result import Certificate
+
+
+@dataclass(frozen=True)
+class RawScore(Result):
+    """The plain mean over the out-of-fold photos, without weights."""
+
+    map5: float
+    how: str = "plain mean over the out-of-fold photos, no weights"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateResult(Result):
+    """Out-of-fold scores of a blend.
+
+    Attributes
+    ----------
+    map5, known, new, new_share
+        In the mix, as of `ensemble.protocol.scores.Summary`.
+    interval : list of float
+        95 %, of `map5`, by bootstrap over individuals.
+    new_first : float
+        Share of answers with somebody new in first place.
+    raw : RawScore
+    species : list of SpeciesScore
+    shares : list of ScoreAtShare
+        How `map5` moves with the assumed share of strangers, the threshold as it is.
+    mix : mapping
+    estimate : NewShareEstimate or None
+        Where the share of strangers was estimated.
+    warnings : list of str
+    photos, strangers, played_strangers : int
+        Out-of-fold photos, those of them who are strangers, and known ones that are simulated as strangers beside.
+    certified : Certificate
+        What the candidates alone decide.
+    nested : NestedResult or None
+    measured : str
+    """
+
+    map5: float
+    known: float | None
+    new: float | None
+    new_share: float
+    interval: list[float]
+    new_first: float
+    raw: RawScore
+    species: list[SpeciesScore]
+    shares: list[ScoreAtShare]
+    mix: Mapping[str, Any]
+    estimate: NewShareEstimate | None
+    warnings: list[str]
+    photos: int
+    strangers: int
+    played_strangers: int
+    certified: Certificate
+    nested: NestedResult | None
+    measured: str
 
 
 def evaluate(
@@ -30,7 +87,7 @@ def evaluate(
     nested_trials: int = TRIALS,
     seed: int = 0,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> EvaluateResult:
     """Score the tuned blend out-of-fold.
 
     Parameters
@@ -46,71 +103,52 @@ def evaluate(
     nested_trials, seed : int
         Trials per fold, and the seed of their sampler.
     progress : callable, optional
-
-    Returns
-    -------
-    dict
-        `map5` in the mix with `interval` (95 %, bootstrap over individuals), `known`, `new`, `new_first`, `species` (as
-        `ensemble.protocol.scores.per_species`), `raw` (plain mean over photos), `certified` (what the candidates
-        alone decide: share of photos, `least` and `most` that MAP@5 lies between, and how many photos were
-        `recomputed` over the whole gallery, after which nothing is open), `shares` (how `map5` moves with the assumed
-        share of strangers, the
-        threshold as it is: one dict of `new_share, map5, known, new` each), `nested` (None, or as
-        `ensemble.tuning.nested.nested_report`), `mix`, `estimate` (as of `tune`), `measured`, `warnings`.
     """
     if nested_trials < 0:
         raise FinblendError(f"--nested-trials >= 0 must hold, but got nested_trials={nested_trials}")
     project = Project.open(folder)
     blend = tuned_blend(project)
-    stated = Mix(**blend.mix)
-    setup, mix, estimate = setup_at_share(
+    setup = setup_at_share(
         project,
-        stated.new_share if new_share is None else new_share,
-        stated.gallery_exponent if isinstance(gallery_exponent, str) else gallery_exponent,
-        list(blend.weights),
-        progress,
-        blend,
-        blend.operators_tried,
+        blend.mix.new_share if new_share is None else new_share,
+        blend.mix.gallery_exponent if isinstance(gallery_exponent, str) else gallery_exponent,
+        progress=progress,
+        blend=blend,
     )
     scored = score_blend(setup, blend, progress)
-    labels, precision = scored.labels, scored.precision
-    own_species = project.catalogue.species_of_individual[project.catalogue.labels]
-    plain = precision[: len(setup.evaluation_set.query_set.images)]
-    return {
-        **summary(setup.evaluation_set, precision),
-        "interval": Bootstrap(setup.evaluation_set, project.catalogue.labels).interval(precision),
-        "new_first": setup.evaluation_set.share_of_new(labels),
-        "raw": {"map5": float(plain.mean()), "how": "plain mean over the out-of-fold photos, no weights"},
-        "species": per_species(setup.evaluation_set, project.catalogue.species, own_species, precision, labels),
-        "shares": over_shares(setup, mix, scored.answers),
-        "mix": mix.as_dict(),
-        "estimate": estimate and estimate.as_dict(),
-        "warnings": [
-            *blend.changed(str(project.blend_path)),
-            *mix_warnings(setup, mix),
-            *(estimate.warnings() if estimate else []),
-        ],
-        "photos": len(plain),
-        "strangers": int(np.count_nonzero(setup.evaluation_set.truth[: len(plain)] == NEW)),
-        "played_strangers": len(setup.evaluation_set.hidden),
-        "certified": {
-            "share": 1.0 - scored.among.open,
-            "least": scored.among.least,
-            "most": scored.among.most,
-            "recomputed": scored.recomputed,
-        },
-        "nested": _nested(
-            project, setup, mix, float(setup.evaluation_set.weights @ precision), nested_trials, seed, progress
-        )
-        if nested
-        else None,
-        "measured": scored.measured,
-    }
+    evaluation_set, precision = setup.evaluation_set, scored.precision
+    as_itself = ~evaluation_set.is_simulated
+    score, over_candidates = summary(evaluation_set, precision), scored.over_candidates
+    return EvaluateResult(
+        map5=score.map5,
+        known=score.known,
+        new=score.new,
+        new_share=score.new_share,
+        interval=Bootstrap(evaluation_set).interval(precision),
+        new_first=evaluation_set.share_of_new(scored.labels),
+        raw=RawScore(float(precision[as_itself].mean())),
+        species=per_species(evaluation_set, precision, scored.labels),
+        shares=over_shares(setup, scored.answers),
+        mix=setup.mix.as_dict(),
+        estimate=setup.estimate,
+        warnings=[*blend.changed(str(project.blend_path)), *setup.warnings()],
+        photos=int(as_itself.sum()),
+        strangers=int((evaluation_set.is_new & as_itself).sum()),
+        played_strangers=len(evaluation_set.simulated_new),
+        certified=Certificate(
+            share=1.0 - over_candidates.undecided,
+            least=over_candidates.lower,
+            most=over_candidates.upper,
+            recomputed=scored.rescored,
+        ),
+        nested=_nested(setup, score.map5, nested_trials, seed, progress) if nested else None,
+        measured=scored.measured,
+    )
 
 
-def _nested(
-    project: Project, setup: Setup, mix: Mix, in_sample: float, trials: int, seed: int, progress: Progress | None
-) -> dict[str, Any]:
-    fresh = read_setup(project, mix, list(setup.models), progress, wanted=setup.wanted)
-    score = nested_score(project, fresh, mix, trials=trials, seed=seed, progress=progress)
-    return nested_report(project, score, in_sample)
+def _nested(setup: Setup, in_sample: float, trials: int, seed: int, progress: Progress | None) -> NestedResult:
+    """The nested score of the same models and mix, whitening and operators chosen anew."""
+    fresh = read_setup(
+        setup.project, setup.mix, list(setup.models), progress=progress, operators_tried=setup.operators_tried
+    )
+    return NestedResult.of(nested_score(fresh, trials=trials, seed=seed, progress=progress), in_sample)

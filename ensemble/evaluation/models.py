@@ -2,20 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backbones.store import Store
 from cv.mix import Mix
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.protocol.new_share import ShareLike, setup_at_share, stated_share
+from ensemble.project.result import Result
+from ensemble.protocol.new_share import NewShareEstimate, ShareLike, setup_at_share, stated_share
 from ensemble.protocol.scores import summary
-from ensemble.protocol.setup import mix_warnings
-from ensemble.registry.models import Model, refuse_empty_shelf, usable_models
+from ensemble.registry.models import Model, refuse_no_models, usable_models
 from ensemble.tuning.baselines import HOW_ALONE, single_models
 
 # a network that has never seen a catalogue's labels hardly names its known photos this well
 SUSPICIOUS = 0.98
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelScore(Result):
+    """One registered model.
+
+    Attributes
+    ----------
+    model : str
+    map5 : float or None
+        Out-of-fold, alone, with its own best threshold; None where it cannot be scored.
+    known : float or None
+        The same of known photos: strangers are ignored.
+    whitening : str or None
+    stores : list of str
+    views : mapping of str to int
+        The width of each.
+    usable : bool
+    reason : str or None
+        Why it is not.
+    """
+
+    model: str
+    map5: float | None
+    known: float | None
+    whitening: str | None
+    stores: list[str]
+    views: Mapping[str, int]
+    usable: bool
+    reason: str | None
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        stores: Mapping[str, Store],
+        *,
+        map5: float | None = None,
+        known: float | None = None,
+        whitening: str | None = None,
+        reason: str | None = None,
+    ) -> ModelScore:
+        """From a model's stores and, where it can be scored, its scores."""
+        return cls(
+            model=name,
+            map5=map5,
+            known=known,
+            whitening=whitening,
+            stores=list(stores),
+            views=next(iter(stores.values())).manifest.views,
+            usable=reason is None,
+            reason=reason,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsResult(Result):
+    """Every registered model alone; `mix`, `estimate`, `measured` and `warnings` as of `EvaluateResult`."""
+
+    models: list[ModelScore]
+    mix: Mapping[str, Any]
+    estimate: NewShareEstimate | None
+    measured: str
+    warnings: list[str]
 
 
 def models(
@@ -24,7 +91,7 @@ def models(
     new_share: ShareLike = None,
     gallery_exponent: float | None = Mix.gallery_exponent,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> ModelsResult:
     """Score each registered model alone.
 
     Parameters
@@ -34,13 +101,6 @@ def models(
         The mix, as of `tune`; an estimate rests on equal weights.
     progress : callable, optional
 
-    Returns
-    -------
-    dict
-        `models`: one dict a model with `model, stores, views, map5, known, whitening, usable, reason`; `mix`,
-        `estimate` (as of `tune`), `measured`, `warnings`. `map5` is out-of-fold with its own best threshold; `known`
-        ignores strangers.
-
     Raises
     ------
     FinblendError
@@ -49,36 +109,22 @@ def models(
     project = Project.open(folder)
     # a wrong share is told before the stores are read
     share = stated_share(project, new_share)
-    refuse_empty_shelf(project)
+    refuse_no_models(project)
     usable, refused = usable_models(project)
-    rows: list[dict[str, Any]] = []
-    warnings: list[str] = []
+    stores, warnings = project.stores(), list[str]()
+    rows: list[ModelScore] = []
     mix, estimate = Mix(None if isinstance(share, str) else share, gallery_exponent), None
     if usable:
-        setup, mix, estimate = setup_at_share(project, share, gallery_exponent, list(usable), progress)
-        warnings += mix_warnings(setup, mix) + (estimate.warnings() if estimate else [])
+        setup = setup_at_share(project, share, gallery_exponent, list(usable), progress=progress)
+        mix, estimate = setup.mix, setup.estimate
+        warnings += setup.warnings()
         for name, alone in single_models(setup).items():
-            found = summary(setup.evaluation_set, alone.precision)
-            warnings += seems_to_know(name, usable[name], found["known"])
-            row = {"model": name, "map5": alone.map5, "known": found["known"]}
-            rows.append({**row, "whitening": setup.whitening[name]})
-    rows += [{"model": name, "map5": None, "known": None, "whitening": None} for name in refused]
-    stores = project.stores()
-    for row in rows:
-        own = stores[row["model"]]
-        row |= {
-            "stores": list(own),
-            "views": next(iter(own.values())).manifest.views,
-            "usable": row["model"] in usable,
-            "reason": refused.get(row["model"]),
-        }
-    return {
-        "models": rows,
-        "mix": mix.as_dict(),
-        "estimate": estimate and estimate.as_dict(),
-        "measured": HOW_ALONE,
-        "warnings": warnings,
-    }
+            known = summary(setup.evaluation_set, alone.precision).known
+            warnings += seems_to_know(name, usable[name], known)
+            whitening = setup.whitening[name]
+            rows.append(ModelScore.of(name, stores[name], map5=alone.map5, known=known, whitening=whitening))
+    rows += [ModelScore.of(name, stores[name], reason=reason) for name, reason in refused.items()]
+    return ModelsResult(models=rows, mix=mix.as_dict(), estimate=estimate, measured=HOW_ALONE, warnings=warnings)
 
 
 def seems_to_know(name: str, model: Model, known: float | None) -> list[str]:

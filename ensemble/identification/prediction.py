@@ -1,77 +1,85 @@
-"""One `predict` for out-of-fold and test: they differ in their queries only."""
+"""The one predictor: the same function names out-of-fold and test photos, by rule and threshold or second stage."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ensemble.blend.blend import Blend
+from ensemble.blend.ranking import ranking_of, rescored
+from ensemble.identification.posteriors import PosteriorModel
 from ensemble.project.progress import Progress
+from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.retrieval.query_set import QuerySet
 from postproc import Decision, Ranking, decide
 from postproc.calibration.posterior import posterior_order, with_new_first
 from postproc.ranking.decision import cut_for_share
 from postproc.ranking.ranking import DEPTH
 
-if TYPE_CHECKING:
-    from ensemble.identification.second_stage import SecondStage
-from ensemble.blend.ranking import ranking_of, rescored
-
 
 @dataclass(frozen=True)
 class Prediction:
-    """Ranked individuals and the final lists.
+    """The final lists.
 
     Attributes
     ----------
-    ranking : Ranking
-        Known individuals only.
     labels : (n, 5) int32 array
         With `NEW` in its place; -1 where a list is shorter.
-    recomputed : int
+    rescored : int
         Photos whose list the candidates left open: they were compared with the whole gallery.
     """
 
-    ranking: Ranking
     labels: np.ndarray
-    recomputed: int
+    rescored: int = 0
 
 
 def predict(
-    query_set: QuerySet,
+    photos: EvaluationSet | QuerySet,
     blend: Blend,
-    progress: Progress | None = None,
-    stage: SecondStage | None = None,
+    *,
+    stage: PosteriorModel | None = None,
+    ranking: Ranking | None = None,
     new_first: float | None = None,
+    progress: Progress | None = None,
 ) -> Prediction:
-    """Name every photo; those whose list the candidates leave open are compared with the whole gallery.
+    """Name every photo.
 
     Parameters
     ----------
-    questions : Questions
-        With evidence for every source that has weight.
+    photos : EvaluationSet or QuerySet
+        With evidence for every model that has weight; of an evaluation set each row is named.
     blend : Blend
-    progress : callable, optional
-    stage : SecondStage, optional
-        Judges the candidates of test photos instead of the blend's rule and threshold.
+    stage : PosteriorModel, optional
+        Weighs the candidates instead of the blend's rule and threshold: names by falling probability, which maximises
+        the expected MAP@5.
+    ranking : Ranking, optional
+        Of all queries by the blend, if it is known; by default it is made, and what it leaves open is rescored.
     new_first : float, optional
         Share of the photos that shall have somebody new in first place, in [0, 1]: moves the threshold, or with a
         stage the odds of somebody new by one factor. By default what was tuned decides.
+    progress : callable, optional
     """
     if stage is not None:
-        traits, probability = stage.of_test(query_set)
+        posteriors = stage.posteriors(photos)
+        probability = posteriors.probability
         if new_first is not None:
             probability = with_new_first(probability, new_first)
-        labels, _ = posterior_order(traits.individual, probability)
-        return Prediction(ranking_of(query_set, blend), labels, 0)
+        return Prediction(posterior_order(posteriors.individual, probability)[0])
+    n_rescored = 0
+    if ranking is None:
+        query_set = photos.query_set if isinstance(photos, EvaluationSet) else photos
+        ranking, n_rescored = certain_ranking(query_set, blend, progress)
+    lists, decision = photos.lists(ranking, blend.background), blend.decision
+    if new_first is not None:
+        # compared as `decide` compares: float32 scores
+        decision = Decision(decision.rule, cut_for_share(lists.score[:, 0].astype(np.float32), new_first))
+    return Prediction(decide(lists, decision), n_rescored)
+
+
+def certain_ranking(query_set: QuerySet, blend: Blend, progress: Progress | None = None) -> tuple[Ranking, int]:
+    """A ranking whose answers nothing outside the candidates can change, and how many photos were rescored for it."""
     ranking = ranking_of(query_set, blend)
     # the background takes one place more than the answer
     rows = np.flatnonzero(ranking.is_open(DEPTH - 1 if blend.background else DEPTH - 2))
-    ranking = rescored(query_set, blend, ranking, rows, progress)
-    scored, decision = ranking.against_background(blend.background), blend.decision
-    if new_first is not None:
-        # compared as `decide` compares: float32 scores
-        decision = Decision(decision.rule, cut_for_share(scored.score[:, 0].astype(np.float32), new_first))
-    return Prediction(ranking, decide(scored, decision), len(rows))
+    return rescored(query_set, blend, ranking, rows, progress), len(rows)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from cv.metrics import average_precisions
-from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import ranking_of, rescored
-from ensemble.identification.posteriors import PosteriorModel, posterior_model_of
-from ensemble.identification.second_stage import HOW_STAGED, SecondStage
-from ensemble.project.cache import FEW, cached
+from ensemble.identification.posteriors import PosteriorModel
+from ensemble.identification.prediction import predict
+from ensemble.identification.rank_posterior import RankPosterior, wholly_certain_ranking
+from ensemble.identification.second_stage import HOW_STAGED, KeptSecondStage
 from ensemble.project.progress import Progress
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.setup import HOW, Setup
 from postproc import Ranking
 from postproc.ranking.scorer import BlendScore
-
-LISTED = ("individual", "score", "photo", "bound")
 
 
 def how_measured(blend: Blend) -> str:
@@ -30,7 +26,7 @@ def how_measured(blend: Blend) -> str:
     return HOW_STAGED if blend.second_stage else HOW
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoredBlend:
     """A blend and its answers to the photos of an evaluation set.
 
@@ -39,18 +35,18 @@ class ScoredBlend:
     setup : Setup
     blend : Blend
     ranking : Ranking
-        Of all questions; what was open about the blend's score is settled over the whole gallery.
-    among : Outcome
+        Of all queries; what was open about the blend's score is rescored over the whole gallery.
+    over_candidates : BlendScore
         What the candidates alone reach, and leave open.
-    recomputed : int
+    rescored : int
         Photos that were compared with the whole gallery.
     """
 
     setup: Setup
     blend: Blend
     ranking: Ranking
-    among: BlendScore
-    recomputed: int
+    over_candidates: BlendScore
+    rescored: int
 
     @property
     def measured(self) -> str:
@@ -58,23 +54,19 @@ class ScoredBlend:
         return how_measured(self.blend)
 
     @cached_property
-    def stage(self) -> SecondStage | None:
+    def stage(self) -> KeptSecondStage | None:
         """The stage that is submitted: fitted to the mix that the blend was tuned for, whatever mix is asked about."""
-        if not self.blend.second_stage:
-            return None
-        return SecondStage(self.setup.in_mix(Mix(**self.blend.mix)), self.blend, keep=True)
+        return stage_of(self.setup, self.blend)
 
     def posterior_model(self, progress: Progress | None = None) -> PosteriorModel:
-        """What tells probabilities; the setup must be in the mix that the blend was tuned for."""
-        return posterior_model_of(self.setup.evaluation_set, self.blend, progress, stage=self.stage)
+        """What gives probabilities; the set-up must be in the mix that the blend was tuned for."""
+        if self.stage is not None:
+            return self.stage
+        return posterior_model_of(self.setup.evaluation_set, self.blend, progress)
 
     def answers(self, evaluation_set: EvaluationSet) -> np.ndarray:
-        """(n + m, 5) labels of the photos of an evaluation set of the same questions."""
-        return (
-            evaluation_set.answers(self.ranking, self.blend)
-            if self.stage is None
-            else self.stage.answers(evaluation_set)
-        )
+        """(n + m, 5) labels of the rows of an evaluation set of the same queries."""
+        return predict(evaluation_set, self.blend, stage=self.stage, ranking=self.ranking).labels
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -83,68 +75,52 @@ class ScoredBlend:
 
     @cached_property
     def precision(self) -> np.ndarray:
-        """(n + m,) average precision of each photo's answers."""
+        """(n + m,) average precision of each row's answers."""
         return average_precisions(self.labels, self.setup.evaluation_set.truth)
 
     @cached_property
-    def plain(self) -> np.ndarray:
+    def precision_alone(self) -> np.ndarray:
         """(n + m,) average precision by rule and threshold, without a second stage."""
         if self.stage is None:
             return self.precision
-        return self.setup.evaluation_set.precisions(self.ranking, self.blend)
+        labels = predict(self.setup.evaluation_set, self.blend, ranking=self.ranking).labels
+        return average_precisions(labels, self.setup.evaluation_set.truth)
 
 
-def score_blend(
-    setup: Setup, blend: Blend, progress: Progress | None = None, known: Ranking | None = None
-) -> ScoredBlend:
-    """Let a blend answer, at its own decision; what the candidates leave open about its score is settled.
+def score_blend(setup: Setup, blend: Blend, progress: Progress | None = None) -> ScoredBlend:
+    """Let a blend answer, at its own decision; what the candidates leave open about its score is rescored."""
+    evaluation_set = setup.evaluation_set
+    score = evaluation_set.score(blend, blend.decision)
+    rows = np.unique(evaluation_set.row[score.is_undecided])
+    query_set = evaluation_set.query_set
+    ranking = rescored(query_set, blend, ranking_of(query_set, blend), rows, progress, keep=True)
+    return ScoredBlend(setup=setup, blend=blend, ranking=ranking, over_candidates=score, rescored=len(rows))
+
+
+def stage_of(setup: Setup, blend: Blend) -> KeptSecondStage | None:
+    """The second stage of a tuned blend, fitted to the mix that it was tuned for; None where it has none."""
+    if not blend.second_stage:
+        return None
+    evaluation_set = setup.evaluation_set if setup.mix == blend.mix else setup.evaluation_set_in(blend.mix)
+    return KeptSecondStage.of(evaluation_set, blend)
+
+
+def posterior_model_of(
+    evaluation_set: EvaluationSet, blend: Blend, progress: Progress | None = None, ranking: Ranking | None = None
+) -> PosteriorModel:
+    """The second stage where the blend has one, otherwise a posterior of its lists.
 
     Parameters
     ----------
-    setup : Setup
+    evaluation_set : EvaluationSet
+        In the mix that the blend was tuned for.
     blend : Blend
     progress : callable, optional
-    known : Ranking, optional
-        Of all questions, if what is open is settled already.
+    ranking : Ranking, optional
+        From `wholly_certain_ranking`, if that is known already; a second stage has no use for it.
     """
-    evaluation_set = setup.evaluation_set
-    among = evaluation_set.run(blend, blend.decision)
-    still = evaluation_set.trials.least < evaluation_set.trials.most
-    rows = np.unique(evaluation_set.rows[evaluation_set.trials.query[still]])
-    ranking = ranking_of(evaluation_set.query_set, blend)
-    if len(rows):
-
-        def whole() -> dict[str, np.ndarray]:
-            found = rescored(evaluation_set.query_set, blend, ranking, rows, progress) if known is None else known
-            own = found.take(rows)
-            return {name: array for name in LISTED if (array := getattr(own, name)) is not None}
-
-        # few numbers, but opening the whole gallery for them takes long
-        kept = cached(
-            evaluation_set.query_set.tasks[0].project.cache,
-            "settled",
-            _depends_on(evaluation_set, blend, rows),
-            whole,
-            keep=FEW,
-        )
-        lists = {name: np.array(getattr(ranking, name)) for name in kept}
-        for name, own in kept.items():
-            lists[name][rows] = own
-        ranking = Ranking(**lists)
-    return ScoredBlend(setup, blend, ranking, among, len(rows))
-
-
-def _depends_on(evaluation_set: EvaluationSet, blend: Blend, rows: np.ndarray) -> list[Any]:
-    """All that the ranking of some photos over the whole gallery depends on."""
-    species = evaluation_set.query_set.species
-    recipe = [blend.weights, blend.species_weights, blend.top_photos, blend.species_penalty]
-    tasks = evaluation_set.query_set.tasks
-    models = [[task.name, [[name, task.made_from(name)] for name in task.models]] for task in tasks]
-    operators = {name: how.as_dict() for name, how in tasks[0].operators.items()}
-    arrays = (rows, species.doubt, species.likely, species.of_individual)
-    return [
-        recipe,
-        models,
-        operators,
-        *(hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in arrays),
-    ]
+    if blend.second_stage:
+        return KeptSecondStage.of(evaluation_set, blend)
+    if ranking is None:
+        ranking = wholly_certain_ranking(evaluation_set.query_set, blend, progress)
+    return RankPosterior(evaluation_set, blend, ranking, progress)

@@ -13,10 +13,11 @@ from backbones.adapters.contract import IMAGENET_MEAN, IMAGENET_STD
 from backbones.store import Seen
 from cv.errors import FinblendError
 from ensemble.networks.extraction import Extraction, ExtractionOptions
-from ensemble.networks.photos import sightings_of
+from ensemble.networks.photos import find_photo_files
+from ensemble.networks.results import EmbedResult
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.registry.stores import check_place, seen_by
+from ensemble.registry.stores import check_place, held_place, seen_by
 
 if TYPE_CHECKING:
     from backbones.adapters import Backbone
@@ -45,12 +46,12 @@ def embed(
     normalise: str | None = None,
     replace: bool = False,
     progress: Progress | None = None,
-    **how: Any,
-) -> dict[str, Any]:
+    **options: Any,
+) -> EmbedResult:
     """Embed every train and test photo with one network and register the embeddings.
 
     A call that was killed goes on where it was: finished batches are kept in the project's cache until the store is
-    complete.
+    complete. Two calls for one store at once are refused.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def embed(
     fold, frozen, full
         Exactly one: what the network had seen; as for `register`.
     boxes, crops, box_form
-        See `ensemble.networks.photos.sightings_of`.
+        See `ensemble.networks.photos.find_photo_files`.
     size : (int, int), optional
         Height and width; by default those the network was trained at.
     normalise : {"imagenet", "half"}, optional
@@ -76,34 +77,44 @@ def embed(
         Replace a store that is there.
     progress : callable, optional
         Gets what is done, how much of it was just done, and of how much.
-    **how
+    **options
         Fields of `ensemble.networks.extraction.ExtractionOptions`.
 
     Returns
     -------
-    dict
-        What `Extraction.extract_and_register` tells, and `warnings`.
+    EmbedResult
     """
     require_backbones()
     project = Project.open(folder)
     seen = seen_by(project, fold, frozen, full)
-    options = ExtractionOptions(**how)
-    photos = sightings_of(project, images, boxes, crops, box_form)
-    from backbones.extraction.views import views_of
-
-    check_place(project, model, seen, [view.name for view in views_of(options.views, photos.crops)], replace=replace)
+    extraction_options = ExtractionOptions(**options)
+    photos = find_photo_files(project, images, boxes, crops, box_form)
     from backbones.adapters import build_backbone
+    from backbones.extraction.views import views_of
     from backbones.weights import fill, origin_of
 
-    origin = origin_of(str(weights))
-    size = size or (None if origin is None else (origin.height, origin.width))
-    network = normalised(build_backbone(backbone, size), normalise, origin)
-    warnings = what_it_saw(project, origin, seen, str(weights))
-    filled = fill(network, str(weights))
-    if filled.untrained:
-        warnings.append(f"{', '.join(filled.untrained)}: never trained, still as drawn at random")
-    extraction = Extraction(project, model, seen, network, backbone, filled, photos, options)
-    return {**extraction.extract_and_register(replace=replace, progress=progress), "warnings": warnings}
+    views = [view.name for view in views_of(extraction_options.views, photos.crops)]
+    check_place(project, model, seen, views, replace=replace)
+    with held_place(project, model, seen):
+        origin = origin_of(str(weights))
+        size = size or (None if origin is None else (origin.height, origin.width))
+        network = normalised(build_backbone(backbone, size), normalise, origin)
+        warnings = check_labels_seen(project, origin, seen, str(weights))
+        filled = fill(network, str(weights))
+        if filled.untrained:
+            warnings.append(f"{', '.join(filled.untrained)}: never trained, still as drawn at random")
+        extraction = Extraction(
+            project=project,
+            model=model,
+            seen=seen,
+            backbone=network,
+            name=backbone,
+            filled=filled,
+            photos=photos,
+            options=extraction_options,
+        )
+        extracted = extraction.extract_and_register(replace=replace, progress=progress)
+    return EmbedResult(**vars(extracted), warnings=warnings)
 
 
 def require_backbones() -> None:
@@ -125,8 +136,8 @@ def normalised(backbone: Backbone, normalise: str | None, origin: Origin | None)
     return dataclasses.replace(backbone, mean=mean, std=std)
 
 
-def what_it_saw(project: Project, origin: Origin | None, seen: Seen, weights: str) -> list[str]:
-    """Refuse a network that was trained on a label that it is said never to have seen.
+def check_labels_seen(project: Project, origin: Origin | None, seen: Seen, weights: str) -> list[str]:
+    """Refuse a network that was trained on a label that it is said never to have seen; warn of another catalogue.
 
     A network that finblend trained keeps a mark of every labelled photo that it, or a network it started from, was
     trained on.
@@ -165,5 +176,5 @@ def what_it_saw(project: Project, origin: Origin | None, seen: Seen, weights: st
         return []
     names = {mark[:IMAGE_DIGITS] for mark in trained_on}
     alike = sum(mark[:IMAGE_DIGITS] in names for mark in marks)
-    told = f"it has {alike} photos of the same names" if alike else "make sure that it shares no photo with this one"
-    return [f"--weights {weights}: was trained on another catalogue; {told}"]
+    hint = f"it has {alike} photos of the same names" if alike else "make sure that it shares no photo with this one"
+    return [f"--weights {weights}: was trained on another catalogue; {hint}"]

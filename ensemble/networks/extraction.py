@@ -1,4 +1,4 @@
-"""One network over every photo of a project, and its store onto the shelf: where `embed` and `train` meet."""
+"""One network over every photo of a project, and its store registered: where `embed` and `train` meet."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from backbones.embeddings import SPLITS, Embeddings
 from backbones.store import Seen, Store
 from cv.errors import FinblendError, shown
 from ensemble.networks.photos import PhotoFiles, problems_of, refuse_bad_photos, refuse_problems, refuse_wrong_form
+from ensemble.networks.results import ExtractionResult
 from ensemble.project.folder import Project
+from ensemble.project.progress import Progress
 from ensemble.project.version import finblend_version
-from ensemble.registry.stores import check_place, put, refuse_weights_elsewhere
+from ensemble.registry.stores import add_store, check_place, refuse_weights_elsewhere
 
 if TYPE_CHECKING:
     from backbones.adapters import Backbone
     from backbones.extraction.run import Extracted, Run
     from backbones.photos import Frame
     from backbones.weights import Filled, Origin
-from ensemble.project.progress import Progress
 
 # embeddings in views -> what else the network says of each photo, and files to keep beside
 Predict = Callable[[Mapping[str, np.ndarray]], tuple[dict[str, np.ndarray], dict[str, bytes]]]
@@ -78,7 +79,7 @@ class ExtractionOptions:
         return max(1, cores - 1) if device == "cpu" else cores
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Extraction:
     """One network over one project's photos.
 
@@ -93,7 +94,7 @@ class Extraction:
         What --backbone called it.
     filled : Filled
     photos : PhotoFiles
-    how : How
+    options : ExtractionOptions
     """
 
     project: Project
@@ -103,77 +104,68 @@ class Extraction:
     name: str
     filled: Filled
     photos: PhotoFiles
-    how: ExtractionOptions
+    options: ExtractionOptions
 
     def extract_and_register(
         self, *, replace: bool = False, predict: Predict | None = None, progress: Progress | None = None
-    ) -> dict[str, Any]:
-        """Embed, going on where an earlier call was killed, and put the store on the shelf.
-
-        Returns
-        -------
-        dict
-            `model, seen, views, train_images, test_images, problems` (what is wrong with which photo), `stand_ins`
-            (photos that could not be read: a direction that resembles nobody stands for each), `boxes_too_small,
-            photos_without_box, device, precision, agreement, computed` (photos that this call embedded), `seconds,
-            photos_per_second`.
-        """
+    ) -> ExtractionResult:
+        """Embed, going on where an earlier call was killed, and register the store."""
         from backbones.extraction.views import views_of
 
-        names = [view.name for view in views_of(self.how.views, self.photos.crops)]
-        there = check_place(self.project, self.model, self.seen, names, replace=replace)
+        names = [view.name for view in views_of(self.options.views, self.photos.crops)]
+        existing = check_place(self.project, self.model, self.seen, names, replace=replace)
         refuse_weights_elsewhere(self.project, self.filled.sha256, self.model, self.seen)
-        if there is not None and there.manifest.weights_sha256 != self.filled.sha256:
+        if existing is not None and existing.manifest.weights_sha256 != self.filled.sha256:
             raise FinblendError(
                 f"{self.model} {self.seen}: is registered with other weights; a further view needs the same ones"
             )
-        frame = frame_of(self.backbone, self.how, self.filled.origin)
+        frame = frame_of(self.backbone, self.options, self.filled.origin)
         refuse_wrong_form(self.photos, frame)
-        if self.how.strict:
+        if self.options.strict:
             from backbones.extraction.forward import device_of
 
-            refuse_bad_photos(self.photos, frame, self.how.decoders(device_of(self.how.device).type), progress)
+            refuse_bad_photos(self.photos, frame, self.options.decoders(device_of(self.options.device).type), progress)
         run, agreement = self._run(frame)
         started = time.perf_counter()
         extracted = run.extract(None if progress is None else (lambda done, total: progress("photos", done, total)))
         seconds = time.perf_counter() - started
         problems = problems_of(self.photos, dict(zip(self.photos.names, extracted.note.tolist(), strict=True)))
-        if self.how.strict:  # one may have gone bad since it was checked
+        if self.options.strict:  # one may have gone bad since it was checked
             refuse_problems(problems)
         failed = {name: problems[name] for name, bad in zip(self.photos.names, extracted.failed, strict=True) if bad}
         if len(failed) == len(self.photos.names):
             raise FinblendError(f"no photo can be read: {shown(f'{name}: {note}' for name, note in failed.items())}")
         self._stand_in(extracted)
-        predictions, attachments = predict(_with(there, extracted.views)) if predict else ({}, {})
-        manifest = put(
+        predictions, attachments = predict(_all_views(existing, extracted.views)) if predict else ({}, {})
+        manifest = add_store(
             self.project,
             self.model,
             self.seen,
             self._splits(extracted, predictions),
             self._facts(run, failed),
-            there=there,
+            existing=existing,
             attachments=attachments,
         )
         shutil.rmtree(run.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another call of the same model may be under way
+        with contextlib.suppress(OSError):  # it may keep batches of a killed call with other options
             run.folder.parent.rmdir()
-        return {
-            "model": self.model,
-            "seen": str(self.seen),
-            "views": manifest.views,
-            "train_images": manifest.photos["train"],
-            "test_images": manifest.photos["test"],
-            "problems": problems,
-            "stand_ins": list(failed),
-            "boxes_too_small": int(extracted.whole.sum()),
-            "photos_without_box": self.photos.without_box,
-            "device": run.forward.device.type,
-            "precision": run.forward.precision,
-            "agreement": agreement,
-            "computed": extracted.computed,
-            "seconds": seconds,
-            "photos_per_second": extracted.computed / seconds,
-        }
+        return ExtractionResult(
+            model=self.model,
+            seen=str(self.seen),
+            views=manifest.views,
+            train_images=manifest.photos["train"],
+            test_images=manifest.photos["test"],
+            problems=problems,
+            stand_ins=list(failed),
+            boxes_too_small=int(extracted.whole.sum()),
+            photos_without_box=self.photos.without_box,
+            device=run.forward.device.type,
+            precision=run.forward.precision,
+            agreement=agreement,
+            computed=extracted.computed,
+            seconds=seconds,
+            photos_per_second=extracted.computed / seconds,
+        )
 
     def _run(self, frame: Frame) -> tuple[Run, float | None]:
         import torch
@@ -184,17 +176,17 @@ class Extraction:
         from backbones.extraction.run import Run, fingerprint
         from backbones.extraction.views import views_of
 
-        device = device_of(self.how.device)
+        device = device_of(self.options.device)
         photos = self.photos
         run = Run(
             Forward.of(self.backbone, device),
             PhotoSet(photos.names, photos.files, photos.boxes, frame),
-            views_of(self.how.views, photos.crops),
+            views_of(self.options.views, photos.crops),
             Path(),
-            self.how.batch_size or BATCH[device.type],
-            self.how.decoders(device.type),
+            self.options.batch_size or BATCH[device.type],
+            self.options.decoders(device.type),
         )
-        agreement = run.forward.prepare(self.how.precision, run.first_photos(), run.views)
+        agreement = run.forward.prepare(self.options.precision, run.first_photos(), run.views)
         key = fingerprint(
             self.name,
             self.filled.sha256,
@@ -214,9 +206,9 @@ class Extraction:
         return run, agreement
 
     def _transform(self, run: Run) -> str:
-        told = dataclasses.asdict(run.photos.frame) | {"mean": self.backbone.mean, "std": self.backbone.std}
+        frame = dataclasses.asdict(run.photos.frame) | {"mean": self.backbone.mean, "std": self.backbone.std}
         views = [dataclasses.asdict(view) for view in run.views]
-        return json.dumps(told | {"views": views, "precision": run.forward.precision}, sort_keys=True)
+        return json.dumps(frame | {"views": views, "precision": run.forward.precision}, sort_keys=True)
 
     def _facts(self, run: Run, failed: Mapping[str, str]) -> dict[str, Any]:
         boxes = {f"boxes {number}": source for number, source in enumerate(self.photos.sources, start=1)}
@@ -239,36 +231,34 @@ class Extraction:
 
     def _splits(self, extracted: Extracted, predictions: Mapping[str, np.ndarray]) -> dict[str, Embeddings]:
         names, catalogue = self.photos.names, self.project.catalogue
-        cut = catalogue.train.height
+        n_train = catalogue.train.height
         splits = {}
-        for split, rows in (("train", slice(0, cut)), ("test", slice(cut, None))):
-            made = Embeddings(
+        for split, rows in (("train", slice(0, n_train)), ("test", slice(n_train, None))):
+            embeddings = Embeddings(
                 {view: array[rows] for view, array in extracted.views.items()},
                 names[rows],
                 predictions={name: values[rows] for name, values in predictions.items()},
                 source=self.model,
             )
-            splits[split] = align(made, catalogue.train if split == "train" else catalogue.test, split)
+            splits[split] = align(embeddings, catalogue.train if split == "train" else catalogue.test, split)
         return splits
 
 
-def frame_of(backbone: Backbone, how: ExtractionOptions, origin: Origin | None) -> Frame:
+def frame_of(backbone: Backbone, options: ExtractionOptions, origin: Origin | None) -> Frame:
     """What a network looks through; margins have the colour that normalises to zero."""
     from backbones.photos import Frame
 
-    resize = how.resize or (origin.resize if origin else "squash")
+    resize = options.resize or (origin.resize if origin else "squash")
     red, green, blue = (round(255 * value) for value in backbone.mean)
     return Frame(backbone.height, backbone.width, resize, fill=(red, green, blue))
 
 
-def _with(there: Store | None, views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _all_views(store: Store | None, views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The views that are registered, and the new ones."""
-    old = (
-        {}
-        if there is None
-        else {view: np.concatenate([there.embedding(split, view) for split in SPLITS]) for view in there.views}
-    )
-    return old | dict(views)
+    if store is None:
+        return dict(views)
+    registered = {view: np.concatenate([store.embedding(split, view) for split in SPLITS]) for view in store.views}
+    return registered | dict(views)
 
 
 def _versions() -> dict[str, str]:

@@ -71,18 +71,20 @@ def fold_validation(
     from backbones.extraction.run import Run
     from backbones.extraction.views import views_of
 
-    cut = project.catalogue.train.height
-    shown = PhotoSet(photos.names[:cut], photos.files[:cut], [crop[:cut] for crop in photos.boxes[:1]], frame)
+    n_train = project.catalogue.train.height
+    train_photos = PhotoSet(
+        photos.names[:n_train], photos.files[:n_train], [crop[:n_train] for crop in photos.boxes[:1]], frame
+    )
 
-    def watch(epoch: int, network: nn.Module) -> dict[str, float]:
+    def validate(epoch: int, network: nn.Module) -> dict[str, float]:
         if epoch % every:
             return {}
         # a copy: measuring folds batch norms and leaves the training mode
-        still = dataclasses.replace(backbone, network=copy.deepcopy(network))
+        measured = dataclasses.replace(backbone, network=copy.deepcopy(network))
         with tempfile.TemporaryDirectory() as folder:
             run = Run(
-                Forward.of(still, machine["device"]),
-                shown,
+                Forward.of(measured, machine["device"]),
+                train_photos,
                 views_of(["orig"]),
                 Path(folder),
                 machine["batch"],
@@ -97,4 +99,4 @@ def fold_validation(
         )
         return {} if np.isnan(score) else {"map5_known": score}
 
-    return watch
+    return validate

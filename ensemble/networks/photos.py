@@ -61,7 +61,7 @@ class PhotoFiles:
         return self._stamps[file]
 
 
-def sightings_of(
+def find_photo_files(
     project: Project,
     images: Sequence[str | Path],
     boxes: Sequence[str] = (),
@@ -99,47 +99,49 @@ def sightings_of(
     paths = frame["path"].to_list() if "path" in frame.columns else None
     found = find_photos(names, [Path(folder) for folder in images], paths)
     if len(found.missing) == len(names):
-        where = ", ".join(map(str, images))
+        folders = ", ".join(map(str, images))
         raise FinblendError(
-            f"--images {where}: none of the catalogue's {len(names)} photos is there (such as {names[0]})"
+            f"--images {folders}: none of the catalogue's {len(names)} photos is there (such as {names[0]})"
         )
     problems = dict.fromkeys(found.missing, "missing")
     files = [str(file) if file is not None and file.is_file() else None for file in found.files]
-    gone = [name for name, file, old in zip(names, files, found.files, strict=True) if file is None and old is not None]
-    problems |= dict.fromkeys(gone, "missing: a link that leads nowhere")
+    dangling = [
+        name for name, file, link in zip(names, files, found.files, strict=True) if file is None and link is not None
+    ]
+    problems |= dict.fromkeys(dangling, "missing: a link that leads nowhere")
     problems |= {name: f"ambiguous: {shown(files, 2)}" for name, files in found.ambiguous.items()}
     named: dict[str, dict[str, Box]] = {}
     for position, spec in enumerate(boxes):
         crop = "" if not crops else crops[0] if len(crops) == 1 else crops[position]
-        told = read_boxes(spec, frame, form)
-        twice = named.setdefault(crop, {}).keys() & told.keys()
+        read = read_boxes(spec, frame, form)
+        twice = named.setdefault(crop, {}).keys() & read.keys()
         if twice:
             raise FinblendError(f"--boxes {spec}: {min(twice)}: has a box in another file, too")
-        named[crop] |= told
+        named[crop] |= read
     lists = [[table.get(name) for name in names] for table in named.values()] or [[None] * len(names)]
     return PhotoFiles(names, files, problems, [crop for crop in named if crop], lists, list(map(str, boxes)))
 
 
-def refuse_wrong_form(sightings: PhotoFiles, frame: Frame) -> None:
+def refuse_wrong_form(photos: PhotoFiles, frame: Frame) -> None:
     """Look at some photos with boxes, and refuse boxes most of which reach far out of their photo."""
     from backbones.photos import show
 
-    boxed = [row for row, file in enumerate(sightings.files) if file and any(crop[row] for crop in sightings.boxes)]
+    boxed = [row for row, file in enumerate(photos.files) if file and any(crop[row] for crop in photos.boxes)]
     tried = boxed[:: max(1, len(boxed) // TRIED)]
     outside = [
         flag
         for row in tried
-        for flag in show(Path(str(sightings.files[row])), [crop[row] for crop in sightings.boxes], frame).outside
+        for flag in show(Path(str(photos.files[row])), [crop[row] for crop in photos.boxes], frame).outside
     ]
     if sum(outside) > MOST * len(outside):
         raise FinblendError(
-            f"--boxes {', '.join(sightings.sources)}: {sum(outside)} of {len(outside)} boxes that were tried reach far "
+            f"--boxes {', '.join(photos.sources)}: {sum(outside)} of {len(outside)} boxes that were tried reach far "
             "out of their photo; say what the four numbers are with --box-form xyxy, xywh or yolo"
         )
 
 
 def refuse_bad_photos(
-    sightings: PhotoFiles, frame: Frame, workers: int, progress: Callable[[str, int, int], None] | None = None
+    photos: PhotoFiles, frame: Frame, workers: int, progress: Callable[[str, int, int], None] | None = None
 ) -> None:
     """Read every photo before any is embedded, and refuse if there is one that is missing, unreadable or truncated.
 
@@ -147,7 +149,7 @@ def refuse_bad_photos(
 
     Parameters
     ----------
-    sightings : PhotoFiles
+    photos : PhotoFiles
     frame : Frame
         Through which the network will look.
     workers : int
@@ -156,23 +158,23 @@ def refuse_bad_photos(
     """
     from backbones.extraction.photo_set import PhotoSet, notes_of
 
-    photos = PhotoSet(sightings.names, sightings.files, sightings.boxes, frame)
+    shown_photos = PhotoSet(photos.names, photos.files, photos.boxes, frame)
     tell = None if progress is None else (lambda done, total: progress("photos checked", done, total))
-    notes = dict(zip(sightings.names, notes_of(photos, workers, tell), strict=True))
-    refuse_problems(problems_of(sightings, notes))
+    notes = dict(zip(photos.names, notes_of(shown_photos, workers, tell), strict=True))
+    refuse_problems(problems_of(photos, notes))
 
 
-def problems_of(sightings: PhotoFiles, notes: Mapping[str, str]) -> dict[str, str]:
-    """What is wrong with photos, in the catalogue's order: what finding them told is more than that they are missing.
+def problems_of(photos: PhotoFiles, notes: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong with photos, in the catalogue's order: finding them says more than that they are missing.
 
     Parameters
     ----------
-    sightings : PhotoFiles
+    photos : PhotoFiles
     notes : mapping of str to str
-        What reading them told, by photo; empty where all is fine.
+        What is wrong by reading them; empty where all is fine.
     """
-    told = {name: sightings.problems.get(name, note) for name, note in notes.items()}
-    return {name: note for name, note in told.items() if note}
+    problems = {name: photos.problems.get(name, note) for name, note in notes.items()}
+    return {name: note for name, note in problems.items() if note}
 
 
 def refuse_problems(problems: Mapping[str, str]) -> None:

@@ -74,20 +74,20 @@ class RunFolder:
     def refuse_other(self, facts: dict[str, Any]) -> None:
         """Refuse to go on with a run that differs; one in which nothing was trained is begun anew."""
         file = self.path / RUN_FILE
-        there = read_json(file) if file.is_file() else None
-        if not isinstance(there, dict):
+        begun_with = read_json(file) if file.is_file() else None
+        if not isinstance(begun_with, dict):
             raise FinblendError(f"{self.path}: is no folder of a training run ({RUN_FILE} is lost); use --replace")
         # what a finished network ran on no longer matters
         parts = ("what",) if self.finished else ("what", "machine")
-        before, now = _leaves(there), _leaves({part: facts[part] for part in parts})
-        other = [name for name in now if name not in before or before[name] != now[name]]
-        if not other:
+        before, now = _leaves(begun_with), _leaves({part: facts[part] for part in parts})
+        differing = [name for name in now if name not in before or before[name] != now[name]]
+        if not differing:
             return
         if self.finished or any(self.path.glob("checkpoints/*.ckpt")):
-            name = other[0].partition(".")[2].removeprefix("recipe.")
+            name = differing[0].partition(".")[2].removeprefix("recipe.")
             raise FinblendError(
                 f"{self.path}: a run with another {name} is there "
-                f"({before.get(other[0])}, not {now[other[0]]}); use --replace"
+                f"({before.get(differing[0])}, not {now[differing[0]]}); use --replace"
             )
         self.begin(facts, self.replaces)
 
@@ -102,4 +102,4 @@ def _leaves(value: Any, name: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {name: value}
     prefix = f"{name}." if name else ""
-    return {leaf: held for key, inner in value.items() for leaf, held in _leaves(inner, prefix + key).items()}
+    return {leaf: fact for key, inner in value.items() for leaf, fact in _leaves(inner, prefix + key).items()}

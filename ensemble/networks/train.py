@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,11 +12,13 @@ from backbones.store import Seen
 from cv.errors import FinblendError
 from ensemble.networks.embed import require_backbones
 from ensemble.networks.extraction import ExtractionOptions
-from ensemble.networks.photos import sightings_of
-from ensemble.networks.training_job import FoldTraining
-from ensemble.networks.training_set import trainees_of
+from ensemble.networks.fold_training import FoldTraining
+from ensemble.networks.photos import find_photo_files
+from ensemble.networks.results import TrainResult
+from ensemble.networks.training_set import training_set
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
+from ensemble.registry.stores import held_place
 
 if TYPE_CHECKING:
     from backbones.training import Recipe
@@ -42,8 +45,8 @@ def train(
     watch: int = 0,
     replace: bool = False,
     progress: Progress | None = None,
-    **how: Any,
-) -> dict[str, Any]:
+    **options: Any,
+) -> TrainResult:
     """Train a network per fold, then embed and register its photos.
 
     A fold's network sees every label but that fold's. A call that was killed goes on after the last finished epoch; a
@@ -68,7 +71,7 @@ def train(
     pseudo_min : float
         Least confidence.
     boxes, crops, box_form
-        See `ensemble.networks.photos.sightings_of`; with several crops each draw of a photo shows one of them.
+        See `ensemble.networks.photos.find_photo_files`; with several crops each draw of a photo shows one of them.
     size, normalise
         As for `embed`.
     devices, strategy
@@ -78,20 +81,19 @@ def train(
     replace : bool
         Start anew, and replace stores that are there.
     progress : callable, optional
-    **how
+    **options
         Fields of `ensemble.networks.extraction.ExtractionOptions`; `batch_size` is that of embedding.
 
     Returns
     -------
-    dict
-        `runs`: for each fold `seen, folder, photos, classes, pseudo, curve` and what embedding told; `warnings`.
+    TrainResult
     """
     require_backbones()
     from backbones.training import Recipe as DefaultRecipe
 
     project = Project.open(folder)
     recipe = recipe or DefaultRecipe()
-    options = ExtractionOptions(**how)
+    extraction_options = ExtractionOptions(**options)
     if devices < 1 or watch < 0:
         raise FinblendError(f"--devices >= 1 and --watch >= 0 must hold, but got {devices} and {watch}")
     if strategy != "auto" and not strategy.startswith("ddp"):
@@ -99,39 +101,42 @@ def train(
     if not 0 <= pseudo_min <= 1:
         raise FinblendError(f"0 <= --pseudo-min <= 1 must hold, but got {pseudo_min}")
     wanted = _folds(project, folds)
-    photos = sightings_of(project, images, boxes, crops, box_form)
-    jobs = [
+    photos = find_photo_files(project, images, boxes, crops, box_form)
+    trainings = [
         FoldTraining(
-            project,
-            model,
-            seen,
-            backbone,
-            str(weights).replace("{fold}", str(seen)),
-            size,
-            normalise,
-            photos,
-            trainees_of(project, photos, seen, pseudo, pseudo_min),
-            recipe,
-            options,
-            devices,
-            strategy,
-            watch,
+            project=project,
+            model=model,
+            seen=seen,
+            backbone=backbone,
+            weights=str(weights).replace("{fold}", str(seen)),
+            size=size,
+            normalise=normalise,
+            photos=photos,
+            training_set=training_set(project, photos, seen, pseudo, pseudo_min),
+            recipe=recipe,
+            options=extraction_options,
+            devices=devices,
+            strategy=strategy,
+            validate_every=watch,
         )
         for seen in wanted
     ]
     # lightning starts the processes of further devices with this very command line
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        for job in jobs:
-            if not job.run.finished:
-                job.do(False, None)
+        for training in trainings:
+            if not training.run_folder.finished:
+                training.train_and_register(False, None)
         raise SystemExit(0)
-    for job in jobs:
-        job.check(job is jobs[0], progress)
-    for job in jobs:
-        job.open_folder(replace)
-    reports = [job.do(replace, progress) for job in jobs]
-    warnings = sorted({line for report in reports for line in report.pop("warnings")})
-    return {"model": model, "runs": reports, "warnings": warnings}
+    with contextlib.ExitStack() as places:
+        for training in trainings:
+            places.enter_context(held_place(project, model, training.seen))
+        for training in trainings:
+            training.check(training is trainings[0], progress)
+        for training in trainings:
+            training.open_folder(replace)
+        outcomes = [training.train_and_register(replace, progress) for training in trainings]
+    warnings = sorted({line for _, lines in outcomes for line in lines})
+    return TrainResult(model=model, runs=[run for run, _ in outcomes], warnings=warnings)
 
 
 def recipe_of(*, head: Mapping[str, Any], augment: Mapping[str, Any], **rest: Any) -> Recipe:

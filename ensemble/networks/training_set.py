@@ -43,7 +43,9 @@ class TrainingSet:
     pseudo: int
 
 
-def trainees_of(project: Project, photos: PhotoFiles, seen: Seen, pseudo: str | None, pseudo_min: float) -> TrainingSet:
+def training_set(
+    project: Project, photos: PhotoFiles, seen: Seen, pseudo: str | None, pseudo_min: float
+) -> TrainingSet:
     """Gather a network's training photos.
 
     Parameters
@@ -58,14 +60,14 @@ def trainees_of(project: Project, photos: PhotoFiles, seen: Seen, pseudo: str | 
         Least confidence.
     """
     catalogue = project.catalogue
-    told = catalogue.train.select("image", "individual_id", "species", "fold", pseudo=pl.lit(False))
+    labelled = catalogue.train.select("image", "individual_id", "species", "fold", pseudo=pl.lit(False))
     if seen.fold is not None:
-        told = told.filter(pl.col("fold") != seen.fold)
-    told = told.drop("fold")
+        labelled = labelled.filter(pl.col("fold") != seen.fold)
+    labelled = labelled.drop("fold")
     if pseudo is not None:
         labels, name = _pseudo_labels(project, seen, pseudo, pseudo_min)
         added = labels.frame.join(
-            told.unique("individual_id", keep="first", maintain_order=True).select("individual_id", "species"),
+            labelled.unique("individual_id", keep="first", maintain_order=True).select("individual_id", "species"),
             "individual_id",
             "left",
         )
@@ -75,29 +77,30 @@ def trainees_of(project: Project, photos: PhotoFiles, seen: Seen, pseudo: str | 
                 f"--pseudo {name}: image {strange['image'][0]}: individual {strange['individual_id'][0]} has photos in "
                 f"{seen} only, so these labels have seen it"
             )
-        told = pl.concat([told, added.select("image", "individual_id", "species", pseudo=pl.lit(True))])
+        labelled = pl.concat([labelled, added.select("image", "individual_id", "species", pseudo=pl.lit(True))])
     places = pl.DataFrame({"image": photos.names, "file": photos.files}).with_row_index("place")
-    told = told.join(places, on="image", how="left", maintain_order="left").filter(pl.col("file").is_not_null())
-    if told.is_empty():
+    labelled = labelled.join(places, on="image", how="left", maintain_order="left")
+    labelled = labelled.filter(pl.col("file").is_not_null())
+    if labelled.is_empty():
         raise FinblendError(f"none of the training photos of {seen} is there")
-    classes = told["individual_id"].unique().sort().to_list()
+    classes = labelled["individual_id"].unique().sort().to_list()
     return TrainingSet(
-        images=told["image"].to_list(),
-        files=told["file"].to_list(),
-        boxes=[[crop[place] for place in told["place"]] for crop in photos.boxes],
-        individuals=np.searchsorted(classes, told["individual_id"].to_numpy()),
-        species=np.searchsorted(catalogue.species, told["species"].to_numpy()),
+        images=labelled["image"].to_list(),
+        files=labelled["file"].to_list(),
+        boxes=[[crop[place] for place in labelled["place"]] for crop in photos.boxes],
+        individuals=np.searchsorted(classes, labelled["individual_id"].to_numpy()),
+        species=np.searchsorted(catalogue.species, labelled["species"].to_numpy()),
         classes=classes,
-        pseudo=int(told["pseudo"].sum()),
+        pseudo=int(labelled["pseudo"].sum()),
     )
 
 
 def _pseudo_labels(project: Project, seen: Seen, pseudo: str, least: float) -> tuple[PseudoLabels, str]:
     """A network's pseudo-labels, refused where they may have seen what it must not; and where they came from."""
     if NAME.fullmatch(pseudo) and not Path(pseudo).exists():
-        own = named_round(project, pseudo)
-        own.set_for(project, str(seen))
-        name = str(own.folder / f"{seen}.csv")
+        merged = named_round(project, pseudo)
+        merged.set_for(project, str(seen))
+        name = str(merged.folder / f"{seen}.csv")
     else:
         name = pseudo.replace("{fold}", str(seen))
     labels = read_pseudo_labels(Path(name), project.catalogue, least)

@@ -58,11 +58,11 @@ class CrossFittedAnswers:
     fold: np.ndarray
 
     @classmethod
-    def of(cls, evaluation_set: EvaluationSet, named: Posteriors) -> CrossFittedAnswers:
-        """From names out-of-fold."""
-        folds, answers = evaluation_set.query_set.tasks[0].project.catalogue.folds, Answers.of(named)
-        fold = folds[np.append(evaluation_set.rows, evaluation_set.hidden)]
-        return cls(answers, answers.labels[:, 0] == evaluation_set.truth, evaluation_set.weights, fold)
+    def of(cls, evaluation_set: EvaluationSet, posteriors: Posteriors) -> CrossFittedAnswers:
+        """From posteriors out-of-fold."""
+        answers = Answers.of(posteriors)
+        right = answers.labels[:, 0] == evaluation_set.truth
+        return cls(answers, right, evaluation_set.weights, evaluation_set.fold)
 
     def bands(self, precision: float, rows: np.ndarray | None = None) -> Bands:
         """Bands that keep the precision on some of the photos; on all by default."""
@@ -73,21 +73,19 @@ class CrossFittedAnswers:
     def band(self, precision: float) -> np.ndarray:
         """(n,) index into `BANDS` of each photo, by thresholds that were chosen on the other folds."""
         band = np.empty(len(self.fold), dtype=np.int64)
-        for one in np.unique(self.fold):
-            here = self.fold == one
-            band[here] = band_of(self.answers, self.bands(precision, ~here))[here]
+        for fold in np.unique(self.fold):
+            inside = self.fold == fold
+            band[inside] = band_of(self.answers, self.bands(precision, ~inside))[inside]
         return band
 
-    def expected(self, precision: float) -> dict[str, dict[str, float | None]]:
-        """Per band `expected_share` of the mix and `right`, the share of right first answers (None where empty)."""
-        band, found = self.band(precision), dict[str, dict[str, float | None]]()
+    def expected(self, precision: float) -> dict[str, tuple[float, float | None]]:
+        """Per band its share of the mix, and the share of right first answers (None where empty)."""
+        band, expected = self.band(precision), dict[str, tuple[float, float | None]]()
         for n, name in enumerate(BANDS):
             weight = float(self.weights[band == n].sum())
-            found[name] = {
-                "expected_share": weight / float(self.weights.sum()),
-                "right": float(self.weights[band == n] @ self.right[band == n]) / weight if weight > 0 else None,
-            }
-        return found
+            right = float(self.weights[band == n] @ self.right[band == n]) / weight if weight > 0 else None
+            expected[name] = (weight / float(self.weights.sum()), right)
+        return expected
 
 
 def check_precision(precision: float) -> None:
@@ -122,17 +120,15 @@ def bands_for(
     >>> bands_for(names, sure, np.array([True, True, True]), np.ones(3), 0.99)
     Bands(auto=inf, new=inf)
     """
-    chosen = [
-        lowest_keeping(probability[own], right[own], weights[own], precision) for own in (first >= 0, first == NEW)
-    ]
-    return Bands(*chosen)
+    kinds = (first >= 0, first == NEW)
+    return Bands(*(lowest_keeping(probability[kind], right[kind], weights[kind], precision) for kind in kinds))
 
 
 def lowest_keeping(probability: np.ndarray, right: np.ndarray, weights: np.ndarray, precision: float) -> float:
     """The lowest value from which on photos are right often enough, as of `bands_for`; inf where there is none."""
     threshold, total, good, squares = kept_from(probability, right, weights)
-    enough = total**2 * (1 - precision) >= squares * (1 - 1e-12)
-    kept = (total > 0) & enough & (good >= precision * total * (1 - 1e-12))
+    can_show = total**2 * (1 - precision) >= squares * (1 - 1e-12)
+    kept = (total > 0) & can_show & (good >= precision * total * (1 - 1e-12))
     return float(threshold[np.flatnonzero(kept)[-1]]) if kept.any() else float("inf")
 
 
@@ -160,11 +156,12 @@ def kept_from(
     return sure[last], total, good, squares
 
 
-def first_name(named: Posteriors, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def first_name(posteriors: Posteriors, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) probability of the likeliest name, and whether it is right."""
-    best = named.probability[:, :-2].argmax(axis=1)[:, None]
-    who = np.take_along_axis(named.individual, best, axis=1)[:, 0]
-    return np.take_along_axis(named.probability, best, axis=1)[:, 0], (who == truth) & (who != NOBODY)
+    best = posteriors.probability[:, :-2].argmax(axis=1)[:, None]
+    label = np.take_along_axis(posteriors.individual, best, axis=1)[:, 0]
+    probability = np.take_along_axis(posteriors.probability, best, axis=1)[:, 0]
+    return probability, (label == truth) & (label != NOBODY)
 
 
 def band_of(answers: Answers, bands: Bands) -> np.ndarray:

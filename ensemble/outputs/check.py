@@ -5,18 +5,34 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cv.catalogue import IMAGE_COLUMNS, NEW_INDIVIDUAL
 from cv.errors import FinblendError, shown
 from cv.metrics import MAX_NAMES
 from cv.tables import pick_column, read_table, text_column
+from ensemble.project.result import Result
 
 HEADER = ["image", "predictions"]
 
 
-def check(submission: str | Path, *, sample: str | Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class CheckResult(Result):
+    """A submission that keeps every rule.
+
+    Attributes
+    ----------
+    rows : int
+    new_first : float
+        Share of rows with `new_individual` in first place.
+    """
+
+    rows: int
+    new_first: float
+
+
+def check(submission: str | Path, *, sample: str | Path) -> CheckResult:
     """Check a submission against every rule of the format.
 
     Parameters
@@ -24,11 +40,6 @@ def check(submission: str | Path, *, sample: str | Path) -> dict[str, Any]:
     submission : str or Path
     sample : str or Path
         The sample submission, or any table with the test images in order.
-
-    Returns
-    -------
-    dict
-        `rows, new_first` (share of rows with `new_individual` in first place).
 
     Raises
     ------
@@ -40,7 +51,7 @@ def check(submission: str | Path, *, sample: str | Path) -> dict[str, Any]:
     return check_rows(Path(submission), images, str(submission))
 
 
-def check_rows(path: Path, images: Sequence[str], name: str) -> dict[str, Any]:
+def check_rows(path: Path, images: Sequence[str], name: str) -> CheckResult:
     """Check the file at `path`, called `name` in error lines, against the images it must name."""
     expected = set(images)
     seen: set[str] = set()
@@ -63,7 +74,7 @@ def check_rows(path: Path, images: Sequence[str], name: str) -> dict[str, Any]:
         raise FinblendError(f"{name}: cannot be read ({error.strerror})") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise FinblendError(f"{name}: row {row + 1}: is not CSV in UTF-8 ({error})") from None
-    return {"rows": len(images), "new_first": new_first / max(len(images), 1)}
+    return CheckResult(len(images), new_first / max(len(images), 1))
 
 
 def _check_row(where: str, fields: list[str], image: str | None, expected: set[str], seen: set[str]) -> None:

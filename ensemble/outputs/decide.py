@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,13 @@ import numpy as np
 
 from cv.catalogue import NEW_INDIVIDUAL
 from cv.files import written_beside
-from cv.mix import Mix
-from ensemble.identification.posteriors import Answers, posterior_model_of
+from ensemble.identification.posteriors import Answers
+from ensemble.identification.scored_blend import posterior_model_of
 from ensemble.outputs.bands import BANDS, PRECISION, CrossFittedAnswers, band_of, check_precision, first_name
 from ensemble.outputs.ready import ready_to_name
-from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.protocol.setup import mix_warnings, setup_of_blend
-from ensemble.retrieval.query_set import QuerySet, queries_of_test
+from ensemble.project.result import Result
+from ensemble.retrieval.query_set import QuerySet
 from postproc import NEW, NOBODY
 from postproc.calibration.calibration import calibration_error, share_of_strangers
 
@@ -27,6 +28,70 @@ HOW = (
 )
 
 
+@dataclass(frozen=True)
+class BandResult(Result):
+    """One band: its share of the test photos; its share and how often first answers are right, both out-of-fold."""
+
+    share: float | None
+    expected_share: float
+    right: float | None
+
+
+@dataclass(frozen=True)
+class Thresholds(Result):
+    """From which probability of the first answer on a band begins; None where there is no such band."""
+
+    auto: float | None
+    new: float | None
+
+
+@dataclass(frozen=True)
+class CalibrationErrors(Result):
+    """Expected calibration errors of the first name and of somebody new, out-of-fold."""
+
+    same: float
+    new: float
+
+
+@dataclass(frozen=True)
+class NewShares(Result):
+    """The share of strangers that was assumed, and the one that the test photos' own probabilities suggest."""
+
+    assumed: float
+    estimated: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecideResult(Result):
+    """Decisions that were written.
+
+    Attributes
+    ----------
+    rows : int
+    output : str
+    precision : float
+    bands : mapping of str to BandResult
+        `auto`, `review`, `new`.
+    thresholds : Thresholds
+    calibration : CalibrationErrors
+    new_share : NewShares
+    mix : mapping
+    measured : str
+    warnings : list of str
+    """
+
+    rows: int
+    output: str
+    precision: float
+    bands: Mapping[str, BandResult]
+    thresholds: Thresholds
+    calibration: CalibrationErrors
+    new_share: NewShares
+    mix: Mapping[str, Any]
+    measured: str
+    warnings: list[str]
+
+
 def decide(
     folder: str | Path,
     output: str | Path,
@@ -34,7 +99,7 @@ def decide(
     precision: float = PRECISION,
     use: str = "folds",
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> DecideResult:
     """Write for every test photo its names with calibrated probabilities, and its band.
 
     `auto`: the first name may be taken as it is, `new`: so may the answer that it is somebody new, `review`: a person
@@ -52,63 +117,46 @@ def decide(
     use : {"folds", "full", "both"}
         As of `submit`.
     progress : callable, optional
-
-    Returns
-    -------
-    dict
-        `rows, output, precision, bands` (per band: `share` of the test photos, `expected_share` and `right`, the
-        share of right first answers, both out-of-fold), `thresholds`, `calibration` (expected calibration errors of
-        the first name and of somebody new), `new_share` (`assumed`, and `estimated` from the test photos' own
-        probabilities), `mix, measured, warnings`.
     """
     check_precision(precision)
     output = Path(output)
-    project, blend, models = ready_to_name(folder, output, use)
-    mix = Mix(**blend.mix)
-    setup = setup_of_blend(project, blend, progress)
-    evaluation_set = setup.evaluation_set
-    query_set = queries_of_test(project, models, blend.whitening, use, progress, blend.applied)
-    posterior_model = posterior_model_of(evaluation_set, blend, progress)
-    named, test = posterior_model.out_of_fold(), posterior_model.of_test(query_set, progress)
-    sat, given = CrossFittedAnswers.of(evaluation_set, named), Answers.of(test)
-    bands = sat.bands(precision)
-    given_band = band_of(given, bands)
-    _write(output, project, query_set, given, given_band)
-    prior = float(evaluation_set.weights[evaluation_set.truth == NEW].sum())
-    return {
-        "rows": len(given_band),
-        "output": str(output),
-        "precision": precision,
-        "bands": {
-            name: {"share": float((given_band == n).mean()) if len(given_band) else None, **told}
-            for n, (name, told) in enumerate(sat.expected(precision).items())
+    ready = ready_to_name(folder, output, use, progress)
+    evaluation_set = ready.setup.evaluation_set
+    posterior_model = posterior_model_of(evaluation_set, ready.blend, progress)
+    out_of_fold, test = posterior_model.posteriors(evaluation_set), posterior_model.posteriors(ready.test_queries)
+    cross_fitted, answers = CrossFittedAnswers.of(evaluation_set, out_of_fold), Answers.of(test)
+    bands = cross_fitted.bands(precision)
+    band = band_of(answers, bands)
+    _write(output, ready.test_queries, answers, band)
+    assumed = evaluation_set.new_share
+    return DecideResult(
+        rows=len(band),
+        output=str(output),
+        precision=precision,
+        bands={
+            name: BandResult(float((band == n).mean()) if len(band) else None, *expected)
+            for n, (name, expected) in enumerate(cross_fitted.expected(precision).items())
         },
-        "thresholds": {
-            "auto": bands.auto if np.isfinite(bands.auto) else None,
-            "new": bands.new if np.isfinite(bands.new) else None,
-        },
-        "calibration": {
-            "same": calibration_error(*first_name(named, evaluation_set.truth), evaluation_set.weights),
-            "new": calibration_error(named.somebody_new, evaluation_set.truth == NEW, evaluation_set.weights),
-        },
-        "new_share": {
-            "assumed": prior,
-            "estimated": share_of_strangers(test.somebody_new, prior) if 0 < prior < 1 else None,
-        },
-        "mix": mix.as_dict(),
-        "measured": HOW,
-        "warnings": mix_warnings(setup, mix),
-    }
+        thresholds=Thresholds(*(cut if np.isfinite(cut) else None for cut in (bands.auto, bands.new))),
+        calibration=CalibrationErrors(
+            calibration_error(*first_name(out_of_fold, evaluation_set.truth), evaluation_set.weights),
+            calibration_error(out_of_fold.somebody_new, evaluation_set.is_new, evaluation_set.weights),
+        ),
+        new_share=NewShares(assumed, share_of_strangers(test.somebody_new, assumed) if 0 < assumed < 1 else None),
+        mix=ready.blend.mix.as_dict(),
+        measured=HOW,
+        warnings=ready.setup.warnings(),
+    )
 
 
-def _write(output: Path, project: Project, query_set: QuerySet, given: Answers, band: np.ndarray) -> None:
-    images, names, photos = query_set.images, project.catalogue.individuals, query_set.tasks[0].gallery_images
+def _write(output: Path, query_set: QuerySet, given: Answers, band: np.ndarray) -> None:
+    images, names, photos = query_set.images, query_set.catalogue.individuals, query_set.tasks[0].gallery_images
     header = ["image", "band", *(f"{what}_{k}" for k in range(1, 6) for what in ("name", "probability", "photo"))]
     with written_beside(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        columns = (a.tolist() for a in (given.labels, given.probability, given.photo))
-        for image, own, *answers in zip(images, band.tolist(), *columns, strict=True):
+        columns = (array.tolist() for array in (given.labels, given.probability, given.photo))
+        for image, band_of_image, *answers in zip(images, band.tolist(), *columns, strict=True):
             cells: list[str] = []
             for label, probability, photo in zip(*answers, strict=True):
                 if label == NOBODY:
@@ -117,4 +165,4 @@ def _write(output: Path, project: Project, query_set: QuerySet, given: Answers, 
                     cells += [NEW_INDIVIDUAL, f"{probability:.6f}", ""]
                 else:
                     cells += [names[label], f"{probability:.6f}", photos[photo]]
-            writer.writerow([image, BANDS[own], *cells])
+            writer.writerow([image, BANDS[band_of_image], *cells])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from cv.errors import FinblendError
 from cv.files import folder_written_beside
 from ensemble.blend.load import tuned_blend
 from ensemble.project.folder import Project
+from ensemble.project.result import Result
 from ensemble.registry.models import Model, require_models
 from ensemble.retrieval.whitening import fit, whitened
 from postproc import Space
@@ -22,12 +23,22 @@ from postproc import Space
 _BLOCK = 4096
 
 
-def export(folder: str | Path, output: str | Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ExportResult(Result):
+    """Vectors that were written: the folder, its files, their width, and the views they hold."""
+
+    output: str
+    files: list[str]
+    width: int
+    views: list[str]
+
+
+def export(folder: str | Path, output: str | Path) -> ExportResult:
     """Write the blend's vectors, one `.npz` a space.
 
     With trained models each fold is a space of its own (`fold-0.npz`, ...), with frozen ones only there is one
     (`frozen.npz`). A file holds `train_image, train_embedding, test_image, test_embedding` (float32), with one
-    embedding a view where sources have several. The dot product of two vectors is the weighted mean of the sources'
+    embedding a view where models have several. The dot product of two vectors is the weighted mean of the models'
     cosines. They are for searching: weights and whitening have seen every label, so `register` refuses them.
 
     Parameters
@@ -35,16 +46,11 @@ def export(folder: str | Path, output: str | Path) -> dict[str, Any]:
     folder : str or Path
     output : str or Path
         A folder that does not exist yet.
-
-    Returns
-    -------
-    dict
-        `output, files, width, views`.
     """
     project = Project.open(folder)
     blend = tuned_blend(project)
-    if blend.applied:
-        name = next(iter(blend.applied))
+    if blend.operators:
+        name = next(iter(blend.operators))
         raise FinblendError(f"{name}: has operators, which depend on the gallery searched; vectors cannot hold them")
     output = Path(output)
     if output.exists():
@@ -76,7 +82,7 @@ def export(folder: str | Path, output: str | Path) -> dict[str, Any]:
             name = "frozen.npz" if fold is None else f"fold-{fold}.npz"
             np.savez(temporary / name, **arrays)  # type: ignore[arg-type]
             files.append(name)
-    return {"output": str(output), "files": files, "width": width, "views": views}
+    return ExportResult(str(output), files, width, views)
 
 
 def _views(models: dict[str, Model]) -> list[str]:
@@ -104,8 +110,8 @@ def _concatenated(
 ) -> np.ndarray:
     blocks = []
     for name, space in spaces.items():
-        own = models[name].views
-        array = (space.gallery if split == "train" else space.query)[0][own.index(view) if len(own) > 1 else 0]
+        names = models[name].views
+        array = (space.gallery if split == "train" else space.query)[0][names.index(view) if len(names) > 1 else 0]
         out = np.empty(array.shape, dtype=np.float32)
         for start in range(0, len(array), _BLOCK):
             block = array[start : start + _BLOCK].astype(np.float64)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,13 +12,34 @@ from cv.catalogue import NEW_INDIVIDUAL
 from cv.errors import FinblendError
 from cv.files import written_beside
 from ensemble.identification.prediction import predict
-from ensemble.identification.second_stage import SecondStage
+from ensemble.identification.scored_blend import stage_of
 from ensemble.outputs.check import HEADER, check_rows
 from ensemble.outputs.ready import ready_to_name
 from ensemble.project.progress import Progress
-from ensemble.protocol.setup import setup_of_blend
-from ensemble.retrieval.query_set import queries_of_test
+from ensemble.project.result import Result
 from postproc import NEW, NOBODY
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitResult(Result):
+    """A submission that was written.
+
+    Attributes
+    ----------
+    rows : int
+    new_first : float
+        Share of rows with `new_individual` in first place.
+    output : str
+    use : str
+    recomputed : int
+        Photos whose list the candidates left open, so that they were compared with the whole gallery.
+    """
+
+    rows: int
+    new_first: float
+    output: str
+    use: str
+    recomputed: int
 
 
 def submit(
@@ -28,7 +49,7 @@ def submit(
     use: str = "folds",
     new_first: float | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> SubmitResult:
     """Name every test photo by the tuned blend and write the submission.
 
     Parameters
@@ -42,40 +63,28 @@ def submit(
         Share of the test photos that shall have `new_individual` in first place, in [0, 1]. What was predicted of the
         blend does not hold for such answers. By default what was tuned decides.
     progress : callable, optional
-
-    Returns
-    -------
-    dict
-        `rows, new_first, output, use, recomputed` (photos whose list the candidates left open, so that they were
-        compared with the whole gallery).
     """
     if new_first is not None and not 0 <= new_first <= 1:
         raise FinblendError(f"--new-first: 0 <= new_first <= 1 must hold, but got new_first={new_first}")
     output = Path(output)
-    project, blend, models = ready_to_name(folder, output, use)
-    query_set = queries_of_test(project, models, blend.whitening, use, progress, blend.applied)
-    stage = (
-        SecondStage(setup_of_blend(project, blend, progress).evaluation_set, blend, keep=True)
-        if blend.second_stage
-        else None
-    )
-    prediction = predict(query_set, blend, progress, stage, new_first)
-    labels = prediction.labels
-    names = project.catalogue.individuals
+    ready = ready_to_name(folder, output, use, progress)
+    stage = stage_of(ready.setup, ready.blend) if ready.blend.second_stage else None
+    prediction = predict(ready.test_queries, ready.blend, stage=stage, new_first=new_first, progress=progress)
+    names, images = ready.project.catalogue.individuals, ready.test_queries.images
     rows = [
         (image, " ".join(NEW_INDIVIDUAL if label == NEW else names[label] for label in row if label != NOBODY))
-        for image, row in zip(query_set.images, labels.tolist(), strict=True)
+        for image, row in zip(images, prediction.labels.tolist(), strict=True)
     ]
     with written_beside(output) as temporary:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(HEADER)
             writer.writerows(rows)
-        check_rows(temporary, query_set.images, str(output))
-    return {
-        "rows": len(rows),
-        "new_first": float(np.mean(labels[:, 0] == NEW)),
-        "output": str(output),
-        "use": use,
-        "recomputed": prediction.recomputed,
-    }
+        check_rows(temporary, images, str(output))
+    return SubmitResult(
+        rows=len(rows),
+        new_first=float(np.mean(prediction.labels[:, 0] == NEW)),
+        output=str(output),
+        use=use,
+        recomputed=prediction.rescored,
+    )

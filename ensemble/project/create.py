@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,10 +14,67 @@ from cv.catalogue import IMAGE_COLUMNS, NO_SPECIES, Catalogue, read_catalogue
 from cv.errors import FinblendError, shown
 from cv.files import folder_written_beside, write_json
 from cv.folds import describe_folds, folds_from_values, make_folds
-from cv.species import HAPPYWHALE_REPAIRS, read_species_map
+from cv.species import HAPPYWHALE_REPAIRS, Repair, read_species_map
 from cv.tables import TableLike, column_of_file
 from ensemble.project.folder import FORMAT
+from ensemble.project.result import Result
 from ensemble.project.version import finblend_version
+
+
+@dataclass(frozen=True)
+class FoldCounts(Result):
+    """The photos of one fold.
+
+    Attributes
+    ----------
+    photos : int
+    strangers : int
+        Photos whose individual has no photo in another fold.
+    """
+
+    photos: int
+    strangers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitResult(Result):
+    """What `init` read, repaired and assigned.
+
+    Attributes
+    ----------
+    train_images, individuals, species, test_images : int
+    raw_species : int
+        Names before any was repaired.
+    repairs : list of Repair
+    folds : mapping of the fold, as text, to FoldCounts
+    new_share : float
+        Share of strangers among the train photos.
+    single_photo_individuals, single_encounter_individuals, held_out_individuals : int
+        What makes strangers.
+    encounters, photos_without_encounter, straddling_encounters : int
+    unused_encounters : bool
+        Whether the train table has a column `encounter` that was not asked for.
+    individuals_of_several_species, renamed_individuals, unlabelled_images : int
+    """
+
+    train_images: int
+    individuals: int
+    species: int
+    test_images: int
+    raw_species: int
+    repairs: list[Repair]
+    folds: Mapping[str, FoldCounts]
+    new_share: float
+    single_photo_individuals: int
+    single_encounter_individuals: int
+    held_out_individuals: int
+    encounters: int
+    photos_without_encounter: int
+    straddling_encounters: int
+    unused_encounters: bool
+    individuals_of_several_species: int
+    renamed_individuals: int
+    unlabelled_images: int
 
 
 def init(
@@ -32,7 +88,7 @@ def init(
     species_map: str | Path | Mapping[str, str] | None = None,
     seed: int = 0,
     hold_out: int = 0,
-) -> dict[str, Any]:
+) -> InitResult:
     """Make a project: read and repair the catalogue, assign folds.
 
     Parameters
@@ -56,8 +112,7 @@ def init(
 
     Returns
     -------
-    dict
-        `train_images, individuals, species, test_images`, the repairs, the folds, and what makes strangers.
+    InitResult
 
     Raises
     ------
@@ -67,8 +122,9 @@ def init(
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FinblendError(f"{folder}: already exists and is not empty; choose another folder or remove it")
-    catalogue, found = read_catalogue(train, test, encounters=encounters, repairs=_repairs(species_map))
-    assigned = _assign_folds(catalogue, folds, seed, hold_out, _called(train))
+    repairs = _repairs(species_map)
+    catalogue, read = read_catalogue(train, test, encounters=encounters, repairs=repairs)
+    assigned = _assign_folds(catalogue, folds, seed, hold_out, _name_of(train))
     frame = catalogue.frame.with_columns(
         fold=pl.concat(
             [
@@ -78,29 +134,29 @@ def init(
         )
     )
     if test_species is not None:
-        frame = _with_test_species(frame, test_species, _repairs(species_map))
+        frame = _with_test_species(frame, test_species, repairs)
     catalogue = Catalogue(frame)
     balance = describe_folds(catalogue.train, catalogue.labels, catalogue.folds)
-    report: dict[str, Any] = {
-        "train_images": catalogue.train.height,
-        "individuals": len(catalogue.individuals),
-        "species": len(catalogue.species),
-        "test_images": catalogue.test.height,
-        "raw_species": found.raw_species,
-        "repairs": [asdict(repair) for repair in found.repairs],
-        "folds": {str(fold): {"photos": n, "strangers": balance.strangers[fold]} for fold, n in balance.photos.items()},
-        "new_share": sum(balance.strangers.values()) / catalogue.train.height,
-        "single_photo_individuals": balance.single_photo,
-        "single_encounter_individuals": balance.single_encounter,
-        "held_out_individuals": hold_out,
-        "encounters": catalogue.train["encounter"].drop_nulls().n_unique(),
-        "photos_without_encounter": catalogue.train["encounter"].null_count() if encounters else 0,
-        "straddling_encounters": balance.straddling_encounters,
-        "unused_encounters": found.unused_encounters,
-        "individuals_of_several_species": found.individuals_of_several_species,
-        "renamed_individuals": found.renamed_individuals,
-        "unlabelled_images": found.unlabelled_images,
-    }
+    result = InitResult(
+        train_images=catalogue.train.height,
+        individuals=len(catalogue.individuals),
+        species=len(catalogue.species),
+        test_images=catalogue.test.height,
+        raw_species=read.raw_species,
+        repairs=read.repairs,
+        folds={str(fold): FoldCounts(photos, balance.strangers[fold]) for fold, photos in balance.photos.items()},
+        new_share=sum(balance.strangers.values()) / catalogue.train.height,
+        single_photo_individuals=balance.single_photo,
+        single_encounter_individuals=balance.single_encounter,
+        held_out_individuals=hold_out,
+        encounters=catalogue.train["encounter"].drop_nulls().n_unique(),
+        photos_without_encounter=catalogue.train["encounter"].null_count() if encounters else 0,
+        straddling_encounters=balance.straddling_encounters,
+        unused_encounters=read.unused_encounters,
+        individuals_of_several_species=read.individuals_of_several_species,
+        renamed_individuals=read.renamed_individuals,
+        unlabelled_images=read.unlabelled_images,
+    )
     settings = {
         "format": FORMAT,
         "finblend": finblend_version(),
@@ -111,17 +167,19 @@ def init(
         "hold_out": hold_out,
         "test_species": test_species,
         "species_map": "a mapping" if isinstance(species_map, Mapping) else species_map and str(species_map),
+        # the map itself: what is registered or merged later may write species as the tables did
+        "species_repairs": dict(repairs),
         "train": str(train) if isinstance(train, (str, Path)) else "a frame",
         "test": str(test) if isinstance(test, (str, Path)) else "a frame" if test is not None else None,
-        "report": report,
+        "report": result.as_dict(),
     }
     with folder_written_beside(folder) as temporary:
         catalogue.save(temporary / "catalogue.parquet")
         write_json(temporary / "project.json", settings)
-    return report
+    return result
 
 
-def _called(train: TableLike) -> str:
+def _name_of(train: TableLike) -> str:
     """The train table's name in error lines."""
     return str(train) if isinstance(train, (str, Path)) else "train"
 
@@ -139,11 +197,23 @@ def _assign_folds(catalogue: Catalogue, folds: int | str, seed: int, hold_out: i
     if text.lstrip("-").isdecimal():
         assigned = make_folds(catalogue.train, int(text), seed, hold_out)
         if len(np.unique(assigned)) < int(text):
-            raise FinblendError(f"--folds {text}: there are not enough encounters to fill {text} folds")
+            raise FinblendError(f"--folds {text}: {_too_few(catalogue, hold_out)} cannot fill {text} folds")
         return assigned
     if hold_out:
         raise FinblendError(f"--hold-out {hold_out}: needs folds that are made here, but --folds {text} brings its own")
     return folds_from_values(catalogue.train["image"], column_of_file(text, catalogue.train, name), text)
+
+
+def _too_few(catalogue: Catalogue, hold_out: int) -> str:
+    """What there are too few of: an encounter stays in one fold, and a photo without one stands alone."""
+    encounter = catalogue.train["encounter"]
+    alone, encounters = encounter.null_count(), encounter.drop_nulls().n_unique()
+    photos = f"{alone} labelled photo{'' if alone == 1 else 's'}"
+    together = f"{encounters} encounter{'' if encounters == 1 else 's'}"
+    if encounters:
+        photos = f"{together} and {photos} without one" if alone else together
+    # all photos of who is held out are in one fold
+    return f"{photos} ({hold_out} held out)" if hold_out else photos
 
 
 def _with_test_species(frame: pl.DataFrame, spec: str, repairs: Mapping[str, str]) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from backbones.store import MANIFEST, Seen, Store
 from cv.catalogue import Catalogue
 from cv.errors import FinblendError
 from cv.files import read_json
+from cv.species import HAPPYWHALE_REPAIRS
 
 FORMAT = 1
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -82,11 +83,18 @@ class Project:
         """The photos."""
         return Catalogue.load(self.folder / "catalogue.parquet")
 
-    @property
-    def repairs(self) -> dict[str, str]:
-        """Species names that `init` repaired, and what they became."""
-        report = self.settings.get("report") or {}
-        return {repair["raw"]: repair["repaired"] for repair in report.get("repairs", [])}
+    @cached_property
+    def species_repairs(self) -> dict[str, str]:
+        """What a species name in a table or a store from elsewhere is repaired to: the map that `init` was given.
+
+        Projects made before the map was kept have Happywhale's, and what `init` repaired. A name that the catalogue
+        itself uses is never repaired.
+        """
+        repairs = self.settings.get("species_repairs")
+        if repairs is None:
+            done = (self.settings.get("report") or {}).get("repairs", [])
+            repairs = {**HAPPYWHALE_REPAIRS, **{repair["raw"]: repair["repaired"] for repair in done}}
+        return {raw: repaired for raw, repaired in repairs.items() if raw not in self.catalogue.species}
 
     @cached_property
     def photos_hash(self) -> str:
@@ -100,9 +108,9 @@ class Project:
 
     def stores(self) -> dict[str, dict[str, Store]]:
         """Every registered store: model name to `str(Seen)` to store, both sorted."""
-        found: dict[str, dict[str, Store]] = {}
+        stores: dict[str, dict[str, Store]] = {}
         for manifest in sorted((self.folder / "stores").glob(f"*/*/{MANIFEST}")):
             folder = manifest.parent
             if not folder.name.startswith("."):
-                found.setdefault(folder.parent.name, {})[folder.name] = Store(folder)
-        return found
+                stores.setdefault(folder.parent.name, {})[folder.name] = Store(folder)
+        return stores

@@ -44,6 +44,11 @@ class PseudoLabelRound:
         """`training` or `gallery`."""
         return str(self.ledger["kind"])
 
+    @property
+    def number(self) -> int:
+        """N."""
+        return int(self.folder.name.removeprefix("round-"))
+
     def set_for(self, project: Project, seen: str) -> PseudoLabels:
         """The names for one network or gallery, refused unless they are the very ones that were merged for it.
 
@@ -76,7 +81,7 @@ def rounds(project: Project) -> list[PseudoLabelRound]:
             if not whole:
                 raise FinblendError(f"{folder / LEDGER}: is not a round's ledger")
             found.append(PseudoLabelRound(folder, ledger))
-    return sorted(found, key=lambda one: int(one.folder.name.removeprefix("round-")))
+    return sorted(found, key=lambda merged: merged.number)
 
 
 def named_round(project: Project, name: str) -> PseudoLabelRound:
@@ -107,7 +112,7 @@ class AddedPhotos:
     def of(cls, project: Project, frame: pl.DataFrame) -> AddedPhotos:
         """From the rows of pseudo-labels."""
         catalogue = project.catalogue
-        place = {image: row for row, image in enumerate(catalogue.test["image"])}
+        place = {image: row for row, image in enumerate(catalogue.test_images)}
         rows = np.array([place[image] for image in frame["image"]], dtype=np.int64)
         labels = np.searchsorted(catalogue.individuals, frame["individual_id"].to_numpy()).astype(np.int32)
         order = np.argsort(rows)
@@ -125,7 +130,7 @@ class GalleryAdditions:
 
     Attributes
     ----------
-    sets : mapping of `fold-K` or `full` to Added
+    sets : mapping of `fold-K` or `full` to AddedPhotos
     """
 
     sets: Mapping[str, AddedPhotos]

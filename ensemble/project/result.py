@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,21 @@ class Result:
         return {key: self[key] for key in self.keys()}
 
     def keys(self) -> Iterator[str]:
-        """The names of the fields, so that `dict(result)` and `{**result}` work."""
-        return (field.name for field in fields(self))  # type: ignore[arg-type]
+        """The names of the values, so that `dict(result)` and `{**result}` work."""
+        return iter(self._fields())
 
     def __getitem__(self, key: str) -> Any:
-        """One field as `as_dict` has it."""
-        if key not in self.keys():
-            raise KeyError(key)
-        return plain(getattr(self, key))
+        """One value as `as_dict` has it."""
+        return plain(getattr(self, self._fields()[key]))
+
+    def _fields(self) -> dict[str, str]:
+        """The field of each key: of the same name, but where that is a word of Python (`named`)."""
+        return {each.metadata.get("key", each.name): each.name for each in fields(self)}  # type: ignore[arg-type]
+
+
+def named(key: str) -> Any:
+    """A field whose key is a word of Python, such as `with`."""
+    return field(metadata={"key": key})
 
 
 def plain(value: Any) -> Any:
@@ -44,7 +51,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Result):
         return value.as_dict()
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

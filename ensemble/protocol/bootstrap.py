@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from ensemble.protocol.evaluation_set import EvaluationSet
-from postproc import NEW
 
 DRAWS = 1000
 _BLOCK = 50
@@ -23,16 +22,14 @@ class Bootstrap:
 
     Parameters
     ----------
-    evaluation set : EvaluationSet
-    labels : (n,) int array
-        Individual of every question, strangers' own included.
+    evaluation_set : EvaluationSet
     seed : int
     """
 
-    def __init__(self, evaluation_set: EvaluationSet, labels: np.ndarray, seed: int = 0) -> None:
-        self._exam = evaluation_set
-        self._owner = np.append(labels[evaluation_set.rows], labels[evaluation_set.hidden])
-        self._n = int(labels.max()) + 1
+    def __init__(self, evaluation_set: EvaluationSet, seed: int = 0) -> None:
+        self._evaluation_set = evaluation_set
+        self._owner = evaluation_set.owner
+        self._n = int(evaluation_set.catalogue.labels.max()) + 1
         self._seed = seed
 
     def draws(self, precisions: np.ndarray) -> np.ndarray:
@@ -47,8 +44,7 @@ class Bootstrap:
         -------
         (DRAWS, scores) float array
         """
-        new = self._exam.truth == NEW
-        weights = self._exam.weights
+        new, weights = self._evaluation_set.is_new, self._evaluation_set.weights
         kinds = []
         for kind in (new, ~new):
             share = weights[kind].sum()
@@ -59,10 +55,10 @@ class Bootstrap:
         total = np.zeros((DRAWS, len(precisions)))
         for start, times in self._times():
             for share, owned in kinds:
-                found = times @ owned
+                drawn = times @ owned
                 # a draw without strangers tells nothing about them: their mean over all is left as it is
                 plain = np.tile(owned[:, 1:].sum(axis=0) / owned[:, 0].sum(), (_BLOCK, 1))
-                gained = np.divide(found[:, 1:], found[:, :1], out=plain, where=found[:, :1] > 0)
+                gained = np.divide(drawn[:, 1:], drawn[:, :1], out=plain, where=drawn[:, :1] > 0)
                 total[start : start + _BLOCK] += share * gained
         return total
 
@@ -75,8 +71,8 @@ class Bootstrap:
 
     def individuals(self, group: np.ndarray, groups: int) -> np.ndarray:
         """(groups,) int64: how many individuals have photos with weight in each group; groups as of `grouped`."""
-        sat = self._exam.weights > 0
-        cells = np.unique(group[sat].astype(np.int64) * self._n + self._owner[sat])
+        weighted = self._evaluation_set.weights > 0
+        cells = np.unique(group[weighted].astype(np.int64) * self._n + self._owner[weighted])
         return np.bincount(cells // self._n, minlength=groups)
 
     def interval(self, precision: np.ndarray) -> list[float]:
@@ -100,7 +96,7 @@ class Bootstrap:
         (DRAWS, groups, scores) float array
             NaN where a group has no weight.
         """
-        weights, is_new = self._exam.weights, self._exam.truth == NEW
+        weights, is_new = self._evaluation_set.weights, self._evaluation_set.is_new
         total = np.zeros((DRAWS, groups, len(precisions)))
         whole = np.bincount(group, weights=weights, minlength=groups)
         # only owners of the kind's photos are looked at: strangers have few
@@ -112,11 +108,11 @@ class Bootstrap:
             share = sums[0].sum(axis=0)
             owned = np.concatenate(sums, axis=1)
             for start, times in self._times():
-                found = (times[:, owners] @ owned).reshape(_BLOCK, len(columns), groups)
+                drawn = (times[:, owners] @ owned).reshape(_BLOCK, len(columns), groups)
                 for score in range(len(precisions)):
                     plain = np.divide(sums[score + 1].sum(axis=0), share, out=np.zeros(groups), where=share > 0)
                     gained = np.divide(
-                        found[:, score + 1], found[:, 0], out=np.tile(plain, (_BLOCK, 1)), where=found[:, 0] > 0
+                        drawn[:, score + 1], drawn[:, 0], out=np.tile(plain, (_BLOCK, 1)), where=drawn[:, 0] > 0
                     )
                     total[start : start + _BLOCK, :, score] += share * gained
         return np.divide(total, whole[:, None], out=np.full_like(total, np.nan), where=whole[:, None] > 0)

@@ -1,8 +1,8 @@
-"""A blend's score with nothing left open: what the candidates leave undecided is rescored."""
+"""A blend's score with nothing left open: what the candidates leave undecided is rescored over the whole gallery."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,49 +14,49 @@ from postproc import Ranking
 from postproc.ranking.scorer import BlendScore
 
 
-def decided(evaluation_set: EvaluationSet, blend: Blend) -> tuple[Blend, BlendScore]:
-    """Give a blend its best rule and threshold, among the candidates, and tell what they reach."""
-    outcome = evaluation_set.run(blend)
-    return replace(blend, rule=outcome.decision.rule, threshold=outcome.decision.threshold), outcome
+@dataclass(frozen=True)
+class Certified:
+    """A blend with a score that nothing outside its candidates can change.
 
-
-def certified(
-    evaluation_set: EvaluationSet, blend: Blend, progress: Progress | None = None
-) -> tuple[Blend, Ranking, BlendScore, int]:
-    """Settle what is open about a blend's score and solve its decision again, until nothing is open.
-
-    Returns
-    -------
+    Attributes
+    ----------
     blend : Blend
         With its best decision.
     ranking : Ranking
-        Of all questions.
-    outcome : Outcome
-        Its `least` and `most` are its `map5`.
-    recomputed : int
+        Of all queries.
+    score : BlendScore
+        Its `lower` and `upper` are its `map5`.
+    rescored : int
         Photos that were compared with the whole gallery.
     """
-    ranking = ranking_of(evaluation_set.query_set, blend)
-    done = np.zeros(len(evaluation_set.query_set.images), dtype=bool)
-    trials = evaluation_set.trials
+
+    blend: Blend
+    ranking: Ranking
+    score: BlendScore
+    rescored: int
+
+
+def decided(evaluation_set: EvaluationSet, blend: Blend) -> tuple[Blend, BlendScore]:
+    """Give a blend its best rule and threshold, among the candidates, and tell what they reach."""
+    score = evaluation_set.score(blend)
+    return blend.deciding(score.decision), score
+
+
+def certify(
+    evaluation_set: EvaluationSet, blend: Blend, progress: Progress | None = None, *, keep: bool = True
+) -> Certified:
+    """Rescore what is open about a blend's score and solve its decision again, until nothing is open.
+
+    With `keep`, as of `rescored`: for blends that are written, not for those that are tried.
+    """
+    query_set = evaluation_set.query_set
+    ranking = ranking_of(query_set, blend)
+    is_rescored = np.zeros(len(query_set.images), dtype=bool)
     while True:
-        outcome = trials.judge(ranking.take(evaluation_set.rows), blend.background)
-        still = (trials.least < trials.most) & ~done[evaluation_set.rows[trials.query]]
-        if not still.any():
-            found = replace(blend, rule=outcome.decision.rule, threshold=outcome.decision.threshold)
-            return found, ranking, outcome, int(done.sum())
-        ranking = rescore_open(evaluation_set, blend, ranking, still, progress)
-        done[evaluation_set.rows[trials.query[still]]] = True
-
-
-def rescore_open(
-    evaluation_set: EvaluationSet, blend: Blend, ranking: Ranking, still: np.ndarray, progress: Progress | None = None
-) -> Ranking:
-    """The ranking with some photos of the evaluation set, given as a mask, recomputed over the whole gallery."""
-    return rescored(
-        evaluation_set.query_set,
-        blend,
-        ranking,
-        np.unique(evaluation_set.rows[evaluation_set.trials.query[still]]),
-        progress,
-    )
+        score = evaluation_set.score_ranking(ranking, blend)
+        is_open = score.is_undecided & ~is_rescored[evaluation_set.row]
+        if not is_open.any():
+            return Certified(blend.deciding(score.decision), ranking, score, int(is_rescored.sum()))
+        rows = np.unique(evaluation_set.row[is_open])
+        ranking = rescored(query_set, blend, ranking, rows, progress, keep=keep)
+        is_rescored[rows] = True

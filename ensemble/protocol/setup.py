@@ -1,9 +1,10 @@
-"""What tuning and evaluating share: the sources, their whitening, and the evaluation set in the stated mix."""
+"""The set-up of every score: the retriever and the evaluation set in the stated mix, read once and passed on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,12 +13,15 @@ from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
+from ensemble.project.pseudo_rounds import gallery_of
 from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
 from ensemble.registry.models import Model, require_models
 from ensemble.retrieval.operators import Operators
-from ensemble.retrieval.query_set import queries_of_test, queries_out_of_fold
+from ensemble.retrieval.retriever import Retriever
 from ensemble.retrieval.selection import choose_operators, choose_whitening
-from postproc import NEW
+
+if TYPE_CHECKING:
+    from ensemble.protocol.new_share import NewShareEstimate
 
 HOW = (
     "in-sample: tuned and scored on the same out-of-fold photos, weighted to the stated mix; "
@@ -25,96 +29,153 @@ HOW = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What tuning and evaluating need: models, their whitening, the evaluation set, the species of the test photos.
+    """What a blend is tuned and scored with.
 
-    `operators` are those that sources have, `wanted` the names of those that could be chosen.
+    Attributes
+    ----------
+    retriever : Retriever
+        Models in their spaces, the gallery, and the queries of both splits.
+    mix : Mix
+    evaluation_set : EvaluationSet
+        In the mix.
+    operators_tried : tuple of str
+        Names of the operators that could be chosen.
+    estimate : NewShareEstimate or None
+        Where the share of strangers was estimated.
     """
 
-    models: Mapping[str, Model]
-    whitening: Mapping[str, str]
+    retriever: Retriever
+    mix: Mix
     evaluation_set: EvaluationSet
-    test_species: np.ndarray
-    operators: Mapping[str, Operators] = field(default_factory=dict)
-    wanted: tuple[str, ...] = ()
+    operators_tried: tuple[str, ...] = ()
+    estimate: NewShareEstimate | None = None
 
-    def in_mix(self, mix: Mix, rows: np.ndarray | None = None) -> EvaluationSet:
-        """The evaluation set in a mix, of some of the questions only."""
-        species = self.test_species if mix.gallery_exponent is not None else None
-        return build_evaluation_set(self.evaluation_set.query_set, mix, species, rows)
+    @property
+    def project(self) -> Project:
+        """The project."""
+        return self.retriever.project
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """Its models."""
+        return self.retriever.models
+
+    @property
+    def whitening(self) -> Mapping[str, str]:
+        """The whitening of each model."""
+        return self.retriever.whitening
+
+    @property
+    def operators(self) -> Mapping[str, Operators]:
+        """The operators of each model that has some."""
+        return self.retriever.operators
+
+    @property
+    def test_species(self) -> np.ndarray:
+        """(n_species,) share of each species among the test photos, as voted for them."""
+        return self.retriever.of_test().species_shares
+
+    def evaluation_set_in(self, mix: Mix, queries: np.ndarray | None = None) -> EvaluationSet:
+        """The evaluation set in another mix, of some of the queries only."""
+        return evaluation_set_of(self.retriever, mix, queries)
+
+    def in_mix(self, mix: Mix, queries: np.ndarray | None = None) -> Setup:
+        """The same set-up in another mix, of some of the queries only."""
+        return replace(self, mix=mix, evaluation_set=self.evaluation_set_in(mix, queries))
+
+    def warnings(self) -> list[str]:
+        """What to tell: torn encounters, a share nobody stated, species that photos cannot make up, an estimate."""
+        return mix_warnings(self) + (self.estimate.warnings() if self.estimate else [])
 
 
 def read_setup(
     project: Project,
     mix: Mix,
     names: list[str] | None = None,
+    *,
     progress: Progress | None = None,
-    whitening: Mapping[str, str] | None = None,
-    operators: Mapping[str, Operators] | None = None,
-    wanted: tuple[str, ...] = (),
+    operators_tried: tuple[str, ...] = (),
 ) -> Setup:
-    """The set-up in the stated mix, its evidence computed; operators are chosen among the wanted, if not given."""
+    """The set-up of a project's models (all by default); their whitening and operators are chosen here."""
     models = require_models(project, names)
-    kinds = choose_whitening(project, models, progress) if whitening is None else whitening
-    if operators is None:
-        operators = choose_operators(project, models, kinds, wanted, progress)
-    return build_setup(project, models, kinds, mix, progress, operators, wanted)
+    whitening = choose_whitening(project, models, progress)
+    operators = choose_operators(project, models, whitening, operators_tried, progress)
+    retriever = Retriever(
+        project=project,
+        models=models,
+        whitening=whitening,
+        operators=operators,
+        gallery=gallery_of(project),
+        progress=progress,
+    )
+    return setup_with(retriever, mix, operators_tried)
 
 
-def setup_of_blend(project: Project, blend: Blend, progress: Progress | None = None) -> Setup:
-    """The setup of a tuned blend: its models, whitening, operators and mix."""
-    mix, names = Mix(**blend.mix), list(blend.weights)
-    return read_setup(project, mix, names, progress, blend.whitening, blend.applied, blend.operators_tried)
-
-
-def build_setup(
-    project: Project,
-    models: Mapping[str, Model],
-    kinds: Mapping[str, str],
-    mix: Mix,
-    progress: Progress | None = None,
-    operators: Mapping[str, Operators] | None = None,
-    wanted: tuple[str, ...] = (),
+def setup_of_blend(
+    project: Project, blend: Blend, progress: Progress | None = None, *, mix: Mix | None = None
 ) -> Setup:
-    """A setup for given sources, whitening and operators."""
-    operators = operators or {}
-    query_set = queries_out_of_fold(project, models, kinds, progress, operators)
-    test = queries_of_test(project, models, kinds, progress=progress, operators=operators)
-    species = np.bincount(test.species.likely, minlength=test.species.doubt.shape[1]) / len(test.images)
-    evaluation_set = build_evaluation_set(query_set, mix, species if mix.gallery_exponent is not None else None)
-    return Setup(models, kinds, evaluation_set, species, operators, wanted)
+    """The set-up of a tuned blend: its models, whitening and operators, in its mix or another."""
+    return setup_with(retriever_of(project, blend, progress), blend.mix if mix is None else mix, blend.operators_tried)
 
 
-def mix_warnings(setup: Setup, mix: Mix) -> list[str]:
+def retriever_of(project: Project, blend: Blend, progress: Progress | None = None) -> Retriever:
+    """The retriever of a tuned blend."""
+    return Retriever(
+        project=project,
+        models=require_models(project, list(blend.weights)),
+        whitening=blend.whitening,
+        operators=blend.operators,
+        gallery=gallery_of(project),
+        progress=progress,
+    )
+
+
+def setup_with(retriever: Retriever, mix: Mix, operators_tried: tuple[str, ...] = ()) -> Setup:
+    """The set-up of a retriever."""
+    return Setup(
+        retriever=retriever,
+        mix=mix,
+        evaluation_set=evaluation_set_of(retriever, mix),
+        operators_tried=operators_tried,
+    )
+
+
+def evaluation_set_of(retriever: Retriever, mix: Mix, queries: np.ndarray | None = None) -> EvaluationSet:
+    """A retriever's out-of-fold queries in a mix; test's species count where gallery photos do."""
+    query_set = retriever.out_of_fold()
+    test_species = None if mix.gallery_exponent is None else retriever.of_test().species_shares
+    return build_evaluation_set(query_set, mix, test_species, queries)
+
+
+def mix_warnings(setup: Setup) -> list[str]:
     """Warnings: encounters in several folds, a share nobody stated, species that photos cannot make up."""
-    found: list[str] = []
-    settings = setup.evaluation_set.query_set.tasks[0].project.settings
-    straddling = (settings.get("report") or {}).get("straddling_encounters", 0)
+    warnings: list[str] = []
+    evaluation_set, mix = setup.evaluation_set, setup.mix
+    straddling = (setup.project.settings.get("report") or {}).get("straddling_encounters", 0)
     if straddling:
-        found.append(
+        warnings.append(
             f"{straddling} encounters have photos in several folds: out-of-fold photos meet their own sighting, "
             "and scores are too good"
         )
-    evaluation_set, there = setup.evaluation_set, setup.test_species > 0
-    have = evaluation_set.query_set.gallery_photos
-    if mix.new_share is None and have is not None:
-        found.append(
-            f"no --new-share was given: the raw out-of-fold share of strangers, {float((have == 0).mean()):.3f}, "
-            "is assumed for test too"
+    if mix.new_share is None:
+        raw = float((evaluation_set.query_set.gallery_photos == 0).mean())
+        warnings.append(
+            f"no --new-share was given: the raw out-of-fold share of strangers, {raw:.3f}, is assumed for test too"
         )
     if evaluation_set.joined:
-        found.append(
+        warnings.append(
             f"too few out-of-fold photos (strangers, or known ones) for a share of strangers of their own: "
             f"{shown(evaluation_set.joined)}; these species meet the share that they are expected to have together"
         )
     if mix.gallery_exponent is not None:
-        species = evaluation_set.query_set.species.likely[evaluation_set.rows[evaluation_set.trials.query]]
-        for who, some in (("strangers", evaluation_set.truth == NEW), ("known photos", evaluation_set.truth != NEW)):
-            scored = some & (evaluation_set.weights > 0)
-            if scored.any() and not there[species[scored]].any():
-                found.append(
+        in_test = setup.test_species > 0
+        for who, kind in (("strangers", evaluation_set.is_new), ("known photos", ~evaluation_set.is_new)):
+            weighted = kind & (evaluation_set.weights > 0)
+            if weighted.any() and not in_test[evaluation_set.species[weighted]].any():
+                warnings.append(
                     f"all out-of-fold {who} are of species that no test photo seems to be of: "
                     "their species are not weighted to test's"
                 )
-    return found
+    return warnings

@@ -13,14 +13,14 @@ from cv.errors import FinblendError
 from cv.files import folder_written_beside, sha256_of, write_json
 from cv.mix import Mix
 from cv.pseudo_labels import PseudoLabels, read_pseudo_labels, set_file, write_pseudo_labels
-from cv.species import HAPPYWHALE_REPAIRS
 from cv.tables import read_table
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.pseudo_rounds import KINDS, LEDGER, AddedPhotos, GalleryAdditions, rounds
 from ensemble.project.version import finblend_version
-from ensemble.pseudo_labels.gallery_effect import gallery_effect
+from ensemble.pseudo_labels.gallery_effect import GalleryEffect, gallery_effect
+from ensemble.pseudo_labels.result import MergeResult
 
 
 def merge(
@@ -31,7 +31,7 @@ def merge(
     min_prob: float | None = None,
     force: bool = False,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> MergeResult:
     """Merge pseudo-labels into the project as a round; they never score anything.
 
     Parameters
@@ -47,14 +47,6 @@ def merge(
     force : bool
         Merge into the gallery though that is not shown to help.
     progress : callable, optional
-
-    Returns
-    -------
-    dict
-        The ledger (`round, kind, source` (`file, sha256`), `from`: `finblend` or `elsewhere`, `made` (rule, threshold,
-        models, recipe), `min_prob, sets` (of each: `sha256, rows`), `effect` (None, or see
-        `ensemble.pseudo_labels.gallery_effect`), `forced, labels, finblend`) with `folder`, `drift` (see `cv.drift`),
-        `left_out` rows, `other_species` rows whose species is not their individual's (None where there are none told).
     """
     if kind not in KINDS:
         raise FinblendError(f"--as must be one of {', '.join(KINDS)}, but got {kind}")
@@ -62,25 +54,25 @@ def merge(
         raise FinblendError(f"--min-prob: 0 < min_prob <= 1 must hold, but got min_prob={min_prob}")
     project, file = Project.open(folder), Path(file)
     sets = _sets(project, file, min_prob)
-    model = {"file": str(file), "sha256": sha256_of(file)}
-    before = rounds(project)
-    for one in before:
-        if one.kind == kind and one.ledger.get("source", {}).get("sha256") == model["sha256"]:
-            raise FinblendError(f"{file}: was merged for {kind} before, as {one.folder.name}")
+    source = {"file": str(file), "sha256": sha256_of(file)}
+    earlier = rounds(project)
+    for merged in earlier:
+        if merged.kind == kind and merged.ledger.get("source", {}).get("sha256") == source["sha256"]:
+            raise FinblendError(f"{file}: was merged for {kind} before, as {merged.folder.name}")
     blend = Blend.load(project.blend_path) if project.blend_path.is_file() else None
     effect = _effect(project, file, sets, force, progress) if kind == "gallery" else None
-    name = f"round-{1 + max((int(one.folder.name.removeprefix('round-')) for one in before), default=0)}"
+    name = f"round-{1 + max((merged.number for merged in earlier), default=0)}"
     full = sets["full"]
     table = read_table(file)[0]
     ledger: dict[str, Any] = {
         "round": name,
         "kind": kind,
-        "source": model,
+        "source": source,
         "from": "elsewhere" if full.never_saw is None else "finblend",
         "made": full.made,
         "min_prob": min_prob,
         "sets": {},
-        "effect": effect,
+        "effect": effect and effect.as_dict(),
         "forced": force,
         "labels": project.photos_hash,
         "finblend": finblend_version(),
@@ -93,14 +85,16 @@ def merge(
             write_pseudo_labels(path, replace(labels, frame=origin, never_saw=seen, labels=project.photos_hash))
             ledger["sets"][seen] = {"sha256": sha256_of(path), "rows": labels.frame.height}
         write_json(temporary / LEDGER, ledger)
-    exponent = Mix().gallery_exponent if blend is None else Mix(**blend.mix).gallery_exponent
-    return {
-        **ledger,
-        "folder": str(place),
-        "drift": drift_of(project.catalogue, full.frame["individual_id"], exponent),
-        "left_out": table.height - full.frame.height,
-        "other_species": _other_species(project, table, full.frame),
-    }
+    mix = Mix() if blend is None else blend.mix
+    return MergeResult(
+        **{key: value for key, value in ledger.items() if key not in ("from", "effect")},
+        origin=ledger["from"],
+        effect=effect,
+        folder=str(place),
+        drift=drift_of(project.catalogue, full.frame["individual_id"], mix.gallery_exponent),
+        left_out=table.height - full.frame.height,
+        other_species=_other_species(project, table, full.frame),
+    )
 
 
 def _sets(project: Project, file: Path, min_prob: float | None) -> dict[str, PseudoLabels]:
@@ -133,7 +127,7 @@ def _sets(project: Project, file: Path, min_prob: float | None) -> dict[str, Pse
 
 def _effect(
     project: Project, file: Path, sets: dict[str, PseudoLabels], force: bool, progress: Progress | None
-) -> dict[str, Any] | None:
+) -> GalleryEffect | None:
     """What the gallery gains, refused unless that is clear; None where it cannot be measured, and is forced."""
     if len(sets) == 1:
         if not force:
@@ -144,11 +138,11 @@ def _effect(
         return None
     gallery = GalleryAdditions({seen: AddedPhotos.of(project, labels.frame) for seen, labels in sets.items()})
     effect = gallery_effect(project, gallery, progress)
-    low, high = effect["interval"]
+    low, high = effect.interval
     if low <= 0 and not force:
         raise FinblendError(
-            f"--as gallery: {file} is not shown to help: out-of-fold MAP@5 {effect['without']:.4f} without, "
-            f"{effect['with']:.4f} with ({effect['difference']:+.4f}, paired, 95 % {low:+.4f} to {high:+.4f}); --force "
+            f"--as gallery: {file} is not shown to help: out-of-fold MAP@5 {effect.before:.4f} without, "
+            f"{effect.after:.4f} with ({effect.difference:+.4f}, paired, 95 % {low:+.4f} to {high:+.4f}); --force "
             "merges it all the same"
         )
     return effect
@@ -159,15 +153,15 @@ def _other_species(project: Project, table: pl.DataFrame, kept: pl.DataFrame) ->
     if "species" not in table.columns:
         return None
     catalogue = project.catalogue
-    own = pl.DataFrame(
+    catalogued = pl.DataFrame(
         {
             "individual_id": catalogue.individuals,
-            "own": [catalogue.species[index] for index in catalogue.species_of_individual],
+            "catalogued": [catalogue.species[index] for index in catalogue.species_of_individual],
         }
     )
     image = next(name for name in ("image", "image_id", "path") if name in table.columns)
-    told = table.select(
-        image=pl.col(image).cast(pl.String), species=pl.col("species").replace(dict(HAPPYWHALE_REPAIRS))
+    labelled = table.select(
+        image=pl.col(image).cast(pl.String), species=pl.col("species").replace(project.species_repairs)
     )
-    both = kept.join(told, "image", "left").join(own, "individual_id", "left")
-    return both.filter(pl.col("species") != pl.col("own")).height
+    both = kept.join(labelled, "image", "left").join(catalogued, "individual_id", "left")
+    return both.filter(pl.col("species") != pl.col("catalogued")).height

@@ -28,8 +28,8 @@ class TopAnswer:
     sure, second : (n,) float arrays
         Calibrated probability of the first and of the second answer.
     agree : (n,) int array
-        How many sources alone rank the first name first.
-    sources : int
+        How many models alone rank the first name first.
+    models : int
         How many there are.
     """
 
@@ -40,9 +40,9 @@ class TopAnswer:
     models: int
 
     @classmethod
-    def of(cls, named: Posteriors, alone: np.ndarray) -> TopAnswer:
-        """From who may be on each photo, and (sources, n) whom each source alone ranks first."""
-        answers = Answers.of(named)
+    def of(cls, posteriors: Posteriors, alone: np.ndarray) -> TopAnswer:
+        """From who may be on each photo, and (models, n) whom each model alone ranks first."""
+        answers = Answers.of(posteriors)
         label = answers.labels[:, 0]
         agree = (alone == label).sum(axis=0)
         return cls(label, answers.probability[:, 0], answers.probability[:, 1], agree, len(alone))
@@ -52,7 +52,7 @@ class TopAnswer:
 
         Examples
         --------
-        >>> first = First(np.array([4, 4, -2]), np.array([0.75] * 3), np.array([0.25] * 3), np.array([2, 1, 0]), 2)
+        >>> first = TopAnswer(np.array([4, 4, -2]), np.array([0.75] * 3), np.array([0.25] * 3), np.array([2, 1, 0]), 2)
         >>> [first.value(rule).tolist() for rule in RULES]
         [[0.75, 0.75, -inf], [0.75, -inf, -inf], [0.5, 0.5, -inf]]
         """
@@ -63,8 +63,8 @@ class TopAnswer:
 
     def why(self, row: int) -> str:
         """What a photo's name rests on."""
-        told = f"first {self.sure[row]:.3f}, second {self.second[row]:.3f}"
-        return f"{told}, {self.agree[row]} of {self.models} models agree"
+        sure = f"first {self.sure[row]:.3f}, second {self.second[row]:.3f}"
+        return f"{sure}, {self.agree[row]} of {self.models} models agree"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class SelectionCurve:
 
     Attributes
     ----------
-    first : First
+    first : TopAnswer
     right : (n,) bool array
     weights : (n,) float array
     fold : (n,) int array
@@ -87,17 +87,17 @@ class SelectionCurve:
     def threshold(self, rule: str, precision: float, rows: np.ndarray | None = None) -> float:
         """The rule's lowest threshold that keeps the precision on some of the photos; inf where there is none."""
         value = self.first.value(rule)
-        own = np.isfinite(value) if rows is None else np.isfinite(value) & rows
-        return lowest_keeping(value[own], self.right[own], self.weights[own], precision)
+        chosen = np.isfinite(value) if rows is None else np.isfinite(value) & rows
+        return lowest_keeping(value[chosen], self.right[chosen], self.weights[chosen], precision)
 
     def expected(self, rule: str, precision: float | None, least: float | None) -> tuple[float, float | None]:
         """Share of photos taken, and share of these that are right; each fold's by the threshold of the others."""
         value = self.first.value(rule)
         taken = np.zeros(len(value), dtype=bool)
-        for one in np.unique(self.fold):
-            here = self.fold == one
-            cut = self.threshold(rule, precision, ~here) if precision is not None else least
-            taken[here] = value[here] >= cut
+        for fold in np.unique(self.fold):
+            inside = self.fold == fold
+            cut = self.threshold(rule, precision, ~inside) if precision is not None else least
+            taken[inside] = value[inside] >= cut
         return share_right(taken, self.right, self.weights)
 
 
@@ -107,35 +107,27 @@ def share_right(taken: np.ndarray, right: np.ndarray, weights: np.ndarray) -> tu
     return total / float(weights.sum()), float(weights[taken] @ right[taken]) / total if total > 0 else None
 
 
-def judge(
-    evaluation_set: EvaluationSet, posterior_model: PosteriorModel, alone: np.ndarray, folds: np.ndarray
-) -> SelectionCurve:
-    """Judge an evaluation set's photos.
+def assess(evaluation_set: EvaluationSet, posterior_model: PosteriorModel, alone: np.ndarray) -> SelectionCurve:
+    """Assess the first answers to an evaluation set.
 
     Parameters
     ----------
-    evaluation set : EvaluationSet
-    namer : PosteriorModel
-        Of the evaluation set.
-    alone : (sources, n + m) int array
-        From `alone_in_exam`.
-    folds : (n,) int array
-        Fold of every question.
+    evaluation_set : EvaluationSet
+    posterior_model : PosteriorModel
+        Fitted on it.
+    alone : (models, n + m) int array
+        From `first_alone`.
     """
-    first = TopAnswer.of(posterior_model.out_of_fold(), alone)
-    return SelectionCurve(
-        first,
-        first.label == evaluation_set.truth,
-        evaluation_set.weights,
-        folds[np.append(evaluation_set.rows, evaluation_set.hidden)],
-    )
+    first = TopAnswer.of(posterior_model.posteriors(evaluation_set), alone)
+    return SelectionCurve(first, first.label == evaluation_set.truth, evaluation_set.weights, evaluation_set.fold)
 
 
-def alone(query_set: QuerySet, blend: Blend) -> list[Ranking]:
-    """What each source that has weight ranks by itself."""
-    return [ranking_of(query_set, replace(blend, weights={name: 1.0}, species_weights={})) for name in blend.used]
+def rankings_alone(query_set: QuerySet, blend: Blend) -> list[Ranking]:
+    """What each model that has weight ranks by itself."""
+    weightings = [{other: float(other == name) for other in blend.weights} for name in blend.used]
+    return [ranking_of(query_set, replace(blend, weights=weights, species_weights={})) for weights in weightings]
 
 
-def alone_in_exam(evaluation_set: EvaluationSet, rankings: list[Ranking]) -> np.ndarray:
-    """(sources, n + m) whom each source alone ranks first, as the photos sit."""
-    return np.stack([evaluation_set.ranking(ranking, 0.0).individual[:, 0] for ranking in rankings])
+def first_alone(photos: EvaluationSet | QuerySet, rankings: list[Ranking]) -> np.ndarray:
+    """(models, n) whom each model alone ranks first, of each row or query."""
+    return np.stack([photos.lists(ranking, 0.0).individual[:, 0] for ranking in rankings])

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from backbones.store import Store
 from cv.errors import FinblendError
 from ensemble.project.folder import Project
@@ -83,42 +81,36 @@ def usable_models(project: Project) -> tuple[dict[str, Model], dict[str, str]]:
 
     Returns
     -------
-    usable : dict of model to Source
-    refused : dict of model to the reason
+    usable : dict of name to Model
+    refused : dict of name to the reason
     """
     usable: dict[str, Model] = {}
     refused: dict[str, str] = {}
-    wanted = project.catalogue.fold_ids
+    catalogue = project.catalogue
+    images = {"train": catalogue.train_images, "test": catalogue.test_images}
     for name, stores in project.stores().items():
         folds = {store.seen.fold: store for store in stores.values() if store.seen.fold is not None}
-        source = Model(
-            name, stores.get("frozen"), {f: s for f, s in folds.items() if f is not None}, stores.get("full")
-        )
-        missing = [fold for fold in wanted if fold not in source.folds]
-        if source.frozen is None and not source.folds:
+        model = Model(name, stores.get("frozen"), {f: s for f, s in folds.items() if f is not None}, stores.get("full"))
+        missing = [fold for fold in catalogue.fold_ids if fold not in model.folds]
+        if model.frozen is None and not model.folds:
             refused[name] = (
                 f"{name}: has only a --full store, which has seen every label and can score none; "
                 "register its folds too"
             )
-        elif source.frozen is None and missing:
+        elif model.frozen is None and missing:
             refused[name] = f"{name}: fold {', '.join(map(str, missing))} is not registered; a model needs every fold"
         elif len({tuple(sorted(store.manifest.views.items())) for store in stores.values()}) > 1:
-            told = "; ".join(f"{kind}: {', '.join(store.views)}" for kind, store in stores.items())
-            refused[name] = f"{name}: its stores have different views ({told}); register the missing ones with --view"
+            views = "; ".join(f"{kind}: {', '.join(store.views)}" for kind, store in stores.items())
+            refused[name] = f"{name}: its stores have different views ({views}); register the missing ones with --view"
         else:
             for store in stores.values():
-                store.verify(images(project))
-            usable[name] = source
+                store.verify(images)
+            usable[name] = model
     return usable, refused
 
 
-def images(project: Project) -> dict[str, list[str]]:
-    """Image names per split."""
-    return {"train": project.catalogue.train["image"].to_list(), "test": project.catalogue.test["image"].to_list()}
-
-
 def require_models(project: Project, names: list[str] | None = None) -> dict[str, Model]:
-    """The sources of a blend, or one clear refusal.
+    """The models of a blend, or one clear refusal.
 
     Parameters
     ----------
@@ -135,19 +127,13 @@ def require_models(project: Project, names: list[str] | None = None) -> dict[str
         raise FinblendError(
             f"{unknown[0]}: is not registered in {project.folder}; it has {', '.join(usable) or 'no models'}"
         )
-    refuse_empty_shelf(project)
+    refuse_no_models(project)
     return usable if names is None else {name: usable[name] for name in names}
 
 
-def refuse_empty_shelf(project: Project) -> None:
+def refuse_no_models(project: Project) -> None:
     """Refuse a project in which no model is registered."""
     if not project.stores():
         raise FinblendError(
             f"{project.folder}: no model is registered; use 'finblend register {project.folder} NAME ...'"
         )
-
-
-def fold_rows(project: Project) -> dict[int, np.ndarray]:
-    """Train rows of each fold."""
-    folds = project.catalogue.folds
-    return {fold: np.flatnonzero(folds == fold) for fold in project.catalogue.fold_ids}

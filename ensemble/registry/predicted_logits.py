@@ -56,17 +56,17 @@ def _names(path: Path) -> list[str]:
         return []
 
 
-def why_unusable(store: Store, catalogue: Catalogue) -> str | None:
+def why_logits_unusable(store: Store, catalogue: Catalogue) -> str | None:
     """Say why a store's logits cannot be used, or None."""
     classes = classes_of(store, catalogue)
     if classes is None:
         return "have no class order beside them (register --labels FILE: .json, .csv or .txt)"
     for split in ("train", "test"):
-        found = store.prediction(split, INDEX)
-        if found.ndim != 2 or found.shape != store.prediction(split, LOGIT).shape:
+        listed = store.prediction(split, INDEX)
+        if listed.ndim != 2 or listed.shape != store.prediction(split, LOGIT).shape:
             return f"have other shapes for {INDEX} than for {LOGIT}"
-        if found.size and not (found.min() >= 0 and found.max() < len(classes)):
-            return f"count in {INDEX} up to {found.max()}, but the class order has {len(classes)} names"
+        if listed.size and not (listed.min() >= 0 and listed.max() < len(classes)):
+            return f"count in {INDEX} up to {listed.max()}, but the class order has {len(classes)} names"
     return None
 
 
@@ -90,29 +90,31 @@ def logits_of(
     -------
     (n, places) float32 array or None
         The least listed logit for individuals below the list; NaN for those that are no class of any network. None
-        where no store has logits and their class order. What `why_unusable` refuses must not be asked for.
+        where no store has logits and their class order. What `why_logits_unusable` refuses must not be asked for.
     """
-    found = []
+    of_stores = []
     for store in stores:
         classes = classes_of(store, catalogue)
         if classes is None:
             continue
         index, logit = store.prediction(split, INDEX), store.prediction(split, LOGIT)
-        own = np.full(individual.shape, np.nan, dtype=np.float32)
-        usual = np.full(len(catalogue.individuals) + 1, np.nan, dtype=np.float32)
-        usual[classes] = 0.0
-        usual[-1] = np.nan
+        of_candidates = np.full(individual.shape, np.nan, dtype=np.float32)
+        # 0 for the individuals that are classes; the last column is for candidates that are nobody
+        is_class = np.full(len(catalogue.individuals) + 1, np.nan, dtype=np.float32)
+        is_class[classes] = 0.0
+        is_class[-1] = np.nan
         for start in range(0, len(rows), _BLOCK):
-            at = rows[start : start + _BLOCK]
-            laid = usual + logit[at].min(axis=1, keepdims=True).astype(np.float32)
-            np.put_along_axis(laid, classes[index[at]], logit[at].astype(np.float32), axis=1)
-            laid[:, -1] = np.nan
-            own[start : start + _BLOCK] = np.take_along_axis(laid, individual[start : start + _BLOCK], axis=1)
-        found.append(own)
-    if not found:
+            block = rows[start : start + _BLOCK]
+            of_individuals = is_class + logit[block].min(axis=1, keepdims=True).astype(np.float32)
+            np.put_along_axis(of_individuals, classes[index[block]], logit[block].astype(np.float32), axis=1)
+            of_individuals[:, -1] = np.nan
+            asked = individual[start : start + _BLOCK]
+            of_candidates[start : start + _BLOCK] = np.take_along_axis(of_individuals, asked, axis=1)
+        of_stores.append(of_candidates)
+    if not of_stores:
         return None
-    known = ~np.isnan(np.stack(found))
-    total = np.where(known, np.stack(found), 0.0).sum(axis=0)
+    known = ~np.isnan(np.stack(of_stores))
+    total = np.where(known, np.stack(of_stores), 0.0).sum(axis=0)
     count = known.sum(axis=0)
     out = np.full(total.shape, np.nan, dtype=np.float32)
     return np.asarray(np.divide(total, count, out=out, where=count > 0))

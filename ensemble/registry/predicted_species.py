@@ -9,41 +9,45 @@ import numpy as np
 from backbones.embeddings import SPLITS
 from backbones.store import Store
 from cv.catalogue import Catalogue
-from cv.species import HAPPYWHALE_REPAIRS
+from ensemble.project.folder import Project
 
-NAME = "pred_species"
+SPECIES = "pred_species"
 # below this agreement with the train photos' species, class numbers are taken to be in another order
 TRUSTED = 0.5
 
 
-def species_shares(values: np.ndarray, species: Sequence[str]) -> np.ndarray | None:
+def species_shares(
+    predicted: np.ndarray, species: Sequence[str], repairs: Mapping[str, str] | None = None
+) -> np.ndarray | None:
     """Read predictions as (n, n_species) shares, or None where they do not fit the catalogue's species.
 
     Parameters
     ----------
-    values : (n,) array of names, (n,) int array, or (n, n_species) float array >= 0
+    predicted : (n,) array of names, (n,) int array, or (n, n_species) float array >= 0
         Names (repaired as the catalogue's are), indices into `species`, or one score a species.
     species : sequence of str
         The catalogue's species, sorted.
+    repairs : mapping of str to str, optional
+        `Project.species_repairs`.
 
     Examples
     --------
-    >>> species_shares(np.array(["kiler_whale"]), ["beluga", "killer_whale"])
+    >>> species_shares(np.array(["kiler_whale"]), ["beluga", "killer_whale"], {"kiler_whale": "killer_whale"})
     array([[0., 1.]], dtype=float32)
     """
     n = len(species)
-    if values.ndim == 2:
-        if values.shape[1] != n or values.dtype.kind != "f" or not (values >= 0).all():
+    if predicted.ndim == 2:
+        if predicted.shape[1] != n or predicted.dtype.kind != "f" or not (predicted >= 0).all():
             return None
-        total = values.sum(axis=1, keepdims=True)
-        return np.asarray(np.divide(values, total, out=np.zeros_like(values), where=total > 0), dtype=np.float32)
-    if values.dtype.kind in "iu":
-        index = values.astype(np.int64)
+        total = predicted.sum(axis=1, keepdims=True)
+        return np.asarray(np.divide(predicted, total, out=np.zeros_like(predicted), where=total > 0), dtype=np.float32)
+    if predicted.dtype.kind in "iu":
+        index = predicted.astype(np.int64)
     else:
         names = list(species)
-        places = {raw: names.index(new) for raw, new in HAPPYWHALE_REPAIRS.items() if new in names}
-        places |= {name: i for i, name in enumerate(names)}
-        index = np.array([places.get(str(v), -1) for v in values], dtype=np.int64)
+        index_of = {raw: names.index(name) for raw, name in (repairs or {}).items() if name in names}
+        index_of |= {name: i for i, name in enumerate(names)}
+        index = np.array([index_of.get(str(name), -1) for name in predicted], dtype=np.int64)
     if not ((index >= 0) & (index < n)).all():
         return None
     shares = np.zeros((len(index), n), dtype=np.float32)
@@ -51,9 +55,9 @@ def species_shares(values: np.ndarray, species: Sequence[str]) -> np.ndarray | N
     return shares
 
 
-def why_unusable(values: np.ndarray, catalogue: Catalogue) -> str | None:
+def why_species_unusable(predicted: np.ndarray, catalogue: Catalogue, repairs: Mapping[str, str]) -> str | None:
     """Say why predictions for the train photos cannot be used as species, or None."""
-    shares = species_shares(values, catalogue.species)
+    shares = species_shares(predicted, catalogue.species, repairs)
     if shares is None:
         return "are not among the catalogue's species"
     truth = np.searchsorted(catalogue.species, catalogue.train["species"].to_numpy())
@@ -63,31 +67,41 @@ def why_unusable(values: np.ndarray, catalogue: Catalogue) -> str | None:
     )
 
 
-def with_registered(
-    votes: np.ndarray, stores: Mapping[str, list[Store]], split: str, rows: np.ndarray, catalogue: Catalogue
+def with_predicted_species(
+    votes: np.ndarray, stores: Mapping[str, list[Store]], split: str, rows: np.ndarray, project: Project
 ) -> np.ndarray:
     """Average the neighbours' votes with what the models predicted.
 
     Parameters
     ----------
     votes : (n, n_species) float32 array
-    stores : mapping of source to the stores that speak for these photos
+    stores : mapping of model to the stores that speak for these photos
         Out-of-fold the one that never saw their labels, in test all that are used.
     split : {"train", "test"}
     rows : (n,) int array
         Rows of the split.
-    catalogue : Catalogue
+    project : Project
     """
     opinions = [votes]
-    for own in stores.values():
-        found = []
-        for store in own:
-            if NAME in store.manifest.predictions:
-                both = all(species_shares(store.prediction(s, NAME), catalogue.species) is not None for s in SPLITS)
-                usable = both and why_unusable(store.prediction("train", NAME), catalogue) is None
-                shares = species_shares(store.prediction(split, NAME), catalogue.species) if usable else None
-                if shares is not None:
-                    found.append(shares[rows])
-        if found:
-            opinions.append(np.mean(found, axis=0))
+    for stores_of_model in stores.values():
+        predicted = [usable_shares(store, project) for store in stores_of_model]
+        shares = [by_split[split][rows] for by_split in predicted if by_split is not None]
+        if shares:
+            opinions.append(np.mean(shares, axis=0))
     return np.asarray(np.mean(opinions, axis=0), dtype=np.float32)
+
+
+def usable_shares(store: Store, project: Project) -> dict[str, np.ndarray] | None:
+    """A store's species predictions of each split, or None where it has none that may be used."""
+    if SPECIES not in store.manifest.predictions:
+        return None
+    catalogue, repairs = project.catalogue, project.species_repairs
+    if why_species_unusable(store.prediction("train", SPECIES), catalogue, repairs) is not None:
+        return None
+    shares: dict[str, np.ndarray] = {}
+    for split in SPLITS:
+        read = species_shares(store.prediction(split, SPECIES), catalogue.species, repairs)
+        if read is None:
+            return None
+        shares[split] = read
+    return shares

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from backbones.align import align, contradicting_labels
@@ -14,11 +17,36 @@ from backbones.store import Store
 from cv.errors import FinblendError
 from cv.files import refuse_no_file, sha256_of
 from ensemble.project.folder import Project
+from ensemble.project.result import Result
 from ensemble.project.version import finblend_version
-from ensemble.registry import predicted_logits as logits
-from ensemble.registry.predicted_species import NAME as SPECIES
-from ensemble.registry.predicted_species import species_shares, why_unusable
-from ensemble.registry.stores import check_place, put, refuse_weights_elsewhere, seen_by
+from ensemble.registry.predicted_logits import INDEX, LOGIT, why_logits_unusable
+from ensemble.registry.predicted_species import SPECIES, species_shares, why_species_unusable
+from ensemble.registry.stores import add_store, check_place, refuse_weights_elsewhere, seen_by
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterResult(Result):
+    """A registered store.
+
+    Attributes
+    ----------
+    model : str
+    seen : str
+        `frozen`, `fold-K` or `full`.
+    views : mapping of view to width
+    train_images, test_images : int
+    predictions : list of str
+        What the network said beside its embeddings.
+    warnings : list of str
+    """
+
+    model: str
+    seen: str
+    views: Mapping[str, int]
+    train_images: int
+    test_images: int
+    predictions: list[str]
+    warnings: list[str]
 
 
 def register(
@@ -37,7 +65,7 @@ def register(
     weights: str | Path | None = None,
     transform: str | None = None,
     replace: bool = False,
-) -> dict[str, Any]:
+) -> RegisterResult:
     """Register the embeddings that one network made of every train and test photo.
 
     Parameters
@@ -65,8 +93,7 @@ def register(
 
     Returns
     -------
-    dict
-        `model, seen, views, train_images, test_images, warnings`.
+    RegisterResult
 
     Raises
     ------
@@ -75,7 +102,7 @@ def register(
     """
     project = Project.open(folder)
     seen = seen_by(project, fold, frozen, full)
-    there = check_place(project, model, seen, None if view is None else [view], replace=replace)
+    existing = check_place(project, model, seen, None if view is None else [view], replace=replace)
     same_file = isinstance(train, (str, Path)) and str(train) == str(test)
     splits, warnings = {}, []
     for split, given, names in (("train", train, train_names), ("test", test, test_names)):
@@ -93,15 +120,12 @@ def register(
                     "were its rows numbered in another table?"
                 )
         if SPECIES in aligned.predictions:
-            told = aligned.predictions[SPECIES]
-            reason = why_unusable(told, project.catalogue) if split == "train" else None
-            if split == "test" and species_shares(told, project.catalogue.species) is None:
-                reason = "are not among the catalogue's species"
+            reason = _species_unusable(project, split, aligned.predictions[SPECIES])
             if reason:
                 warnings.append(f"{embeddings.source}: {SPECIES} {reason}: kept, but not used")
         splits[split] = aligned
     facts: dict[str, Any] = {
-        "weights_sha256": sha256_of(Path(weights)) if weights else there and there.manifest.weights_sha256,
+        "weights_sha256": sha256_of(Path(weights)) if weights else existing and existing.manifest.weights_sha256,
         "transform": transform,
         "sources": {
             split: str(given) for split, given in (("train", train), ("test", test)) if isinstance(given, (str, Path))
@@ -113,19 +137,28 @@ def register(
     class_order = Path(labels).read_bytes() if labels else None
     refuse_weights_elsewhere(project, facts["weights_sha256"], model, seen)
     attachments = {} if class_order is None else {f"classes{Path(str(labels)).suffix}": class_order}
-    manifest = put(project, model, seen, splits, facts, there=there, attachments=attachments)
-    if logits.LOGIT in manifest.predictions:
-        reason = logits.why_unusable(Store(project.store_folder(model, seen)), project.catalogue)
-        warnings += [f"{model}: {logits.INDEX} and {logits.LOGIT} {reason}: kept, but not used"] if reason else []
-    return {
-        "model": model,
-        "seen": str(seen),
-        "views": manifest.views,
-        "train_images": manifest.photos["train"],
-        "test_images": manifest.photos["test"],
-        "predictions": manifest.predictions,
-        "warnings": warnings,
-    }
+    manifest = add_store(project, model, seen, splits, facts, existing=existing, attachments=attachments)
+    if LOGIT in manifest.predictions:
+        reason = why_logits_unusable(Store(project.store_folder(model, seen)), project.catalogue)
+        warnings += [f"{model}: {INDEX} and {LOGIT} {reason}: kept, but not used"] if reason else []
+    return RegisterResult(
+        model=model,
+        seen=str(seen),
+        views=manifest.views,
+        train_images=manifest.photos["train"],
+        test_images=manifest.photos["test"],
+        predictions=manifest.predictions,
+        warnings=warnings,
+    )
+
+
+def _species_unusable(project: Project, split: str, predicted: np.ndarray) -> str | None:
+    """Why predicted species are kept and not used, or None: the train photos' are compared with what is known."""
+    catalogue, repairs = project.catalogue, project.species_repairs
+    if split == "train":
+        return why_species_unusable(predicted, catalogue, repairs)
+    fits = species_shares(predicted, catalogue.species, repairs) is not None
+    return None if fits else "are not among the catalogue's species"
 
 
 def _read(given: Any, split: str, names: str | Path | None) -> Embeddings:
@@ -141,8 +174,8 @@ def _numbered(project: Project, split: str) -> pl.DataFrame:
     frame = project.catalogue.frame
     if project.settings.get("test") is None:
         return frame
-    own = frame["split"] == "test"
-    return frame.filter(own if split == "test" else ~own)
+    in_test = frame["split"] == "test"
+    return frame.filter(in_test if split == "test" else ~in_test)
 
 
 def _unlabelled(project: Project) -> frozenset[str]:

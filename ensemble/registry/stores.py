@@ -1,15 +1,17 @@
-"""The shelf of stores: what may stand on it, under which flag, and putting a store there."""
+"""A project's stores: which may be added, under which flag, and adding one."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from backbones.embeddings import Embeddings
 from backbones.store import Manifest, Seen, Store, write_store
 from cv.errors import FinblendError
 from ensemble.project.folder import MODEL_NAME, Project
+from ensemble.project.lock import locked
 
 
 def seen_by(project: Project, fold: int | None, frozen: bool, full: bool) -> Seen:
@@ -36,33 +38,41 @@ def check_place(
     replace : bool
         Whether a store that is there goes.
     """
-    if not MODEL_NAME.fullmatch(model):
-        raise FinblendError(f"model name '{model}': letters, digits, '.', '_' and '-' only, a letter or digit first")
-    own = project.stores().get(model, {})
-    there = None if replace else own.get(str(seen))
-    if there is not None:
-        shared = [view for view in views or [] if view in there.views]
+    _refuse_odd_name(model)
+    stores_of_model = project.stores().get(model, {})
+    existing = None if replace else stores_of_model.get(str(seen))
+    if existing is not None:
+        shared = [view for view in views or [] if view in existing.views]
         if views is None or shared:
-            names = shared or there.views
-            what = f"the {'view' if len(names) == 1 else 'views'} {' and '.join(names)}"
-            told = f"is already registered as {seen} with {what}"
-            raise FinblendError(f"{model} {told}; use --replace to register it again")
-    others = sorted(name for name in own if (name == "frozen") != (seen.kind == "frozen"))
+            names = shared or existing.views
+            which = f"the {'view' if len(names) == 1 else 'views'} {' and '.join(names)}"
+            raise FinblendError(
+                f"{model} is already registered as {seen} with {which}; use --replace to register it again"
+            )
+    others = sorted(name for name in stores_of_model if (name == "frozen") != (seen.kind == "frozen"))
     if others:
         raise FinblendError(
             f"{model} is registered as {others[0]}: one network is either frozen or trained on this catalogue"
         )
-    return there
+    return existing
 
 
-def put(
+@contextlib.contextmanager
+def held_place(project: Project, model: str, seen: Seen) -> Iterator[None]:
+    """Keep other processes from a store's place while its photos are embedded, or refuse because one holds it."""
+    _refuse_odd_name(model)
+    with locked(project.cache / "embed" / f"{model}-{seen}.lock", f"{project.folder}: {model} {seen}"):
+        yield
+
+
+def add_store(
     project: Project,
     model: str,
     seen: Seen,
     splits: Mapping[str, Embeddings],
     facts: Mapping[str, Any],
     *,
-    there: Store | None = None,
+    existing: Store | None = None,
     attachments: Mapping[str, bytes] | None = None,
 ) -> Manifest:
     """Write a store where `check_place` allowed it, joining the views of the one that is there.
@@ -76,7 +86,8 @@ def put(
         Aligned to the catalogue.
     facts : mapping
         Further values of the manifest.
-    there : Store, optional
+    existing : Store, optional
+        What `check_place` returned.
     attachments : mapping of file name to bytes, optional
 
     Raises
@@ -85,11 +96,11 @@ def put(
         If widths differ from the model's other stores, or the same embeddings or weights stand under another flag.
     """
     stores = project.stores()
-    if there is not None:
-        splits = {split: _joined(there, embeddings, split) for split, embeddings in splits.items()}
-        facts = _joined_facts(there.manifest, facts)
+    if existing is not None:
+        splits = {split: _joined(existing, embeddings, split) for split, embeddings in splits.items()}
+        facts = _joined_facts(existing.manifest, facts)
     _refuse_other_width(model, splits["train"], stores.get(model, {}), seen)
-    kept = {} if there is None else {path.name: path.read_bytes() for path in there.folder.glob("classes*")}
+    kept = {} if existing is None else {path.name: path.read_bytes() for path in existing.folder.glob("classes*")}
     store = write_store(
         project.store_folder(model, seen),
         model,
@@ -100,6 +111,11 @@ def put(
         accept=lambda manifest: _refuse_same_embeddings(manifest.content_sha256, model, seen, stores),
     )
     return store.manifest
+
+
+def _refuse_odd_name(model: str) -> None:
+    if not MODEL_NAME.fullmatch(model):
+        raise FinblendError(f"model name '{model}': letters, digits, '.', '_' and '-' only, a letter or digit first")
 
 
 def refuse_weights_elsewhere(project: Project, weights: str | None, model: str, seen: Seen) -> None:
@@ -120,30 +136,30 @@ def _joined(store: Store, more: Embeddings, split: str) -> Embeddings:
     return dataclasses.replace(more, views={**views, **more.views}, predictions={**predictions, **more.predictions})
 
 
-def _joined_facts(there: Manifest, new: Mapping[str, Any]) -> dict[str, Any]:
+def _joined_facts(existing: Manifest, new: Mapping[str, Any]) -> dict[str, Any]:
     """Facts of the views that are there stay true beside those of the new ones."""
-    sources = dict(there.sources)
+    sources = dict(existing.sources)
     for name, source in (new.get("sources") or {}).items():
         if sources.get(name, source) != source:
-            name = f"{name} of the views after {len(there.views)}"  # noqa: PLW2901 - a further file of the same kind
+            name = f"{name} of the views after {len(existing.views)}"  # noqa: PLW2901 - a further file of the same kind
         sources[name] = source
-    lines = [line for line in (there.transform, new.get("transform")) if line]
+    lines = [line for line in (existing.transform, new.get("transform")) if line]
     return {
         **new,
         "sources": sources,
         "transform": "\n".join(dict.fromkeys("\n".join(lines).splitlines())) or None,
-        "versions": there.versions | (new.get("versions") or {}),
-        "unreadable": there.unreadable | (new.get("unreadable") or {}),
+        "versions": existing.versions | (new.get("versions") or {}),
+        "unreadable": existing.unreadable | (new.get("unreadable") or {}),
     }
 
 
-def _refuse_other_width(model: str, train: Embeddings, own: dict[str, Store], seen: Seen) -> None:
+def _refuse_other_width(model: str, train: Embeddings, stores_of_model: dict[str, Store], seen: Seen) -> None:
     """A model's folds are made by one architecture: a view has one width."""
     widths = {view: array.shape[1] for view, array in train.views.items()}
     if len(set(widths.values())) > 1:
         raise FinblendError(f"{train.source}: views have the widths {widths}; one network gives one width")
     for view, array in train.views.items():
-        for name, store in own.items():
+        for name, store in stores_of_model.items():
             width = store.manifest.views.get(view)
             if name != str(seen) and width not in (None, array.shape[1]):
                 raise FinblendError(

@@ -1,8 +1,9 @@
-"""How numbers are written on the page."""
+"""How numbers are written, on the page and in the terminal."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 NUMBER = re.compile(r"[<>~≈]?\s*([-+\u2212]?[\d,]*\.?\d+)\s*%?")
 
@@ -34,6 +35,18 @@ def share(value: float) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
+def format_operators(operators: Mapping[str, Mapping[str, float]]) -> str:
+    """A model's operators with their settings.
+
+    >>> format_operators({"database-augmentation": {"photos": 3, "power": 0.5}, "reciprocal": {"k": 10}})
+    'database-augmentation photos 3, power 0.5; reciprocal k 10'
+    """
+    return "; ".join(
+        f"{name} {', '.join(f'{key} {value:g}' for key, value in settings.items())}"
+        for name, settings in operators.items()
+    )
+
+
 def numeric(cell: object) -> float | None:
     """The number that a cell is or writes, for sorting; None where it is words.
 
@@ -42,5 +55,5 @@ def numeric(cell: object) -> float | None:
     """
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
         return float(cell)
-    found = NUMBER.fullmatch(cell.strip()) if isinstance(cell, str) else None
-    return float(found[1].replace(",", "").replace("\u2212", "-")) if found else None
+    written = NUMBER.fullmatch(cell.strip()) if isinstance(cell, str) else None
+    return float(written[1].replace(",", "").replace("\u2212", "-")) if written else None

@@ -29,8 +29,8 @@ class State:
     Attributes
     ----------
     project : Project
-    images : Path or None
-        The folder of the photos, where they are to be shown.
+    images : tuple of Path
+        The folders of the photos, where they are to be shown.
     progress : callable or None
         Called with (what, done, total).
     precision : float
@@ -38,7 +38,7 @@ class State:
     """
 
     project: Project
-    images: Path | None = None
+    images: tuple[Path, ...] = ()
     progress: Progress | None = None
     precision: float = PRECISION
 
@@ -48,7 +48,7 @@ class State:
         return self.project.stores()
 
     @cached_property
-    def sources(self) -> tuple[dict[str, Model], dict[str, str]]:
+    def models(self) -> tuple[dict[str, Model], dict[str, str]]:
         """Models that can be scored out-of-fold, and why others cannot."""
         return usable_models(self.project)
 
@@ -67,7 +67,7 @@ class State:
 
     @cached_property
     def album(self) -> Album:
-        """The photos to show; a folder that holds none of them is refused."""
+        """The photos to show; folders that hold none of them are refused."""
         return Album(self.project, self.images)
 
     @cached_property
@@ -89,18 +89,18 @@ class State:
     @property
     def mix(self) -> Mix:
         """The mix that scores are weighted to: the blend's, or what `finblend models` takes by default."""
-        return Mix(**self.blend.mix) if self.blend is not None and self.is_tuned else Mix()
+        return self.blend.mix if self.blend is not None and self.is_tuned else Mix()
 
     @cached_property
     def setup(self) -> Setup | None:
         """The blend's own setup; before tuning that of all models that can be scored, None where there is none."""
         if self.blend is not None and self.is_tuned:
             return setup_of_blend(self.project, self.blend, self.progress)
-        usable, _ = self.sources
-        return read_setup(self.project, self.mix, list(usable), self.progress) if usable else None
+        usable, _ = self.models
+        return read_setup(self.project, self.mix, list(usable), progress=self.progress) if usable else None
 
     @cached_property
-    def solos(self) -> dict[str, Baseline]:
+    def baselines(self) -> dict[str, Baseline]:
         """Each model of the setup alone."""
         return single_models(self.setup) if self.setup is not None else {}
 
@@ -117,13 +117,15 @@ class State:
         return self.scored.posterior_model(self.progress) if self.scored is not None else None
 
     @cached_property
-    def named(self) -> Posteriors | None:
+    def posteriors(self) -> Posteriors | None:
         """Who may be on each photo of the tuned blend's evaluation set and how likely, cross-fitted."""
-        return self.posterior_model.out_of_fold() if self.posterior_model is not None else None
+        if self.scored is None or self.posterior_model is None:
+            return None
+        return self.posterior_model.posteriors(self.scored.setup.evaluation_set)
 
     @cached_property
-    def sat(self) -> CrossFittedAnswers | None:
-        """First answers by probability, as `decide` takes them."""
-        if self.scored is None or self.named is None:
+    def cross_fitted(self) -> CrossFittedAnswers | None:
+        """First answers by probability, cross-fitted, as `decide` takes them."""
+        if self.scored is None or self.posteriors is None:
             return None
-        return CrossFittedAnswers.of(self.scored.setup.evaluation_set, self.named)
+        return CrossFittedAnswers.of(self.scored.setup.evaluation_set, self.posteriors)

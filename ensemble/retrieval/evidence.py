@@ -13,12 +13,12 @@ import numpy as np
 from cv.catalogue import Catalogue
 from ensemble.project.cache import cached, entries
 from ensemble.project.progress import Progress, step
-from ensemble.retrieval.neighbours import joint, nearest, nearest_of_species
+from ensemble.retrieval.neighbours import fused_search, nearest, nearest_same_species
 from ensemble.retrieval.reciprocal import reranked
 from ensemble.retrieval.task import RetrievalTask
 from postproc import Evidence, Neighbours, Space, build_evidence, vote_species
 from postproc.evidence.channels import channel_table
-from postproc.evidence.species import species_doubt
+from postproc.evidence.species import species_mismatch
 from postproc.ranking.prune import prune
 from postproc.transforms.reciprocal_evidence import rerank_evidence
 
@@ -55,23 +55,23 @@ def _evidence(
     shares = task.settle_species(np.array(votes))
     likely = shares.argmax(axis=1).astype(np.int32)
     decided = [hashlib.sha256(likely.tobytes()).hexdigest(), hashlib.sha256(shares.tobytes()).hexdigest()]
-    made_from = {name: [task.made_from(name), task.nearest_together, decided[0]] for name in task.models}
+    made_from = {name: [task.made_from(name), task.nearest_fused, decided[0]] for name in task.models}
 
     def whole() -> dict[str, np.ndarray]:
         return _whole_evidence(task, spaces, likely, progress)
 
     def pruned() -> dict[str, np.ndarray]:
         arrays = cached(project.cache, f"evidence-{task.name}", list(made_from.items()), whole, _described(task))
-        evidence = Evidence(tuple(task.models), **arrays)
+        evidence = Evidence.from_arrays(tuple(task.models), arrays)
         evidence = rerank_evidence(evidence, task.views, reranked(task, spaces, progress), task.rows)
-        return prune(evidence, species_doubt(shares), catalogue.species_of_individual).arrays()
+        return prune(evidence, species_mismatch(shares), catalogue.species_of_individual).arrays()
 
     mixed = {name: how.reciprocal for name, how in task.operators.items() if name in task.models and how.reciprocal}
     key: list[Any] = [list(made_from.items()), decided[1]]
     if mixed:
         key.append({name: asdict(how) for name, how in mixed.items()})
     arrays = cached(project.cache, f"pruned-{task.name}", key, pruned)
-    return Evidence(tuple(task.models), **arrays), shares
+    return Evidence.from_arrays(tuple(task.models), arrays), shares
 
 
 def _votes(nearest: Mapping[str, list[Neighbours]], catalogue: Catalogue, labels: np.ndarray) -> np.ndarray:
@@ -82,9 +82,9 @@ def _votes(nearest: Mapping[str, list[Neighbours]], catalogue: Catalogue, labels
 def _whole_evidence(
     task: RetrievalTask, spaces: Callable[[], dict[str, Space]], likely: np.ndarray, progress: Progress | None
 ) -> dict[str, np.ndarray]:
-    of_species = None
+    same_species = None
     if len(task.project.catalogue.species) > 1:
-        of_species = nearest_of_species(task, spaces, likely, progress)
+        same_species = nearest_same_species(task, spaces, likely, progress)
     evidence = build_evidence(
         spaces(),
         task.views,
@@ -92,8 +92,8 @@ def _whole_evidence(
         task.gallery,
         task.rows,
         task.fold,
-        of_species=of_species,
-        joint=joint(task, spaces, likely, progress),
+        same_species=same_species,
+        fused=fused_search(task, spaces, likely, progress),
         known=_known(task),
         progress=step(progress, f"evidence {task.name}", len(channel_table(task.views)[1])),
     )
@@ -112,5 +112,5 @@ def _known(task: RetrievalTask) -> Evidence | None:
         models = about.get("sources", {})
         same = all(name in task.models and task.made_from(name) == made for name, made in models.items())
         if same and models and (best is None or len(models) > len(best.sources)):
-            best = Evidence(tuple(models), **arrays)
+            best = Evidence.from_arrays(tuple(models), arrays)
     return best

@@ -1,4 +1,4 @@
-"""The neighbours that a part's candidates come from: per source, within the likeliest species, by all sources together.
+"""The neighbours that a part's candidates come from: per source, within the likeliest species, by all sources at once.
 
 Each search is in the cache by what it depends on.
 """
@@ -14,7 +14,7 @@ from ensemble.project.cache import cached, entries
 from ensemble.project.progress import Progress, step
 from ensemble.retrieval.task import RetrievalTask
 from postproc import NOBODY, Neighbours, Space, top_k
-from postproc.evidence.evidence import Joint
+from postproc.evidence.evidence import FusedSearch
 from postproc.neighbours.space import without_selves
 
 
@@ -43,7 +43,7 @@ def nearest(
     return found
 
 
-def nearest_of_species(
+def nearest_same_species(
     task: RetrievalTask, spaces: Callable[[], dict[str, Space]], likely: np.ndarray, progress: Progress | None
 ) -> dict[str, list[Neighbours]]:
     """The nearest photos of each query's likeliest species; queries whose species stays are not searched again."""
@@ -63,7 +63,7 @@ def nearest_of_species(
                     out |= {key: np.array(array) for key, array in old.items() if key != "species"}
             advance = step(progress, f"search kin {task.name}", len(task.models))
             for v in range(n_views):
-                near = _search_kin(task, spaces()[name], v, todo, likely, of_photo, task.nearest)
+                near = _search_same_species(task, spaces()[name], v, todo, likely, of_photo, task.nearest)
                 if len(todo) == len(likely):
                     out |= {f"index{v}": near.index, f"similarity{v}": near.similarity}
                 else:
@@ -78,7 +78,7 @@ def nearest_of_species(
     return found
 
 
-def _search_kin(
+def _search_same_species(
     task: RetrievalTask,
     space: Space,
     view: int,
@@ -118,10 +118,10 @@ def _top(
     return near if near.index.shape[1] == k else without_selves(near, own)
 
 
-def joint(
+def fused_search(
     task: RetrievalTask, spaces: Callable[[], dict[str, Space]], likely: np.ndarray, progress: Progress | None
-) -> Joint | None:
-    """The nearest photos by all sources together: one space whose parts are those of all sources."""
+) -> FusedSearch | None:
+    """The nearest photos by all sources at once: one space whose parts are those of all sources."""
     if len(task.models) < 2 or any(len(views) > 1 for views in task.views.values()):
         return None
     catalogue = task.project.catalogue
@@ -132,25 +132,25 @@ def joint(
         space = Space(
             tuple(own for one in every for own in one.query), tuple(own for one in every for own in one.gallery)
         )
-        near = _top(task, space, task.nearest_together, 0, task.rows)
-        kin = near
+        near = _top(task, space, task.nearest_fused, 0, task.rows)
+        same_species = near
         if len(catalogue.species) > 1:
             everybody = np.arange(len(likely))
-            kin = _search_kin(task, space, 0, everybody, likely, of_photo, task.nearest_together)
+            same_species = _search_same_species(task, space, 0, everybody, likely, of_photo, task.nearest_fused)
         if progress is not None:
             progress(f"search together {task.name}", 1, 1)
         return {
             "index": near.index,
             "similarity": near.similarity,
-            "kin_index": kin.index,
-            "kin_similarity": kin.similarity,
+            "kin_index": same_species.index,
+            "kin_similarity": same_species.similarity,
             # a mean over parts: a model with five of them counts five times
             "weights": np.array([len(one.query) for one in every]) / len(space.query),
         }
 
-    key = [task.made_together(), hashlib.sha256(likely.tobytes()).hexdigest()]
+    key = [task.fused_made_from(), hashlib.sha256(likely.tobytes()).hexdigest()]
     found = cached(task.project.cache, f"together-{task.name}", key, search)
-    return Joint(
+    return FusedSearch(
         np.array(found["weights"]),
         Neighbours(found["index"], found["similarity"]),
         Neighbours(found["kin_index"], found["kin_similarity"]),

@@ -80,16 +80,15 @@ class Operators:
         return cls(**made)
 
 
-def check_operators(operators: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> None:
-    """Refuse what a blend file should not hold: operators of models that it does not name, or wrong values."""
-    strange = sorted(operators.keys() - set(names))
-    if strange:
-        raise FinblendError(f"operators: {strange[0]} is not among the weights")
-    for name, own in operators.items():
+def read_operators(value: Mapping[str, Mapping[str, Any]]) -> dict[str, Operators]:
+    """The operators of each model that has some, as a blend file holds them; wrong values are refused."""
+    operators = {}
+    for name, numbers in value.items():
         try:
-            Operators.from_dict(own)
+            operators[name] = Operators.from_dict(numbers)
         except FinblendError as error:
             raise FinblendError(f"operators of {name}: {error}") from None
+    return {name: how for name, how in operators.items() if how}
 
 
 def wanted_operators(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,9 +1,12 @@
-"""The choice of a source's operators, made on out-of-fold photos: none unless one is clearly better."""
+"""Which whitening and which operators a model gets: where they are clearly better for it, on out-of-fold photos.
+
+Known photos alone judge, by the model alone. The first folds that hold enough of them are looked at.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,11 @@ import numpy as np
 
 from cv.folds import gallery_photos
 from cv.metrics import average_precisions
+from cv.paired import THREE_ERRORS, TWO_ERRORS, PairedTest, clearly_better
 from ensemble.project.cache import cached
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.registry.models import Model, fold_rows
+from ensemble.registry.models import Model
 from ensemble.retrieval.neighbours import nearest
 from ensemble.retrieval.operators import FIELDS, NAMES, Operators
 from ensemble.retrieval.reciprocal import reranked
@@ -27,14 +31,49 @@ from postproc.transforms.reciprocal import Reciprocal
 from postproc.transforms.reciprocal_evidence import rerank_evidence
 from postproc.transforms.whitening import KINDS, MIN_PAIRS
 
-# known photos that the choice is made on, as for whitening
+# known photos that a choice is made on; more would cost time and change little
 ENOUGH = 2000
-# an operator is chosen only if its gain is this many standard errors of the paired difference: six settings are tried,
-# so it is more than whitening is asked for
-CLEAR = 3.0
+# six settings of an operator are tried, so more is asked of its gain than of whitening's
+SURE_OF_OPERATOR, SURE_OF_WHITENING = THREE_ERRORS, TWO_ERRORS
+# a whitening that is this surely worse is not carried on to further folds
+SURELY_WORSE = THREE_ERRORS
+_NEAREST = 64
 _EXPANSIONS = [Expansion(k, alpha) for k in (1, 2, 5) for alpha in (1.0, 3.0)]
 _RECIPROCALS = [Reciprocal(k1, k2, weight) for k1, k2 in ((10, 3), (20, 6)) for weight in (0.3, 0.6, 0.8)]
 GRID: dict[str, Sequence[Any]] = dict(zip(NAMES, (_EXPANSIONS, _EXPANSIONS, _RECIPROCALS), strict=True))
+
+
+def clear_best(precision: np.ndarray, sure: float) -> int:
+    """The best row of (settings, n) average precisions among those clearly better than the first; 0 if none is."""
+    tests = [PairedTest.of_photos(row - precision[0]) for row in precision]
+    clear = [n for n, test in enumerate(tests) if clearly_better(test, sure)]
+    return max([0, *clear], key=lambda n: precision[n].mean() if precision.shape[1] else -n)
+
+
+def choose_whitening(
+    project: Project, models: Mapping[str, Model], progress: Progress | None = None, without: int | None = None
+) -> dict[str, str]:
+    """Choose each model's whitening by its own out-of-fold MAP@5 on known photos.
+
+    Parameters
+    ----------
+    project : Project
+    models : mapping of name to Model
+    progress : callable, optional
+    without : int, optional
+        A fold whose photos have no say.
+
+    Returns
+    -------
+    dict of model to {"none", "total", "within"}
+        "none" unless another is clearly better.
+    """
+    chosen = {}
+    for name, model in models.items():
+        chosen[name] = KINDS[clear_best(_compare(project, name, model, without), SURE_OF_WHITENING)]
+        if progress is not None:
+            progress("whitening", 1, len(models))
+    return chosen
 
 
 def choose_operators(
@@ -45,12 +84,12 @@ def choose_operators(
     progress: Progress | None = None,
     without: int | None = None,
 ) -> dict[str, Operators]:
-    """Choose each source's operators by its own out-of-fold MAP@5 on known photos, one operator after the other.
+    """Choose each model's operators by its own out-of-fold MAP@5 on known photos, one operator after the other.
 
     Parameters
     ----------
     project : Project
-    sources : mapping of name to Source
+    models : mapping of name to Model
     whitening : mapping of name to {"none", "total", "within"}
     wanted : sequence of str
         Which operators may be chosen; each is tried in the settings of `GRID`, on top of those chosen before it.
@@ -60,8 +99,8 @@ def choose_operators(
 
     Returns
     -------
-    dict of source to Operators
-        Sources without any are left out.
+    dict of model to Operators
+        Models without any are left out.
     """
     chosen = {}
     for name, model in models.items():
@@ -70,22 +109,12 @@ def choose_operators(
             if operator in wanted:
                 settings = [how, *(replace(how, **{FIELDS[operator]: one}) for one in GRID[operator])]
                 table = compared(project, name, model, whitening.get(name, "none"), settings, operator, without)
-                how = settings[clear_best(table)]
+                how = settings[clear_best(table, SURE_OF_OPERATOR)]
                 if progress is not None:
                     progress("operators", 1, len(models) * len(wanted))
         if how:
             chosen[name] = how
     return chosen
-
-
-def clear_best(precision: np.ndarray) -> int:
-    """The best row of (settings, n) average precisions among those clearly better than the first; 0 if none is."""
-    if not precision.shape[1]:
-        return 0
-    gain = precision - precision[0]
-    clear = gain.mean(axis=1) > CLEAR * gain.std(axis=1) / np.sqrt(precision.shape[1])
-    clear[0] = True
-    return int(np.where(clear, precision.mean(axis=1), -1.0).argmax())
 
 
 def compared(
@@ -101,101 +130,40 @@ def compared(
     project.cache.mkdir(exist_ok=True)
     table = np.empty((len(settings), 0))
     contents = model.out_of_fold_contents()
-    for fold in fold_rows(project):
-        if fold == without:
-            continue
+    for fold in _folds(project, without):
         made_from = [project.photos_hash, ENOUGH, contents, model.views, kind, [how.as_dict() for how in settings]]
 
         def column(fold: int = fold) -> dict[str, np.ndarray]:
             return {"precision": np.stack([_precision(project, name, model, kind, how, fold) for how in settings])}
 
-        found = cached(project.cache, f"choice-{operator}-{name}-fold{fold}", made_from, column)["precision"]
-        table = np.concatenate([table, found], axis=1)
+        entry = cached(project.cache, f"choice-{operator}-{name}-fold{fold}", made_from, column)
+        table = np.concatenate([table, entry["precision"]], axis=1)
         if table.shape[1] >= ENOUGH:
             break
     return table
 
 
 def _precision(project: Project, name: str, model: Model, kind: str, how: Operators, fold: int) -> np.ndarray:
-    """(n,) average precision of one fold's known photos, by the source alone."""
-    labels, folds = project.catalogue.labels, project.catalogue.folds
-    own = fold_rows(project)[fold]
-    queries = own[gallery_photos(labels, folds)[own] > 0][:ENOUGH]
+    """(n,) average precision of one fold's known photos, by the model alone."""
+    queries = _known_photos(project, fold)
     task = RetrievalTask(
-        project,
-        f"choice{fold}",
-        {name: model},
-        {name: kind},
-        {name: [model.out_of_fold_store(fold)]},
-        {name: model.out_of_fold(fold)},
-        {name: model.out_of_fold_contents()},
-        queries,
-        fold,
-        None,
-        lambda votes: votes,
-        {name: how},
+        project=project,
+        name=f"choice{fold}",
+        split="train",
+        models={name: model},
+        whitening={name: kind},
+        stores={name: [model.out_of_fold_store(fold)]},
+        raw={name: model.out_of_fold(fold)},
+        contents={name: model.out_of_fold_contents()},
+        rows=queries,
+        fold=fold,
+        operators={name: how},
     )
     with task.spaces() as spaces:
         near = nearest(task, lambda: spaces, None)
         evidence = build_evidence(spaces, task.views, near, task.gallery, queries, fold)
         evidence = rerank_evidence(evidence, task.views, reranked(task, lambda: spaces, None), queries)
-    return average_precisions(rank(evidence, np.ones(1)).individual, labels[queries])
-
-
-# known photos that the choice is made on; more would cost time and change little
-ENOUGH = 2000
-
-
-# whitening is chosen only if its gain is clear: this many standard errors of the paired difference
-CLEAR = 2.0
-
-
-DROPPED = 3.0
-
-
-_NEAREST = 64
-
-
-def choose_whitening(
-    project: Project,
-    models: Mapping[str, Model],
-    progress: Callable[[str, int, int], None] | None = None,
-    without: int | None = None,
-) -> dict[str, str]:
-    """Choose each source's whitening by its own out-of-fold MAP@5 on known photos.
-
-    Parameters
-    ----------
-    project : Project
-    sources : mapping of name to Source
-    progress : callable, optional
-    without : int, optional
-        A fold whose photos have no say.
-
-    Returns
-    -------
-    dict of source to {"none", "total", "within"}
-        "none" unless another is better by more than `CLEAR` standard errors of the paired difference.
-    """
-    chosen = {}
-    for name, model in models.items():
-        chosen[name] = _choice(_compare(project, name, model, without))
-        if progress is not None:
-            progress("whitening", 1, len(models))
-    return chosen
-
-
-def _choice(precision: np.ndarray) -> str:
-    """(kinds, n) average precisions, NaN where a kind was not tried to the end, to a kind."""
-    best = "none"
-    if not precision.shape[1]:
-        return best
-    for k, kind in enumerate(KINDS):
-        gain = precision[k] - precision[0]
-        clear = not np.isnan(gain).any() and gain.mean() > CLEAR * gain.std() / np.sqrt(len(gain))
-        if clear and precision[k].mean() > precision[KINDS.index(best)].mean():
-            best = kind
-    return best
+    return average_precisions(rank(evidence, np.ones(1)).individual, project.catalogue.labels[queries])
 
 
 def _compare(project: Project, name: str, model: Model, without: int | None) -> np.ndarray:
@@ -207,20 +175,16 @@ def _compare(project: Project, name: str, model: Model, without: int | None) -> 
     project.cache.mkdir(exist_ok=True)
     table = np.empty((len(KINDS), 0))
     left = set(KINDS) if _can_fit(labels, folds) else {"none"}
-    for fold in fold_rows(project):
-        if fold == without:
-            continue
+    for fold in _folds(project, without):
         made_from = [project.photos_hash, ENOUGH, model.out_of_fold_contents(), model.views, sorted(left)]
 
         def column(fold: int = fold, left: frozenset[str] = frozenset(left)) -> dict[str, np.ndarray]:
             return {"precision": _column(project, name, model, fold, left)}
 
-        found = cached(project.cache, f"whitening-{name}-fold{fold}", made_from, column)["precision"]
-        table = np.concatenate([table, found], axis=1)
-        if table.shape[1]:
-            gain = table - table[0]
-            behind = gain.mean(axis=1) < -DROPPED * gain.std(axis=1) / np.sqrt(table.shape[1])
-            left -= {kind for kind, lost in zip(KINDS, behind, strict=True) if lost}
+        entry = cached(project.cache, f"whitening-{name}-fold{fold}", made_from, column)
+        table = np.concatenate([table, entry["precision"]], axis=1)
+        worse = [clearly_better(PairedTest.of_photos(table[0] - row), SURELY_WORSE) for row in table]
+        left -= {kind for kind, is_worse in zip(KINDS, worse, strict=True) if is_worse}
         if table.shape[1] >= ENOUGH or left == {"none"}:
             break
     return table
@@ -229,8 +193,7 @@ def _compare(project: Project, name: str, model: Model, without: int | None) -> 
 def _column(project: Project, name: str, model: Model, fold: int, left: frozenset[str]) -> np.ndarray:
     """(kinds, n) average precision of one fold's known photos."""
     labels, folds = project.catalogue.labels, project.catalogue.folds
-    own = fold_rows(project)[fold]
-    queries = own[gallery_photos(labels, folds)[own] > 0][:ENOUGH]
+    queries = _known_photos(project, fold)
     column = np.full((len(KINDS), len(queries)), np.nan)
     space = model.out_of_fold(fold)
     column[0] = _solo(name, model, space, labels, folds, queries, fold)
@@ -256,10 +219,21 @@ def _can_fit(labels: np.ndarray, folds: np.ndarray) -> bool:
 def _solo(
     name: str, model: Model, space: Space, labels: np.ndarray, folds: np.ndarray, queries: np.ndarray, fold: int
 ) -> np.ndarray:
-    """(n,) average precision of the source alone."""
+    """(n,) average precision of the model alone."""
     near = [
         top_k(space, _NEAREST, view=v, query_rows=queries, query_group=folds, gallery_group=folds)
         for v in range(space.n_views)
     ]
     evidence = build_evidence({name: space}, {name: model.views}, {name: near}, Gallery(labels, folds), queries, fold)
     return average_precisions(rank(evidence, np.ones(1)).individual, labels[queries])
+
+
+def _folds(project: Project, without: int | None) -> Iterator[int]:
+    return (fold for fold in project.catalogue.fold_ids if fold != without)
+
+
+def _known_photos(project: Project, fold: int) -> np.ndarray:
+    """(n,) train rows of the first known photos of a fold."""
+    catalogue = project.catalogue
+    rows = project.catalogue.rows_by_fold[fold]
+    return np.asarray(rows[gallery_photos(catalogue.labels, catalogue.folds)[rows] > 0][:ENOUGH])

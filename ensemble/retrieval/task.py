@@ -1,4 +1,4 @@
-"""Parts: queries that share their spaces (one fold, or all test photos)."""
+"""Retrieval tasks: queries that share their spaces and their gallery (one fold, or all test photos)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,13 +24,13 @@ from postproc.ranking.exhaustive import ExhaustiveSearch
 from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity
 
 # Candidates per source and view: the K nearest photos, and as many within the likeliest species. Those of all sources
-# together come from a search of its own. Measured at Happywhale's size (docs/benchmarks.md): what they leave open of a
+# at once come from a search of its own. Measured at Happywhale's size (docs/benchmarks.md): what they leave open of a
 # tuned blend's MAP@5 is far below 0.001.
 NEAREST = 64
-NEAREST_TOGETHER = 128
+NEAREST_FUSED = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RetrievalTask:
     """Queries that share their spaces.
 
@@ -38,7 +38,10 @@ class RetrievalTask:
     ----------
     project : Project
     name : str
-    sources : mapping of name to Source
+        Of its entries in the cache.
+    split : {"train", "test"}
+        Which photos the queries are.
+    models : mapping of name to Model
     whitening : mapping of name to {"none", "total", "within"}
     stores : mapping of source to the stores that speak for these queries
     raw : mapping of source to its Space before whitening
@@ -47,7 +50,7 @@ class RetrievalTask:
         Rows of the spaces' queries.
     fold : int or None
         The fold whose photos are not in the gallery; out-of-fold the queries' own.
-    added : Added or None
+    added : AddedPhotos or None
         Named test photos in the gallery, behind the train photos.
     settle_species : callable
         (n, n_species) votes to the shares that count: with registered and given species.
@@ -57,6 +60,7 @@ class RetrievalTask:
 
     project: Project
     name: str
+    split: Literal["train", "test"]
     models: Mapping[str, Model]
     whitening: Mapping[str, str]
     stores: Mapping[str, list[Store]]
@@ -64,8 +68,8 @@ class RetrievalTask:
     contents: Mapping[str, list[str]]
     rows: np.ndarray
     fold: int | None
-    added: AddedPhotos | None
-    settle_species: Callable[[np.ndarray], np.ndarray]
+    added: AddedPhotos | None = None
+    settle_species: Callable[[np.ndarray], np.ndarray] = lambda votes: votes
     operators: Mapping[str, Operators] = field(default_factory=dict)
 
     @property
@@ -79,9 +83,9 @@ class RetrievalTask:
         return NEAREST
 
     @property
-    def nearest_together(self) -> int:
-        """How many nearest photos of all sources together are candidates."""
-        return NEAREST_TOGETHER
+    def nearest_fused(self) -> int:
+        """How many nearest photos of all sources at once are candidates."""
+        return NEAREST_FUSED
 
     @property
     def gallery(self) -> Gallery:
@@ -93,7 +97,7 @@ class RetrievalTask:
         labels = np.append(catalogue.labels, self.added.labels).astype(np.int32)
         groups = np.append(catalogue.folds, np.full(len(self.added.rows), NOBODY)).astype(np.int32)
         selves = None
-        if self.of_test:
+        if self.split == "test":
             selves = np.full(catalogue.test.height, NOBODY, dtype=np.int32)
             selves[self.added.rows] = len(catalogue.labels) + np.arange(len(self.added.rows))
         return Gallery(labels, groups, selves)
@@ -105,18 +109,13 @@ class RetrievalTask:
         return np.bincount(labels, minlength=len(self.project.catalogue.individuals))
 
     @property
-    def of_test(self) -> bool:
-        """Whether the queries are test photos."""
-        return not self.name.startswith("fold")
-
-    @property
     def gallery_images(self) -> list[str]:
         """Names of the gallery photos."""
         catalogue = self.project.catalogue
-        own = catalogue.train["image"].to_list()
+        train_images = catalogue.train_images
         if self.added is None:
-            return own
-        return own + [catalogue.test["image"][int(row)] for row in self.added.rows]
+            return train_images
+        return train_images + [catalogue.test_images[int(row)] for row in self.added.rows]
 
     def made_from(self, name: str) -> list[Any]:
         """What a source's neighbours depend on."""
@@ -127,9 +126,9 @@ class RetrievalTask:
             made.append(moved_by)
         return made if self.added is None else [*made, self.added.fingerprint]
 
-    def made_together(self) -> list[Any]:
-        """What the neighbours by all sources together depend on."""
-        return [self.nearest_together, [self.made_from(name) for name in self.models]]
+    def fused_made_from(self) -> list[Any]:
+        """What the neighbours by all sources at once depend on."""
+        return [self.nearest_fused, [self.made_from(name) for name in self.models]]
 
     @property
     def train_rows(self) -> np.ndarray:

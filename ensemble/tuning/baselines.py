@@ -11,6 +11,8 @@ from ensemble.blend.blend import Blend
 from ensemble.protocol.certify import decided
 from ensemble.protocol.setup import Setup
 
+# what single models and equal weights are tuned over: (background, root of the species penalty)
+GRID = [(background, penalty) for background in (0.0, 0.5, 1.0, 1.5) for penalty in (0.0, 0.3, 0.6)]
 HOW_ALONE = "out-of-fold, each model alone with its own best threshold (in-sample), weighted to the stated mix"
 
 
@@ -32,37 +34,33 @@ class Baseline:
     precision: np.ndarray
 
 
-def solo(setup: Setup, weights: Mapping[str, float]) -> Baseline:
+def baseline(setup: Setup, weights: Mapping[str, float]) -> Baseline:
     """Weights against the whole background, without a species penalty, as studies try them first."""
-    blend, outcome = decided(setup.evaluation_set, Blend(dict(weights), dict(setup.whitening), background=1.0))
-    return Baseline(blend, outcome.map5, setup.evaluation_set.trials.precision.copy())
+    blend, score = decided(setup.evaluation_set, Blend(dict(weights), dict(setup.whitening), background=1.0))
+    return Baseline(blend, score.map5, score.precision)
 
 
 def single_models(setup: Setup) -> dict[str, Baseline]:
-    """Every source of the setup alone."""
-    return {name: solo(setup, {name: 1.0}) for name in setup.models}
+    """Every model of the setup alone."""
+    return {name: baseline(setup, {name: 1.0}) for name in setup.models}
 
 
 def equal_weights(setup: Setup) -> Baseline:
-    """All sources of the setup with the same weight."""
-    return solo(setup, {name: 1 / len(setup.models) for name in setup.models})
+    """All models of the setup with the same weight."""
+    return baseline(setup, {name: 1 / len(setup.models) for name in setup.models})
 
 
-# what single models and equal weights are tuned over: (background, root of the species penalty)
-GRID = [(background, penalty) for background in (0.0, 0.5, 1.0, 1.5) for penalty in (0.0, 0.3, 0.6)]
-
-
-def baselines(setup: Setup) -> tuple[Blend, Blend]:
+def tuned_baselines(setup: Setup) -> tuple[Blend, Blend]:
     """The best single model and equal weights, each with background and penalty from the same grid."""
     names = list(setup.models)
 
     def best_of(weightings: list[dict[str, float]]) -> Blend:
-        found = [
+        scored = [
             decided(setup.evaluation_set, Blend(weights, dict(setup.whitening), 1, root**3, background))
             for weights in weightings
             for background, root in GRID
         ]
-        return max(found, key=lambda one: one[1].map5)[0]
+        return max(scored, key=lambda pair: pair[1].map5)[0]
 
     single = best_of([{other: float(other == name) for other in names} for name in names])
     return single, best_of([dict.fromkeys(names, 1.0 / len(names))])

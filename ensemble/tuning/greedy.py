@@ -40,12 +40,12 @@ def forward_selection(
 
         def score(name: str, size: int = size) -> tuple[float, dict[str, float]]:
             grown = {other: (count + (other == name)) / size for other, count in counts.items()}
-            return evaluation_set.run(Blend(grown, dict(whitening), background=BACKGROUND)).map5, grown
+            return evaluation_set.score(Blend(grown, dict(whitening), background=BACKGROUND)).map5, grown
 
-        found = {name: score(name) for name in names}
-        chosen = max(found, key=lambda name: found[name][0])
+        scores = {name: score(name) for name in names}
+        chosen = max(scores, key=lambda name: scores[name][0])
         counts[chosen] += 1
-        reached, weights = found[chosen]
+        reached, weights = scores[chosen]
         since_best += 1
         if reached > best[1]:
             best, since_best = (weights, reached), 0

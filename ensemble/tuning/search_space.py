@@ -35,8 +35,14 @@ def draw(trial: optuna.trial.BaseTrial, setup: Setup) -> Blend:
     # the third power gives small penalties room without a special case for none
     root = trial.suggest_float("species_penalty_root", 0.0, 1.0)
     background = trial.suggest_float("background", 0.0, MAX_BACKGROUND)
-    operators = {name: how.as_dict() for name, how in setup.operators.items()}
-    return Blend(_normalised(factors), dict(setup.whitening), top_photos, root**3, background, operators=operators)
+    return Blend(
+        _normalised(factors),
+        dict(setup.whitening),
+        top_photos,
+        root**3,
+        background,
+        operators=dict(setup.operators),
+    )
 
 
 def _normalised(factors: Mapping[str, float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What each source contributes to a blend: left out alone, and by its Shapley value.
+"""What each model contributes to a blend: left out alone, and by its Shapley value.
 
 A coalition's value is the out-of-fold MAP@5 of the blend with the weights of the others set to 0 and its threshold
 solved anew; without any source, everybody is somebody new. Shapley 1953, "A value for n-person games"; beyond eight
@@ -16,21 +16,21 @@ from itertools import combinations
 import numpy as np
 
 from ensemble.blend.blend import Blend
+from ensemble.project.result import Result
 from ensemble.protocol.evaluation_set import EvaluationSet
-from postproc import NEW
 
 EXACT = 8
 PERMUTATIONS = 32
 
 
 @dataclass(frozen=True)
-class Contribution:
-    """One source's part in the blend's MAP@5.
+class Contribution(Result):
+    """One model's part in the blend's MAP@5.
 
     Attributes
     ----------
     left_out : float
-        What the blend loses without the source.
+        What the blend loses without the model.
     shapley : float
         Its Shapley value; all add up to the blend's MAP@5 less that of calling everybody new.
     error : float or None
@@ -42,15 +42,14 @@ class Contribution:
     error: float | None = None
 
 
-def contributions(evaluation_set: EvaluationSet, blend: Blend, seed: int = 0) -> dict[str, Contribution]:
-    """Contributions of every source that has weight; in-sample, like the evaluation set they are measured on."""
+def shapley(evaluation_set: EvaluationSet, blend: Blend, seed: int = 0) -> dict[str, Contribution]:
+    """Contributions of every model that has weight; in-sample, like the evaluation set they are measured on."""
     names = blend.used
-    nobody = float(evaluation_set.weights[evaluation_set.truth == NEW].sum())
-    known: dict[frozenset[str], float] = {frozenset(): nobody}
+    known: dict[frozenset[str], float] = {frozenset(): evaluation_set.new_share}
 
     def value(coalition: frozenset[str]) -> float:
         if coalition not in known:
-            known[coalition] = evaluation_set.run(restricted(blend, coalition)).map5
+            known[coalition] = evaluation_set.score(restricted(blend, coalition)).map5
         return known[coalition]
 
     everybody = frozenset(names)
@@ -70,8 +69,8 @@ def restricted(blend: Blend, coalition: frozenset[str]) -> Blend:
             return {name: float(name in coalition) / len(coalition) for name in blend.weights}
         return {name: weights.get(name, 0.0) / total if name in coalition else 0.0 for name in blend.weights}
 
-    own = {species: keep(weights) for species, weights in blend.species_weights.items()}
-    return replace(blend, weights=keep(blend.weights), species_weights=own)
+    by_species = {species: keep(weights) for species, weights in blend.species_weights.items()}
+    return replace(blend, weights=keep(blend.weights), species_weights=by_species)
 
 
 def exact_shapley(names: list[str], name: str, value: Callable[[frozenset[str]], float]) -> float:
@@ -111,4 +110,4 @@ def sampled_shapley(
                 coalition |= {name}
         for name in names:
             gains[name][n] = pair[name]
-    return {name: (float(own.mean()), float(own.std(ddof=1) / np.sqrt(PERMUTATIONS))) for name, own in gains.items()}
+    return {name: (float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(PERMUTATIONS))) for name, gain in gains.items()}

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cv.paired import ONE_ERROR, PairedTest, clearly_better
 from ensemble.blend.blend import Blend
 from ensemble.protocol.evaluation_set import EvaluationSet
 
@@ -25,7 +26,7 @@ _NEARNESS = 6.0
 
 
 def with_species_weights(
-    evaluation_set: EvaluationSet, blend: Blend, folds: np.ndarray, tried: Sequence[dict[str, float]], seed: int = 0
+    evaluation_set: EvaluationSet, blend: Blend, tried: Sequence[dict[str, float]], seed: int = 0
 ) -> tuple[Blend, float | None]:
     """Give a blend weights per species if these prove better.
 
@@ -34,8 +35,6 @@ def with_species_weights(
     evaluation set : EvaluationSet
     blend : Blend
         With its decision; only its weights change.
-    folds : (n,) int array
-        Fold of every question.
     tried : sequence of dict
         Weights that did well in the search, best first.
     seed : int
@@ -47,14 +46,11 @@ def with_species_weights(
         None where the global weights stay.
     """
     names = list(blend.weights)
-    sat = evaluation_set.rows[evaluation_set.trials.query]
-    species, fold = evaluation_set.query_set.species.likely[sat], folds[sat]
-    photos = np.bincount(
-        evaluation_set.query_set.species.likely[evaluation_set.rows],
-        minlength=len(evaluation_set.query_set.species_names),
-    )
+    species, fold, weights_of_rows = evaluation_set.species, evaluation_set.fold, evaluation_set.weights
+    species_names = evaluation_set.query_set.species_names
+    photos = np.bincount(species[~evaluation_set.is_simulated], minlength=len(species_names))
     # nothing can be told of a species that no test photo has: its photos have no weight
-    worth = np.bincount(species, weights=evaluation_set.weights, minlength=len(photos))
+    worth = np.bincount(species, weights=weights_of_rows, minlength=len(photos))
     frequent = np.flatnonzero((photos >= MIN_PHOTOS) & (worth > 0))
     ids = np.unique(fold)
     if len(names) < 2 or len(frequent) < 2 or len(ids) < 2:
@@ -63,36 +59,33 @@ def with_species_weights(
     # (pool, folds, species) sums of weighted precision
     table = np.zeros((len(pool), len(ids), len(photos)))
     for n, weights in enumerate(pool):
-        evaluation_set.run(replace(blend, weights=dict(zip(names, weights, strict=True))), blend.decision)
-        gained = evaluation_set.weights * evaluation_set.trials.precision
-        for f, one in enumerate(ids):
-            table[n, f] = np.bincount(species[fold == one], weights=gained[fold == one], minlength=len(photos))
+        other = replace(blend, weights=dict(zip(names, weights, strict=True)))
+        gained = weights_of_rows * evaluation_set.score(other, blend.decision).precision
+        for f, one_fold in enumerate(ids):
+            inside = fold == one_fold
+            table[n, f] = np.bincount(species[inside], weights=gained[inside], minlength=len(photos))
 
     def shrunk(totals: np.ndarray, kappa: float) -> Blend:
-        own = {}
+        by_species = {}
         for s in frequent:
             chosen = pool[np.argsort(-totals[:, s], kind="stable")[:_AVERAGED]].mean(axis=0)
             share = photos[s] / (photos[s] + kappa)
             mixed = share * chosen + (1 - share) * pool[0]
-            own[evaluation_set.query_set.species_names[s]] = dict(
-                zip(names, (mixed / mixed.sum()).tolist(), strict=True)
-            )
-        return replace(blend, species_weights=own)
+            by_species[species_names[s]] = dict(zip(names, (mixed / mixed.sum()).tolist(), strict=True))
+        return replace(blend, species_weights=by_species)
 
-    evaluation_set.run(blend, blend.decision)
-    plain = evaluation_set.trials.precision.copy()
+    with_global = evaluation_set.score(blend, blend.decision).precision
     best, chosen_kappa = 0.0, None
     for kappa in KAPPAS:
-        gain = np.zeros(len(sat))
-        for f, one in enumerate(ids):
+        gain = np.zeros(len(species))
+        for f, one_fold in enumerate(ids):
             others = table.sum(axis=1) - table[:, f]
-            evaluation_set.run(shrunk(others, kappa), blend.decision)
-            here = fold == one
-            gain[here] = evaluation_set.trials.precision[here] - plain[here]
-        mean = float(evaluation_set.weights @ gain)
-        error = float(np.sqrt((evaluation_set.weights**2) @ (gain - mean) ** 2))
-        if mean > max(best, error):
-            best, chosen_kappa = mean, kappa
+            inside = fold == one_fold
+            precision = evaluation_set.score(shrunk(others, kappa), blend.decision).precision
+            gain[inside] = precision[inside] - with_global[inside]
+        test = PairedTest.of_photos(gain, weights_of_rows)
+        if clearly_better(test, ONE_ERROR) and test.gain > best:
+            best, chosen_kappa = test.gain, kappa
     if chosen_kappa is None:
         return blend, None
     return shrunk(table.sum(axis=1), chosen_kappa), chosen_kappa
@@ -104,5 +97,6 @@ def _pool(blend: Blend, tried: Sequence[dict[str, float]], seed: int) -> np.ndar
     centre = np.array([blend.weights[name] for name in names])
     rng = np.random.default_rng(seed)
     drawn = rng.dirichlet(_NEARNESS * centre + 0.3, _RANDOM)
-    known = np.array([[own.get(name, 0.0) for name in names] for own in tried[:_FROM_TRIALS]]).reshape(-1, len(names))
+    weights = [[each.get(name, 0.0) for name in names] for each in tried[:_FROM_TRIALS]]
+    known = np.array(weights).reshape(-1, len(names))
     return np.concatenate([centre[None], known, drawn])

@@ -1,4 +1,4 @@
-"""The search: what a trial is, who proposes it, and the journal that lets a study go on."""
+"""The study: what a trial writes down, and the journal that lets it go on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cv.errors import FinblendError
-from cv.mix import Mix
-from ensemble.project.folder import Project
-from ensemble.project.pseudo_rounds import gallery_of
 from ensemble.protocol.certify import decided
 from ensemble.protocol.setup import Setup
-from ensemble.retrieval.task import NEAREST, NEAREST_TOGETHER
+from ensemble.retrieval.task import NEAREST, NEAREST_FUSED
 from postproc.ranking.scorer import BlendScore
 
 if TYPE_CHECKING:
@@ -33,55 +30,59 @@ def run_trial(study: optuna.Study, setup: Setup, params: Mapping[str, float] | N
 
     if params is not None:
         # added when it is done: a point left waiting in a queue would be taken for another trial's
-        _, outcome = decided(setup.evaluation_set, draw(fixed(params), setup))
-        told, map5 = _told(outcome), outcome.map5
-        space = distributions(list(setup.models))
+        _, score = decided(setup.evaluation_set, draw(fixed(params), setup))
         study.add_trial(
-            optuna.trial.create_trial(params=dict(params), distributions=space, value=map5, user_attrs=told)
+            optuna.trial.create_trial(
+                params=dict(params),
+                distributions=distributions(list(setup.models)),
+                value=score.map5,
+                user_attrs=_attributes(score),
+            )
         )
-        return map5
+        return score.map5
     trial = study.ask()
     try:
-        _, outcome = decided(setup.evaluation_set, draw(trial, setup))
-        map5 = outcome.map5
-        for key, value in _told(outcome).items():
+        _, score = decided(setup.evaluation_set, draw(trial, setup))
+        for key, value in _attributes(score).items():
             trial.set_user_attr(key, value)
-        study.tell(trial, map5)
+        study.tell(trial, score.map5)
     except BaseException:
         # an interrupt may come while the result is being written down: then the trial is complete
         with contextlib.suppress(ValueError):
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         raise
-    return map5
+    return score.map5
 
 
-def _told(outcome: BlendScore) -> dict[str, Any]:
+def _attributes(score: BlendScore) -> dict[str, Any]:
     """What a trial says beside its score: its decision, and what the score lies between in the whole gallery."""
-    rule, threshold = outcome.decision.rule, outcome.decision.threshold
-    return {"rule": rule, "threshold": threshold, "least": outcome.least, "most": outcome.most}
+    decision = score.decision
+    return {"rule": decision.rule, "threshold": decision.threshold, "least": score.lower, "most": score.upper}
 
 
-def study_name(project: Project, setup: Setup, mix: Mix) -> str:
-    """The study of these sources, folds and mix: all that a trial's score depends on beside its parameters."""
+def study_name(setup: Setup) -> str:
+    """The study of these models, folds and mix: all that a trial's score depends on beside its parameters."""
+    weights, species = setup.evaluation_set.weights, setup.evaluation_set.query_set.species
+    models = [
+        [name, model.views, model.out_of_fold_contents(), setup.whitening[name]]
+        for name, model in sorted(setup.models.items())
+    ]
     made_from = [
-        project.photos_hash,
-        [[n, s.views, s.out_of_fold_contents(), setup.whitening[n]] for n, s in sorted(setup.models.items())],
-        mix.as_dict(),
+        setup.project.photos_hash,
+        models,
+        setup.mix.as_dict(),
         NEAREST,
-        NEAREST_TOGETHER,
-        hashlib.sha256(
-            setup.evaluation_set.weights.round(12).tobytes() + setup.evaluation_set.query_set.species.doubt.tobytes()
-        ).hexdigest(),
+        NEAREST_FUSED,
+        hashlib.sha256(weights.round(12).tobytes() + species.mismatch.tobytes()).hexdigest(),
     ]
     if setup.operators:
         made_from.append({name: how.as_dict() for name, how in sorted(setup.operators.items())})
-    merged = gallery_of(project).fingerprint
-    if merged:
-        made_from.append(merged)
+    if setup.retriever.gallery.fingerprint:
+        made_from.append(setup.retriever.gallery.fingerprint)
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
 
 
-def scores_so_far(project: Project, setup: Setup, mix: Mix) -> list[float]:
+def scores_so_far(setup: Setup) -> list[float]:
     """Score of every finished trial of a study, in the order in which they began; the journal is only read.
 
     Empty where there is no journal, where it can't be read, or has no such study.
@@ -90,34 +91,34 @@ def scores_so_far(project: Project, setup: Setup, mix: Mix) -> list[float]:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    if not project.study_path.is_file():
+    if not setup.project.study_path.is_file():
         return []
-    path = str(project.study_path)
+    path = str(setup.project.study_path)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
             storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
-            study = optuna.load_study(study_name=study_name(project, setup, mix), storage=storage)
+            study = optuna.load_study(study_name=study_name(setup), storage=storage)
         except (ValueError, KeyError, TypeError, AssertionError):
             return []
     done = sorted(complete(study), key=lambda trial: trial.number)
     return [trial.value for trial in done if trial.value is not None]
 
 
-def open_study(project: Project, setup: Setup, mix: Mix, sampler: str, seed: int) -> optuna.Study:
-    """Open the study of these sources, folds and mix; start it if there is none."""
+def open_study(setup: Setup, sampler: str, seed: int) -> optuna.Study:
+    """Open the study of these models, folds and mix; start it if there is none."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    name = study_name(project, setup, mix)
-    path = str(project.study_path)
+    name = study_name(setup)
+    path = str(setup.project.study_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         lock = JournalFileOpenLock(path)
-        _mend(project.study_path, lock)
+        _mend(setup.project.study_path, lock)
         try:
             storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
         except (ValueError, KeyError, TypeError, AssertionError) as error:
@@ -141,6 +142,14 @@ def _mend(path: Path, lock: BaseJournalFileLock) -> None:
                 file.truncate(content.rfind(b"\n") + 1)
     finally:
         lock.release()
+
+
+def study_in_memory(seed: int) -> optuna.Study:
+    """A study that nobody goes on with."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(direction="maximize", sampler=sampler_of("tpe", seed))
 
 
 def complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

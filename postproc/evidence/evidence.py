@@ -16,6 +16,14 @@ from postproc.evidence.channels import channel_table
 from postproc.evidence.evidence_kernels import copy_near, copy_sorted
 from postproc.neighbours.search import NOBODY, Neighbours, Space, pair_similarities
 
+# under which names arrays are saved: a format, which stays where a field is called otherwise
+_FILE_NAMES = {
+    "unseen_upper_bound": "horizon",
+    "species_upper_bound": "species_horizon",
+    "fused_weights": "joint_weights",
+    "fused_upper_bound": "joint_horizon",
+}
+
 
 @dataclass(frozen=True)
 class Gallery:
@@ -62,17 +70,17 @@ class Evidence:
     photo : (photos,) int32 array
         Gallery row.
     similarity : (photos, columns) float32 array
-    horizon : (n, columns) float32 array
-        The K-th similarity: no photo outside the candidates exceeds it. -inf where all photos are candidates.
-    species_horizon : (n, columns) float32 array, optional
-        The same for photos of the query's likeliest species, where these were searched too; `horizon` otherwise.
+    unseen_upper_bound : (n, columns) float32 array
+        Of the similarity of photos that are no candidates: the K-th similarity. -inf where all photos are candidates.
+    species_upper_bound : (n, columns) float32 array, optional
+        The same for photos of the query's likeliest species, where these were searched too.
     people : (n,) int32 array, optional
         Individuals in the query's gallery; None where it is not known.
-    joint_weights : (sources,) float64 array, optional
-        Weights beta >= 0, summing to 1, by which the sources were searched together, too.
-    joint_horizon : (n, 2) float32 array, optional
+    fused_weights : (sources,) float64 array, optional
+        Weights beta >= 0, summing to 1, of the sources in the fused search.
+    fused_upper_bound : (n, 2) float32 array, optional
         The K-th similarity of that search, over the whole gallery and within the likeliest species: hardly any photo
-        is as near as the K-th in all sources at once, so this horizon is much lower than the mean of the others.
+        is as near as the K-th in all sources at once, so this bound is much lower than the mean of the others.
     """
 
     sources: tuple[str, ...]
@@ -83,11 +91,11 @@ class Evidence:
     photo_start: np.ndarray
     photo: np.ndarray
     similarity: np.ndarray
-    horizon: np.ndarray
-    species_horizon: np.ndarray | None = None
+    unseen_upper_bound: np.ndarray
+    species_upper_bound: np.ndarray | None = None
     people: np.ndarray | None = None
-    joint_weights: np.ndarray | None = None
-    joint_horizon: np.ndarray | None = None
+    fused_weights: np.ndarray | None = None
+    fused_upper_bound: np.ndarray | None = None
 
     @property
     def n_queries(self) -> int:
@@ -96,26 +104,32 @@ class Evidence:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every array by name, for saving."""
-        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sources"}
+        found = {_FILE_NAMES.get(f.name, f.name): getattr(self, f.name) for f in fields(self) if f.name != "sources"}
         return {name: array for name, array in found.items() if array is not None}
+
+    @classmethod
+    def from_arrays(cls, sources: tuple[str, ...], arrays: Mapping[str, np.ndarray]) -> Evidence:
+        """From the arrays of `arrays`."""
+        names = {_FILE_NAMES.get(f.name, f.name): f.name for f in fields(cls)}
+        return cls(sources, **{names[name]: array for name, array in arrays.items()})
 
 
 @dataclass(frozen=True)
-class Joint:
-    """A search by several sources together.
+class FusedSearch:
+    """What a search by several sources at once found.
 
     Attributes
     ----------
     weights : (sources,) float array >= 0, summing to 1
         The similarity is the mean of the sources' by these weights.
     nearest : Neighbours
-    of_species : Neighbours
+    same_species : Neighbours
         Within each query's likeliest species; the same as `nearest` where there are no species.
     """
 
     weights: np.ndarray
     nearest: Neighbours
-    of_species: Neighbours
+    same_species: Neighbours
 
 
 def build_evidence(
@@ -126,8 +140,8 @@ def build_evidence(
     query_rows: np.ndarray,
     query_group: int | None = None,
     *,
-    of_species: Mapping[str, Sequence[Neighbours]] | None = None,
-    joint: Joint | None = None,
+    same_species: Mapping[str, Sequence[Neighbours]] | None = None,
+    fused: FusedSearch | None = None,
     known: Evidence | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Evidence:
@@ -142,10 +156,10 @@ def build_evidence(
         Rows of the spaces' queries.
     query_group : int, optional
         The queries' common group, as in `gallery.groups`.
-    of_species : mapping like `nearest`, optional
+    same_species : mapping like `nearest`, optional
         Neighbours within each query's likeliest species: candidates, too.
-    joint : Joint, optional
-        Neighbours by all sources together: candidates, too. Only for sources with a single view.
+    fused : FusedSearch, optional
+        Neighbours by all sources at once: candidates, too. Only for sources with a single view.
     known : Evidence, optional
         Evidence of the same queries and gallery from some of the same sources with the same views: what it holds is
         copied rather than computed again.
@@ -163,17 +177,17 @@ def build_evidence(
         allowed = gallery.groups != query_group
     if not allowed.any():
         raise FinblendError("the gallery is empty: there is no photo to compare with")
-    searches = [nearest] if of_species is None else [nearest, of_species]
+    searches = [nearest] if same_species is None else [nearest, same_species]
     lists = [near for search in searches for each in search.values() for near in each]
-    if joint is not None:
-        lists += [joint.nearest, joint.of_species]
+    if fused is not None:
+        lists += [fused.nearest, fused.same_species]
     query, photo = _union([near.index for near in lists], n)
     query, photo, place = by_individual(query, photo, gallery.labels)
     query_start = np.searchsorted(query, np.arange(n + 1))
     similarity = np.full((len(query), len(columns)), np.nan, dtype=np.float32)
     if known is not None:
         _copy_known(known, views, columns, place, query_start, place[photo], similarity)
-    horizons = [np.empty((n, len(columns)), dtype=np.float32) for _ in searches]
+    upper_bounds = [np.empty((n, len(columns)), dtype=np.float32) for _ in searches]
     for c, (source, view) in enumerate(columns):
         own = range(spaces[source].n_views) if view is None else [view]
         for search in searches:
@@ -183,9 +197,9 @@ def build_evidence(
         left = np.flatnonzero(np.isnan(similarity[:, c]))
         values = [pair_similarities(spaces[source], v, query_rows, query[left], photo[left]) for v in own]
         similarity[left, c] = np.mean(values, axis=0) if view is None else values[0]
-        horizons[0][:, c] = np.mean([_horizon(nearest[source][v], int(allowed.sum())) for v in own], axis=0)
-        if of_species is not None:
-            horizons[1][:, c] = np.mean([of_species[source][v].similarity[:, -1] for v in own], axis=0)
+        upper_bounds[0][:, c] = np.mean([_upper_bound(nearest[source][v], int(allowed.sum())) for v in own], axis=0)
+        if same_species is not None:
+            upper_bounds[1][:, c] = np.mean([same_species[source][v].similarity[:, -1] for v in own], axis=0)
         if progress is not None:
             progress(1)
     found = group_candidates(
@@ -196,16 +210,16 @@ def build_evidence(
         gallery.labels,
         allowed,
         similarity,
-        *horizons,
+        *upper_bounds,
         own=gallery.own(query_rows),
     )
-    if joint is None:
+    if fused is None:
         return found
-    last = np.stack([near.similarity[:, -1] for near in (joint.nearest, joint.of_species)], axis=1)
+    last = np.stack([near.similarity[:, -1] for near in (fused.nearest, fused.same_species)], axis=1)
     # a list that is not full holds all photos there are
-    for horizon, column in zip(horizons, (0, 1), strict=False):
-        horizon[np.isneginf(last[:, column])] = -np.inf
-    return replace(found, joint_weights=np.asarray(joint.weights, dtype=np.float64), joint_horizon=last)
+    for upper_bound, column in zip(upper_bounds, (0, 1), strict=False):
+        upper_bound[np.isneginf(last[:, column])] = -np.inf
+    return replace(found, fused_weights=np.asarray(fused.weights, dtype=np.float64), fused_upper_bound=last)
 
 
 def by_individual(
@@ -227,8 +241,8 @@ def group_candidates(
     labels: np.ndarray,
     allowed: np.ndarray,
     similarity: np.ndarray,
-    horizon: np.ndarray,
-    species_horizon: np.ndarray | None = None,
+    unseen_upper_bound: np.ndarray,
+    species_upper_bound: np.ndarray | None = None,
     *,
     own: np.ndarray,
 ) -> Evidence:
@@ -242,15 +256,15 @@ def group_candidates(
     return Evidence(
         sources=sources,
         channels=channels,
-        group_start=np.searchsorted(query[starts], np.arange(len(horizon) + 1)).astype(np.int64),
+        group_start=np.searchsorted(query[starts], np.arange(len(unseen_upper_bound) + 1)).astype(np.int64),
         individual=label[starts].astype(np.int32),
         gallery_photos=n_photos[label[starts]] - (label[starts] == of_own[query[starts]]).astype(np.int32),
         photo_start=np.append(starts, len(query)).astype(np.int64),
         photo=photo,
         similarity=similarity,
-        horizon=horizon,
-        species_horizon=species_horizon,
-        people=np.full(len(horizon), np.count_nonzero(n_photos), dtype=np.int32),
+        unseen_upper_bound=unseen_upper_bound,
+        species_upper_bound=species_upper_bound,
+        people=np.full(len(unseen_upper_bound), np.count_nonzero(n_photos), dtype=np.int32),
     )
 
 
@@ -273,7 +287,7 @@ def _copy_known(
             copy_sorted(photo_start, known_place, values, query_start, pair_place, similarity[:, c])
 
 
-def _horizon(near: Neighbours, n_allowed: int) -> np.ndarray:
+def _upper_bound(near: Neighbours, n_allowed: int) -> np.ndarray:
     last = near.similarity[:, -1].copy()
     if near.similarity.shape[1] >= n_allowed:
         last[:] = -np.inf

@@ -39,11 +39,11 @@ def join_evidence(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evid
         photo_start=np.append(0, np.cumsum(n_photos[groups])),
         photo=np.concatenate([p.photo for p in parts])[photos],
         similarity=np.concatenate([p.similarity for p in parts])[photos],
-        horizon=np.concatenate([p.horizon for p in parts])[back],
-        species_horizon=_joined([p.species_horizon for p in parts], back),
+        unseen_upper_bound=np.concatenate([p.unseen_upper_bound for p in parts])[back],
+        species_upper_bound=_joined([p.species_upper_bound for p in parts], back),
         people=_joined([p.people for p in parts], back),
-        joint_weights=parts[0].joint_weights,
-        joint_horizon=_joined([p.joint_horizon for p in parts], back),
+        fused_weights=parts[0].fused_weights,
+        fused_upper_bound=_joined([p.fused_upper_bound for p in parts], back),
     )
 
 

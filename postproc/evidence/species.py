@@ -47,7 +47,7 @@ def vote_species(nearest: Sequence[Neighbours], gallery_species: np.ndarray, n_s
     return np.asarray(np.divide(votes, total, out=votes, where=total > 0), dtype=np.float32)
 
 
-def species_doubt(shares: np.ndarray) -> np.ndarray:
+def species_mismatch(shares: np.ndarray) -> np.ndarray:
     """How far each species is from the likeliest one: 0 for that one, 1 for a species without a vote.
 
     An individual's score falls by the species penalty times this, so a large penalty excludes other species.

@@ -1,4 +1,4 @@
-"""Settlement: compute what a screen let through, and write the answer."""
+"""Refinement: compute what a screen let through, and write the answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BYTES = 72
 _ABOVE_ALL = 1 << 31
 
 
-def settle(
+def refine(
     search: Search,
     job: Job,
     products: Products,
@@ -51,11 +51,11 @@ def settle(
         last = max(first + 1, int(np.searchsorted(ends, before + at_once, side="right")))
         start = np.concatenate([[0], ends[first:last] - before])
         at = slice(first, last)
-        _settle(search, job, products, queries[at], window[at], along[at], buffers.part(first, last), start)
+        _refine(search, job, products, queries[at], window[at], along[at], buffers.part(first, last), start)
         first = last
 
 
-def _settle(
+def _refine(
     search: Search,
     job: Job,
     products: Products,

@@ -1,4 +1,4 @@
-"""Compiled loops of the settlement: which candidates are computed, and the best of what was."""
+"""Compiled loops of the refinement: which candidates are computed, and the best of what was."""
 
 from __future__ import annotations
 

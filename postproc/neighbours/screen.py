@@ -33,7 +33,7 @@ import numpy as np
 
 from postproc.neighbours.exact import Search
 from postproc.neighbours.jobs import Job
-from postproc.neighbours.refine import settle
+from postproc.neighbours.refine import refine
 from postproc.neighbours.screen_backends import Buffers, Float32, Products, Tile, aligned_zeros
 from postproc.neighbours.screen_kernels import LOST, finish, lower_cuts, round_units
 from postproc.neighbours.space import Space
@@ -141,7 +141,7 @@ def _answer(
         buffers.keys,
         buffers.place,
     )
-    settle(search, job, products, queries, window, along, buffers)
+    refine(search, job, products, queries, window, along, buffers)
     return np.asarray(queries[buffers.count == LOST])
 
 

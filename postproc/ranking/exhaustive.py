@@ -85,7 +85,7 @@ class ExhaustiveSearch:
         parts = []
         for start in range(0, len(query_rows), step):
             block = slice(start, start + step)
-            kinds = Species(species.doubt[block], species.of_individual, species.likely[block])
+            kinds = Species(species.mismatch[block], species.of_individual, species.likely[block])
             own = own_photo[block]
             parts.append(
                 self._rank_block(
@@ -143,7 +143,7 @@ class ExhaustiveSearch:
             labels[rows[starts]],
             top_photos,
             np.float64(penalty),
-            species.doubt,
+            species.mismatch,
             species.of_individual,
             np.float64(slack),
             chosen,
@@ -184,7 +184,7 @@ def choose_contenders(
     individual: np.ndarray,
     top_photos: int,
     penalty: float,
-    doubt: np.ndarray,
+    species_mismatch: np.ndarray,
     species_of_individual: np.ndarray,
     slack: float,
     chosen: np.ndarray,
@@ -203,7 +203,7 @@ def choose_contenders(
             total = 0.0
             for v in range(n_views):
                 total += _mean_of_best(blended[v, q], starts[g], stop, own[q], best)
-            score[g] = total / n_views - penalty * doubt[q, species_of_individual[individual[g]]]
+            score[g] = total / n_views - penalty * species_mismatch[q, species_of_individual[individual[g]]]
         cut = -np.inf
         if len(starts) > DEPTH:
             cut = np.partition(score, len(starts) - DEPTH)[len(starts) - DEPTH] - 2.0 * slack

@@ -23,13 +23,13 @@ CLEAR = np.float32(1e-5)
 MAX_PENALTY = 50
 
 
-def prune(evidence: Evidence, doubt: np.ndarray, species_of_individual: np.ndarray) -> Evidence:
+def prune(evidence: Evidence, species_mismatch: np.ndarray, species_of_individual: np.ndarray) -> Evidence:
     """Leave out the photos and individuals that cannot matter.
 
     Parameters
     ----------
     evidence : Evidence
-    doubt : (n, n_species) float32 array
+    species_mismatch : (n, n_species) float32 array
         As `rank` will be given it; a single column where there are no species.
     species_of_individual : (n_individuals,) int array
 
@@ -48,7 +48,7 @@ def prune(evidence: Evidence, doubt: np.ndarray, species_of_individual: np.ndarr
         evidence.gallery_photos,
         evidence.photo_start,
         evidence.similarity,
-        doubt,
+        species_mismatch,
         species_of_individual,
         keep_group,
         keep_photo,
@@ -65,8 +65,8 @@ def prune(evidence: Evidence, doubt: np.ndarray, species_of_individual: np.ndarr
         photo_start=np.append(0, np.cumsum(per_group[keep_group])),
         photo=evidence.photo[keep_photo],
         similarity=evidence.similarity[keep_photo],
-        horizon=np.array(evidence.horizon),
-        species_horizon=None if evidence.species_horizon is None else np.array(evidence.species_horizon),
+        unseen_upper_bound=np.array(evidence.unseen_upper_bound),
+        species_upper_bound=None if evidence.species_upper_bound is None else np.array(evidence.species_upper_bound),
     )
 
 
@@ -110,7 +110,7 @@ def _mark(
     gallery_photos: np.ndarray,
     photo_start: np.ndarray,
     similarity: np.ndarray,
-    doubt: np.ndarray,
+    species_mismatch: np.ndarray,
     species_of_individual: np.ndarray,
     keep_group: np.ndarray,
     keep_photo: np.ndarray,
@@ -130,13 +130,13 @@ def _mark(
         order = np.argsort(-strength)
         for i in range(n):
             g = start + i
-            doubt_g = doubt[q, species_of_individual[individual[g]]]
+            mismatch_g = species_mismatch[q, species_of_individual[individual[g]]]
             above = 0
             for j in order:
                 if strength[j] < strength[i] or above == DEPTH:
                     break
                 h = start + j
-                if j != i and doubt[q, species_of_individual[individual[h]]] <= doubt_g:
+                if j != i and species_mismatch[q, species_of_individual[individual[h]]] <= mismatch_g:
                     wanted = min(MAX_TOP_PHOTOS, gallery_photos[h])
                     # where they are level, the one that stands first wins; rounding may cost a mean a tie
                     first = j < i and wanted == 1

@@ -19,14 +19,14 @@ class Species:
 
     Attributes
     ----------
-    doubt : (n, n_species) float32 array
-        From `species_doubt`.
+    mismatch : (n, n_species) float32 array
+        From `species_mismatch`.
     of_individual : (n_individuals,) int32 array
     likely : (n,) int32 array
         The likeliest species of each query, the one that evidence was searched within.
     """
 
-    doubt: np.ndarray
+    mismatch: np.ndarray
     of_individual: np.ndarray
     likely: np.ndarray
 
@@ -35,9 +35,13 @@ class Species:
         """No species at all."""
         return cls(np.zeros((n, 1), np.float32), np.zeros(n_individuals, np.int32), np.zeros(n, np.int32))
 
-    def second_doubt(self) -> np.ndarray:
-        """(n,) float32: the least doubt in any species but the likeliest; 0 where there is no other."""
-        others = self.doubt.copy()
+    def take(self, rows: np.ndarray) -> Species:
+        """Those of some queries."""
+        return Species(self.mismatch[rows], self.of_individual, self.likely[rows])
+
+    def second_mismatch(self) -> np.ndarray:
+        """(n,) float32: the least mismatch of any species but the likeliest; 0 where there is no other."""
+        others = self.mismatch.copy()
         np.put_along_axis(others, self.likely[:, None].astype(np.int64), np.inf, axis=1)
         least = others.min(axis=1)
         return np.asarray(np.where(np.isfinite(least), least, 0.0), dtype=np.float32)
@@ -56,7 +60,7 @@ def rank(
 
     A photo's score is the weighted sum over sources. An individual's, per query view, is the mean of its best
     `top_photos` photos (of all, if it has fewer); then the mean over query views, less the species penalty times the
-    doubt in its species. A photo outside the candidates has an unknown score, not 0: where one is needed to fill the
+    mismatch of its species. A photo outside the candidates has an unknown score, not 0: where one is needed to fill the
     mean, the most it can be is taken, the blended K-th similarity (or the least of those known, if that is lower).
     Individuals without a candidate photo are not ranked. Ties go to the smaller label.
 
@@ -98,7 +102,7 @@ class Ranker:
         n = evidence.n_queries
         last = int(evidence.individual.max()) + 1 if len(evidence.individual) else 0
         self._species = species or Species.none(n, last)
-        self._second = self._species.second_doubt()
+        self._second = self._species.second_mismatch()
         self.rows = np.arange(n) if rows is None else np.asarray(rows, dtype=np.int64)
         self._plain = np.zeros(n, dtype=np.int32)
         self._gap = _gap(evidence, self.has_species)
@@ -135,7 +139,7 @@ class Ranker:
         if not species_penalty >= 0:
             raise FinblendError(f"species_penalty >= 0 must hold, but got species_penalty={species_penalty}")
         if species_penalty > 0 and not self.has_species:
-            raise FinblendError("a species penalty needs the doubt per species and the species of each individual")
+            raise FinblendError("a species penalty needs the mismatch per species and the species of each individual")
         found = self._out
         rank_groups(
             self.rows,
@@ -147,14 +151,16 @@ class Ranker:
             own.photo_start,
             own.photo,
             own.similarity,
-            own.horizon,
+            own.unseen_upper_bound,
             # without species anybody may be behind any photo, so what was found within one bounds nobody
-            own.species_horizon if self.has_species and own.species_horizon is not None else own.horizon,
+            own.species_upper_bound
+            if self.has_species and own.species_upper_bound is not None
+            else own.unseen_upper_bound,
             _lead(own, weights),
             self._gap,
             top_photos,
             np.float64(species_penalty),
-            self._species.doubt,
+            self._species.mismatch,
             self._species.likely,
             self._second,
             self._species.of_individual,
@@ -176,30 +182,30 @@ def _column_weights(evidence: Evidence, weights: np.ndarray) -> np.ndarray:
 
 
 def _lead(evidence: Evidence, weights: np.ndarray) -> np.ndarray:
-    """(recipes,): the largest c with weights >= c * joint weights in every source.
+    """(recipes,): the largest c with weights >= c * fused weights in every source.
 
     For a photo outside the candidates with similarities x_m <= tau_m and sum beta_m x_m <= tau, a blend is at most
     c tau + sum (alpha_m - c beta_m) tau_m = sum alpha_m tau_m - c (sum beta_m tau_m - tau).
     """
-    if evidence.joint_weights is None:
+    if evidence.fused_weights is None:
         return np.zeros(len(weights))
-    used = evidence.joint_weights > 0
-    return np.asarray((weights[:, used] / evidence.joint_weights[used]).min(axis=1))
+    used = evidence.fused_weights > 0
+    return np.asarray((weights[:, used] / evidence.fused_weights[used]).min(axis=1))
 
 
 def _gap(evidence: Evidence, has_species: bool) -> np.ndarray:
-    """(n, 2): by how much the joint horizon is below the same mean of the sources' own; 0 where there is none."""
+    """(n, 2): by how much the fused upper bound is below the same mean of the sources'; 0 where there is none."""
     out = np.zeros((evidence.n_queries, 2))
-    if evidence.joint_weights is None or evidence.joint_horizon is None:
+    if evidence.fused_weights is None or evidence.fused_upper_bound is None:
         return out
     columns = evidence.channels[:, 0]
-    within = evidence.species_horizon if has_species else None
-    for c, horizon in enumerate((evidence.horizon, within)):
-        if horizon is None:
+    within = evidence.species_upper_bound if has_species else None
+    for c, upper_bound in enumerate((evidence.unseen_upper_bound, within)):
+        if upper_bound is None:
             out[:, c] = out[:, 0]
             continue
-        mean = horizon[:, columns].astype(np.float64) @ evidence.joint_weights
-        # where all photos are candidates the sources' own horizons say so
+        mean = upper_bound[:, columns].astype(np.float64) @ evidence.fused_weights
+        # where all photos are candidates the sources' upper bounds say so
         there = np.isfinite(mean)
-        out[there, c] = np.maximum(mean[there] - evidence.joint_horizon[there, c], 0.0)
+        out[there, c] = np.maximum(mean[there] - evidence.fused_upper_bound[there, c], 0.0)
     return out

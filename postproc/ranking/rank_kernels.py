@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-# more than float32 horizons and sums of a few products can be off
+# more than float32 upper bounds and sums of a few products can be off
 _ROUNDING = 2e-6
 
 
@@ -20,9 +20,9 @@ def _blended(weights: np.ndarray, values: np.ndarray) -> float:
 
 
 @numba.njit(cache=True, inline="always")
-def _ceiling(weights: np.ndarray, horizon: np.ndarray, lower: float) -> float:
-    """The most that a photo outside the candidates can score: the blended horizon, lowered by the joint search."""
-    plain = _blended(weights, horizon)
+def _ceiling(weights: np.ndarray, upper_bound: np.ndarray, lower: float) -> float:
+    """The most that a photo outside the candidates can score: the blended upper bounds, lowered by the fused search."""
+    plain = _blended(weights, upper_bound)
     return min(plain, plain - lower + _ROUNDING)
 
 
@@ -78,7 +78,7 @@ def _list_best(
     ceiling: float,
     species_ceiling: float,
     penalty: float,
-    doubt: np.ndarray,
+    species_mismatch: np.ndarray,
     likely: int,
     species_of_individual: np.ndarray,
     out_individual: np.ndarray,
@@ -98,7 +98,7 @@ def _list_best(
     end = photo_start[start]
     for g in range(start, stop):
         first, end = end, photo_start[g + 1]
-        total, nearest, doubted = -np.inf, -1, 0.0
+        total, nearest, deduction = -np.inf, -1, 0.0
         for p in range(first, end):
             value = 0.0
             for c in range(columns):
@@ -107,13 +107,15 @@ def _list_best(
             if value > total:
                 total, nearest = value, p
         if penalty > 0.0:
-            doubted = penalty * doubt[species_of_individual[individual[g]]]
+            deduction = penalty * species_mismatch[species_of_individual[individual[g]]]
         if ceiling > total and end - first != gallery_photos[g]:
             most = species_ceiling if species_of_individual[individual[g]] == likely else ceiling
             if most > total:
-                highest = max(highest, most - doubted)
-        if np.float32(total - doubted) > least:
-            _place(out_score, out_individual, out_photo, filled, total - doubted, individual[g], photo[nearest], False)
+                highest = max(highest, most - deduction)
+        if np.float32(total - deduction) > least:
+            _place(
+                out_score, out_individual, out_photo, filled, total - deduction, individual[g], photo[nearest], False
+            )
             least = out_score[out_score.shape[0] - 1]
     return highest
 
@@ -129,15 +131,15 @@ def rank_groups(
     photo_start: np.ndarray,
     photo: np.ndarray,
     similarity: np.ndarray,
-    horizon: np.ndarray,
-    species_horizon: np.ndarray,
+    unseen_upper_bound: np.ndarray,
+    species_upper_bound: np.ndarray,
     lead: np.ndarray,
     gap: np.ndarray,
     top_photos: int,
     penalty: float,
-    doubt: np.ndarray,
+    species_mismatch: np.ndarray,
     likely: np.ndarray,
-    second_doubt: np.ndarray,
+    second_mismatch: np.ndarray,
     species_of_individual: np.ndarray,
     out_individual: np.ndarray,
     out_score: np.ndarray,
@@ -147,9 +149,9 @@ def rank_groups(
     """Fill the lists of the queries `rows`, and bound everybody of whom the candidates do not show all.
 
     Arrays are as in `Evidence` and `rank`; `recipe` says which of the `column_weights` (recipes, views, columns) is a
-    query's, `lead` (recipes) how much of the joint search a recipe contains, `gap` (n, 2) by how much the joint horizon
-    is below the sources' own, over the whole gallery and within the species, `likely` and `second_doubt` a query's
-    likeliest species and the doubt in the next one.
+    query's, `lead` (recipes) how much of the fused search a recipe contains, `gap` (n, 2) by how much its upper
+    bound is below the sources', over the whole gallery and within the species, `likely` and `second_mismatch` a query's
+    likeliest species and the mismatch of the next one.
     """
     n_views, depth = column_weights.shape[1], out_score.shape[1]
     chunk = 64
@@ -166,13 +168,13 @@ def rank_groups(
             out_individual[r, :], out_score[r, :], out_photo[r, :], filled[:] = -1, -np.inf, -1, False
             bound, species_bound = 0.0, 0.0
             for v in range(n_views):
-                ceiling[v] = _ceiling(weights[v], horizon[q], lead[recipe[q]] * gap[q, 0])
-                species_ceiling[v] = _ceiling(weights[v], species_horizon[q], lead[recipe[q]] * gap[q, 1])
+                ceiling[v] = _ceiling(weights[v], unseen_upper_bound[q], lead[recipe[q]] * gap[q, 0])
+                species_ceiling[v] = _ceiling(weights[v], species_upper_bound[q], lead[recipe[q]] * gap[q, 1])
                 species_ceiling[v] = min(ceiling[v], species_ceiling[v])
                 bound += ceiling[v]
                 species_bound += species_ceiling[v]
             # photos of individuals without a candidate
-            bound = max(bound / n_views - penalty * second_doubt[q], species_bound / n_views)
+            bound = max(bound / n_views - penalty * second_mismatch[q], species_bound / n_views)
             highest, n_lifted = -np.inf, 0
             if n_views == 1 and top_photos == 1:
                 highest = _list_best(
@@ -188,7 +190,7 @@ def rank_groups(
                     ceiling[0],
                     species_ceiling[0],
                     penalty,
-                    doubt[q],
+                    species_mismatch[q],
                     likely[q],
                     species_of_individual,
                     out_individual[r],
@@ -226,16 +228,16 @@ def rank_groups(
                     most += most_part / wanted
                     lift += max(part / wanted, ceiling[v])
                     species_lift += max(part / wanted, species_ceiling[v])
-                doubted = 0.0
+                deduction = 0.0
                 if penalty > 0.0:
-                    doubted = penalty * doubt[q, species_of_individual[individual[g]]]
+                    deduction = penalty * species_mismatch[q, species_of_individual[individual[g]]]
                 if not all_seen and most > total:
-                    highest = max(highest, most / n_views - doubted)
-                total = total / n_views - doubted
+                    highest = max(highest, most / n_views - deduction)
+                total = total / n_views - deduction
                 if n_views > 1:
                     # the most that somebody pruned because of this one can score, of another species or the likeliest
-                    lift = lift / n_views - max(doubted, penalty * second_doubt[q])
-                    n_lifted = _insert(lifted, n_lifted, depth, max(lift, species_lift / n_views - doubted))
+                    lift = lift / n_views - max(deduction, penalty * second_mismatch[q])
+                    n_lifted = _insert(lifted, n_lifted, depth, max(lift, species_lift / n_views - deduction))
                 _place(out_score[r], out_individual[r], out_photo[r], filled, total, individual[g], nearest, is_filled)
             # nobody who stays below the list matters to it
             if np.float32(highest) > out_score[r, depth - 1]:

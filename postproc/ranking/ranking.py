@@ -25,7 +25,7 @@ class Ranking:
         -inf where there is nobody.
     photo : (n, m) int32 array
         The gallery photo most like the query, in the blend.
-    bound : (n,) float32 array, optional
+    unseen_upper_bound : (n,) float32 array, optional
         The most that anybody can score who has no candidate photo, or whose photos outside the candidates could raise
         the score into the list: what scores above it is certain. -inf where everything is known, inf where a listed
         mean lacks photos.
@@ -34,7 +34,7 @@ class Ranking:
     individual: np.ndarray
     score: np.ndarray
     photo: np.ndarray
-    bound: np.ndarray | None = None
+    unseen_upper_bound: np.ndarray | None = None
 
     def first(self, depth: int) -> Ranking:
         """The best `depth` of each query."""
@@ -42,19 +42,18 @@ class Ranking:
 
     def take(self, rows: np.ndarray) -> Ranking:
         """The lists of some queries."""
-        bound = None if self.bound is None else self.bound[rows]
+        bound = None if self.unseen_upper_bound is None else self.unseen_upper_bound[rows]
         return Ranking(self.individual[rows], self.score[rows], self.photo[rows], bound)
 
     def _columns(self, change: Callable[[np.ndarray], np.ndarray]) -> Ranking:
-        return Ranking(change(self.individual), change(self.score), change(self.photo), self.bound)
+        return Ranking(change(self.individual), change(self.score), change(self.photo), self.unseen_upper_bound)
 
     def is_open(self, depth: int) -> np.ndarray:
         """(n,) bool: whether the first `depth` places could change if the whole gallery were looked at."""
-        if self.bound is None:
+        bound = self.unseen_upper_bound
+        if bound is None:
             return np.zeros(len(self.score), dtype=bool)
-        return np.asarray(
-            np.isposinf(self.bound) | ~((self.score[:, depth - 1] > self.bound) | np.isneginf(self.bound))
-        )
+        return np.asarray(np.isposinf(bound) | ~((self.score[:, depth - 1] > bound) | np.isneginf(bound)))
 
     def hiding(self, individuals: np.ndarray) -> Ranking:
         """Take one individual out of each query's ranking, as if the gallery had never known it.

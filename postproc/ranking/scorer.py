@@ -1,6 +1,6 @@
-"""Trials: from a recipe to MAP@5 with its exact threshold and a guarantee, thousands of times over the same evidence.
+"""From a recipe to MAP@5 with its exact threshold and a guarantee, thousands of times over the same evidence.
 
-Nothing is allocated per trial but a few numbers: lists, scores, events and bounds are written into the same arrays.
+Lists, scores and events of every recipe are written into the same arrays; what it reaches is returned, and stays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from postproc.ranking.ranking import DEPTH, Ranking
 from postproc.ranking.scorer_kernels import prepare_lists, score_lists, weighted_sums
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class BlendScore:
     """What a recipe reaches.
 
@@ -25,18 +25,30 @@ class BlendScore:
     ----------
     map5 : float
         Over the candidates.
-    least, most : float
+    lower, upper : float
         What MAP@5 lies between when the whole gallery is looked at, at this decision.
-    open : float
+    undecided : float
         Weighted share of the photos whose precision the bound does not settle.
     decision : Decision
+    precision : (m,) float64 array
+        Average precision of each photo, over the candidates.
+    precision_lower, precision_upper : (m,) float64 arrays
+        What it lies between when the whole gallery is looked at.
     """
 
     map5: float
-    least: float
-    most: float
-    open: float
+    lower: float
+    upper: float
+    undecided: float
     decision: Decision
+    precision: np.ndarray
+    precision_lower: np.ndarray
+    precision_upper: np.ndarray
+
+    @property
+    def is_undecided(self) -> np.ndarray:
+        """(m,) bool: the photos whose precision the candidates do not settle."""
+        return np.asarray(self.precision_lower < self.precision_upper)
 
 
 class BlendScorer:
@@ -76,16 +88,15 @@ class BlendScorer:
         self.hide = np.append(np.full(len(self.rows), -1), truth[hidden]).astype(np.int32)
         self.weights = np.asarray(weights, dtype=np.float64)
         m = len(self.query)
-        self.score = np.empty((m, MAX_NAMES), dtype=np.float32)
-        self.raw = np.empty((m, DEPTH - 1), dtype=np.float32)
-        self.names, self.place = np.empty(m, dtype=np.int8), np.empty(m, dtype=np.int8)
-        self.precision, self.least, self.most = np.empty(m), np.empty(m), np.empty(m)
+        self._score = np.empty((m, MAX_NAMES), dtype=np.float32)
+        self._raw = np.empty((m, DEPTH - 1), dtype=np.float32)
+        self._names, self._place = np.empty(m, dtype=np.int8), np.empty(m, dtype=np.int8)
         people = np.zeros(evidence.n_queries) if evidence.people is None else evidence.people
         self._full = (people >= DEPTH)[self.rows]
         self._certain = np.full(len(self.rows), -np.inf, dtype=np.float32)
         self._sweep = Sweep(m)
 
-    def run(
+    def score(
         self,
         weights: np.ndarray,
         *,
@@ -97,14 +108,47 @@ class BlendScorer:
     ) -> BlendScore:
         """Score one recipe; parameters as of `postproc.rank`, `Ranking.against_background` and `decide`.
 
-        Without a decision the best rule and threshold are solved exactly. Afterwards `precision`, `least` and `most`
-        hold each photo's share: (m,) arrays that the next call overwrites.
+        Without a decision the best rule and threshold are solved exactly.
         """
         ranking = self.ranker.rank(weights, top_photos=top_photos, species_penalty=species_penalty, recipe=recipe)
-        return self.judge(ranking, background, decision)
+        return self.score_ranking(ranking, background, decision)
 
-    def judge(self, ranking: Ranking, background: float, decision: Decision | None = None) -> BlendScore:
+    def score_ranking(self, ranking: Ranking, background: float, decision: Decision | None = None) -> BlendScore:
         """Score a ranking of the rows, seven deep with its bound."""
+        self._prepare(ranking, background)
+        bound = self._certain if ranking.unseen_upper_bound is None else ranking.unseen_upper_bound
+        if decision is None:
+            decision = self._best_decision()
+        precision, lower, upper = (np.empty(len(self.query)) for _ in range(3))
+        score_lists(
+            RULES.index(decision.rule),
+            np.float64(decision.threshold),
+            self.query,
+            bound,
+            self._full,
+            self._score,
+            self._names,
+            self._place,
+            self._raw,
+            np.float64(background),
+            precision,
+            lower,
+            upper,
+        )
+        map5, least, most, undecided = weighted_sums(self.weights, precision, lower, upper)
+        return BlendScore(
+            map5=map5,
+            lower=least,
+            upper=most,
+            undecided=undecided,
+            decision=decision,
+            precision=precision,
+            precision_lower=lower,
+            precision_upper=upper,
+        )
+
+    def _prepare(self, ranking: Ranking, background: float) -> None:
+        """Write the lists of a ranking, their scores against the background and the place of the true name."""
         prepare_lists(
             self.query,
             self.hide,
@@ -112,44 +156,25 @@ class BlendScorer:
             ranking.individual,
             ranking.score,
             np.float64(background),
-            self.score,
-            self.names,
-            self.place,
-            self.raw,
+            self._score,
+            self._names,
+            self._place,
+            self._raw,
         )
-        bound = self._certain if ranking.bound is None else ranking.bound
-        if decision is None:
-            decision = self.best_decision()
-        score_lists(
-            RULES.index(decision.rule),
-            np.float64(decision.threshold),
-            self.query,
-            bound,
-            self._full,
-            self.score,
-            self.names,
-            self.place,
-            self.raw,
-            np.float64(background),
-            self.precision,
-            self.least,
-            self.most,
-        )
-        return BlendScore(*weighted_sums(self.weights, self.precision, self.least, self.most), decision)
 
-    def over_thresholds(self, rule: str, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """MAP@5 and the share of lists with somebody new first, at other thresholds.
-
-        Of the lists that sit at the moment: `run` or `judge` a recipe first.
-        """
-        curve = self._sweep.curve(rule, self.score, self.names, self.place, self.weights, thresholds)
+    def over_thresholds(
+        self, ranking: Ranking, background: float, rule: str, thresholds: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """MAP@5 of a ranking of the rows, and the share of lists with somebody new first, at thresholds of a rule."""
+        self._prepare(ranking, background)
+        curve = self._sweep.curve(rule, self._score, self._names, self._place, self.weights, thresholds)
         # nobody stands before somebody new where there is no name
-        best = np.where(self.names > 0, self.score[:, 0].astype(np.float64), -np.inf)
+        best = np.where(self._names > 0, self._score[:, 0].astype(np.float64), -np.inf)
         order = np.argsort(best)
         total = np.append(0.0, np.cumsum(self.weights[order]))
         return curve, np.asarray(total[np.searchsorted(best[order], thresholds, side="left")])
 
-    def best_decision(self) -> Decision:
-        """The best rule and threshold for the lists that sit at the moment."""
-        found = [self._sweep.solve(rule, self.score, self.names, self.place, self.weights) for rule in RULES]
+    def _best_decision(self) -> Decision:
+        """The best rule and threshold for the lists that are prepared."""
+        found = [self._sweep.solve(rule, self._score, self._names, self._place, self.weights) for rule in RULES]
         return max(found, key=lambda solved: solved[1])[0]

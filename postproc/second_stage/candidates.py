@@ -10,7 +10,7 @@ import numpy as np
 from postproc.evidence.evidence import Evidence
 from postproc.neighbours.search import NOBODY
 from postproc.ranking.rank import Species
-from postproc.second_stage.candidates_kernels import gather
+from postproc.second_stage.candidates_kernels import fill_candidates
 
 PLACES = 20
 
@@ -91,7 +91,7 @@ def candidates_of(
         np.zeros((n, places), dtype=np.int32),
         np.full((n, places, sources + 1, 3), np.nan, dtype=np.float32),
     )
-    gather(
+    fill_candidates(
         np.ascontiguousarray(weights, dtype=np.float64),
         np.asarray(recipe, dtype=np.int64),
         evidence.channels,
@@ -101,7 +101,7 @@ def candidates_of(
         evidence.photo,
         evidence.similarity,
         float(species_penalty),
-        species.doubt,
+        species.mismatch,
         species.of_individual,
         found.individual,
         found.photo,

@@ -9,7 +9,7 @@ BEST, SECOND, TOP3 = 0, 1, 2
 
 
 @numba.njit(cache=True, parallel=True)
-def gather(
+def fill_candidates(
     weights: np.ndarray,
     recipe: np.ndarray,
     channels: np.ndarray,
@@ -19,7 +19,7 @@ def gather(
     photo: np.ndarray,
     similarity: np.ndarray,
     penalty: float,
-    doubt: np.ndarray,
+    species_mismatch: np.ndarray,
     species_of: np.ndarray,
     who: np.ndarray,
     best_photo: np.ndarray,
@@ -35,7 +35,7 @@ def gather(
             top = -np.inf
             for p in range(photo_start[g], photo_start[g + 1]):
                 top = max(top, _blend(weights[recipe[i]], channels, similarity[p]))
-            value = top - penalty * doubt[i, species_of[individual[g]]]
+            value = top - penalty * species_mismatch[i, species_of[individual[g]]]
             at = places - 1
             if not value > score[at]:
                 continue

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from postproc.evidence.evidence import Evidence
-from postproc.second_stage.cohort_kernels import mean_of_others
+from postproc.second_stage.cohort_kernels import cohort_means
 
 # individuals that a photo's background is the mean of
 COHORT = 8
@@ -49,7 +49,7 @@ def cohort_background(
         The blend's last; NaN where there is nobody else.
     """
     out = np.empty((evidence.n_queries, len(evidence.sources) + 1))
-    mean_of_others(
+    cohort_means(
         np.asarray(weights, dtype=np.float64),
         evidence.channels,
         evidence.group_start,

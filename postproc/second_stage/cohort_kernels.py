@@ -7,7 +7,7 @@ import numpy as np
 
 
 @numba.njit(cache=True, parallel=True)
-def mean_of_others(
+def cohort_means(
     weights: np.ndarray,
     channels: np.ndarray,
     group_start: np.ndarray,

@@ -76,7 +76,7 @@ class ConditionalLogit:
 
         Parameters
         ----------
-        traits : Traits
+        traits : CandidateFeatures
 
         Returns
         -------
@@ -107,7 +107,7 @@ def fit_conditional_logit(
 
     Parameters
     ----------
-    traits : Traits
+    traits : CandidateFeatures
     truth : (n,) int array
         `NEW` for strangers.
     weights : (n,) float array >= 0

@@ -66,7 +66,7 @@ def candidate_features(
     candidates: Candidates,
     sources: tuple[str, ...],
     gallery_photos: np.ndarray,
-    doubt: np.ndarray,
+    mismatch: np.ndarray,
     gallery_background: np.ndarray,
     species: np.ndarray,
     logits: Mapping[str, np.ndarray] | None = None,
@@ -77,7 +77,8 @@ def candidate_features(
     candidates 2 to 6); `second` and `top3`, how much lower the second best and the mean of the best three are;
     `behind`, how much lower than the query's best; `lead`, how much above the best of the others; `cohort`, the
     individual's background in the gallery (`postproc.second_stage.cohort`). Then `agree`, in how many sources the
-    candidate is the best, its photos in the gallery and among the candidates, its rank, and the doubt in its species.
+    candidate is the best, its photos in the gallery and among the candidates, its rank, and `doubt`, the mismatch of
+    its species.
 
     Parameters
     ----------
@@ -85,8 +86,8 @@ def candidate_features(
     sources : tuple of str
     gallery_photos : (n, places) int array
         Photos of the candidate in the query's gallery.
-    doubt : (n, places) float array
-        In the candidate's species.
+    mismatch : (n, places) float array
+        Of the candidate's species.
     gallery_background : (n, places, sources + 1) float array
         Of the candidate.
     species : (n,) int array
@@ -101,7 +102,7 @@ def candidate_features(
         at = slice(start, start + _BLOCK)
         own = {source: logit[at] for source, logit in (logits or {}).items()}
         part = candidates.take(np.arange(start, min(start + _BLOCK, n)))
-        parts.append(_block(part, sources, gallery_photos[at], doubt[at], gallery_background[at], species[at], own))
+        parts.append(_block(part, sources, gallery_photos[at], mismatch[at], gallery_background[at], species[at], own))
     one = parts[0]
     each, query, present, individual, photo = (
         np.concatenate([getattr(part, name) for part in parts])
@@ -114,7 +115,7 @@ def _block(
     candidates: Candidates,
     sources: tuple[str, ...],
     gallery_photos: np.ndarray,
-    doubt: np.ndarray,
+    mismatch: np.ndarray,
     gallery_background: np.ndarray,
     species: np.ndarray,
     logits: Mapping[str, np.ndarray],
@@ -155,7 +156,7 @@ def _block(
         ("seen", np.log1p(candidates.seen)),
         ("single", candidates.seen == 1),
         ("rank", np.log1p(rank)),
-        ("doubt", doubt),
+        ("doubt", mismatch),
     ):
         names.append(name)
         numbers.append(np.where(present, number, 0.0)[..., None])

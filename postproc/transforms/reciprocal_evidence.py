@@ -17,7 +17,7 @@ import numpy as np
 from postproc.evidence.channels import channel_table
 from postproc.evidence.evidence import Evidence
 
-# the joint horizon is divided by a sum: float32 may round it down
+# the fused upper bound is divided by a sum: float32 may round it down
 _ROUNDING = 1e-6
 
 
@@ -94,23 +94,23 @@ def rerank_evidence(
     _, columns = channel_table(views)
     start = evidence.photo_start[evidence.group_start]
     similarity = np.array(evidence.similarity)
-    horizon = np.array(evidence.horizon)
-    of_species = None if evidence.species_horizon is None else np.array(evidence.species_horizon)
+    upper_bound = np.array(evidence.unseen_upper_bound)
+    of_species = None if evidence.species_upper_bound is None else np.array(evidence.species_upper_bound)
     for c, (source, view) in enumerate(columns):
         if source in reranked:
             own = reranked[source] if view is None else [reranked[source][view]]
             similarity[:, c] = mixed(similarity[:, c], own, query_rows, start, evidence.photo)
-            for each in (horizon, of_species):
+            for each in (upper_bound, of_species):
                 if each is not None:
                     each[:, c] = own[0].weight * each[:, c].astype(np.float64)
-    found = replace(evidence, similarity=similarity, horizon=horizon, species_horizon=of_species)
-    if evidence.joint_weights is None or evidence.joint_horizon is None:
+    found = replace(evidence, similarity=similarity, unseen_upper_bound=upper_bound, species_upper_bound=of_species)
+    if evidence.fused_weights is None or evidence.fused_upper_bound is None:
         return found
     # outside the candidates a source has lambda times its cosine: the same mean of cosines, in other weights
     by = np.array([reranked[name][0].weight if name in reranked else 1.0 for name in evidence.sources])
-    weights = evidence.joint_weights / by
-    joint = evidence.joint_horizon.astype(np.float64) / weights.sum() + _ROUNDING
-    return replace(found, joint_weights=weights / weights.sum(), joint_horizon=joint.astype(np.float32))
+    weights = evidence.fused_weights / by
+    fused = evidence.fused_upper_bound.astype(np.float64) / weights.sum() + _ROUNDING
+    return replace(found, fused_weights=weights / weights.sum(), fused_upper_bound=fused.astype(np.float32))
 
 
 @numba.njit(cache=True, parallel=True)

@@ -99,11 +99,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_page_stands_in_the_contents() -> None:
-    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    docs = ROOT / "docs"
     listed = {
-        name for toc in re.findall(r"```\{toctree\}(.*?)```", index, re.S) for name in toc.split() if ":" not in name
+        (page.parent / name).relative_to(docs).as_posix()
+        for page in docs.rglob("index.md")
+        for toc in re.findall(r"```\{toctree\}(.*?)```", page.read_text(encoding="utf-8"), re.S)
+        for name in toc.split()
+        if ":" not in name
     }
-    assert {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"} <= listed
+    assert {page.relative_to(docs).with_suffix("").as_posix() for page in docs.rglob("*.md")} - {"index"} <= listed
 
 
 def every_block() -> Iterator[Block]:
@@ -158,9 +162,11 @@ def wrong_words(line: str, where: str, strict: bool) -> list[str]:
         known = {*flags(COMMANDS[words[0]]), "--help"}
     elif words[:2] == ["python", "-m"] and words[2].startswith("benchmarks."):
         script = ROOT / f"{words[2].replace('.', '/')}.py"
-        known = set(re.findall(r'"(--[a-z][\w-]*)"', script.read_text(encoding="utf-8"))) if script.is_file() else set()
         if not script.is_file():
             return [f"{where}: no script {words[2]}"]
+        known = {"-m", *re.findall(r'"(--[a-z][\w-]*)"', script.read_text(encoding="utf-8"))}
+    elif words[0] == "python" and len(words) > 1 and "/" in words[1]:
+        return [] if (ROOT / words[1]).is_file() else [f"{where}: no script {words[1]}"]
     elif words[0] == "make":
         targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
         return [f"{where}: no make target {word}" for word in words[1:2] if word not in targets and "=" not in word]
@@ -191,7 +197,16 @@ def test_every_command_and_flag_that_is_named_exists() -> None:
 
 @pytest.mark.parametrize(
     ("line", "strict"),
-    [("finblend tun P", True), ("finblend tune P --trails 3", True), ("tune --trails 3", False), ("--no-such", False)],
+    [
+        ("finblend tun P", True),
+        ("finblend tune P --trails 3", True),
+        ("tune --trails 3", False),
+        ("--no-such", False),
+        ("python -m benchmarks.accuracy.recipe --photoid FOLDER", True),
+        ("python -m benchmarks.accuracy.recipes --photos FOLDER", True),
+        ("python benchmarks/recipes.py --scale 1.0", True),
+        ("make formats", True),
+    ],
 )
 def test_what_does_not_exist_is_found(line: str, strict: bool) -> None:
     assert len(wrong_words(line, "a page", strict)) == 1

@@ -42,7 +42,7 @@ class Scene(Small):
             register(self.project, f"m{seed}", frozen=True, train=path, test=path)
         tune(self.project, trials=0, nested_trials=0, new_share=0.15)
 
-    def section(self, images: Path | None = None, precision: float = 0.99) -> Section:
+    def section(self, images: tuple[Path, ...] = (), precision: float = 0.99) -> Section:
         found = section(State(Project.open(self.project), images, precision=precision))
         assert found is not None
         return found

@@ -52,7 +52,7 @@ class Block:
 
 def pages() -> list[Path]:
     """README and every page of the site."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: Path) -> list[Block]:

@@ -69,7 +69,7 @@ def add_trained(project: Path, small: Small, name: str, seed: int, **options: An
 def few_candidates(patch: pytest.MonkeyPatch, nearest: int = 2) -> None:
     """Let evidence hold the `nearest` photos of each search only; as many vote on species, whatever the number."""
     patch.setattr(ensemble.retrieval.task, "NEAREST", nearest)
-    patch.setattr(ensemble.retrieval.task, "NEAREST_TOGETHER", nearest)
+    patch.setattr(ensemble.retrieval.task, "NEAREST_FUSED", nearest)
     patch.setattr(postproc.evidence.species, "VOTERS", 2)
 
 

@@ -53,7 +53,7 @@ def random_evidence(
     drawn = [np.sort(rng.choice(people, rng.integers(0, people + 1), replace=False)) for _ in range(n)]
     individual = np.concatenate([*drawn, []]).astype(np.int32)
     count = rng.integers(1, photos + 1, len(individual))
-    horizon = sixteenths(rng, n, columns)
+    unseen_upper_bound = sixteenths(rng, n, columns)
     common, own = sixteenths(rng, count.sum(), 1), sixteenths(rng, count.sum(), columns)
     similarity = np.round(16 * (agreement * common + (1 - agreement) * own)) / 16
     return Evidence(
@@ -65,17 +65,17 @@ def random_evidence(
         photo_start=np.append(0, np.cumsum(count)).astype(np.int64),
         photo=rng.permutation(count.sum()).astype(np.int32),
         similarity=similarity.astype(np.float32),
-        horizon=horizon,
-        species_horizon=np.minimum(horizon, sixteenths(rng, n, columns)) if searched_species else None,
+        unseen_upper_bound=unseen_upper_bound,
+        species_upper_bound=np.minimum(unseen_upper_bound, sixteenths(rng, n, columns)) if searched_species else None,
     )
 
 
 def random_species(rng: np.random.Generator, n: int, people: int = N_PEOPLE) -> Species:
     """Doubts in quarters, none in the likeliest species."""
-    doubt = (rng.integers(0, 5, (n, N_SPECIES)) / 4).astype(np.float32)
+    mismatch = (rng.integers(0, 5, (n, N_SPECIES)) / 4).astype(np.float32)
     likely = rng.integers(0, N_SPECIES, n).astype(np.int32)
-    doubt[np.arange(n), likely] = 0.0
-    return Species(doubt, rng.integers(0, N_SPECIES, people).astype(np.int32), likely)
+    mismatch[np.arange(n), likely] = 0.0
+    return Species(mismatch, rng.integers(0, N_SPECIES, people).astype(np.int32), likely)
 
 
 def random_weights(rng: np.random.Generator, sources: int) -> np.ndarray:
@@ -116,22 +116,22 @@ def slow_scores(
             most = min(ceiling(evidence, weights, q, view, kind == species.likely[q]), best[-1])
             best += [most] * (wanted - len(best))
             per_view.append(sum(best) / wanted)
-        score = sum(per_view) / len(per_view) - penalty * float(species.doubt[q, kind])
+        score = sum(per_view) / len(per_view) - penalty * float(species.mismatch[q, kind])
         people.append((np.float32(score), who, group))
     return sorted(people, key=lambda p: (-p[0], p[1]))
 
 
 def ceiling(evidence: Evidence, weights: np.ndarray, q: int, view: int, is_likely: bool) -> float:
     """The most that an unseen photo can score."""
-    most = blended(evidence, weights, view, evidence.horizon[q])
-    if is_likely and evidence.species_horizon is not None:
-        most = min(most, blended(evidence, weights, view, evidence.species_horizon[q]))
+    most = blended(evidence, weights, view, evidence.unseen_upper_bound[q])
+    if is_likely and evidence.species_upper_bound is not None:
+        most = min(most, blended(evidence, weights, view, evidence.species_upper_bound[q]))
     return most
 
 
 def same_ranking(one: Ranking, other: Ranking) -> bool:
     """Whether two rankings are equal to the bit, the bound included."""
-    names = ("individual", "score", "photo", "bound")
+    names = ("individual", "score", "photo", "unseen_upper_bound")
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
@@ -181,19 +181,19 @@ class Photos:
             self.spaces[source] = Space(tuple(embedded), tuple(embedded))
         # mostly right about species
         likely = np.where(rng.random(n) < 0.8, of_individual[self.labels], rng.integers(0, N_SPECIES, n))
-        doubt = (rng.integers(1, 5, (n, N_SPECIES)) / 4).astype(np.float32)
-        doubt[np.arange(n), likely] = 0.0
-        self.species = Species(doubt, of_individual, likely.astype(np.int32))
+        mismatch = (rng.integers(1, 5, (n, N_SPECIES)) / 4).astype(np.float32)
+        mismatch[np.arange(n), likely] = 0.0
+        self.species = Species(mismatch, of_individual, likely.astype(np.int32))
 
     @property
     def gallery(self) -> Gallery:
         """Who is on the photos, and their folds."""
         return Gallery(self.labels, self.folds)
 
-    def nearest(self, rows: np.ndarray, kin: bool = False) -> dict[str, list[Neighbours]]:
-        """All photos of other folds in every source and view, nearest first; with kin, of the likeliest species."""
+    def nearest(self, rows: np.ndarray, same_species: bool = False) -> dict[str, list[Neighbours]]:
+        """All photos of other folds in every source and view, nearest first; perhaps of the likeliest species only."""
         classes: dict[str, Any] = {}
-        if kin:
+        if same_species:
             of_photo = self.species.of_individual[self.labels]
             classes = {"query_class": self.species.likely, "gallery_class": of_photo}
         n = len(self.labels)
@@ -207,7 +207,7 @@ class Photos:
 
     def species_of(self, rows: np.ndarray) -> Species:
         """What the species rule needs for some rows."""
-        return Species(self.species.doubt[rows], self.species.of_individual, self.species.likely[rows])
+        return Species(self.species.mismatch[rows], self.species.of_individual, self.species.likely[rows])
 
 
 class Fold:
@@ -222,19 +222,26 @@ class Fold:
     def __init__(self, photos: Photos, fold: int = 0) -> None:
         self.photos, self.fold = photos, fold
         self.rows = np.flatnonzero(photos.folds == fold)
-        self._near, self._kin = photos.nearest(self.rows), photos.nearest(self.rows, kin=True)
+        self._near, self._same_species = photos.nearest(self.rows), photos.nearest(self.rows, same_species=True)
         self.species = photos.species_of(self.rows)
         known = np.isin(photos.labels[self.rows], photos.labels[photos.folds != fold])
         self.truth = np.where(known, photos.labels[self.rows], NEW).astype(np.int32)
         self.everything = self.evidence(len(photos.labels))
 
-    def evidence(self, k: int, kin: int = 0, known: Evidence | None = None) -> Evidence:
-        """Evidence from each query's k nearest photos, and as many as `kin` within its likeliest species."""
+    def evidence(self, k: int, k_species: int = 0, known: Evidence | None = None) -> Evidence:
+        """Evidence from each query's k nearest photos, and the `k_species` nearest within its likeliest species."""
         photos = self.photos
-        of_species = first(self._kin, kin) if kin else None
+        same_species = first(self._same_species, k_species) if k_species else None
         near = first(self._near, k)
         return build_evidence(
-            photos.spaces, photos.views, near, photos.gallery, self.rows, self.fold, of_species=of_species, known=known
+            photos.spaces,
+            photos.views,
+            near,
+            photos.gallery,
+            self.rows,
+            self.fold,
+            same_species=same_species,
+            known=known,
         )
 
 
@@ -244,7 +251,7 @@ def first(nearest: Mapping[str, Sequence[Neighbours]], k: int) -> dict[str, list
 
     def species_of(self, rows: np.ndarray) -> Species:
         """What the species rule needs for some rows."""
-        return Species(self.species.doubt[rows], self.species.of_individual, self.species.likely[rows])
+        return Species(self.species.mismatch[rows], self.species.of_individual, self.species.likely[rows])
 
 
 def answer(ranking: Ranking, hide: np.ndarray, background: float, decision: Decision) -> np.ndarray:

@@ -66,8 +66,8 @@ def tune(
         )
     warn(report["warnings"])
     if report["interrupted"]:
-        told = "the best blend so far is written" + ("" if report["nested"] else ", without an honest score")
-        warn([f"interrupted: {told}; the same command goes on (with --trials 0 it does only what is missing)"])
+        written = "the best blend so far is written" + ("" if report["nested"] else ", without an honest score")
+        warn([f"interrupted: {written}; the same command goes on (with --trials 0 it does only what is missing)"])
     if json:
         print_json(report)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,11 @@ from ensemble.cli.app import app
 from ensemble.cli.options import AsJson, ProjectFolder
 from ensemble.cli.summaries import signed
 from ensemble.cli.terminal import print_json, print_table, progress_bars, say, warn
+
+if TYPE_CHECKING:
+    from ensemble.comparison.result import ComparisonResult, GroupDifference, NestedDifference, SpeciesDifference
+
+NO_ENDS = (None, None)
 
 
 @app.command()
@@ -33,7 +38,8 @@ def compare(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="An HTML page to write.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder of the photos, to show some on the page.")
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Folder of the photos, to show some on the page; may be given again."),
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -46,7 +52,7 @@ def compare(
     from ensemble.comparison.compare import compare as run
 
     with progress_bars() as progress:
-        report = run(
+        result = run(
             folder,
             other,
             blend=blend,
@@ -58,91 +64,80 @@ def compare(
             images=images,
             progress=progress,
         )
-    warn(report["warnings"])
+    warn(result.warnings)
     if json:
-        print_json(report)
+        print_json(result)
         return
-    _print_photos(report)
-    _print_species(report)
-    _print_overall(report)
+    _print_photos(result)
+    _print_groups(result)
+    _print_overall(result)
     if output is not None:
         say(f"{output} written")
 
 
-def _print_overall(report: dict[str, Any]) -> None:
-    one, two = report["first"], report["second"]
-    rows = [[who["name"], who["map5"], *who["interval"], who["known"], who["new"]] for who in (one, two)]
-    rows.append(
-        [
-            f"{two['name']} - {one['name']}",
-            *map(signed, (report["difference"], *report["interval"])),
-            signed(report["known"]["difference"]),
-            signed(report["new"]["difference"]),
-        ]
-    )
-    print_table("MAP@5 out-of-fold", ["", "MAP@5", "95 % from", "to", "known", "new"], rows, report["measured"])
-    if one["measured"] == two["measured"]:
-        say(f"both: {one['measured']}")
+def _print_overall(result: ComparisonResult) -> None:
+    first, second = result.first, result.second
+    gain = f"{second.name} - {first.name}"
+    rows = [[each.name, each.map5, *each.interval, each.known, each.new] for each in (first, second)]
+    differences = (result.difference, *result.interval, result.known.difference, result.new.difference)
+    rows.append([gain, *map(signed, differences)])
+    print_table("MAP@5 out-of-fold", ["", "MAP@5", "95 % from", "to", "known", "new"], rows, result.measured)
+    if first.measured == second.measured:
+        say(f"both: {first.measured}")
     else:
-        for who in (one, two):
-            say(f"{who['name']}: {who['measured']}")
-    nested = report["nested"]
-    if nested:
-        rows = [[one["name"], nested["first"], None, None], [two["name"], nested["second"], None, None]]
-        gained = map(signed, (nested["difference"], *nested["interval"]))
-        rows.append([f"{two['name']} - {one['name']}", *gained])
+        for each in (first, second):
+            say(f"{each.name}: {each.measured}")
+    nested = result.nested
+    if nested is not None:
+        rows = [[first.name, nested.first, None, None], [second.name, nested.second, None, None]]
+        rows.append([gain, *map(signed, (nested.difference, *nested.interval))])
         print()
-        print_table("Nested", ["", "MAP@5", "95 % from", "to"], rows, nested["measured"])
+        print_table("Nested", ["", "MAP@5", "95 % from", "to"], rows, nested.measured)
     print()
-    say(told_verdict(report, one["name"], two["name"]))
-    if nested:
-        say("Nested: " + told_verdict(nested, one["name"], two["name"]))
+    say(format_verdict(result, first.name, second.name))
+    if nested is not None:
+        say("Nested: " + format_verdict(nested, first.name, second.name))
 
 
-def _print_species(report: dict[str, Any]) -> None:
-    parts = [("known individuals", report["known"]), ("strangers", report["new"])]
-    parts += [(row["species"], row) for row in sorted(report["species"], key=lambda row: -row["share"])]
-    rows = [
-        [
-            who,
-            part["share"],
-            part["first"],
-            part["second"],
-            *map(signed, (part["difference"], *(part["interval"] or (None, None)))),
-        ]
-        for who, part in parts
+def _print_groups(result: ComparisonResult) -> None:
+    groups: list[tuple[str, GroupDifference | SpeciesDifference]] = [
+        ("known individuals", result.known),
+        ("strangers", result.new),
     ]
-    names = [report[who]["name"] for who in ("first", "second")]
-    header = ["photos of", "share", *names, "gain", "95 % from", "to"]
+    groups += [(species.species, species) for species in sorted(result.species, key=lambda species: -species.share)]
+    rows = [
+        [name, group.share, group.first, group.second, *map(signed, (group.difference, *(group.interval or NO_ENDS)))]
+        for name, group in groups
+    ]
+    header = ["photos of", "share", result.first.name, result.second.name, "gain", "95 % from", "to"]
     print_table("On whom they differ (share of the mix)", header, rows, spare=["share"])
 
 
-def _print_photos(report: dict[str, Any]) -> None:
-    found = report["photos"]
-    names = [report[who]["name"] for who in ("first", "second")]
+def _print_photos(result: ComparisonResult) -> None:
+    photos, names = result.photos, (result.first.name, result.second.name)
     rows = [
         [
-            photo["image"],
-            f"{photo['truth']} ({photo['individual']} hidden)" if photo["plays_stranger"] else photo["truth"],
-            *(photo[who]["place"] for who in ("first", "second")),
-            *(photo[who]["answers"][0] if photo[who]["answers"] else None for who in ("first", "second")),
+            photo.image,
+            f"{photo.truth} ({photo.individual} hidden)" if photo.plays_stranger else photo.truth,
+            *(given.place for given in (photo.first, photo.second)),
+            *(given.answers[0] if given.answers else None for given in (photo.first, photo.second)),
         ]
-        for photo in found["most"]
+        for photo in photos.most
     ]
     header = ["photo", "truth", *(f"place in {name}" for name in names), *(f"{name} says" for name in names)]
     note = (
-        f"of {found['compared']} answers {names[1]} is better on {found['second_better']}, {names[0]} on "
-        f"{found['first_better']}; {found['same']} score the same"
+        f"of {photos.compared} answers {names[1]} is better on {photos.second_better}, {names[0]} on "
+        f"{photos.first_better}; {photos.same} score the same"
     )
     print_table("Photos they differ most on", header, rows, note, spare=header[2:])
 
 
-def told_verdict(report: dict[str, Any], first: str, second: str) -> str:
+def format_verdict(result: ComparisonResult | NestedDifference, first: str, second: str) -> str:
     """Which is better, in words: only where the interval leaves no doubt."""
-    low, high = report["interval"]
+    low, high = result.interval
     which = f"{second} is better" if low > 0 else f"{first} is better" if high < 0 else "neither is clearly better"
-    shares = f"{second} in {100 * report['second_better']:.1f} %, {first} in {100 * report['first_better']:.1f} %"
+    shares = f"{second} in {100 * result.second_better:.1f} %, {first} in {100 * result.first_better:.1f} %"
     return (
-        f"{which}: {second} - {first} {report['difference']:+.4f}, 95 % {low:+.4f} to {high:+.4f}; "
+        f"{which}: {second} - {first} {result.difference:+.4f}, 95 % {low:+.4f} to {high:+.4f}; "
         f"of drawn catalogues {shares}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from ensemble.cli import photo_options as photo
 from ensemble.cli.app import app
 from ensemble.cli.options import AsJson, ProjectFolder
 from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
+
+if TYPE_CHECKING:
+    from ensemble.networks.results import ExtractionResult, FinishedBefore, RegisteredNow
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what is registered.")]
@@ -53,7 +56,7 @@ def embed(
     from ensemble.networks.embed import embed as run
 
     with progress_bars() as progress:
-        report = run(
+        result = run(
             folder,
             model,
             backbone=backbone,
@@ -77,13 +80,13 @@ def embed(
             workers=workers,
             strict=strict,
         )
-    warn(report["warnings"])
-    photo.warn_of_photos(report)
+    warn(result.warnings)
+    photo.warn_of_photos(result)
     if json:
-        print_json(report)
+        print_json(result.as_dict())
         return
-    print(_registered(model, report))
-    print(photo.shown_how(report))
+    print(_registered(model, result))
+    print(photo.format_extraction(result))
 
 
 @app.command()
@@ -164,6 +167,7 @@ def train(
     Example: finblend train P b7 --backbone effnet-b7-dolg --images photos --folds all --epochs 20 --size 512
     """
     from backbones.adapters.contract import parse_size
+    from ensemble.networks.results import RegisteredNow
     from ensemble.networks.train import recipe_of
     from ensemble.networks.train import train as run
 
@@ -200,7 +204,7 @@ def train(
         },
     )
     with progress_bars() as progress:
-        report = run(
+        result = run(
             folder,
             model,
             backbone=backbone,
@@ -227,36 +231,38 @@ def train(
             workers=workers,
             strict=strict,
         )
-    warn(report["warnings"])
-    for each in report["runs"]:
-        if each["registered"] == "now":
-            photo.warn_of_photos(each)
+    warn(result.warnings)
+    for network in result.runs:
+        if isinstance(network, RegisteredNow):
+            photo.warn_of_photos(network)
     if json:
-        print_json(report)
+        print_json(result.as_dict())
         return
-    for each in report["runs"]:
-        _print_run(model, each)
+    for network in result.runs:
+        _print_run(model, network)
     print(f"Next: finblend models {folder}")
 
 
-def _print_run(model: str, report: dict[str, Any]) -> None:
-    curve = report["curve"]
+def _print_run(model: str, network: FinishedBefore | RegisteredNow) -> None:
+    from ensemble.networks.results import RegisteredNow
+
+    curve = network.curve
     names = list(dict.fromkeys(name for row in curve for name in row))
     rows = [[int(row[name]) if name == "epoch" else row.get(name) for name in names] for row in curve]
-    pseudo = f", {report['pseudo']} of them pseudo-labelled" if report["pseudo"] else ""
-    note = f"trained on {report['photos']} photos of {report['classes']} individuals{pseudo}; {report['folder']}"
-    print_table(f"{model} {report['seen']}", names, rows, note)
-    if report["registered"] == "now":
-        print(_registered(model, report))
-        print(photo.shown_how(report))
+    pseudo = f", {network.pseudo} of them pseudo-labelled" if network.pseudo else ""
+    note = f"trained on {network.photos} photos of {network.classes} individuals{pseudo}; {network.folder}"
+    print_table(f"{model} {network.seen}", names, rows, note)
+    if isinstance(network, RegisteredNow):
+        print(_registered(model, network))
+        print(photo.format_extraction(network))
     else:
-        print(f"{model} {report['seen']}: was finished and registered before")
+        print(f"{model} {network.seen}: was finished and registered before")
 
 
-def _registered(model: str, report: dict[str, Any]) -> str:
-    views = ", ".join(f"{name} ({width} wide)" for name, width in report["views"].items())
-    photos = f"{report['train_images']} train and {report['test_images']} test photos"
-    return f"{model} {report['seen']}: {photos}, views {views}"
+def _registered(model: str, result: ExtractionResult) -> str:
+    views = ", ".join(f"{name} ({width} wide)" for name, width in result.views.items())
+    photos = f"{result.train_images} train and {result.test_images} test photos"
+    return f"{model} {result.seen}: {photos}, views {views}"
 
 
 def _listed(text: str) -> list[str]:

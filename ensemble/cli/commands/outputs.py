@@ -125,7 +125,10 @@ def report(
     folder: ProjectFolder,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The HTML page to write.")],
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder of the photos: the page then shows some of them.")
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR", help="Folder of the photos, of which the page then shows some; may be given again."
+        ),
     ] = None,
     precision: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of right first answers in the bands, as of decide.")
@@ -136,11 +139,11 @@ def report(
 
     Example: finblend report P -o report.html
     """
-    from ensemble.report import write_report
+    from ensemble.report.write import write_report
 
     with progress_bars() as progress:
-        told = write_report(folder, output, images=images, precision=precision, progress=progress)
+        written = write_report(folder, output, images=images, precision=precision, progress=progress)
     if json:
-        print_json(told)
+        print_json(written)
     else:
-        print(f"{output}: {', '.join(told['sections'])}; {told['bytes'] / 1e6:.1f} MB, opens in any browser")
+        print(f"{output}: {', '.join(written.sections)}; {written.bytes / 1e6:.1f} MB, opens in any browser")

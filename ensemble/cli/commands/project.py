@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from ensemble.cli.app import app
 from ensemble.cli.options import AsJson, GalleryMix, NewShare, ProjectFolder, gallery_exponent
 from ensemble.cli.summaries import print_estimate
 from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
+
+if TYPE_CHECKING:
+    from ensemble.project.create import InitResult
 
 
 @app.command()
@@ -58,7 +61,7 @@ def init(
     """
     from ensemble.project.create import init as make
 
-    report = make(
+    result = make(
         folder,
         train=train,
         test=test,
@@ -69,45 +72,45 @@ def init(
         seed=seed,
         hold_out=hold_out,
     )
-    warn(_init_warnings(report))
+    warn(_init_warnings(result))
     if json:
-        print_json(report)
+        print_json(result.as_dict())
         return
     print(
-        f"{report['train_images']} train photos of {report['individuals']} individuals, {report['species']} species; "
-        f"{report['test_images']} test photos"
+        f"{result.train_images} train photos of {result.individuals} individuals, {result.species} species; "
+        f"{result.test_images} test photos"
     )
-    for repair in report["repairs"]:
-        print(f"species {repair['raw']} -> {repair['repaired']} ({repair['photos']} photos)")
-    print(_strangers(report))
-    rows = [[fold, balance["photos"], balance["strangers"]] for fold, balance in report["folds"].items()]
+    for repair in result.repairs:
+        print(f"species {repair.raw} -> {repair.repaired} ({repair.photos} photos)")
+    print(_strangers(result))
+    rows = [[fold, counts.photos, counts.strangers] for fold, counts in result.folds.items()]
     print_table("Folds", ["fold", "photos", "strangers"], rows)
 
 
-def _strangers(report: dict[str, Any]) -> str:
-    text = f"{report['single_photo_individuals']} individuals have one photo"
-    if report["encounters"]:
-        text += f", {report['single_encounter_individuals']} more have one encounter"
-    if report["held_out_individuals"]:
-        text += f", {report['held_out_individuals']} are held out"
-    return f"{text}: strangers in their own fold, {100 * report['new_share']:.1f} % of the train photos"
+def _strangers(result: InitResult) -> str:
+    text = f"{result.single_photo_individuals} individuals have one photo"
+    if result.encounters:
+        text += f", {result.single_encounter_individuals} more have one encounter"
+    if result.held_out_individuals:
+        text += f", {result.held_out_individuals} are held out"
+    return f"{text}: strangers in their own fold, {100 * result.new_share:.1f} % of the train photos"
 
 
-def _init_warnings(report: dict[str, Any]) -> list[str]:
-    told = {
+def _init_warnings(result: InitResult) -> list[str]:
+    texts = {
         "straddling_encounters": "encounters have photos in several folds: out-of-fold scores will be too good",
         "individuals_of_several_species": "individuals have photos of several species; the most common one counts",
         "renamed_individuals": "individuals had spaces in their names; they are written with '_'",
         "unlabelled_images": "train rows have no known individual; they play no part",
         "photos_without_encounter": "photos have no encounter; each stands alone",
     }
-    found = [f"{report[key]} {text}" for key, text in told.items() if report[key]]
-    if report["unused_encounters"]:
-        found.append(
+    lines = [f"{result[count]} {text}" for count, text in texts.items() if result[count]]
+    if result.unused_encounters:
+        lines.append(
             "the train table has a column 'encounter' that is not used: with --encounters encounter, photos of one "
             "sighting stay in one fold"
         )
-    return found
+    return lines
 
 
 @app.command()
@@ -155,7 +158,7 @@ def register(
     """
     from ensemble.registry.register import register as add
 
-    report = add(
+    result = add(
         folder,
         model,
         train=train,
@@ -171,15 +174,12 @@ def register(
         transform=transform,
         replace=replace,
     )
-    warn(report["warnings"])
+    warn(result.warnings)
     if json:
-        print_json(report)
+        print_json(result.as_dict())
         return
-    views = ", ".join(f"{name} ({width} wide)" for name, width in report["views"].items())
-    print(
-        f"{model} {report['seen']}: {report['train_images']} train and {report['test_images']} test photos, "
-        f"views {views}"
-    )
+    views = ", ".join(f"{name} ({width} wide)" for name, width in result.views.items())
+    print(f"{model} {result.seen}: {result.train_images} train and {result.test_images} test photos, views {views}")
 
 
 @app.command()

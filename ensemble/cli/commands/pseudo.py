@@ -56,7 +56,7 @@ def pseudo(
         print_json(report)
         return
     keys = ("seen", "threshold", "rows", "share", "expected_share", "right")
-    rows = [[one[key] for key in keys] for one in report["sets"]]
+    rows = [[each[key] for key in keys] for each in report["sets"]]
     print_table("Sets", ["for", "threshold", "photos", "share of test", "share expected", "right"], rows)
     held = report["held_out"]
     print(
@@ -99,8 +99,8 @@ def merge(
         print_json(report)
         return
     if report["effect"]:
-        print(told_effect(report["effect"]))
-    rows = [[seen, one["rows"]] for seen, one in report["sets"].items()]
+        print(format_effect(report["effect"]))
+    rows = [[seen, each["rows"]] for seen, each in report["sets"].items()]
     print_table("Sets", ["for", "photos"], rows)
     print(f"{file} is {report['round']}, for {kind} ({report['left_out']} of its rows name nobody or were left out)")
     print_drift(report["drift"])
@@ -114,7 +114,7 @@ def merge(
     )
 
 
-def told_effect(effect: dict[str, Any]) -> str:
+def format_effect(effect: dict[str, Any]) -> str:
     """What merging into the gallery does to the out-of-fold score."""
     low, high = effect["interval"]
     return (
@@ -123,13 +123,13 @@ def told_effect(effect: dict[str, Any]) -> str:
     )
 
 
-def print_drift(found: dict[str, Any]) -> None:
+def print_drift(drift: dict[str, Any]) -> None:
     """How the individuals' counts grow."""
     print(
-        f"drift: {shown_value(found['top_share'])} of the photos go to the most photographed tenth of the individuals "
-        f"(the mix expects {found['top_expected']:.4f}; train {found['top_train']:.4f}); "
-        f"{found['individuals']} individuals grow, {found['doubled']} by more than double"
+        f"drift: {shown_value(drift['top_share'])} of the photos go to the most photographed tenth of the individuals "
+        f"(the mix expects {drift['top_expected']:.4f}; train {drift['top_train']:.4f}); "
+        f"{drift['individuals']} individuals grow, {drift['doubled']} by more than double"
     )
-    most = found["most_grown"]
+    most = drift["most_grown"]
     if most:
         print(f"  most for each photo they had: {most['individual_id']}, {most['train']} + {most['pseudo']}")

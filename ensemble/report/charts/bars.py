@@ -9,7 +9,7 @@ from markupsafe import Markup
 from ensemble.report.charts.charts import Bars
 from ensemble.report.charts.frame import x_name, x_ticks
 from ensemble.report.charts.svg import fitting, group, label, line, marker, tag, width_of
-from ensemble.report.charts.ticks import Axis, linear, logarithmic
+from ensemble.report.charts.ticks import Axis, linear
 from ensemble.report.numbers import shown
 
 ROW = 24.0
@@ -22,7 +22,7 @@ NAMES, NARROW_NAMES = 0.36, 0.43
 def draw_bars(chart: Bars, width: float) -> tuple[float, Markup]:
     """Height and drawing."""
     ends = [end for interval in chart.intervals or [] for end in interval]
-    dots = chart.log or _better_as_dots(chart, ends)
+    dots = _better_as_dots(chart, ends)
     axis = _axis(chart, ends, dots, width)
     left = 10 + min(
         (NARROW_NAMES if width < 480 else NAMES) * width, max((width_of(name) for name in chart.labels), default=0.0)
@@ -45,7 +45,7 @@ def draw_bars(chart: Bars, width: float) -> tuple[float, Markup]:
         parts.append(tag("text", tag("title", name), cut, x=left - 8, y=y + 4, class_="tick", text_anchor="end"))
         parts.append(_mark(chart, row, value, y, at, dots, tip))
         parts.append(label(width - 4, y + 4, values[row], "value", "end"))
-    if axis.low <= 0 <= axis.high and not chart.log:
+    if axis.low <= 0 <= axis.high:
         parts.append(line(at(0), TOP, at(0), floor, "axis"))
     return height, group(*parts)
 
@@ -66,9 +66,6 @@ def _better_as_dots(chart: Bars, ends: list[float]) -> bool:
 def _axis(chart: Bars, ends: list[float], dots: bool, width: float) -> Axis:
     every = [*chart.values, *ends] or [0.0, 1.0]
     wanted = 4 if width < 480 else 6
-    if chart.log:
-        positive = [value for value in every if value > 0] or [1.0]
-        return logarithmic(min(positive), max(positive))
     if dots:
         return linear(min(every), max(every), wanted)
     return linear(min(0.0, *every), max(0.0, *every), wanted, whole=all(float(v).is_integer() for v in every))
@@ -89,7 +86,7 @@ def _mark(chart: Bars, row: int, value: float, y: float, at: Callable[[float], f
         low, high = chart.intervals[row]
         parts.append(line(at(low), y, at(high), y, "whisker"))
         parts += [line(at(end), y - 4, at(end), y + 4, "whisker") for end in (low, high)]
-    if dots and not (chart.log and value <= 0):
+    if dots:
         parts.append(marker(at(value), y, 1 if row in chart.highlight else 0, tip, 4.5))
     return group(*parts, class_=colour)
 

@@ -30,8 +30,6 @@ class Bars:
         Positions of bars in the second colour.
     stacked : dict of str to list of float, optional
         Parts of the bars, none of them negative.
-    log : bool
-        Values on a log axis: bars become dots, since a bar needs a zero.
     """
 
     title: str
@@ -43,7 +41,6 @@ class Bars:
     intervals: list[tuple[float, float]] | None = None
     highlight: list[int] = field(default_factory=list)
     stacked: dict[str, list[float]] | None = None
-    log: bool = False
 
     def __post_init__(self) -> None:
         _same_length(self.title, len(self.labels), values=self.values, **(self.stacked or {}))
@@ -54,11 +51,14 @@ class Bars:
 
 @dataclass(frozen=True)
 class Series:
-    """One line: points from left to right, and a band around it where there is one; without `line` points alone."""
+    """One line: points from left to right, and a band around it where there is one; without `line` points alone.
+
+    Whole numbers are given as int: a fold is 0, not 0.0000, to whoever points at it.
+    """
 
     name: str
-    x: list[float]
-    y: list[float]
+    x: Sequence[float]
+    y: Sequence[float]
     band: tuple[list[float], list[float]] | None = None
     points: bool = False
     line: bool = True
@@ -79,7 +79,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines or points over a number; `diagonal` draws y = x, where a well calibrated answer lies."""
+    """Lines or points over a number; `diagonal` draws y = x, where a well calibrated answer lies.
+
+    `point` is what x counts, in a word for whoever points at a point: "fold", "trial".
+    """
 
     title: str
     x: str
@@ -90,23 +93,7 @@ class Lines:
     diagonal: bool = False
     log_x: bool = False
     log_y: bool = False
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Counts between edges, one colour a name, drawn over each other."""
-
-    title: str
-    x: str
-    y: str
-    alt: str
-    edges: list[float]
-    counts: dict[str, list[float]]
-    log_y: bool = False
-
-    def __post_init__(self) -> None:
-        _same_length(self.title, len(self.edges) - 1, **self.counts)
-        _finite(self.title, self.edges, *self.counts.values())
+    point: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,7 +114,7 @@ class Heatmap:
             raise FinblendError(f"{self.title}: a heatmap's values must be in [-1, 1]")
 
 
-Chart = Bars | Lines | Histogram | Heatmap
+Chart = Bars | Lines | Heatmap
 
 
 def _same_length(title: str, wanted: int, **lists: Sequence[object]) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from ensemble.report.charts.bars import draw_bars
-from ensemble.report.charts.charts import Bars, Chart, Histogram, Lines
+from ensemble.report.charts.charts import Bars, Chart, Lines
 from ensemble.report.charts.heatmap import draw_heatmap
-from ensemble.report.charts.histogram import draw_histogram
 from ensemble.report.charts.lines import draw_lines
 from ensemble.report.charts.svg import COLOURS, DASHES, marker, tag
 
@@ -48,9 +47,7 @@ def height_of(chart: Chart, width: float) -> float:
 def _drawn(chart: Chart, width: float) -> tuple[float, Markup]:
     if isinstance(chart, Bars):
         return draw_bars(chart, width)
-    if isinstance(chart, Lines):
-        return draw_lines(chart, width)
-    return draw_histogram(chart, width) if isinstance(chart, Histogram) else draw_heatmap(chart, width)
+    return draw_lines(chart, width) if isinstance(chart, Lines) else draw_heatmap(chart, width)
 
 
 def keys(chart: Chart) -> list[tuple[str, Markup]]:
@@ -58,9 +55,6 @@ def keys(chart: Chart) -> list[tuple[str, Markup]]:
     if isinstance(chart, Lines):
         names = [series.name for series in chart.series]
         kinds = ["line" if not series.points else "points" if series.line else "dots" for series in chart.series]
-    elif isinstance(chart, Histogram):
-        names = list(chart.counts)
-        kinds = ["area"] * len(names)
     elif isinstance(chart, Bars) and chart.stacked is not None:
         names = list(chart.stacked)
         kinds = ["bar"] * len(names)

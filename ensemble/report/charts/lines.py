@@ -19,7 +19,7 @@ def draw_lines(chart: Lines, width: float) -> tuple[float, Markup]:
     """Height and drawing; a diagonal makes the plot about square."""
     height = min(width, 440.0) if chart.diagonal else min(0.3 * width + 150, 340.0)
     across = [value for series in chart.series for value in series.x] + [mark.x for mark in chart.marks]
-    up = [v for series in chart.series for v in (*series.y, *(series.band[0] + series.band[1] if series.band else []))]
+    up = [v for series in chart.series for v in (*series.y, *(end for ends in series.band or () for end in ends))]
     steps = 4 if width < 480 else 6
     if chart.diagonal:
         # one stretch on both axes, so that y = x goes from corner to corner
@@ -34,7 +34,7 @@ def draw_lines(chart: Lines, width: float) -> tuple[float, Markup]:
         if low < high:
             parts.append(line(frame.at_x(low), frame.at_y(low), frame.at_x(high), frame.at_y(high), "diagonal"))
     parts += [_band(series, k, frame) for k, series in enumerate(chart.series) if series.band is not None]
-    parts += [_line(series, k, frame) for k, series in enumerate(chart.series)]
+    parts += [_line(series, k, frame, chart.point) for k, series in enumerate(chart.series)]
     parts += _marks(chart, frame)
     return height, group(*parts)
 
@@ -53,20 +53,32 @@ def _whole(values: list[float]) -> bool:
 
 def _band(series: Series, k: int, frame: Frame) -> Markup:
     low, high = series.band or (series.y, series.y)
-    there = [(frame.at_x(x), frame.at_y(y)) for x, y in zip(series.x, high, strict=True)]
-    back = [(frame.at_x(x), frame.at_y(y)) for x, y in zip(series.x, low, strict=True)]
-    return group(polygon(there + back[::-1], "band"), class_=f"s{k % 7}")
+    upper = [(frame.at_x(x), frame.at_y(y)) for x, y in zip(series.x, high, strict=True)]
+    lower = [(frame.at_x(x), frame.at_y(y)) for x, y in zip(series.x, low, strict=True)]
+    return group(polygon(upper + lower[::-1], "band"), class_=f"s{k % 7}")
 
 
-def _line(series: Series, k: int, frame: Frame) -> Markup:
+def _line(series: Series, k: int, frame: Frame, point: str) -> Markup:
     points = [(frame.at_x(x), frame.at_y(y)) for x, y in zip(series.x, series.y, strict=True)]
     joined = len(points) > 1 and series.line
     parts = [polyline(points, "line", DASHES[k % len(DASHES)])] if joined else []
     few = len(points) <= MOST_POINTS
     if (series.points and few) or not joined:
-        told = [f"{series.name}: {shown(x)}, {shown(y)}" for x, y in zip(series.x, series.y, strict=True)]
-        parts += [marker(x, y, k, tip, 3.5 if few else 2.0) for (x, y), tip in zip(points, told, strict=True)]
+        tips = [_tip(series.name, point, x, y) for x, y in zip(series.x, series.y, strict=True)]
+        parts += [marker(x, y, k, tip, 3.5 if few else 2.0) for (x, y), tip in zip(points, tips, strict=True)]
     return group(*parts, class_=f"s{k % 7}") if parts else Markup("")
+
+
+def _tip(series: str, point: str, x: float, y: float) -> str:
+    """What stands beside a point when one points at it.
+
+    >>> _tip("b7", "fold", 0, 0.5), _tip("trial", "trial", 1, 0.5), _tip("known", "", 0.25, 0.5)
+    ('b7, fold 0: 0.5000', 'trial 1: 0.5000', 'known: 0.2500, 0.5000')
+    """
+    if not point:
+        return f"{series}: {shown(x)}, {shown(y)}"
+    place = f"{point} {shown(x)}"
+    return f"{place}: {shown(y)}" if series == point else f"{series}, {place}: {shown(y)}"
 
 
 def _marks(chart: Lines, frame: Frame) -> list[Markup]:
@@ -96,7 +108,7 @@ def _is_free(chart: Lines, frame: Frame, across: tuple[float, float], top: float
             continue
         at = np.linspace(*across, 16)
         at = at[(at >= x[0]) & (at <= x[-1])]
-        there = np.append(np.interp(at, x, y), y[(x >= across[0]) & (x <= across[1])])
-        if np.any((there > top) & (there < bottom)):
+        heights = np.append(np.interp(at, x, y), y[(x >= across[0]) & (x <= across[1])])
+        if np.any((heights > top) & (heights < bottom)):
             return False
     return True

@@ -6,7 +6,7 @@ Missing and broken files are told in words below the place of the photo; nothing
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BytesIO
@@ -33,13 +33,13 @@ COLUMNS = ("bbox", "box")
 class Album:
     """The photos that a page shows.
 
-    Refused where pillow is not installed, or the folder holds none of the photos.
+    Refused where pillow is not installed, or the folders hold none of the photos.
 
     Attributes
     ----------
     project : Project
-    images : Path or None
-        The folder of the photos; None shows names only.
+    images : sequence of Path
+        The folders of the photos, all of which are searched; none shows names only.
     budget : int
         Bytes that are left for data URIs; a photo that is shown twice counts twice.
     left_out : set of str
@@ -49,16 +49,16 @@ class Album:
     """
 
     project: Project
-    images: Path | None
+    images: Sequence[Path]
     budget: int = BUDGET
     left_out: set[str] = field(default_factory=set)
     broken: dict[str, str] = field(default_factory=dict)
     _made: dict[str, tuple[str | None, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.images is not None:
+        if self.images:
             _require_pillow()
-            _ = self._found  # a folder in which no photo is
+            _ = self._located  # folders in which no photo is are refused
 
     def answer(self, picture: str, caption: list[str], right: bool) -> Shot:
         """An answer as a photo of who is named, or as what stands for somebody new where there is none ("")."""
@@ -68,7 +68,7 @@ class Album:
 
     def shot(self, image: str, caption: list[str]) -> Shot:
         """A photo with lines below it."""
-        if self.images is None:
+        if not self.images:
             return Shot(image, None, caption)
         if image not in self._made:
             self._made[image] = self._make(image)
@@ -85,15 +85,15 @@ class Album:
     @property
     def notes(self) -> list[str]:
         """What to say of photos that are not shown."""
-        found = []
+        notes = []
         if self.broken:
             first = min(self.broken)
-            found.append(
+            notes.append(
                 f"{len(self.broken)} photos cannot be shown as they should, such as {first}: {self.broken[first]}"
             )
         if self.left_out:
-            found.append(f"{len(self.left_out)} photos are left out to keep the page small")
-        return found
+            notes.append(f"{len(self.left_out)} photos are left out to keep the page small")
+        return notes
 
     def _make(self, image: str) -> tuple[str | None, str]:
         """A data URI and what to say of the photo."""
@@ -105,21 +105,21 @@ class Album:
         return small_copy(file, self._boxes.get(image))
 
     @cached_property
-    def _found(self) -> tuple[dict[str, Path | None], dict[str, str]]:
-        from ensemble.networks.photos import sightings_of
+    def _located(self) -> tuple[dict[str, Path | None], dict[str, str]]:
+        """Where each photo of the catalogue is, and why others are nowhere; found as `embed` finds them."""
+        from ensemble.networks.photos import find_photo_files
 
-        assert self.images is not None  # noqa: S101 - checked by the callers
-        found = sightings_of(self.project, [self.images])
-        files = {n: None if f is None else Path(f) for n, f in zip(found.names, found.files, strict=True)}
-        return files, found.problems
+        photos = find_photo_files(self.project, self.images)
+        files = {n: None if f is None else Path(f) for n, f in zip(photos.names, photos.files, strict=True)}
+        return files, photos.problems
 
     @property
     def _files(self) -> Mapping[str, Path | None]:
-        return self._found[0]
+        return self._located[0]
 
     @property
     def _problems(self) -> Mapping[str, str]:
-        return self._found[1]
+        return self._located[1]
 
     @cached_property
     def _boxes(self) -> dict[str, Box]:
@@ -139,6 +139,16 @@ class Album:
                 # a file that has moved since, or another form than can be told by itself: photos are shown whole
                 continue
         return {}
+
+
+def photo_folders(images: str | Path | Sequence[str | Path] | None) -> tuple[Path, ...]:
+    """Folders of photos as they are given: one, several or none; refused where one is no folder."""
+    given = [] if images is None else [images] if isinstance(images, (str, Path)) else images
+    folders = tuple(map(Path, given))
+    for folder in folders:
+        if not folder.is_dir():
+            raise FinblendError(f"{folder}: is no folder of photos")
+    return folders
 
 
 def small_copy(file: Path, box: Box | None, side: int = SIDE) -> tuple[str | None, str]:

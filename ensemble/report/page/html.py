@@ -13,31 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from ensemble.report.charts.charts import Bars, Chart, Heatmap, Histogram, Lines
+from ensemble.report.charts.charts import Bars, Chart, Heatmap, Lines
 from ensemble.report.charts.draw import drawing, height_of, keys
 from ensemble.report.charts.svg import clean
 from ensemble.report.numbers import numeric, shown
+from ensemble.report.page.pieces import Cell, Piece, Section, Table
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from ensemble.report.page.pieces import Cell, Piece, Section, Table
-from pathlib import Path
-
-from cv.errors import FinblendError
-from ensemble.project.outputs import refuse_output
-from ensemble.report.page.pieces import Section
-
 _PERCENT = re.compile(r"(?<=\d) %")
-CHARTS = (Bars, Lines, Histogram, Heatmap)
+CHARTS = (Bars, Lines, Heatmap)
 # in units of the page: beside another chart, alone in its row, on a narrow screen
 BESIDE, ALONE, NARROW = 560.0, 1000.0, 350.0
 # a chart as tall as two
 TALL = 470.0
 
 
-def page(title: str, sections: list[Section], subtitle: str = "") -> str:
-    """The whole page."""
+def render(title: str, sections: list[Section], subtitle: str = "") -> str:
+    """The whole page, self-contained: no file beside it and no network."""
     style, script = asset("page.css"), asset("page.js")
     return template().render(
         title=clean(title),
@@ -104,7 +98,7 @@ def _allowed(text: str) -> str:
 
 def _blocks(section: Section) -> Iterator[tuple[str, Any]]:
     """The pieces with their kinds; charts that follow each other are one block, side by side."""
-    numbered = enumerate((piece for piece in section.body), start=1)
+    numbered = enumerate(section.body, start=1)
     for kind, pieces in groupby(numbered, key=lambda item: _kind(item[1])):
         if kind == "charts":
             yield kind, list(_laid_out([(f"{section.key}-{n}", chart) for n, chart in pieces]))
@@ -132,11 +126,11 @@ def _laid_out(charts: list[tuple[str, Any]]) -> Iterator[tuple[Chart, str, Marku
 
 def columns(table: Table) -> list[bool]:
     """Which columns hold numbers only: they stand right."""
-    found = []
+    are_numbers = []
     for column in range(len(table.header)):
         cells = [row[column] for row in table.rows if row[column] not in (None, "-", "")]
-        found.append(bool(cells) and all(numeric(cell) is not None for cell in cells))
-    return found
+        are_numbers.append(bool(cells) and all(numeric(cell) is not None for cell in cells))
+    return are_numbers
 
 
 def is_slim(table: Table) -> bool:
@@ -162,17 +156,3 @@ def sort_key(cell: Cell) -> str | None:
     """What a number is sorted by, where its text would not tell."""
     value = numeric(cell)
     return None if value is None else repr(value)
-
-
-def refuse_page(out: Path, images: Path | None) -> None:
-    """Before anything is computed: where the page cannot go, and photos that are not there."""
-    refuse_output(out)
-    if images is not None and not images.is_dir():
-        raise FinblendError(f"{images}: is no folder of photos")
-
-
-def render(title: str, sections: list[Section], subtitle: str = "") -> str:
-    """The whole page, self-contained: no file beside it and no network."""
-    from ensemble.report.page.html import page
-
-    return page(title, sections, subtitle)

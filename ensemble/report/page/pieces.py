@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cv.errors import FinblendError
-from ensemble.report.charts.charts import Bars, Heatmap, Histogram, Lines
+from ensemble.report.charts.charts import Bars, Heatmap, Lines
 from ensemble.report.page.photos import GalleryRow
 
 Cell = str | float | int | None
@@ -78,7 +78,7 @@ class Gallery:
     caption: str = ""
 
 
-Piece = Text | Figures | Table | Warnings | Code | Gallery | Bars | Lines | Histogram | Heatmap
+Piece = Text | Figures | Table | Warnings | Code | Gallery | Bars | Lines | Heatmap
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
 from ensemble.identification.scored_blend import ScoredBlend
 from ensemble.protocol.bootstrap import Bootstrap, interval_of
-from ensemble.protocol.scores import summary
+from ensemble.protocol.scores import Summary, summary
 from ensemble.report.charts.charts import Bars
-from ensemble.report.numbers import share
+from ensemble.report.numbers import format_operators, share
 from ensemble.report.page.pieces import Cell, Figures, Piece, Section, Table, Text, Warnings
-from ensemble.report.page.words import against, interval, told_mix
+from ensemble.report.page.words import against, format_mix, interval
 from ensemble.report.sections.blend_charts import over_shares_chart, species_table, threshold_charts, trials_chart
 from ensemble.report.state import State
 from ensemble.tuning.baselines import equal_weights
-from ensemble.tuning.nested import HOW as HOW_NESTED
+from ensemble.tuning.nested_result import HOW as HOW_NESTED
 
 TITLE = "Blend"
 MOST = 50
@@ -38,25 +36,25 @@ def section(state: State) -> Section | None:
         except FinblendError as error:
             why = str(error)
     name = state.project.blend_path.name
-    told = [*([why] if why else []), *(blend.changed(name) or ["The figures are those that 'finblend tune' kept."])]
+    warnings = [*([why] if why else []), *(blend.changed(name) or ["The figures are those that 'finblend tune' kept."])]
     measured = f"As it stands in {name}; nothing could be measured again."
-    return Section("blend", TITLE, measured, [Warnings(told), *_kept(blend)])
+    return Section("blend", TITLE, measured, [Warnings(warnings), *_kept(blend)])
 
 
 def _section(state: State, blend: Blend, scored: ScoredBlend) -> Section:
     evaluation_set = scored.setup.evaluation_set
-    told = summary(evaluation_set, scored.precision)
-    measured = f"Out-of-fold, {scored.measured}. Mix: {told_mix(state.mix, told['new_share'])}."
+    scores = summary(evaluation_set, scored.precision)
+    measured = f"Out-of-fold, {scored.measured}. Mix: {format_mix(state.mix, scores.new_share)}."
     if blend.measured.get("nested"):
         measured += f" {HOW_NESTED[0].upper()}{HOW_NESTED[1:]}."
     measured += " Intervals hold 95 %, by drawing individuals anew."
     changed = blend.changed(state.project.blend_path.name)
     body: list[Piece] = [Warnings(changed)] if changed else []
-    body.append(Figures(_figures(state, blend, scored, told)))
+    body.append(Figures(_figures(state, blend, scored, scores)))
     body += [_scores(state, blend, scored), _weights(blend), *_recipe(blend), *_nested_folds(blend)]
     body += trials_chart(state, blend, scored)
-    body += threshold_charts(blend, scored, told["new_share"])
-    body += over_shares_chart(state, scored, told)
+    body += threshold_charts(blend, scored, scores.new_share)
+    body += over_shares_chart(state, scored, scores.new_share)
     body += species_table(state, scored)
     return Section("blend", TITLE, measured, body)
 
@@ -69,11 +67,11 @@ def _kept(blend: Blend) -> list[Piece]:
     return [*([Figures(pairs)] if pairs else []), _weights(blend), *_recipe(blend)]
 
 
-def _figures(state: State, blend: Blend, scored: ScoredBlend, told: dict[str, Any]) -> list[tuple[str, str]]:
+def _figures(state: State, blend: Blend, scored: ScoredBlend, scores: Summary) -> list[tuple[str, str]]:
     evaluation_set = scored.setup.evaluation_set
-    low, high = Bootstrap(evaluation_set, state.project.catalogue.labels).interval(scored.precision)
+    low, high = Bootstrap(evaluation_set).interval(scored.precision)
     name = "MAP@5, second stage cross-fitted" if blend.second_stage else "MAP@5 in-sample"
-    pairs = [(name, f"{told['map5']:.4f}"), ("its 95 % interval", interval([low, high]))]
+    pairs = [(name, f"{scores.map5:.4f}"), ("its 95 % interval", interval([low, high]))]
     nested = blend.measured.get("nested")
     if nested:
         pairs += [
@@ -84,11 +82,11 @@ def _figures(state: State, blend: Blend, scored: ScoredBlend, told: dict[str, An
     else:
         pairs.append(("MAP@5 nested", "not measured"))
     pairs += [
-        ("known photos", "-" if told["known"] is None else f"{told['known']:.4f}"),
-        ("strangers", "-" if told["new"] is None else f"{told['new']:.4f}"),
-        ("share of strangers assumed", share(told["new_share"])),
+        ("known photos", "-" if scores.known is None else f"{scores.known:.4f}"),
+        ("strangers", "-" if scores.new is None else f"{scores.new:.4f}"),
+        ("share of strangers assumed", share(scores.new_share)),
         ("answers with somebody new first", share(evaluation_set.share_of_new(scored.labels))),
-        ("certain without the whole gallery", share(1 - scored.among.open)),
+        ("certain without the whole gallery", share(1 - scored.over_candidates.undecided)),
     ]
     return pairs
 
@@ -96,21 +94,20 @@ def _figures(state: State, blend: Blend, scored: ScoredBlend, told: dict[str, An
 def _scores(state: State, blend: Blend, scored: ScoredBlend) -> Bars:
     """The blend against what it must beat, all on the same photos and drawn catalogues."""
     evaluation_set, nested = scored.setup.evaluation_set, blend.measured.get("nested")
-    best = max(state.solos, key=lambda name: state.solos[name].map5)
+    best = max(state.baselines, key=lambda name: state.baselines[name].map5)
     staged = blend.second_stage
-    # (what, precision)
-    own: list[tuple[str, np.ndarray]] = []
+    in_sample: list[tuple[str, np.ndarray]] = []
     if len(blend.weights) > 1:
-        own.append((f"{best} alone, in-sample", state.solos[best].precision))
-        own.append(("equal weights, in-sample", equal_weights(scored.setup).precision))
-    own.append(("no 2nd stage, in-sample" if staged else "blend, in-sample", scored.plain))
+        in_sample.append((f"{best} alone, in-sample", state.baselines[best].precision))
+        in_sample.append(("equal weights, in-sample", equal_weights(scored.setup).precision))
+    in_sample.append(("no 2nd stage, in-sample" if staged else "blend, in-sample", scored.precision_alone))
     if staged:
-        own.append(("blend, cross-fitted", scored.precision))
-    stacked = np.stack([precision for _, precision in own])
-    draws = Bootstrap(evaluation_set, state.project.catalogue.labels).draws(stacked)
+        in_sample.append(("blend, cross-fitted", scored.precision))
+    stacked = np.stack([precision for _, precision in in_sample])
+    draws = Bootstrap(evaluation_set).draws(stacked)
     rows = [
-        (what, float(evaluation_set.weights @ one), interval_of(drawn))
-        for (what, one), drawn in zip(own, draws.T, strict=True)
+        (name, float(evaluation_set.weights @ precision), interval_of(drawn))
+        for (name, precision), drawn in zip(in_sample, draws.T, strict=True)
     ]
     reached = rows[-1][1]
     title = f"Blend {reached:.4f} {'cross-fitted' if staged else 'in-sample'}"
@@ -125,22 +122,22 @@ def _scores(state: State, blend: Blend, scored: ScoredBlend) -> Bars:
         if staged or any(fold.get("second_stage") for fold in nested.get("folds", [])):
             names["plain"] = "no 2nd stage, nested"
         if len(blend.weights) > 1:
-            for key, what in names.items():
+            for key, name in names.items():
                 if "own_interval" in others.get(key, {}):
-                    rows.append((what, others[key]["map5"], others[key]["own_interval"]))
+                    rows.append((name, others[key]["map5"], others[key]["own_interval"]))
             if "single" in others:
-                one = others["single"]
-                title += f": nested it {against(one['difference'], 'its best model')} "
-                title += f"(95 % {interval(one['interval'])})"
+                single = others["single"]
+                title += f": nested it {against(single['difference'], 'its best model')} "
+                title += f"(95 % {interval(single['interval'])})"
         rows.append(("blend, nested", nested["map5"], nested["interval"]))
-    chosen = [n for n, (what, _, _) in enumerate(rows) if what.startswith("blend, ")]
-    alt = "; ".join(f"{what} {score:.4f} ({interval(ends)})" for what, score, ends in rows)
+    chosen = [n for n, (name, _, _) in enumerate(rows) if name.startswith("blend, ")]
+    alt = "; ".join(f"{name} {score:.4f} ({interval(ends)})" for name, score, ends in rows)
     return Bars(
         title,
         "MAP@5, with 95 % intervals",
         "recipe",
         f"{alt}.",
-        [what for what, _, _ in rows],
+        [name for name, _, _ in rows],
         [score for _, score, _ in rows],
         [(ends[0], ends[1]) for _, _, ends in rows],
         chosen,
@@ -154,9 +151,9 @@ def _weights(blend: Blend) -> Bars:
     if len(blend.weights) > 1:
         used = sum(weight > 0 for weight in blend.weights.values())
         title += f"; {used} of {len(blend.weights)} models have weight"
-    told = ", ".join(f"{name} {blend.weights[name]:.4f}" for name in names)
+    weights = ", ".join(f"{name} {blend.weights[name]:.4f}" for name in names)
     values = [blend.weights[name] for name in names]
-    return Bars(title, "weight (all sum to 1)", "model", f"Weights: {told}.", names, values)
+    return Bars(title, "weight (all sum to 1)", "model", f"Weights: {weights}.", names, values)
 
 
 def _recipe(blend: Blend) -> list[Piece]:
@@ -166,26 +163,24 @@ def _recipe(blend: Blend) -> list[Piece]:
         ["of the query's background taken off", f"{blend.background:.2f}"],
         ["best photos per individual", str(blend.top_photos)],
         ["penalty for an unlikely species", f"{blend.species_penalty:.4f}"],
-        ["second stage", _told_stage(blend)],
+        ["second stage", _format_stage(blend)],
     ]
     rows += [[f"whitening of {name}", kind] for name, kind in blend.whitening.items() if kind != "none"]
-    for name, own in blend.operators.items():
-        told = "; ".join(f"{what} {', '.join(f'{k} {v:g}' for k, v in how.items())}" for what, how in own.items())
-        rows.append([f"operators of {name}", told])
+    rows += [[f"operators of {name}", format_operators(chosen.as_dict())] for name, chosen in blend.operators.items()]
     pieces: list[Piece] = [Table("The recipe", ["what", "value"], rows[:MOST])]
     if blend.second_stage:
         pieces.append(Text("Where there is a second stage, it answers instead of rule and threshold."))
     if blend.species_weights:
         names = list(blend.weights)[:12]
-        own_rows: list[list[Cell]] = [
+        species_rows: list[list[Cell]] = [
             [species, *(weights.get(name, 0.0) for name in names)] for species, weights in blend.species_weights.items()
         ]
         caption = "Species with weights of their own"
-        pieces.append(Table(caption, ["species", *names], own_rows[:MOST]))
+        pieces.append(Table(caption, ["species", *names], species_rows[:MOST]))
     return pieces
 
 
-def _told_stage(blend: Blend) -> str:
+def _format_stage(blend: Blend) -> str:
     verdict = blend.measured.get("second_stage")
     if not verdict:
         return "used" if blend.second_stage else "none"

@@ -1,4 +1,4 @@
-"""The section on trust: whether probabilities hold what they say, and what can be taken without a person's look."""
+"""The section on calibration, `trust` on the page: do probabilities hold, and what can be taken without a look."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.report.charts.charts import Lines, Mark, Series
 from ensemble.report.numbers import share
 from ensemble.report.page.pieces import Cell, Piece, Section, Table, Text, Warnings
-from ensemble.report.page.words import told_mix
+from ensemble.report.page.words import format_mix
 from ensemble.report.state import State
 from postproc import NEW
 from postproc.calibration.calibration import BINS, calibration_error
@@ -21,7 +21,7 @@ from postproc.calibration.calibration import BINS, calibration_error
 TITLE = "Trust"
 # points of a curve
 POINTS = 120
-TOLD = {"auto": "the first name may be taken", "review": "a person should look", "new": "it is somebody new"}
+MEANINGS = {"auto": "the first name may be taken", "review": "a person should look", "new": "it is somebody new"}
 
 
 def section(state: State) -> Section | None:
@@ -29,38 +29,35 @@ def section(state: State) -> Section | None:
     if not state.is_tuned:
         return None
     try:
-        named, sat, scored = state.named, state.sat, state.scored
+        posteriors, cross_fitted, scored = state.posteriors, state.cross_fitted, state.scored
     except FinblendError as error:
         return Section("trust", TITLE, "Nothing could be measured.", [Warnings([str(error)])])
-    if named is None or sat is None or scored is None:
+    if posteriors is None or cross_fitted is None or scored is None:
         return None
     evaluation_set = scored.setup.evaluation_set
-    share_of_new = float(evaluation_set.weights[evaluation_set.truth == NEW].sum())
-    measured = f"Out-of-fold, {HOW}. Mix: {told_mix(state.mix, share_of_new)}."
-    labels = state.project.catalogue.labels
-    owner = labels[np.append(evaluation_set.rows, evaluation_set.hidden)]
+    measured = f"Out-of-fold, {HOW}. Mix: {format_mix(state.mix, evaluation_set.new_share)}."
     body: list[Piece] = [
-        *calibration(named, evaluation_set, owner),
-        *coverage(sat, state.precision),
-        _bands(sat, state.precision),
+        *calibration(posteriors, evaluation_set),
+        *coverage(cross_fitted, state.precision),
+        _bands(cross_fitted, state.precision),
     ]
     return Section("trust", TITLE, measured, body)
 
 
-def calibration(named: Posteriors, evaluation_set: EvaluationSet, owner: np.ndarray) -> list[Piece]:
+def calibration(posteriors: Posteriors, evaluation_set: EvaluationSet) -> list[Piece]:
     """A reliability diagram of the likeliest name, and one of somebody new, with a table of their bins."""
     charts: list[Piece] = []
     tables: list[Piece] = []
-    asked = (
-        ("P(same) of the likeliest name", "the name is right", *first_name(named, evaluation_set.truth)),
-        ("P(somebody new)", "it was somebody new", named.somebody_new, evaluation_set.truth == NEW),
+    statements = (
+        ("P(same) of the likeliest name", "the name is right", *first_name(posteriors, evaluation_set.truth)),
+        ("P(somebody new)", "it was somebody new", posteriors.somebody_new, evaluation_set.is_new),
     )
     header = ["told, mean", "came true", "from", "to", "share of the mix"]
-    for what, came, probability, right in asked:
-        bins = reliability(probability, right, evaluation_set.weights, owner)
+    for what, came, probability, right in statements:
+        bins = reliability(probability, right, evaluation_set.weights, evaluation_set.owner)
         error = calibration_error(probability, right, evaluation_set.weights)
         charts.append(_diagram(what, came, bins, error))
-        rows: list[list[Cell]] = [[one.probability, one.right, one.low, one.high, one.share] for one in bins]
+        rows: list[list[Cell]] = [[each.probability, each.right, each.low, each.high, each.share] for each in bins]
         tables.append(Table(f"{what}: told, and what came true", header, rows, "", ("share of the mix",)))
     note = (
         "Bands of the charts, 'from' and 'to' of the tables hold 95 % (Wilson), all photos of an individual in a bin "
@@ -71,69 +68,69 @@ def calibration(named: Posteriors, evaluation_set: EvaluationSet, owner: np.ndar
 
 
 def _diagram(what: str, came: str, bins: list[Bin], error: float) -> Lines:
-    inside = sum(one.low <= one.probability <= one.high for one in bins)
+    inside = sum(each.low <= each.probability <= each.high for each in bins)
     title = f"{what}: off by {100 * error:.1f} points on average; {inside} of {len(bins)} bins agree within 95 %"
-    x = [one.probability for one in bins]
+    x = [each.probability for each in bins]
     series = Series(
         "out-of-fold",
         x,
-        [one.right for one in bins],
-        ([one.low for one in bins], [one.high for one in bins]),
+        [each.right for each in bins],
+        ([each.low for each in bins], [each.high for each in bins]),
         points=True,
     )
-    told = ", ".join(f"{one.probability:.2f} told and {one.right:.2f} true" for one in bins)
-    alt = f"{what} against how often {came}, in bins of equal weight: {told}."
+    figures = ", ".join(f"{each.probability:.2f} told and {each.right:.2f} true" for each in bins)
+    alt = f"{what} against how often {came}, in bins of equal weight: {figures}."
     return Lines(title, f"{what}, mean of the bin", f"share of photos where {came}", alt, [series], diagonal=True)
 
 
-def coverage(sat: CrossFittedAnswers, precision: float) -> list[Piece]:
+def coverage(cross_fitted: CrossFittedAnswers, precision: float) -> list[Piece]:
     """How often first answers are right when only the surest are taken; bands at the wanted precision marked."""
-    first, sure = sat.answers.labels[:, 0], sat.answers.probability[:, 0]
-    every, bands = float(sat.weights.sum()), sat.bands(precision)
+    first, sure = cross_fitted.answers.labels[:, 0], cross_fitted.answers.probability[:, 0]
+    every, bands = float(cross_fitted.weights.sum()), cross_fitted.bands(precision)
     series, marks = list[Series](), list[Mark]()
-    for name, own, cut, band in (
+    for name, begins_so, cut, band in (
         ("a name comes first", first >= 0, bands.auto, "auto"),
         ("somebody new comes first", first == NEW, bands.new, "new"),
     ):
-        threshold, total, good, _ = kept_from(sure[own], sat.right[own], sat.weights[own])
-        there = np.flatnonzero(total > 0)
-        if not len(there):
+        right, weights = cross_fitted.right[begins_so], cross_fitted.weights[begins_so]
+        threshold, total, good, _ = kept_from(sure[begins_so], right, weights)
+        filled = np.flatnonzero(total > 0)
+        if not len(filled):
             continue
         # few photos tell little: the curve begins where it has one hundredth of what it ends with
-        there = there[total[there] >= 0.01 * total[-1]]
-        at = there[np.unique(np.linspace(0, len(there) - 1, POINTS).astype(int))]
+        filled = filled[total[filled] >= 0.01 * total[-1]]
+        at = filled[np.unique(np.linspace(0, len(filled) - 1, POINTS).astype(int))]
         series.append(Series(name, (total[at] / every).tolist(), (good[at] / total[at]).tolist()))
         if np.isfinite(cut):
             taken = float(total[np.flatnonzero(threshold >= cut)[-1]]) / every
             marks.append(Mark(taken, f"{band}: {share(taken)} from {cut:.3f}"))
     if not series:
         return []
-    told = sat.expected(precision)
-    auto, new = (told[name]["expected_share"] or 0.0 for name in ("auto", "new"))
-    right = told["auto"]["right"]
+    expected = cross_fitted.expected(precision)
+    (auto, auto_right), (new, _) = expected["auto"], expected["new"]
     title = f"No name can be taken without a look at a precision of {share(precision)}"
-    if right is not None and auto > 0:
-        title = f"{share(auto)} of photos can take their first name as it is, right in {share(right)}"
+    if auto_right is not None and auto > 0:
+        title = f"{share(auto)} of photos can take their first name as it is, right in {share(auto_right)}"
     title += f"; {share(new)} are told to be new" if new > 0 else "; no 'somebody new' is sure enough to be taken"
-    ends = "; ".join(f"{one.name}: all {share(one.x[-1])} of photos, {share(one.y[-1])} right" for one in series)
+    ends = "; ".join(f"{line.name}: all {share(line.x[-1])} of photos, {share(line.y[-1])} right" for line in series)
     chart = Lines(
         title, "share of all photos, surest first", "share of these that are right", f"{ends}.", series, marks
     )
-    how = (
+    note = (
         f"Marks stand where the surest first answers are right in {share(precision)}, over all photos. The bands below "
         "are stricter: each fold's thresholds are chosen on the other folds."
     )
-    return [chart, Text(how)]
+    return [chart, Text(note)]
 
 
-def _bands(sat: CrossFittedAnswers, precision: float) -> Table:
-    told, bands = sat.expected(precision), sat.bands(precision)
+def _bands(cross_fitted: CrossFittedAnswers, precision: float) -> Table:
+    expected, bands = cross_fitted.expected(precision), cross_fitted.bands(precision)
     cuts = {"auto": bands.auto, "new": bands.new}
     rows: list[list[Cell]] = []
     for name in BANDS:
         cut = cuts.get(name)
         from_cut = None if cut is None or not np.isfinite(cut) else float(cut)
-        rows.append([name, TOLD[name], from_cut, told[name]["expected_share"], told[name]["right"]])
+        rows.append([name, MEANINGS[name], from_cut, *expected[name]])
     header = ["band", "meaning", "from probability", "share of photos", "first answers right"]
     note = f"Wanted precision {share(precision)}, as of 'finblend decide'; '-' where no probability keeps it."
     return Table("Bands", header, rows, note, ("share of photos", "first answers right"))

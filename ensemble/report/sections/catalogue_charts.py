@@ -1,4 +1,4 @@
-"""The portrait's charts."""
+"""The catalogue's charts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import polars as pl
 
 from ensemble.report.charts.charts import Bars, Lines, Series
 from ensemble.report.numbers import share
-from ensemble.report.sections.catalogue_counts import Portrait
+from ensemble.report.sections.catalogue_counts import CatalogueCounts
 
 # more bars are not read one by one: the rest is one bar
 MOST_SPECIES = 25
@@ -15,9 +15,9 @@ MOST_FOLDS = 12
 MIXED = 5
 
 
-def species_bars(portrait: Portrait) -> Bars:
+def species_bars(counts: CatalogueCounts) -> Bars:
     """Photos per species, strangers apart."""
-    table, total = portrait.per_species, portrait.photos.height
+    table, total = counts.per_species, counts.photos.height
     first = table.row(0, named=True)
     title = f"{first['species']} makes up {share(first['photos'] / total)} of the {total:,} train photos"
     if table.height > 3:
@@ -35,7 +35,7 @@ def species_bars(portrait: Portrait) -> Bars:
         title=title,
         x="train photos",
         y="species",
-        alt=f"Bars of train photos per species, most first: {_told(table['species'].to_list()[:5], photos)}.",
+        alt=f"Bars of train photos per species, most first: {_listed(table['species'].to_list()[:5], photos)}.",
         labels=table["species"].to_list(),
         values=[float(n) for n in photos],
         stacked={
@@ -47,13 +47,15 @@ def species_bars(portrait: Portrait) -> Bars:
     )
 
 
-def long_tail(portrait: Portrait) -> Lines:
+def long_tail(counts: CatalogueCounts) -> Lines:
     """How many individuals have at least so many photos."""
-    counts = portrait.per_individual["photos"]
-    n, singles, most = len(counts), int((counts == 1).sum()), int(counts[0])
-    table = counts.alias("photos").to_frame().group_by("photos").len("individuals").sort("photos", descending=True)
+    photos_of_each = counts.per_individual["photos"]
+    n, singles, most = len(photos_of_each), int((photos_of_each == 1).sum()), int(photos_of_each[0])
+    table = (
+        photos_of_each.alias("photos").to_frame().group_by("photos").len("individuals").sort("photos", descending=True)
+    )
     table = table.with_columns(at_least=pl.col("individuals").cum_sum()).sort("photos")
-    ten = int((counts >= 10).sum())
+    ten = int((photos_of_each >= 10).sum())
     return Lines(
         title=f"{share(singles / n)} of the individuals have one photo; the most photographed has {most:,}",
         x="photos of an individual, at least (log)",
@@ -63,8 +65,8 @@ def long_tail(portrait: Portrait) -> Lines:
         series=[
             Series(
                 "individuals with at least so many photos",
-                [float(v) for v in table["photos"]],
-                [float(v) for v in table["at_least"]],
+                table["photos"].to_list(),
+                table["at_least"].to_list(),
                 points=True,
             )
         ],
@@ -73,9 +75,9 @@ def long_tail(portrait: Portrait) -> Lines:
     )
 
 
-def fold_bars(portrait: Portrait) -> Bars:
+def fold_bars(counts: CatalogueCounts) -> Bars:
     """Photos per fold, strangers apart."""
-    table = portrait.per_fold[:MOST_FOLDS]
+    table = counts.per_fold[:MOST_FOLDS]
     photos, strangers = table["photos"].to_list(), table["strangers"].to_list()
     spread = (max(photos) - min(photos)) / (sum(photos) / len(photos))
     shares = [s / p for s, p in zip(strangers, photos, strict=True)]
@@ -86,7 +88,7 @@ def fold_bars(portrait: Portrait) -> Bars:
         title=f"{size}; {strange}",
         x="train photos",
         y="fold",
-        alt=f"Bars of train photos per fold: {_told([f'fold {k}' for k in table['fold']], photos)}; {strange}.",
+        alt=f"Bars of train photos per fold: {_listed([f'fold {k}' for k in table['fold']], photos)}; {strange}.",
         labels=[f"fold {fold}" for fold in table["fold"]],
         values=[float(n) for n in photos],
         stacked={
@@ -96,19 +98,19 @@ def fold_bars(portrait: Portrait) -> Bars:
     )
 
 
-def species_mix(portrait: Portrait) -> Bars | None:
+def species_mix(counts: CatalogueCounts) -> Bars | None:
     """What each fold is made of; None where there is one species."""
-    names = portrait.per_species["species"].to_list()
+    names = counts.per_species["species"].to_list()
     if len(names) < 2:
         return None
-    table = portrait.species_by_fold
-    folds = portrait.per_fold["fold"].to_list()[:MOST_FOLDS]
-    of = {(row["species"], row["fold"]): row["share"] for row in table.iter_rows(named=True)}
-    spans = {name: [of.get((name, fold), 0.0) for fold in folds] for name in names}
+    table = counts.species_by_fold
+    folds = counts.per_fold["fold"].to_list()[:MOST_FOLDS]
+    share_of = {(row["species"], row["fold"]): row["share"] for row in table.iter_rows(named=True)}
+    spans = {name: [share_of.get((name, fold), 0.0) for fold in folds] for name in names}
     widest = max(names, key=lambda name: max(spans[name]) - min(spans[name]))
     span = 100 * (max(spans[widest]) - min(spans[widest]))
-    own = names[:MIXED]
-    parts = {name: [100 * value for value in spans[name]] for name in own}
+    most_frequent = names[:MIXED]
+    parts = {name: [100 * value for value in spans[name]] for name in most_frequent}
     if len(names) > MIXED:
         parts[f"{len(names) - MIXED} more"] = [
             100 * sum(spans[name][k] for name in names[MIXED:]) for k in range(len(folds))
@@ -117,37 +119,37 @@ def species_mix(portrait: Portrait) -> Bars | None:
         title=f"No species' share differs between folds by more than {span:.2g} points ({widest})",
         x="share of the fold's photos (%)",
         y="fold",
-        alt=f"Bars of 100 % a fold, made of the {len(own)} most frequent species and the rest; the widest difference "
-        f"between two folds is {span:.2g} points, in {widest}.",
+        alt=f"Bars of 100 % a fold, made of the {len(most_frequent)} most frequent species and the rest; the widest "
+        f"difference between two folds is {span:.2g} points, in {widest}.",
         labels=[f"fold {fold}" for fold in folds],
         values=[100.0 for _ in folds],
         stacked=parts,
     )
 
 
-def encounter_bars(portrait: Portrait) -> Bars | None:
+def encounter_bars(counts: CatalogueCounts) -> Bars | None:
     """How many photos encounters have; None where there are no encounters."""
-    sizes = portrait.encounters["photos"]
+    sizes = counts.encounters["photos"]
     if not len(sizes):
         return None
     edges = [(1, 1), (2, 2), (3, 5), (6, 10), (11, 20), (21, 50), (51, None)]
-    counts = [int(((sizes >= low) & (sizes <= (high or sizes.max()))).sum()) for low, high in edges]
+    encounters = [int(((sizes >= low) & (sizes <= (high or sizes.max()))).sum()) for low, high in edges]
     labels = [f"{low}" if low == high else f"{low} to {high}" if high else f"{low} or more" for low, high in edges]
     top = int(sizes.max() or 0)  # type: ignore[arg-type]
-    while not counts[-1]:
-        counts.pop()
-    labels = labels[: len(counts)]
+    while not encounters[-1]:
+        encounters.pop()
+    labels = labels[: len(encounters)]
     typical = float(sizes.median() or 0.0)  # type: ignore[arg-type]
     plural = "" if typical == 1 else "s"
     return Bars(
         title=f"Half of the encounters have at most {typical:g} photo{plural}; the largest has {top:,}",
         x="encounters",
         y="photos of the encounter",
-        alt=f"Bars of encounters by their number of photos: {_told(labels, counts)}.",
+        alt=f"Bars of encounters by their number of photos: {_listed(labels, encounters)}.",
         labels=labels,
-        values=[float(n) for n in counts],
+        values=[float(n) for n in encounters],
     )
 
 
-def _told(names: list[str], counts: list[int]) -> str:
+def _listed(names: list[str], counts: list[int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=False))

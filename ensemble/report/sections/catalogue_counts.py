@@ -1,4 +1,4 @@
-"""The catalogue's portrait in numbers: what several of its tables and charts are drawn from."""
+"""What is counted in the catalogue, for its tables and charts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ensemble.project.folder import Project
 
 
 @dataclass(frozen=True)
-class Portrait:
+class CatalogueCounts:
     """Counts over a project's catalogue.
 
     Attributes

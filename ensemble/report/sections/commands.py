@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backbones.store import Seen, Store
-from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.command_log import Command, logged_commands
 from ensemble.project.folder import Project
@@ -27,37 +26,39 @@ def recipe(project: Project, stores: Mapping[str, Mapping[str, Store]], blend: B
     """
     commands = logged_commands(project.folder)
     if _is_whole(commands, stores, blend):
-        told = f"The command lines as they were typed, from {project.folder / 'commands.jsonl'}."
-        return "\n".join(_typed(commands)), told
+        origin = f"The command lines as they were typed, from {project.folder / 'commands.jsonl'}."
+        return "\n".join(_typed(commands)), origin
     lines = [_init_line(project.settings)]
-    for model, own in stores.items():
-        lines += [_store_line(model, store) for store in own.values()]
-    for one in rounds(project):
-        lines.append(f"# then finblend merge P FILE --as {one.kind}: {one.folder.name}, its ledger says from what")
+    for model, stores_of_model in stores.items():
+        lines += [_store_line(model, store) for store in stores_of_model.values()]
+    lines += [
+        f"# then finblend merge P FILE --as {merged.kind}: {merged.folder.name}, its ledger says from what"
+        for merged in rounds(project)
+    ]
     if blend is not None:
         lines += [*_tune_lines(blend), "finblend submit P -o submission.csv"]
-    told = (
+    origin = (
         "Put together from project.json, the stores' manifests and blend.json, since not every step was done on the "
         "command line (or an older finblend did it, which kept no log). P is the project's folder; "
         "a line that begins with # could not be written in full."
     )
-    return "\n".join(lines[:MOST_LINES]), told
+    return "\n".join(lines[:MOST_LINES]), origin
 
 
 def _is_whole(commands: Sequence[Command], stores: Mapping[str, Mapping[str, Store]], blend: Blend | None) -> bool:
     """Whether the log tells how everything came to be that is there."""
     done = [command.words[0] for command in commands]
-    named = {word for c in commands if c.words[0] in {"register", "embed", "train"} for word in c.words}
-    return done[:1] == ["init"] and set(stores) <= named and (blend is None or "tune" in done)
+    words = {word for c in commands if c.words[0] in {"register", "embed", "train"} for word in c.words}
+    return done[:1] == ["init"] and set(stores) <= words and (blend is None or "tune" in done)
 
 
 def _typed(commands: Sequence[Command]) -> list[str]:
     lines: list[str] = []
-    here = ""
+    current = ""
     for command in commands:
-        if command.folder != here:
-            here = command.folder
-            lines.append(shlex.join(["cd", here]))
+        if command.folder != current:
+            current = command.folder
+            lines.append(shlex.join(["cd", current]))
         lines.append(shlex.join(["finblend", *command.words]))
     left = len(lines) - MOST_LINES
     return lines if left <= 0 else [*lines[:MOST_LINES], f"# and {left} more lines in commands.jsonl"]
@@ -97,7 +98,7 @@ def _embed_line(model: str, seen: Seen, sources: Mapping[str, str]) -> str:
 
 
 def _tune_lines(blend: Blend) -> list[str]:
-    measured, mix, shares = blend.measured, Mix(**blend.mix), blend.mix.get("new_share")
+    measured, shares = blend.measured, blend.mix.new_share
     lines = []
     if blend.by_hand:
         lines.append("# blend.json is not as 'finblend tune' wrote it: the next line makes another one")
@@ -110,7 +111,7 @@ def _tune_lines(blend: Blend) -> list[str]:
         words += ["--new-share", "shares.csv"]
     elif shares is not None:
         words += ["--new-share", shares]
-    words += ["--gallery-mix", "raw" if mix.gallery_exponent is None else mix.gallery_exponent]
+    words += ["--gallery-mix", "raw" if blend.mix.gallery_exponent is None else blend.mix.gallery_exponent]
     for key in ("sampler", "seed"):
         words += [f"--{key}", measured[key]] if key in measured else []
     if blend.operators_tried:

@@ -1,4 +1,4 @@
-"""The section to look at: who is mistaken for whom, confident mistakes, and test answers of each band."""
+"""The section on mistakes, `look` on the page: who is mistaken for whom, sure mistakes, test answers of each band."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from ensemble.report.page.album import Album
 from ensemble.report.page.photos import GalleryRow
 from ensemble.report.page.pieces import Cell, Gallery, Piece, Section, Table, Text, Warnings
 from ensemble.report.state import State
-from ensemble.retrieval.query_set import queries_of_test
 from postproc import NEW, NOBODY
 
 PAIRS, PAIRS_SHOWN, MISTAKES, PER_BAND, SEED = 15, 6, 5, 4, 0
@@ -44,30 +43,34 @@ def section(state: State) -> Section | None:
     if state.stale is not None:
         return Section("look", TITLE, MEASURED, [Warnings([state.stale])])
     try:
-        look = _Look(state, album)
-        pieces = [*look.confused(), *look.mistaken(), *look.of_test()]
+        shown = _Shown(state, album)
+        pieces = [*shown.confused(), *shown.mistaken(), *shown.of_test()]
     except FinblendError as error:
         # a mix that a single fold carries has no probabilities
         return Section("look", TITLE, MEASURED, [Warnings([str(error)])])
     notes: list[Piece] = [Warnings(album.notes)] if album.notes else []
-    if state.images is None:
+    if not state.images:
         notes.append(Text("With --images and the folder of the photos, this section shows them side by side."))
     return Section("look", TITLE, MEASURED, [*notes, *pieces])
 
 
-class _Look:
+class _Shown:
     """What was answered out-of-fold and for test, and how it is shown."""
 
     def __init__(self, state: State, album: Album) -> None:
-        sat, setup, blend, posterior_model = state.sat, state.setup, state.blend, state.posterior_model
-        if sat is None or setup is None or blend is None or posterior_model is None:
+        cross_fitted, setup, blend, posterior_model = (
+            state.cross_fitted,
+            state.setup,
+            state.blend,
+            state.posterior_model,
+        )
+        if cross_fitted is None or setup is None or blend is None or posterior_model is None:
             raise FinblendError(f"{state.project.folder}: has no blend yet")
         self.state, self.album, self.evaluation_set = state, album, setup.evaluation_set
-        self.sat, self.setup, self.blend, self.posterior_model = sat, setup, blend, posterior_model
+        self.cross_fitted, self.setup, self.blend, self.posterior_model = cross_fitted, setup, blend, posterior_model
         self.catalogue = state.project.catalogue
-        self.answers = sat.answers
-        self.rows = np.append(self.evaluation_set.rows, self.evaluation_set.hidden)
-        self.own = self.catalogue.labels[self.rows]
+        self.answers = cross_fitted.answers
+        self.rows, self.label = self.evaluation_set.row, self.evaluation_set.owner
 
     @property
     def first(self) -> tuple[np.ndarray, np.ndarray]:
@@ -76,45 +79,48 @@ class _Look:
 
     def confused(self) -> list[Piece]:
         """Pairs of individuals that are mistaken for each other most."""
-        found = confusions(self.own, *self.first, self.evaluation_set.weights, self.evaluation_set.truth == NEW)
-        if not found:
+        pairs = confusions(self.label, *self.first, self.evaluation_set.weights, self.evaluation_set.is_new)
+        if not pairs:
             return [Text("No individual is taken for another out-of-fold.")]
         header = ["one", "other", "species", "share of the mix", "photos", "of strangers"]
         note = (
             "A pair counts every photo of one whose first answer is the other. 'of strangers' counts those of somebody "
             "who was not in the gallery, or played a stranger: no name could be right there."
         )
-        if len(found) > PAIRS:
-            rest = sum(one.weight for one in found[PAIRS:])
-            note += f" {len(found) - PAIRS:,} more pairs share {share(rest)} of the mix."
-        rows = [self._pair(one) for one in found[:PAIRS]]
+        if len(pairs) > PAIRS:
+            rest = sum(confusion.weight for confusion in pairs[PAIRS:])
+            note += f" {len(pairs) - PAIRS:,} more pairs share {share(rest)} of the mix."
+        rows = [self._pair(confusion) for confusion in pairs[:PAIRS]]
         table = Table("Individuals mistaken for each other most", header, rows, note, shares=("share of the mix",))
-        worst = [(one.worst, f"{self._named(one.pair[0])} and {self._named(one.pair[1])}") for one in found]
+        worst = [
+            (confusion.worst, f"{self._individual(confusion.pair[0])} and {self._individual(confusion.pair[1])}")
+            for confusion in pairs
+        ]
         title = "The surest mistake of each of the first pairs, with its five likeliest answers"
         return [table, *self._shown(title, worst[:PAIRS_SHOWN])]
 
     def mistaken(self) -> list[Piece]:
         """Wrong first answers with the highest probabilities."""
         labels, probability = self.first
-        wrong, new = labels != self.evaluation_set.truth, self.evaluation_set.truth == NEW
+        wrong, new = labels != self.evaluation_set.truth, self.evaluation_set.is_new
         pieces: list[Piece] = []
         shown: list[int] = []
-        for who, some in (("of known individuals", ~new), ("of strangers, or of who plays one", new)):
+        for kind, of_kind in (("of known individuals", ~new), ("of strangers, or of who plays one", new)):
             # a photo that plays the stranger is not shown again
-            left = wrong & some & ~np.isin(self.rows, shown)
-            found = confident_mistakes(self.rows, left, probability, MISTAKES)
-            shown += self.rows[found].tolist()
-            told = [(at, f"{self._name(int(labels[at]))} with {share(float(probability[at]))}") for at in found]
-            if told:
-                pieces += self._shown(f"Confident mistakes, photos {who}: the wrong first answers most sure", told)
+            left = wrong & of_kind & ~np.isin(self.rows, shown)
+            mistakes = confident_mistakes(self.rows, left, probability, MISTAKES)
+            shown += self.rows[mistakes].tolist()
+            notes = [(at, f"{self._name(int(labels[at]))} with {share(float(probability[at]))}") for at in mistakes]
+            if notes:
+                pieces += self._shown(f"Confident mistakes, photos {kind}: the wrong first answers most sure", notes)
         return pieces or [Text("No first answer is wrong out-of-fold.")]
 
     def of_test(self) -> list[Piece]:
         """Some test answers of each band."""
         given, photos = self._test
-        band = band_of(given, self.sat.bands(self.state.precision))
+        band = band_of(given, self.cross_fitted.bands(self.state.precision))
         rng = np.random.default_rng(SEED)
-        told = {
+        meanings = {
             "auto": "the name may be taken as it is",
             "review": "a person should look",
             "new": "somebody new, and nobody need look",
@@ -126,77 +132,67 @@ class _Look:
                 + "."
             )
         ]
-        images = self.catalogue.test["image"].to_list()
+        images = self.catalogue.test_images
         for n, name in enumerate(BANDS):
-            own = np.flatnonzero(band == n)
-            drawn = np.sort(rng.permutation(own)[:PER_BAND]).tolist()
+            in_band = np.flatnonzero(band == n)
+            drawn = np.sort(rng.permutation(in_band)[:PER_BAND]).tolist()
             rows: list[Row] = [(images[at], [], self._shots(given, at, photos), "") for at in drawn]
             if rows:
-                pieces += self._rows(f"{name}: {told[name]} ({len(drawn)} of {len(own):,})", rows)
+                pieces += self._rows(f"{name}: {meanings[name]} ({len(drawn)} of {len(in_band):,})", rows)
         return pieces
 
     @property
     def _test(self) -> tuple[Answers, list[str]]:
         """Answers to the test photos, and the gallery photos they name."""
-        query_set = queries_of_test(
-            self.state.project,
-            self.setup.models,
-            self.blend.whitening,
-            progress=self.state.progress,
-            operators=self.blend.applied,
-        )
-        named = self.posterior_model.of_test(query_set, self.state.progress)
-        return Answers.of(named), query_set.tasks[0].gallery_images
+        query_set = self.setup.retriever.of_test()
+        return Answers.of(self.posterior_model.posteriors(query_set)), query_set.tasks[0].gallery_images
 
     @cached_property
     def _gallery(self) -> dict[int | None, list[str]]:
         return {task.fold: task.gallery_images for task in self.evaluation_set.query_set.tasks}
 
-    def _pair(self, one: Confusion) -> list[Cell]:
-        species = {self._species(label) for label in one.pair}
-        names = [self._named(label) for label in one.pair]
-        return [*names, " / ".join(sorted(species)), one.weight, one.photos, one.absent]
+    def _pair(self, confusion: Confusion) -> list[Cell]:
+        species = {self._species(label) for label in confusion.pair}
+        names = [self._individual(label) for label in confusion.pair]
+        return [*names, " / ".join(sorted(species)), confusion.weight, confusion.photos, confusion.absent]
 
     def _shown(self, title: str, chosen: Sequence[tuple[int, str]]) -> list[Piece]:
         """Out-of-fold photos, each with its five answers."""
         rows: list[Row] = []
         for at, note in chosen:
             row = int(self.rows[at])
-            truth, label = int(self.evaluation_set.truth[at]), int(self.own[at])
-            who = self._named(label)
+            truth, label = int(self.evaluation_set.truth[at]), int(self.label[at])
+            individual = self._individual(label)
             # a photo of a stranger is of somebody, too, whom its gallery does not know
-            lines = [f"is {who}" if truth != NEW else f"is {who}, not in its gallery"]
+            lines = [f"is {individual}" if truth != NEW else f"is {individual}, not in its gallery"]
             if self._species(label) != NO_SPECIES:
                 lines.append(self._species(label))
             gallery = self._gallery[int(self.catalogue.folds[row])]
-            rows.append(
-                (self.catalogue.train["image"][row], lines, self._shots(self.answers, at, gallery, truth), note)
-            )
+            rows.append((self.catalogue.train_images[row], lines, self._shots(self.answers, at, gallery, truth), note))
         return self._rows(title, rows)
 
     def _shots(self, answers: Answers, at: int, gallery: Sequence[str], truth: int | None = None) -> list[Answer]:
         """The answers as photos with lines below: name, probability, the photo's own name."""
-        found = []
+        shots = []
         for label, probability, photo in zip(
             answers.labels[at].tolist(), answers.probability[at].tolist(), answers.photo[at].tolist(), strict=True
         ):
             if label != NOBODY:
-                told = self._name(label) + (" (right)" if label == truth else "")
+                name = self._name(label) + (" (right)" if label == truth else "")
                 picture = gallery[photo] if photo >= 0 else ""
-                found.append((picture, [told, share(probability)], label == truth))
-        return found
+                shots.append((picture, [name, share(probability)], label == truth))
+        return shots
 
     def _rows(self, title: str, rows: Sequence[Row]) -> list[Piece]:
         """As photos side by side, or as a table where no folder of photos is given."""
-        if self.album.images is None:
-            told = any(lines for _, lines, _, _ in rows)
-            header = ["photo", *(["truth"] if told else []), *(f"answer {k}" for k in range(1, 6))]
+        if not self.album.images:
+            with_truth = any(lines for _, lines, _, _ in rows)
+            header = ["photo", *(["truth"] if with_truth else []), *(f"answer {k}" for k in range(1, 6))]
             cells: list[list[Cell]] = []
             for image, lines, shots, _ in rows:
-                answers = [
-                    ", ".join([name, *(one.replace(" ", NO_BREAK) for one in sure)]) for _, (name, *sure), _ in shots
-                ]
-                cells.append([image, *(["; ".join(lines)] if told else []), *answers, *["-"] * (5 - len(answers))])
+                truth = ["; ".join(lines)] if with_truth else []
+                answers = [_answer_cell(caption) for _, caption, _ in shots]
+                cells.append([image, *truth, *answers, *["-"] * (5 - len(answers))])
             return [Table(title, header, cells)]
         gallery = []
         for image, lines, shots, note in rows:
@@ -205,10 +201,16 @@ class _Look:
         return [Gallery(gallery, title)]
 
     def _name(self, label: int) -> str:
-        return NEW_INDIVIDUAL if label == NEW else self._named(label)
+        return NEW_INDIVIDUAL if label == NEW else self._individual(label)
 
-    def _named(self, label: int) -> str:
+    def _individual(self, label: int) -> str:
         return str(self.catalogue.individuals[label])
 
     def _species(self, label: int) -> str:
         return str(self.catalogue.species[int(self.catalogue.species_of_individual[label])])
+
+
+def _answer_cell(caption: Sequence[str]) -> str:
+    """The lines below an answer in one cell: the name may be broken, what follows may not."""
+    name, *lines = caption
+    return ", ".join([name, *(line.replace(" ", NO_BREAK) for line in lines)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -31,57 +32,62 @@ MEASURED = (
 
 def section(state: State) -> Section:
     """Versions, stores, files, command lines; there is one at every stage."""
-    lines, told = recipe(state.project, state.stores, state.blend)
+    lines, origin = recipe(state.project, state.stores, state.blend)
     body: list[Piece | None] = [Figures(_figures(state)), _warnings(state)]
-    body += [Text(told), Code(lines), _stores_table(state), _files_table(state), _versions_table(state)]
+    body += [Text(origin), Code(lines), _stores_table(state), _files_table(state), _versions_table(state)]
     body.append(_log_table(state))
     return Section("provenance", "Provenance", MEASURED, [piece for piece in body if piece is not None])
 
 
 def _figures(state: State) -> list[tuple[str, str]]:
     settings = state.project.settings
-    found = [
+    figures = [
         ("finblend that wrote this page", finblend_version()),
         ("finblend that made the project", str(settings.get("finblend", "-"))),
         ("seed of the folds", "brought along" if ":" in str(settings.get("folds")) else str(settings.get("seed", "-"))),
         ("models", f"{len(state.stores):,}"),
         ("stores of embeddings", f"{sum(map(len, state.stores.values())):,}"),
-        ("embeddings on disk", _size(sum(_bytes(store) for own in state.stores.values() for store in own.values()))),
+        ("embeddings on disk", _size(sum(_bytes(store) for _, _, store in _stores(state)))),
     ]
     measured = state.blend.measured if state.blend else {}
-    return found + [(f"{key} of the tuning", str(measured[key])) for key in ("sampler", "seed") if key in measured]
+    return figures + [(f"{key} of the tuning", str(measured[key])) for key in ("sampler", "seed") if key in measured]
 
 
 def _warnings(state: State) -> Warnings | None:
     lines = []
-    there = {store.manifest.content_sha256 for own in state.stores.values() for store in own.values()}
+    registered = {store.manifest.content_sha256 for _, _, store in _stores(state)}
     for name, hashes in (state.blend.contents if state.blend else {}).items():
-        if set(hashes) - there:
+        if set(hashes) - registered:
             lines.append(
                 f"The blend was tuned on embeddings of {name} that are registered no more; run 'finblend tune' again."
             )
-    for model, own in state.stores.items():
-        for seen, store in own.items():
-            if store.manifest.unreadable:
-                lines.append(f"{model} {seen}: {len(store.manifest.unreadable):,} photos could not be read.")
+    for model, seen, store in _stores(state):
+        if store.manifest.unreadable:
+            lines.append(f"{model} {seen}: {len(store.manifest.unreadable):,} photos could not be read.")
     return Warnings(lines) if lines else None
 
 
 def _stores_table(state: State) -> Table | None:
     rows: list[list[Cell]] = []
-    for model, own in state.stores.items():
-        for seen, store in own.items():
-            manifest = store.manifest
-            views = ", ".join(f"{view} {width:,}" for view, width in manifest.views.items())
-            rows.append([model, seen, views, manifest.photos.get("train"), manifest.photos.get("test")])
-            rows[-1] += [f"{_bytes(store) / 1e6:,.1f}", manifest.content_sha256[:DIGITS]]
-            rows[-1] += [(manifest.weights_sha256 or "-")[:DIGITS], manifest.made_by or "-", _made_from(store)]
+    for model, seen, store in _stores(state):
+        manifest = store.manifest
+        views = ", ".join(f"{view} {width:,}" for view, width in manifest.views.items())
+        rows.append([model, seen, views, manifest.photos.get("train"), manifest.photos.get("test")])
+        rows[-1] += [f"{_bytes(store) / 1e6:,.1f}", manifest.content_sha256[:DIGITS]]
+        rows[-1] += [(manifest.weights_sha256 or "-")[:DIGITS], manifest.made_by or "-", _made_from(store)]
     header = ["model", "had seen", "views and widths", "train", "test", "MB"]
     header += ["embeddings", "weights", "finblend", "made from"]
     note = f"'embeddings' and 'weights' are SHA-256, cut to {DIGITS} digits; each store's manifest.json has them whole."
     if len(rows) > MOST_STORES:
         note += f" {len(rows) - MOST_STORES} more stores are left out."
     return Table("Stores", header, rows[:MOST_STORES], note) if rows else None
+
+
+def _stores(state: State) -> Iterator[tuple[str, str, Store]]:
+    """Model, what the store's network had seen, and the store."""
+    for model, stores in state.stores.items():
+        for seen, store in stores.items():
+            yield model, seen, store
 
 
 def _made_from(store: Store) -> str:
@@ -97,10 +103,10 @@ def _files_table(state: State) -> Table:
         path = folder / name
         if path.is_file():
             rows.append([name, f"{path.stat().st_size / 1e6:,.3f}", None, sha256_of(path)])
-    for one in rounds(state.project):
+    for merged in rounds(state.project):
         rows += [
-            [f"pseudo/{one.folder.name}/{seen}.csv", None, known.get("rows"), str(known.get("sha256", "-"))]
-            for seen, known in one.ledger["sets"].items()
+            [f"pseudo/{merged.folder.name}/{seen}.csv", None, entry.get("rows"), str(entry.get("sha256", "-"))]
+            for seen, entry in merged.ledger["sets"].items()
         ]
     rows.append(["photos, individuals, species, folds", None, state.project.catalogue.train.height])
     rows[-1].append(state.project.photos_hash)
@@ -111,15 +117,14 @@ def _versions_table(state: State) -> Table:
     made = str(state.project.settings.get("python", "-"))
     rows: list[list[Cell]] = [["python", platform.python_version(), f"project made with {made}"]]
     embedded: dict[str, set[str]] = {}
-    for own in state.stores.values():
-        for store in own.values():
-            for name, number in store.manifest.versions.items():
-                embedded.setdefault(name, set()).add(number)
+    for _, _, store in _stores(state):
+        for name, number in store.manifest.versions.items():
+            embedded.setdefault(name, set()).add(number)
     for name in (*LIBRARIES, *sorted(embedded.keys() - set(LIBRARIES) - {"python"})):
         then = ", ".join(sorted(embedded.get(name, ())))
-        here = _version(name)
-        if here is not None or then:
-            rows.append([name, here or "not installed", f"embeddings made with {then}" if then else ""])
+        installed = _version(name)
+        if installed is not None or then:
+            rows.append([name, installed or "not installed", f"embeddings made with {then}" if then else ""])
     return Table("Versions", ["what", "here", "before"], rows)
 
 

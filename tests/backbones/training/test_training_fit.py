@@ -59,7 +59,7 @@ def run(photos: TrainingPhotos) -> Run:
         backbone = build_backbone("timm:test_efficientnet", (SIDE, SIDE))
         backbone.network.drop_rate = 0.2  # type: ignore[assignment]
         machine = Machine("cpu", workers=workers)
-        finished = fit(folder, backbone, make_heads(), photos, recipe, machine, ORIGIN, watch=watch, tell=tell)
+        finished = fit(folder, backbone, make_heads(), photos, recipe, machine, ORIGIN, validate=watch, tell=tell)
         assert finished is True
         return read_state(folder)[0]
 

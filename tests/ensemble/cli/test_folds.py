@@ -31,6 +31,25 @@ def test_held_out_individuals_are_strangers_and_told(
     assert (settings["hold_out"], settings["seed"]) == (3, 1)
 
 
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ([], "--folds 5: 4 labelled photos cannot fill 5 folds"),
+        (["--hold-out", "1", "--folds", "4"], "--folds 4: 4 labelled photos (1 held out) cannot fill 4 folds"),
+        (["--encounters", "day"], "--folds 5: 1 encounter and 2 labelled photos without one cannot fill 5 folds"),
+    ],
+)
+def test_what_is_too_little_for_the_folds_is_called_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], line: str
+) -> None:
+    rows = ["image,species,individual_id,day", "a.jpg,s,i,mon", "b.jpg,s,i,mon", "c.jpg,s,j,", "d.jpg,s,j,"]
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    (tmp_path / "sample.csv").write_text("image,predictions\nt.jpg,new_individual\n")
+    tables = ["--train", str(tmp_path / "train.csv"), "--test", str(tmp_path / "sample.csv")]
+    assert main(["init", str(tmp_path / "P"), *tables, *more]) == 1
+    assert capsys.readouterr().err.strip() == f"finblend: {line}"
+
+
 def test_a_model_trained_by_fold_scores_the_held_out_as_strangers(
     small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,7 +54,8 @@ def test_the_packages_load_no_torch(tmp_path: Path) -> None:
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import ensemble, postproc, cv\n"
         "[getattr(ensemble, name) for name in ensemble.__all__]\n"
-        "import ensemble.tuning.tune, ensemble.outputs.export, ensemble.demo.demo, ensemble.cli.app\n"
+        "import ensemble.tuning.tune, ensemble.outputs.export, ensemble.demo.demo, ensemble.cli.program\n"
+        "ensemble.cli.program.program()\n"
         "print('torch' in sys.modules, 'numpy' in sys.modules)"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]

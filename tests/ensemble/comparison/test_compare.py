@@ -151,7 +151,7 @@ def test_two_files_of_one_name_are_told_apart(world: dict[str, Path], tmp_path: 
 def test_a_page_that_cannot_be_written_is_refused_before_anything_is_computed(
     world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ensemble.comparison.compare.desks_of", lambda *_: pytest.fail("it was computed"))
+    monkeypatch.setattr("ensemble.comparison.compare.setups_of", lambda *_: pytest.fail("it was computed"))
     with pytest.raises(FinblendError, match=r"the folder .* does not exist"):
         compare(world["P"], world["Q"], output=tmp_path / "gone" / "page.html")
     with pytest.raises(FinblendError, match="is a folder"):

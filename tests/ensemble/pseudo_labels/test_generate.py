@@ -112,7 +112,7 @@ def test_a_folds_questions_know_nothing_of_its_labels(project: Path, tmp_path: P
     assert (Project.open(project).catalogue.folds[mine.evidence.photo] != fold).all()
     for name, array in mine.evidence.arrays().items():
         np.testing.assert_array_equal(array, theirs.evidence.arrays()[name], err_msg=name)
-    np.testing.assert_array_equal(mine.species.doubt, theirs.species.doubt)
+    np.testing.assert_array_equal(mine.species.mismatch, theirs.species.mismatch)
     for elsewhere in (None, 1):
         one, two = (without(folder, elsewhere).evidence.individual for folder in (project, other))
         assert len(one) != len(two) or (one != two).any()

@@ -18,7 +18,7 @@ from cv import FinblendError
 from cv.files import sha256_of
 from cv.pseudo_labels import PseudoLabels, write_pseudo_labels
 from ensemble import Project, init, merge, register, tune
-from ensemble.networks.training_set import trainees_of
+from ensemble.networks.training_set import training_set
 from ensemble.project.pseudo_rounds import gallery_of, named_round
 
 
@@ -147,16 +147,16 @@ def test_training_takes_the_set_of_its_own_fold(project: Path, sets: Path, tmp_p
     merge(project, elsewhere(tmp_path))
     opened = Project.open(project)
     for k in (0, 4):
-        got = trainees_of(opened, sighted(opened), Seen("fold", k), "round-1", 0.0)
+        got = training_set(opened, sighted(opened), Seen("fold", k), "round-1", 0.0)
         named = plain("", k)
         assert got.pseudo == len(named)
         assert [got.classes[i] for i in got.individuals[-got.pseudo :]] == list(named.values())
         assert got.images[-got.pseudo :] == [f"te{row:03d}.jpg" for row in named]
-    assert trainees_of(opened, sighted(opened), Seen("full"), "round-1", 0.0).pseudo == 5
-    assert trainees_of(opened, sighted(opened), Seen("full"), "round-2", 0.5).pseudo == 2
+    assert training_set(opened, sighted(opened), Seen("full"), "round-1", 0.0).pseudo == 5
+    assert training_set(opened, sighted(opened), Seen("full"), "round-2", 0.5).pseudo == 2
     for name, line in (("round-2", "has no set for fold-0"), ("round-3", "has no round-3; it has round-1, round-2")):
         with pytest.raises(FinblendError, match=line):
-            trainees_of(opened, sighted(opened), Seen("fold", 0), name, 0.0)
+            training_set(opened, sighted(opened), Seen("fold", 0), name, 0.0)
 
 
 def test_a_gallery_that_helps_is_merged(tmp_path: Path) -> None:

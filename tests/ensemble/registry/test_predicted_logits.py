@@ -17,7 +17,7 @@ from ensemble.blend.blend import Blend
 from ensemble.identification.second_stage import SecondStage
 from ensemble.project.folder import Project
 from ensemble.protocol.setup import read_setup
-from ensemble.registry.predicted_logits import classes_of, logits_of, why_unusable
+from ensemble.registry.predicted_logits import classes_of, logits_of, why_logits_unusable
 from ensemble.retrieval.query_set import queries_of_test
 
 
@@ -67,7 +67,7 @@ def test_a_class_order_in_three_forms(tmp_path: Path, small_project: tuple[Path,
     found = classes_of(store, project.catalogue)
     assert found is not None
     assert found.tolist() == [*range(len(names))][::-1] + [-1]
-    assert why_unusable(store, project.catalogue) is None
+    assert why_logits_unusable(store, project.catalogue) is None
 
 
 def test_logits_of_candidates_by_hand(tmp_path: Path, small_project: tuple[Path, Small]) -> None:

@@ -27,11 +27,11 @@ def registered(small: Small, folder: Path, train: np.ndarray | None, test: np.nd
     return register(folder, "m", frozen=True, train=given[0], test=given[1])["warnings"]
 
 
-def doubts(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def mismatches(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     project = Project.open(folder)
     sources = require_models(project)
     both = queries_out_of_fold(project, sources, {}), queries_of_test(project, sources, {})
-    return both[0].species.doubt, both[1].species.doubt
+    return both[0].species.mismatch, both[1].species.mismatch
 
 
 def test_predicted_species_are_averaged_into_the_vote(small: Small, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_predicted_species_are_averaged_into_the_vote(small: Small, tmp_path: Pa
     assert registered(small, plain, None, None) == []
     truth = np.array([["beluga", "fin_whale"].index(s) for s in small.species])
     assert registered(small, told, truth, np.zeros(12, dtype=np.int64)) == []
-    before, after = doubts(plain), doubts(told)
+    before, after = mismatches(plain), mismatches(told)
     wrong = 1 - truth
     rows = np.arange(len(truth))
     assert (after[0][rows, wrong] >= before[0][rows, wrong]).all()
@@ -64,7 +64,7 @@ def test_predictions_that_do_not_fit_are_told_and_used_in_neither_split(
     else:
         test[5] = 7
     assert "not used" in registered(small, told, truth, test)[0]
-    for before, after in zip(doubts(plain), doubts(told), strict=True):
+    for before, after in zip(mismatches(plain), mismatches(told), strict=True):
         np.testing.assert_array_equal(before, after)
 
 
@@ -73,7 +73,7 @@ def test_species_given_for_test_photos_count_out_of_fold_too(small: Small, tmp_p
     pl.DataFrame({"image": small.test_images, "species": ["beluga"] * 12}).write_csv(given)
     init(tmp_path / "P", train=small.train_csv, test=small.sample_csv, test_species=f"{given}:species")
     registered(small, tmp_path / "P", None, None)
-    out_of_fold, test = doubts(tmp_path / "P")
+    out_of_fold, test = mismatches(tmp_path / "P")
     assert test.tolist() == [[0.0, 1.0]] * 12
     assert out_of_fold.tolist() == [[0.0, 1.0] if s == "beluga" else [1.0, 0.0] for s in small.species]
 
@@ -117,7 +117,7 @@ def test_the_likeliest_species_is_the_one_without_doubt(small: Small, tmp_path: 
     for ask in (queries_out_of_fold, queries_of_test):
         query_set = ask(project, require_models(project), {})
         species, n = query_set.species, len(query_set.images)
-        assert (species.doubt[np.arange(n), species.likely] == 0.0).all()
+        assert (species.mismatch[np.arange(n), species.likely] == 0.0).all()
         assert query_set.species_names == ["beluga", "fin_whale"]
         assert species.of_individual.tolist() == project.catalogue.species_of_individual.tolist()
 

@@ -71,12 +71,12 @@ def test_boxes_of_the_catalogue_crop_and_the_budget_holds(scene: Scene, tmp_path
     frame = pl.read_csv(scene.train_csv).with_columns(bbox=pl.lit("[[0 0 300 450]]"))
     frame.write_csv(tmp_path / "boxed.csv")
     init(tmp_path / "B", train=tmp_path / "boxed.csv", test=scene.sample_csv)
-    album = Album(Project.open(tmp_path / "B"), scene.photos)
+    album = Album(Project.open(tmp_path / "B"), [scene.photos])
     shot = album.shot("tr000.jpg", ["a"])
     assert opened(shot.data_uri).size == (round(SIDE * 2 / 3), SIDE)
     assert opened(album.shot("te000.jpg", []).data_uri).size == (SIDE, round(SIDE * 3 / 4))
     assert shot.data_uri is not None
-    tight = Album(Project.open(tmp_path / "B"), scene.photos, budget=3 * len(shot.data_uri))
+    tight = Album(Project.open(tmp_path / "B"), [scene.photos], budget=3 * len(shot.data_uri))
     shots = [tight.shot("tr000.jpg", ["a"]) for _ in range(5)]
     assert [s.data_uri is not None for s in shots] == [True] * 3 + [False] * 2
     assert shots[-1].caption == ["a", "left out: the page is full"]
@@ -93,9 +93,9 @@ def test_boxes_that_a_network_was_shown_crop_too(scene: Scene, tmp_path: Path) -
     told = json.loads(manifest.read_text())
     manifest.write_text(json.dumps(told | {"sources": {"backbone": "timm:x", "boxes 1": str(tmp_path / "boxes.csv")}}))
     # the file has moved since: photos are shown whole
-    assert opened(Album(Project.open(folder), scene.photos).shot("tr001.jpg", []).data_uri).size[0] == SIDE
+    assert opened(Album(Project.open(folder), [scene.photos]).shot("tr001.jpg", []).data_uri).size[0] == SIDE
     pl.DataFrame(names).write_csv(tmp_path / "boxes.csv")
-    assert opened(Album(Project.open(folder), scene.photos).shot("tr001.jpg", []).data_uri).size[1] == SIDE
+    assert opened(Album(Project.open(folder), [scene.photos]).shot("tr001.jpg", []).data_uri).size[1] == SIDE
 
 
 # -- by hand -----------------------------------------------------------------------------------------------------------

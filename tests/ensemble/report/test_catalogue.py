@@ -12,7 +12,7 @@ from ensemble import Project, init
 from ensemble.report.charts.charts import Bars, Lines
 from ensemble.report.page.pieces import Figures, Section, Table, Text, Warnings
 from ensemble.report.sections.catalogue import section
-from ensemble.report.sections.catalogue_counts import Portrait
+from ensemble.report.sections.catalogue_counts import CatalogueCounts
 from ensemble.report.state import State
 
 T = TypeVar("T")
@@ -132,4 +132,4 @@ def test_a_catalogue_without_species_has_no_chart_of_them(tmp_path: Path) -> Non
     init(tmp_path / "P", train=tmp_path / "train.csv", test=tmp_path / "test.csv", folds=2)
     project = Project.open(tmp_path / "P")
     assert len(of_kind(section(State(project)), Bars)) == 1
-    assert Portrait(project).encounters.height == 0
+    assert CatalogueCounts(project).encounters.height == 0

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ensemble.report.charts.charts import Bars, Chart, Heatmap, Histogram, Lines, Mark, Series
+from ensemble.report.charts.charts import Bars, Chart, Heatmap, Lines, Mark, Series
 from ensemble.report.charts.draw import drawing, keys
 from ensemble.report.charts.ticks import Axis, digits_of, linear, logarithmic, round_up
 
@@ -97,13 +97,6 @@ def test_close_values_with_intervals_are_dots_on_an_axis_of_their_own() -> None:
     assert len(rects(parsed(far, 560), "bar")) == 2
 
 
-def test_a_count_of_nothing_has_no_height_on_a_log_axis() -> None:
-    chart = Histogram("t", "x", "y", "alt", [0.0, 1.0, 2.0, 3.0], {"all": [0.0, 1.0, 1000.0]}, log_y=True)
-    heights = [float(bar["height"]) for bar in rects(parsed(chart, 560), "ghost")]
-    assert heights[0] == 0
-    assert 0 < heights[1] < heights[2]
-
-
 def test_cells_are_as_strong_as_their_values() -> None:
     chart = Heatmap("t", "model", "model", "alt", ["a", "b"], [[1.0, -0.25], [-0.25, 1.0]])
     svg = parsed(chart, 560)
@@ -120,12 +113,10 @@ LONG = "a species with a name that is longer than any species that has ever been
 CHARTS: list[Any] = [
     Bars("t", LONG, LONG, "alt", [LONG, "b"], [123456.0, 2.0]),
     Bars("t", "x", "y", "alt", [], []),
-    Bars("t", "x", "y", "alt", ["a", "b", "c"], [1.0, 40.0, 0.0], log=True),
     Lines("t", LONG, LONG, "alt", [Series(LONG, [0.0, 0.5, 1.0], [0.1, 0.9, 0.3])], [Mark(1.0, LONG), Mark(0.0, LONG)]),
     Lines("t", "x", "y", "alt", [Series("one", [3.0], [4.0])], diagonal=True),
     Lines("t", "x", "y", "alt", []),
     Lines("t", "x", "y", "alt", [Series("s", [1.0, 9.0], [1.0, 1.0], band=([0.5, 0.5], [2.0, 2.0]))], log_x=True),
-    Histogram("t", "x", "y", "alt", [0.0, 0.1], {"none": [0.0]}),
     Heatmap("t", "x", "y", "alt", [f"{LONG}{i}" for i in range(20)], [[0.5] * 20 for _ in range(20)]),
     Heatmap("t", "x", "y", "alt", [], []),
 ]
@@ -151,6 +142,23 @@ def test_everything_stays_in_the_drawing(chart: Chart, width: float) -> None:
         if not element.get("transform"):
             assert left >= -14, text
             assert left + room <= wide + 14, text
+
+
+def tips(chart: Chart) -> list[str | None]:
+    """What is shown beside each point when one points at it."""
+    svg = parsed(chart, 560)
+    return [element.find("title").text for element in svg.iter() if element.get("class") == "point"]  # type: ignore[union-attr]
+
+
+def test_folds_and_trials_are_no_fractions() -> None:
+    folds = [Series("b7", [0, 1], [0.5, 1.0], points=True)]
+    assert tips(Lines("t", "fold", "y", "alt", folds, point="fold")) == ["b7, fold 0: 0.5000", "b7, fold 1: 1.0000"]
+    trials = [Series("trial", [1], [0.25], points=True, line=False)]
+    assert tips(Lines("t", "trial", "y", "alt", trials, point="trial")) == ["trial 1: 0.2500"]
+    counts = [Series("individuals", [1, 1234], [60, 1], points=True)]
+    assert tips(Lines("t", "photos", "y", "alt", counts)) == ["individuals: 1, 60", "individuals: 1,234, 1"]
+    shares = [Series("all", [0.0, 0.25], [0.5, 0.75], points=True)]
+    assert tips(Lines("t", "share", "y", "alt", shares)) == ["all: 0.0000, 0.5000", "all: 0.2500, 0.7500"]
 
 
 def test_a_marks_label_stands_below_where_a_line_passes_above() -> None:

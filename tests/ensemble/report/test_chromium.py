@@ -13,7 +13,7 @@ import pytest
 from small import Small
 
 from ensemble import init, write_report
-from ensemble.report.charts.charts import Bars, Heatmap, Histogram, Lines, Mark, Series
+from ensemble.report.charts.charts import Bars, Heatmap, Lines, Mark, Series
 from ensemble.report.page.html import render
 from ensemble.report.page.photos import GalleryRow, Shot
 from ensemble.report.page.pieces import Code, Figures, Gallery, Section, Table, Text, Warnings
@@ -60,7 +60,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Table("Wide", [f"{LONG} {n}" for n in range(6)], wide),
         Bars(LONG, LONG, LONG, "alt", [LONG, "b"], [1.0, 2.0], stacked={LONG: [1.0, 2.0], "q": [0.0, 0.0]}),
         Lines("t", "x", "y", "alt", [Series("s", [0.0, 1.0], [0.0, 1.0], points=True)], [Mark(0.5, LONG)]),
-        Histogram("t", "x", "y", "alt", [0.0, 1.0, 2.0], {"a": [3.0, 0.0], LONG: [1.0, 2.0]}),
         Heatmap("t", "x", "y", "alt", [LONG, "b"], [[1.0, -0.2], [-0.2, 1.0]]),
         Code("finblend init P " + LONG * 4),
         Gallery([GalleryRow(shot, [shot] * 5, LONG), GalleryRow(Shot("x", None, []), [shot], "")]),

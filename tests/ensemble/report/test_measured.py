@@ -103,7 +103,7 @@ def test_models_alone_score_what_models_and_tune_say(scene: Scene) -> None:
     for name, map5, low, high, known, _, whitening, *_ in table.rows:
         assert map5 == pytest.approx(told[name]["map5"]) == pytest.approx(scene.tuned["single_models"][name])
         assert (known, whitening) == (pytest.approx(told[name]["known"]), told[name]["whitening"])
-        precision = scene.state.solos[str(name)].precision
+        precision = scene.state.baselines[str(name)].precision
         assert [low, high] == pytest.approx(Bootstrap(evaluation_set, labels).interval(precision))
     best = max(told, key=lambda name: told[name]["map5"])
     bars = scene.of("models", Bars, f"{best} is the best")
@@ -113,7 +113,7 @@ def test_models_alone_score_what_models_and_tune_say(scene: Scene) -> None:
 def test_folds_make_up_the_whole(scene: Scene) -> None:
     evaluation_set, folds = scene.state.setup.evaluation_set, scene.state.project.catalogue.folds  # type: ignore[union-attr]
     fold, strange = folds[np.append(evaluation_set.rows, evaluation_set.hidden)], evaluation_set.truth == NEW
-    for name, solo in scene.state.solos.items():
+    for name, solo in scene.state.baselines.items():
         rows = [row for row in scene.of("models", Table, "Models per fold").rows if row[0] == name]
         assert [row[1] for row in rows] == [str(one) for one in np.unique(fold)]
         total = 0.0
@@ -129,7 +129,7 @@ def test_folds_make_up_the_whole(scene: Scene) -> None:
 
 def test_similarity_is_the_weighted_correlation(scene: Scene) -> None:
     chart = scene.of("models", Heatmap)
-    stacked = np.stack([scene.state.solos[name].precision for name in chart.labels])
+    stacked = np.stack([scene.state.baselines[name].precision for name in chart.labels])
     cov = np.cov(stacked, aweights=scene.state.setup.evaluation_set.weights, ddof=0)  # type: ignore[union-attr]
     spread = np.sqrt(np.diag(cov))
     np.testing.assert_allclose(chart.values, cov / np.outer(spread, spread), atol=1e-9)
@@ -278,7 +278,7 @@ def test_trust_is_what_decide_says(scene: Scene) -> None:
 
 
 def test_the_curve_of_coverage_ends_with_every_first_answer(scene: Scene) -> None:
-    sat = scene.state.sat
+    sat = scene.state.cross_fitted
     assert sat is not None
     chart = next(p for p in scene.sections["trust"].body if isinstance(p, Lines) and p.x.startswith("share of all"))
     ends = {series.name: (series.x[-1], series.y[-1]) for series in chart.series}

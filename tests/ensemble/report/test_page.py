@@ -16,7 +16,7 @@ from small import Small
 
 from cv.errors import FinblendError
 from ensemble import init, register, submit, tune, write_report
-from ensemble.report.charts.charts import Bars, Heatmap, Histogram, Lines, Mark, Series
+from ensemble.report.charts.charts import Bars, Heatmap, Lines, Mark, Series
 from ensemble.report.numbers import numeric, shown
 from ensemble.report.page.html import breakable, columns, render, shown_cell, sort_key
 from ensemble.report.page.photos import GalleryRow, Shot
@@ -89,8 +89,9 @@ def every_piece(name: str) -> list[Any]:
         Gallery([GalleryRow(shot, [shot], name)]),
         Bars(name, name, name, name, [name, "b"], [1.0, 2.0], stacked={name: [1.0, 2.0]}),
         Bars(name, name, name, name, [name, "b"], [0.8, 0.9], intervals=[(0.7, 0.85), (0.8, 0.95)], highlight=[1]),
-        Lines(name, name, name, name, [Series(name, [0.0, 1.0], [0.0, 1.0])], [Mark(0.5, name)], diagonal=True),
-        Histogram(name, name, name, name, [0.0, 1.0, 2.0], {name: [3.0, 0.0], "other": [1.0, 2.0]}),
+        Lines(
+            name, name, name, name, [Series(name, [0.0, 1.0], [0.0, 1.0])], [Mark(0.5, name)], diagonal=True, point=name
+        ),
         Heatmap(name, name, name, name, [name, "b"], [[1.0, -0.2], [-0.2, 1.0]]),
     ]
 
@@ -103,7 +104,7 @@ def test_names_are_text_everywhere(name: str) -> None:
     # names may be broken behind a / or a _
     assert [tag for tag, _ in Page(text).tags if tag != "wbr"] == [tag for tag, _ in plain.tags]
     assert "{{" not in name or text.count("{{ 7 * 7 }}") > 20
-    assert len(drawings(text)) == 10
+    assert len(drawings(text)) == 8
     assert_alone(text)
     assert_described(text)
     text.encode("utf-8")
@@ -195,7 +196,6 @@ def test_a_number_that_is_shown_reads_back(value: float) -> None:
         (lambda: Bars("t", "x", "y", "", ["a"], [1.0, 2.0]), "t: values must have 1 values, but got 2"),
         (lambda: Bars("t", "x", "y", "", ["a"], [float("nan")]), "t: values must be finite, but got nan"),
         (lambda: Series("s", [1.0], [1.0], band=([1.0], [])), "s: high must have 1 values, but got 0"),
-        (lambda: Histogram("t", "x", "y", "", [0.0], {"a": [1.0]}), "t: a must have 0 values, but got 1"),
         (lambda: Heatmap("t", "x", "y", "", ["a"], [[1.5]]), "must be in [-1, 1]"),
     ],
 )

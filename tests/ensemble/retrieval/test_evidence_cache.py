@@ -35,7 +35,7 @@ class Work:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.searched: dict[str, list[int]] = defaultdict(list)
-        self.kin: dict[str, list[int]] = defaultdict(list)
+        self.same_species: dict[str, list[int]] = defaultdict(list)
         self.pairs: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self.pruned = 0
         top_k, pair_similarities, prune = (
@@ -45,7 +45,7 @@ class Work:
         )
 
         def search(space: Space, *given: Any, **named: Any) -> Any:
-            rows = self.kin if named.get("query_class") is not None else self.searched
+            rows = self.same_species if named.get("query_class") is not None else self.searched
             rows[name_of(space)].extend(named["query_rows"].tolist())
             return top_k(space, *given, **named)
 
@@ -63,7 +63,7 @@ class Work:
 
     @property
     def none(self) -> bool:
-        return not (self.searched or self.kin or any(self.pairs.values()) or self.pruned)
+        return not (self.searched or self.same_species or any(self.pairs.values()) or self.pruned)
 
 
 def name_of(space: Space) -> str:
@@ -104,7 +104,7 @@ def equal(one: QuerySet, other: QuerySet) -> bool:
     assert mine.keys() == theirs.keys()
     for name, array in mine.items():
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
-    np.testing.assert_array_equal(one.species.doubt, other.species.doubt)
+    np.testing.assert_array_equal(one.species.mismatch, other.species.mismatch)
     np.testing.assert_array_equal(one.species.likely, other.species.likely)
     return True
 
@@ -143,7 +143,7 @@ def test_a_further_model_is_compared_on_what_is_new_only(
     assert {name: sorted(rows) for name, rows in work.searched.items()} == {"c": everybody, TOGETHER: everybody}
     changed = np.flatnonzero(before.species.likely != after.species.likely).tolist()
     assert 0 < len(changed) < 12
-    assert {name: sorted(rows) for name, rows in work.kin.items()} == {
+    assert {name: sorted(rows) for name, rows in work.same_species.items()} == {
         "a": changed,
         "b": changed,
         "c": everybody,
@@ -170,8 +170,8 @@ def test_a_further_model_out_of_fold_ends_as_starting_over_would(
     assert {name: sorted(rows) for name, rows in work.searched.items()} == {"c": sorted([*range(60), *range(60)])}
     changed = np.flatnonzero(before.species.likely != after.species.likely).tolist()
     assert 0 < len(changed) < 60
-    assert sorted(work.kin["a"]) == sorted(work.kin["b"]) == changed
-    assert sorted(work.kin["c"]) == sorted([*range(60), *range(60)])
+    assert sorted(work.same_species["a"]) == sorted(work.same_species["b"]) == changed
+    assert sorted(work.same_species["c"]) == sorted([*range(60), *range(60)])
     assert equal(over_again(grow, ask_out_of_fold), after)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_evidence_equals_a_construction_with_loops(seed: int, masked: bool) -> N
     assert got.sources == ("a", "b", "c")
     assert got.channels.tolist() == CHANNELS
     assert got.n_queries == len(rows)
-    assert got.horizon.shape == (len(rows), len(COLUMNS))
+    assert got.unseen_upper_bound.shape == (len(rows), len(COLUMNS))
     assert got.similarity.shape == (len(got.photo), len(COLUMNS))
     for i, q in enumerate(rows):
         candidates = sorted({g for lists in near.values() for one in lists for g in one.index[i].tolist() if g >= 0})
@@ -91,15 +92,15 @@ def test_evidence_equals_a_construction_with_loops(seed: int, masked: bool) -> N
             for p in photos:
                 expected = [column_value(scene, column, q, int(got.photo[p])) for column in COLUMNS]
                 assert got.similarity[p].tolist() == pytest.approx(expected, abs=1e-7)
-        # nothing outside the candidates is above the horizon, in any column
+        # nothing outside the candidates is above the upper bound, in any column
         outside = [g for g in allowed if g not in candidates]
         for c, column in enumerate(COLUMNS):
-            assert all(column_value(scene, column, q, g) <= got.horizon[i, c] + 2e-7 for g in outside)
+            assert all(column_value(scene, column, q, g) <= got.unseen_upper_bound[i, c] + 2e-7 for g in outside)
 
 
 @examples(15)
 @given(seed=st.integers(0, 10_000))
-def test_the_horizon_is_the_last_neighbours_similarity_and_nowhere_when_all_are_neighbours(seed: int) -> None:
+def test_the_upper_bound_is_the_last_neighbours_similarity_and_nowhere_when_all_are_neighbours(seed: int) -> None:
     scene = Scene(seed, n=9, k=9)
     rows = np.arange(9)
     near = scene.nearest(rows, masked=False)
@@ -108,16 +109,16 @@ def test_the_horizon_is_the_last_neighbours_similarity_and_nowhere_when_all_are_
         views = range(scene.spaces[source].n_views) if view is None else [view]
         last = np.mean([near[source][v].similarity[:, -1] for v in views], axis=0)
         expected = np.full(9, -np.inf) if scene.k[source] == 9 else last
-        assert got.horizon[:, c].tolist() == pytest.approx(expected.tolist(), abs=2e-7)
+        assert got.unseen_upper_bound[:, c].tolist() == pytest.approx(expected.tolist(), abs=2e-7)
 
 
-def test_a_fold_smaller_than_k_has_no_horizon() -> None:
+def test_a_fold_smaller_than_k_has_no_upper_bound() -> None:
     # 9 photos in 3 folds: 6 gallery photos a query, and k = 6 takes them all
     scene = Scene(0, n=9)
     scene.k = {"a": 6, "b": 8, "c": 5}
     got = scene.evidence(np.flatnonzero(scene.groups == 1), 1)
-    assert np.isneginf(got.horizon[:, :4]).all()
-    assert np.isfinite(got.horizon[:, 4:]).all()
+    assert np.isneginf(got.unseen_upper_bound[:, :4]).all()
+    assert np.isfinite(got.unseen_upper_bound[:, 4:]).all()
     assert (np.diff(got.photo_start[got.group_start]) == 6).all()
 
 
@@ -141,7 +142,7 @@ def test_joined_folds_are_the_queries_in_the_order_of_their_rows(seed: int) -> N
         assert lengths.tolist() == np.diff(alone.photo_start).tolist()
         assert joined.photo[photos].tolist() == alone.photo.tolist()
         assert joined.similarity[photos].tolist() == alone.similarity.tolist()
-        assert joined.horizon[q].tolist() == alone.horizon[0].tolist()
+        assert joined.unseen_upper_bound[q].tolist() == alone.unseen_upper_bound[0].tolist()
 
 
 def test_progress_is_told_once_a_column() -> None:
@@ -154,9 +155,28 @@ def test_progress_is_told_once_a_column() -> None:
 
 def test_every_array_can_be_saved_by_name() -> None:
     evidence = Scene(1).evidence(np.arange(14), None)
-    again = Evidence(sources=evidence.sources, **evidence.arrays())
-    assert all(getattr(again, name) is array for name, array in evidence.arrays().items())
+    again = Evidence.from_arrays(evidence.sources, evidence.arrays())
+    assert all(getattr(again, f.name) is getattr(evidence, f.name) for f in dataclasses.fields(Evidence))
     assert len(evidence.arrays()) == 9
+
+
+def test_saved_arrays_keep_the_names_that_caches_hold() -> None:
+    evidence = Scene(1).evidence(np.arange(14), None)
+    bounds = {"species_upper_bound": np.zeros(1), "fused_weights": np.zeros(2), "fused_upper_bound": np.zeros(3)}
+    assert list(dataclasses.replace(evidence, **bounds).arrays()) == [
+        "channels",
+        "group_start",
+        "individual",
+        "gallery_photos",
+        "photo_start",
+        "photo",
+        "similarity",
+        "horizon",
+        "species_horizon",
+        "people",
+        "joint_weights",
+        "joint_horizon",
+    ]
 
 
 def test_an_empty_gallery_is_refused() -> None:

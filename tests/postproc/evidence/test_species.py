@@ -1,4 +1,4 @@
-"""Species votes and doubts, worked by hand."""
+"""Species votes and mismatches, worked by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postproc import NOBODY, Neighbours, given_species, species_doubt, vote_species
+from postproc import NOBODY, Neighbours, given_species, species_mismatch, vote_species
 from postproc.evidence.species import VOTERS
 
 
@@ -58,16 +58,16 @@ def test_votes_equal_a_count_with_loops(seed: int, k: int, sources: int) -> None
         assert got[q].tolist() == pytest.approx([c / total for c in count], abs=1e-6)
 
 
-def test_doubt_is_the_distance_to_the_likeliest_species() -> None:
+def test_mismatch_is_the_distance_to_the_likeliest_species() -> None:
     shares = np.array([[0.5, 0.25, 0.25, 0.0], [0.0, 0.0, 1.0, 0.0]], dtype=np.float32)
-    doubt = species_doubt(shares)
-    assert doubt.dtype == np.float32
-    assert doubt.tolist() == [[0.0, 0.5, 0.5, 1.0], [1.0, 1.0, 0.0, 1.0]]
+    mismatch = species_mismatch(shares)
+    assert mismatch.dtype == np.float32
+    assert mismatch.tolist() == [[0.0, 0.5, 0.5, 1.0], [1.0, 1.0, 0.0, 1.0]]
 
 
-def test_without_a_vote_there_is_no_doubt_in_any_species() -> None:
+def test_without_a_vote_there_is_no_mismatch_of_any_species() -> None:
     # nothing is known, so nobody is held back
-    assert species_doubt(np.zeros((1, 3), dtype=np.float32)).tolist() == [[0.0, 0.0, 0.0]]
+    assert species_mismatch(np.zeros((1, 3), dtype=np.float32)).tolist() == [[0.0, 0.0, 0.0]]
 
 
 def test_a_given_species_is_certain_and_the_vote_stays_where_none_is_given() -> None:
@@ -76,4 +76,4 @@ def test_a_given_species_is_certain_and_the_vote_stays_where_none_is_given() -> 
     got = given_species(np.array([0, -1, 1]), shares)
     assert got.tolist() == [[1.0, 0.0], [0.25, 0.75], [0.0, 1.0]]
     assert (shares == before).all()
-    assert species_doubt(got).tolist() == [[0.0, 1.0], pytest.approx([2 / 3, 0.0]), [1.0, 0.0]]
+    assert species_mismatch(got).tolist() == [[0.0, 1.0], pytest.approx([2 / 3, 0.0]), [1.0, 0.0]]

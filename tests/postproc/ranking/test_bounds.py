@@ -34,10 +34,10 @@ def fold_of(seed: int, views: int) -> Fold:
     return Fold(Photos(seed, 45, 16, VIEWS[views], noise=[0.5, 1.0][seed % 2]))
 
 
-def few_candidates(fold: Fold, k: int, kin: int, pruned: bool) -> Evidence:
+def few_candidates(fold: Fold, k: int, same_species: int, pruned: bool) -> Evidence:
     """Evidence of a fold from a few neighbours."""
-    few = fold.evidence(k, kin)
-    return prune(few, fold.species.doubt, fold.species.of_individual) if pruned else few
+    few = fold.evidence(k, same_species)
+    return prune(few, fold.species.mismatch, fold.species.of_individual) if pruned else few
 
 
 def trials_of(fold: Fold, few: Evidence) -> BlendScorer:
@@ -57,7 +57,7 @@ CASES = {
     "seed": st.integers(0, 7),
     "views": st.integers(0, 2),
     "k": st.one_of(st.integers(1, 12), st.integers(1, 45)),
-    "kin": st.sampled_from([0, 3, 8]),
+    "same_species": st.sampled_from([0, 3, 8]),
     "pruned": st.booleans(),
 }
 WEIGHTS = ([0.5, 0.5], [0.75, 0.25], [1.0, 0.0], [0.0, 1.0])
@@ -70,10 +70,10 @@ RECIPES = [
 @examples(80)
 @given(background=st.sampled_from([0.0, 0.7, 1.3]), **CASES)
 def test_the_true_precision_of_every_photo_lies_within_its_bounds(
-    seed: int, views: int, k: int, kin: int, pruned: bool, background: float
+    seed: int, views: int, k: int, same_species: int, pruned: bool, background: float
 ) -> None:
     fold = fold_of(seed, views)
-    trials = trials_of(fold, few_candidates(fold, k, kin, pruned))
+    trials = trials_of(fold, few_candidates(fold, k, same_species, pruned))
     for weights, top_photos, penalty in RECIPES:
         outcome = trials.run(weights, top_photos=top_photos, species_penalty=penalty, background=background)
         whole = rank(fold.everything, weights, top_photos=top_photos, species_penalty=penalty, species=fold.species)
@@ -86,10 +86,10 @@ def test_the_true_precision_of_every_photo_lies_within_its_bounds(
 @examples(80)
 @given(**CASES)
 def test_places_that_are_not_open_are_those_of_the_whole_gallery(
-    seed: int, views: int, k: int, kin: int, pruned: bool
+    seed: int, views: int, k: int, same_species: int, pruned: bool
 ) -> None:
     fold = fold_of(seed, views)
-    few = few_candidates(fold, k, kin, pruned)
+    few = few_candidates(fold, k, same_species, pruned)
     for weights, top_photos, penalty in RECIPES:
         got, whole = (
             rank(evidence, weights, top_photos=top_photos, species_penalty=penalty, species=fold.species)
@@ -120,18 +120,19 @@ def test_the_more_candidates_the_less_is_open_and_with_all_nothing(views: int) -
 
 
 def test_a_planted_fault_is_found() -> None:
-    # bounds a little too low, as a wrong horizon would make them: then some photo's true precision is outside
+    # bounds a little too low, as wrong ones of the sources would make them: then some photo's true precision is outside
     caught = {"too low": 0, "as they are": 0}
     for seed, (weights, top_photos, penalty) in itertools.product(range(8), RECIPES):
         fold = fold_of(seed, 0)
         trials = trials_of(fold, few_candidates(fold, 4, 0, True))
         options = {"top_photos": top_photos, "species_penalty": penalty}
         ranking = trials.ranker.rank(weights, **options)
-        assert ranking.bound is not None
-        lowered = np.where(np.isposinf(ranking.bound), -np.inf, ranking.bound - 0.05).astype(np.float32)
+        right = ranking.unseen_upper_bound
+        assert right is not None
+        lowered = np.where(np.isposinf(right), -np.inf, right - 0.05).astype(np.float32)
         whole = rank(fold.everything, weights, **options, species=fold.species)
-        for name, bound in (("too low", lowered), ("as they are", ranking.bound)):
-            outcome = trials.judge(dataclasses.replace(ranking, bound=bound), 0.0)
+        for name, bound in (("too low", lowered), ("as they are", right)):
+            outcome = trials.judge(dataclasses.replace(ranking, unseen_upper_bound=bound), 0.0)
             true = true_precisions(trials, outcome, 0.0, whole)
             caught[name] += int(((true < trials.least) | (true > trials.most)).any())
     assert caught["as they are"] == 0
@@ -139,7 +140,7 @@ def test_a_planted_fault_is_found() -> None:
 
 
 def views_apart(similarity: list[list[list[float]]], gallery_photos: list[int]) -> Evidence:
-    """One query of one source in two views; similarity[individual][photo][view], horizons at a half."""
+    """One query of one source in two views; similarity[individual][photo][view], upper bounds at a half."""
     count = np.array([len(photos) for photos in similarity])
     return Evidence(
         sources=("a",),
@@ -150,20 +151,20 @@ def views_apart(similarity: list[list[list[float]]], gallery_photos: list[int]) 
         photo_start=np.append(0, np.cumsum(count)),
         photo=np.arange(count.sum(), dtype=np.int32),
         similarity=np.array([photo for photos in similarity for photo in photos], dtype=np.float32),
-        horizon=np.full((1, 2), 0.5, dtype=np.float32),
+        unseen_upper_bound=np.full((1, 2), 0.5, dtype=np.float32),
     )
 
 
-def test_a_photo_that_is_nearer_in_one_view_only_lifts_its_individual_above_the_horizon() -> None:
+def test_a_photo_that_is_nearer_in_one_view_only_lifts_its_individual_above_the_upper_bound() -> None:
     # 0.75 and -0.25 make 0.25; an unseen photo of the same individual at 0.5 in the second view makes it 0.625, more
-    # than the horizon of 0.5 and more than the first place at 0.6
+    # than the upper bound of 0.5 and more than the first place at 0.6
     level, first = [[0.8, -0.2]], [[0.6, 0.6]]
     few = views_apart([[[0.75, -0.25]], first, *[level] * 7], [2, *[1] * 8])
     every = views_apart([[[0.75, -0.25], [0.25, 0.5]], first, *[level] * 7], [2, *[1] * 8])
     assert rank(every, np.ones(1)).individual[0, :2].tolist() == [0, 1]
     ranking = rank(few, np.ones(1))
     assert ranking.individual[0, 0] == 1
-    assert ranking.bound == pytest.approx([0.65])
+    assert ranking.unseen_upper_bound == pytest.approx([0.65])
     # seven others exceed it as far as it is seen, so it is pruned; it may still come first
     pruned = prune(few, np.zeros((1, 1), np.float32), np.zeros(9, np.int32))
     assert pruned.individual.tolist() == list(range(1, 9))
@@ -177,5 +178,5 @@ def test_a_mean_of_two_can_be_lifted_into_the_list_by_a_photo_outside_the_candid
     few = views_apart([*seen, [[0.9, 0.9], [-0.9, -0.9]]], [*[2] * 7, 3])
     ranking = rank(few, np.ones(1), top_photos=2)
     assert ranking.individual.tolist() == [list(range(7))]
-    assert ranking.bound == pytest.approx([0.7])
+    assert ranking.unseen_upper_bound == pytest.approx([0.7])
     assert ranking.is_open(1).all()

@@ -78,8 +78,8 @@ def slow_rank(
             best = sorted(score.values(), reverse=True)[:top_photos]
             total += sum(best) / len(best)
             like[who] = {g: max(like[who][g], score[g]) for g in own}
-        doubt = float(photos.species.doubt[q, photos.species.of_individual[who]])
-        ranked.append((float(np.float32(total / channels.shape[1] - penalty * doubt)), who))
+        mismatch = float(photos.species.mismatch[q, photos.species.of_individual[who]])
+        ranked.append((float(np.float32(total / channels.shape[1] - penalty * mismatch)), who))
     return sorted(ranked, key=lambda found: (-found[0], found[1])), like
 
 
@@ -115,8 +115,8 @@ def test_it_equals_the_scores_of_all_individuals_one_by_one(
         rows, weights, top_photos=top_photos, species_penalty=penalty, species=species
     )
     assert got.individual.shape == got.score.shape == got.photo.shape == (len(rows), DEPTH)
-    assert got.bound is not None
-    assert np.isneginf(got.bound).all()
+    assert got.unseen_upper_bound is not None
+    assert np.isneginf(got.unseen_upper_bound).all()
     for i, q in enumerate(rows):
         ranked, like = slow_rank(photos, columns, int(q), fold, weights[i], top_photos, penalty)
         assert got.score[i].tolist() == [score for score, _ in ranked[:DEPTH]]

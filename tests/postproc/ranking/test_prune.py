@@ -46,7 +46,7 @@ def test_pruned_evidence_ranks_as_the_whole(
     seed: int, channels: list[list[int]], agreement: float, top_photos: int, penalty: float
 ) -> None:
     rng, evidence, species = drawn(seed, channels, agreement)
-    pruned = prune(evidence, species.doubt, species.of_individual)
+    pruned = prune(evidence, species.mismatch, species.of_individual)
     shares = rng.dirichlet(np.ones(len(channels)))  # sums of sixteenths that are not exact
     for weights in (random_weights(rng, len(channels)), shares, np.eye(len(channels))[seed % len(channels)]):
         one, other = (
@@ -55,7 +55,7 @@ def test_pruned_evidence_ranks_as_the_whole(
         )
         assert same_ranking(one, other)
     # and once pruned there is nothing left to prune
-    again = prune(pruned, species.doubt, species.of_individual)
+    again = prune(pruned, species.mismatch, species.of_individual)
     assert all(np.array_equal(array, pruned.arrays()[name]) for name, array in again.arrays().items())
 
 
@@ -65,7 +65,7 @@ def test_the_more_sources_agree_the_more_is_pruned(agreement: float, share: floa
     for seed in range(20):
         _, evidence, species = drawn(seed, CHANNELS[1], agreement)
         whole += len(evidence.photo)
-        pruned += len(prune(evidence, species.doubt, species.of_individual).photo)
+        pruned += len(prune(evidence, species.mismatch, species.of_individual).photo)
     assert pruned / whole == pytest.approx(share, abs=0.01)
 
 
@@ -83,15 +83,15 @@ def one_query(similarity: list[list[list[float]]], unseen: int = 0) -> Evidence:
         photo_start=np.append(0, np.cumsum(count)),
         photo=np.arange(100, 100 + len(values), dtype=np.int32),
         similarity=values,
-        horizon=np.zeros((1, columns), np.float32),
+        unseen_upper_bound=np.zeros((1, columns), np.float32),
     )
 
 
-def kept(evidence: Evidence, doubt: list[float] | None = None) -> tuple[list[int], list[int]]:
+def kept(evidence: Evidence, mismatch: list[float] | None = None) -> tuple[list[int], list[int]]:
     """Individuals and photos (from 0) that are left; each individual is of its own species."""
     n = len(evidence.individual)
-    doubts = np.array([[0.0] * n if doubt is None else doubt], dtype=np.float32)
-    pruned = prune(evidence, doubts, np.arange(n, dtype=np.int32))
+    mismatches = np.array([[0.0] * n if mismatch is None else mismatch], dtype=np.float32)
+    pruned = prune(evidence, mismatches, np.arange(n, dtype=np.int32))
     return pruned.individual.tolist(), (pruned.photo - 100).tolist()
 
 
@@ -149,11 +149,11 @@ def test_queries_without_candidates_stay_without(n: int) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(pruned.arrays().values(), empty.arrays().values(), strict=True))
 
 
-def test_the_horizons_stay() -> None:
+def test_the_upper_bounds_stay() -> None:
     _, evidence, species = drawn(0, CHANNELS[2], 0.5)
-    pruned = prune(evidence, species.doubt, species.of_individual)
-    assert evidence.species_horizon is not None
-    assert np.array_equal(pruned.horizon, evidence.horizon)
-    assert np.array_equal(pruned.species_horizon, evidence.species_horizon)
-    plain = dataclasses.replace(evidence, species_horizon=None)
-    assert prune(plain, species.doubt, species.of_individual).species_horizon is None
+    pruned = prune(evidence, species.mismatch, species.of_individual)
+    assert evidence.species_upper_bound is not None
+    assert np.array_equal(pruned.unseen_upper_bound, evidence.unseen_upper_bound)
+    assert np.array_equal(pruned.species_upper_bound, evidence.species_upper_bound)
+    plain = dataclasses.replace(evidence, species_upper_bound=None)
+    assert prune(plain, species.mismatch, species.of_individual).species_upper_bound is None

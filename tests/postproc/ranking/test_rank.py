@@ -34,8 +34,8 @@ def slow_bound(
 ) -> float:
     """The most that anybody can score of whom the candidates do not show enough."""
     views = range(evidence.channels.shape[1])
-    ceilings = {kin: [ceiling(evidence, weights, q, v, kin) for v in views] for kin in (False, True)}
-    least = min(d for kind, d in enumerate(species.doubt[q].tolist()) if kind != species.likely[q])
+    ceilings = {likely: [ceiling(evidence, weights, q, v, likely) for v in views] for likely in (False, True)}
+    least = min(d for kind, d in enumerate(species.mismatch[q].tolist()) if kind != species.likely[q])
     # photos of individuals without any candidate: of another species, or of the likeliest
     bound = max(sum(ceilings[False]) / len(views) - penalty * least, sum(ceilings[True]) / len(views))
     ranked = slow_scores(evidence, weights, q, top_photos, penalty, species)
@@ -43,7 +43,7 @@ def slow_bound(
     lifted = []
     for place, (_, who, group) in enumerate(ranked):
         own = ceilings[bool(species.of_individual[who] == species.likely[q])]
-        doubt = penalty * float(species.doubt[q, species.of_individual[who]])
+        mismatch = penalty * float(species.mismatch[q, species.of_individual[who]])
         wanted, unseen = min(top_photos, int(evidence.gallery_photos[group])), False
         most, score = [], []
         for v in views:
@@ -55,14 +55,14 @@ def slow_bound(
             score.append((sum(best) + sum(min(m, best[-1]) for m in missing)) / wanted)
             unseen |= most[-1] > score[-1]
         if unseen and evidence.gallery_photos[group] > np.diff(evidence.photo_start)[group]:
-            top = sum(most) / len(views) - doubt
+            top = sum(most) / len(views) - mismatch
             bound = max(bound, top if np.float32(top) > last else -np.inf)
         # somebody whom seven like this one exceed may have been pruned, but not what such a one may have unseen
         lifted.append(
             max(
                 sum(max(s, c) for s, c in zip(score, ceilings[False], strict=True)) / len(views)
-                - max(doubt, penalty * least),
-                sum(max(s, c) for s, c in zip(score, ceilings[True], strict=True)) / len(views) - doubt,
+                - max(mismatch, penalty * least),
+                sum(max(s, c) for s, c in zip(score, ceilings[True], strict=True)) / len(views) - mismatch,
             )
         )
     if len(views) > 1 and len(lifted) >= DEPTH:
@@ -102,8 +102,8 @@ def test_rank_equals_its_docstring_to_the_bit(
             ]
             at = evidence.photo[photos].tolist().index(got.photo[q, place])
             assert like[at] == max(like)
-        assert got.bound is not None
-        assert got.bound[q] == np.float32(slow_bound(evidence, own, q, top_photos, penalty, species))
+        assert got.unseen_upper_bound is not None
+        assert got.unseen_upper_bound[q] == np.float32(slow_bound(evidence, own, q, top_photos, penalty, species))
 
 
 @given(seed=st.integers(0, 100_000), top_photos=st.integers(1, 3))
@@ -123,7 +123,7 @@ def test_a_search_within_species_has_no_say_where_there_are_no_species(seed: int
     rng = np.random.default_rng(seed)
     evidence = random_evidence(rng, CHANNELS[1], 4, searched_species=True)
     weights = random_weights(rng, 2)
-    plain = dataclasses.replace(evidence, species_horizon=None)
+    plain = dataclasses.replace(evidence, species_upper_bound=None)
     assert same_ranking(*(rank(e, weights, top_photos=top_photos) for e in (evidence, plain)))
 
 
@@ -131,16 +131,16 @@ def test_a_search_within_species_has_no_say_where_there_are_no_species(seed: int
 def test_a_source_without_weight_has_no_say_even_without_evidence(seed: int, top_photos: int) -> None:
     rng = np.random.default_rng(seed)
     evidence = random_evidence(rng, CHANNELS[1], 4)
-    silent = evidence.similarity.copy(), evidence.horizon.copy()
+    silent = evidence.similarity.copy(), evidence.unseen_upper_bound.copy()
     silent[0][:, 1], silent[1][:, 1] = rng.choice([-np.inf, 1.0], len(silent[0])), -np.inf
-    changed = dataclasses.replace(evidence, similarity=silent[0], horizon=silent[1])
+    changed = dataclasses.replace(evidence, similarity=silent[0], unseen_upper_bound=silent[1])
     weights = np.array([1.0, 0.0])
     one, other = (rank(e, weights, top_photos=top_photos) for e in (evidence, changed))
     assert one.individual.tolist() == other.individual.tolist()
     assert one.score.tolist() == other.score.tolist()
 
 
-def test_an_unseen_photo_counts_as_the_horizon_but_never_more_than_the_least_that_was_seen() -> None:
+def test_an_unseen_photo_counts_as_the_upper_bound_but_never_more_than_the_least_that_was_seen() -> None:
     # one individual with 3 gallery photos, of which one is a candidate, at 0.5
     start = np.array([0, 1])
     common = {
@@ -153,8 +153,8 @@ def test_an_unseen_photo_counts_as_the_horizon_but_never_more_than_the_least_tha
         "photo": np.array([7], np.int32),
         "similarity": np.array([[0.5]], np.float32),
     }
-    for horizon, top_photos, expected in ((0.25, 1, 0.5), (0.25, 2, 0.375), (0.25, 3, 1 / 3), (0.75, 2, 0.5)):
-        evidence = Evidence(**common, horizon=np.array([[horizon]], np.float32))  # type: ignore[arg-type]
+    for bound, top_photos, expected in ((0.25, 1, 0.5), (0.25, 2, 0.375), (0.25, 3, 1 / 3), (0.75, 2, 0.5)):
+        evidence = Evidence(**common, unseen_upper_bound=np.array([[bound]], np.float32))  # type: ignore[arg-type]
         got = rank(evidence, np.ones(1), top_photos=top_photos)
         assert got.score[0, 0] == pytest.approx(expected, abs=1e-7)
         # all three photos are all it has: a mean over five is one over three
@@ -168,9 +168,9 @@ def test_a_large_penalty_puts_the_likely_species_first() -> None:
     rng = np.random.default_rng(3)
     evidence = random_evidence(rng, CHANNELS[0], 6)
     species = (np.arange(N_PEOPLE) % 2).astype(np.int32)
-    doubt = np.tile(np.array([[1.0, 0.0]], np.float32), (6, 1))
+    mismatch = np.tile(np.array([[1.0, 0.0]], np.float32), (6, 1))
     likely = np.ones(6, np.int32)
-    got = rank(evidence, np.ones(1), species_penalty=10.0, species=Species(doubt, species, likely))
+    got = rank(evidence, np.ones(1), species_penalty=10.0, species=Species(mismatch, species, likely))
     for q in range(6):
         kinds = [int(species[who]) for who in got.individual[q] if who != NOBODY]
         assert kinds == sorted(kinds, reverse=True)
@@ -191,5 +191,5 @@ def test_settings_outside_their_range_are_refused() -> None:
     for penalty in (-0.5, float("nan")):
         with pytest.raises(FinblendError, match=f"species_penalty >= 0 must hold, but got species_penalty={penalty}"):
             rank(evidence, np.ones(1), species_penalty=penalty)
-    with pytest.raises(FinblendError, match="a species penalty needs the doubt"):
+    with pytest.raises(FinblendError, match="a species penalty needs the mismatch"):
         rank(evidence, np.ones(1), species_penalty=0.5)

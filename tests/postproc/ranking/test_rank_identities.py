@@ -32,7 +32,7 @@ def ranking_over_all(
     n_query = next(iter(spaces.values())).n_query
     near = {name: [top_k(s, len(labels), view=v) for v in range(s.n_views)] for name, s in spaces.items()}
     evidence = build_evidence(spaces, views, near, Gallery(labels), np.arange(n_query))
-    assert np.isneginf(evidence.horizon).all()
+    assert np.isneginf(evidence.unseen_upper_bound).all()
     return rank(evidence, weights, **settings)
 
 

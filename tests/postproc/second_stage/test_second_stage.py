@@ -44,7 +44,7 @@ def test_candidates_are_those_of_a_slow_search(seed: int) -> None:
         for g in range(evidence.group_start[q], evidence.group_start[q + 1]):
             who = int(evidence.individual[g])
             each = -np.sort(-similarities(evidence, weights, g), axis=0)
-            slow.append((each[0, -1] - 0.5 * species.doubt[q, species.of_individual[who]], who, each))
+            slow.append((each[0, -1] - 0.5 * species.mismatch[q, species.of_individual[who]], who, each))
         slow.sort(key=lambda row: -row[0])
         scores = [row[0] for row in slow]
         for c, (score, who, each) in enumerate(slow[:3]):

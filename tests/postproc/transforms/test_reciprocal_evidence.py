@@ -19,7 +19,7 @@ from scenes import (
 
 from postproc import Evidence, rank, top_k
 from postproc.evidence.channels import channel_table
-from postproc.evidence.evidence import Joint, build_evidence
+from postproc.evidence.evidence import FusedSearch, build_evidence
 from postproc.neighbours.search import Neighbours, Space
 from postproc.ranking.exhaustive import ExhaustiveSearch
 from postproc.ranking.prune import prune
@@ -93,11 +93,13 @@ def test_what_few_candidates_call_certain_is_so(
 ) -> None:
     fold, own, weights = drawn(seed, views, draw)
     how = {"top_photos": top_photos, "species_penalty": penalty, "species": fold.species}
-    few = with_joint(fold, fold.evidence(K, kin=K)) if views == 1 else fold.evidence(K, kin=K)
+    few = fold.evidence(K, k_species=K)
+    if views == 1:
+        few = with_fused_search(fold, few)
     few = rerank_evidence(few, fold.photos.views, own, fold.rows)
     everything = rerank_evidence(fold.everything, fold.photos.views, own, fold.rows)
     truth = rank(everything, weights, **how)
-    for evidence in (few, prune(few, fold.species.doubt, fold.species.of_individual)):
+    for evidence in (few, prune(few, fold.species.mismatch, fold.species.of_individual)):
         found = rank(evidence, weights, **how)
         for depth in range(1, DEPTH + 1):
             sure = ~found.is_open(depth)
@@ -105,13 +107,13 @@ def test_what_few_candidates_call_certain_is_so(
             assert np.array_equal(found.score[sure, :depth], truth.score[sure, :depth])
 
 
-def with_joint(fold: Fold, evidence: Evidence) -> Evidence:
-    """Evidence that was searched by both sources together, too, in a space of both."""
+def with_fused_search(fold: Fold, evidence: Evidence) -> Evidence:
+    """Evidence that was searched by both sources at once, too, in a space of both."""
     photos = fold.photos
     every = list(photos.spaces.values())
     space = Space(tuple(p for one in every for p in one.query), tuple(p for one in every for p in one.gallery))
     near = top_k(space, K, query_rows=fold.rows, query_group=photos.folds, gallery_group=photos.folds)
-    kin = top_k(
+    near_same_species = top_k(
         space,
         K,
         query_rows=fold.rows,
@@ -124,7 +126,7 @@ def with_joint(fold: Fold, evidence: Evidence) -> Evidence:
         name: [top_k(s, K, query_rows=fold.rows, query_group=photos.folds, gallery_group=photos.folds)]
         for name, s in photos.spaces.items()
     }
-    of_species = {
+    same_species = {
         name: [
             top_k(
                 s,
@@ -138,11 +140,11 @@ def with_joint(fold: Fold, evidence: Evidence) -> Evidence:
         ]
         for name, s in photos.spaces.items()
     }
-    joint = Joint(np.full(len(every), 1 / len(every)), near, kin)
+    fused = FusedSearch(np.full(len(every), 1 / len(every)), near, near_same_species)
     found = build_evidence(
-        photos.spaces, photos.views, lists, photos.gallery, fold.rows, fold.fold, of_species=of_species, joint=joint
+        photos.spaces, photos.views, lists, photos.gallery, fold.rows, fold.fold, same_species=same_species, fused=fused
     )
-    assert found.joint_horizon is not None
+    assert found.fused_upper_bound is not None
     return found
 
 
@@ -182,7 +184,7 @@ def test_with_lambda_1_the_cosines_are_back(seed: int, views: int, draw: int) ->
     evidence = fold.evidence(K)
     found = rerank_evidence(evidence, fold.photos.views, own, fold.rows)
     assert found.similarity.tolist() == evidence.similarity.tolist()
-    assert found.horizon.tolist() == evidence.horizon.tolist()
+    assert found.unseen_upper_bound.tolist() == evidence.unseen_upper_bound.tolist()
     assert rerank_evidence(evidence, fold.photos.views, {}, fold.rows) is evidence
 
 

@@ -1,0 +1,84 @@
+"""What is measured of the best recipe: whether a second stage is clearly better, and the honest score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cv.errors import FinblendError
+from cv.paired import clearly_better
+from ensemble.blend.blend import Blend
+from ensemble.identification.prediction import predict
+from ensemble.identification.second_stage import HOW_STAGED, SURE, KeptSecondStage, gain_of_stage
+from ensemble.project.progress import Progress
+from ensemble.protocol.certify import Certified
+from ensemble.protocol.evaluation_set import EvaluationSet
+from ensemble.protocol.setup import HOW, Setup
+from ensemble.tuning.nested import nested_score
+from ensemble.tuning.nested_result import NestedResult
+from ensemble.tuning.result import StageTest
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedBlend:
+    """A blend as it will be submitted.
+
+    Attributes
+    ----------
+    blend : Blend
+        With its second stage where that is clearly better.
+    map5 : float
+        Of its answers, in-sample or cross-fitted.
+    labels : (n + m, 5) int array
+        Its answers.
+    test : StageTest or None
+        What the stage was judged by; None where there can be none.
+    interrupted : bool
+    """
+
+    blend: Blend
+    map5: float
+    labels: np.ndarray
+    test: StageTest | None
+    interrupted: bool
+
+    @property
+    def measured(self) -> str:
+        """How its scores came about."""
+        return f"map5: the blend alone, {HOW};\nnew_first: {HOW_STAGED}" if self.blend.second_stage else HOW
+
+
+def choose_stage(evaluation_set: EvaluationSet, certified: Certified, warnings: list[str]) -> StagedBlend:
+    """Give a blend its second stage if that is clearly better; why there can be none is added to the warnings."""
+    blend, ranking = certified.blend, certified.ranking
+    test, interrupted = None, False
+    try:
+        stage = KeptSecondStage.of(evaluation_set, blend)
+        map5, gain = gain_of_stage(stage, ranking)
+        test = StageTest(used=clearly_better(gain, SURE), map5=map5, gain=gain.gain, sure=gain.sure)
+        if test.used:
+            labels = predict(evaluation_set, blend, stage=stage).labels
+            staged = replace(blend, second_stage=True)
+            return StagedBlend(blend=staged, map5=map5, labels=labels, test=test, interrupted=False)
+    except KeyboardInterrupt:
+        # the blend itself is done
+        interrupted = True
+    except FinblendError as error:
+        warnings.append(f"no second stage: {error}")
+    labels = predict(evaluation_set, blend, ranking=ranking).labels
+    return StagedBlend(blend=blend, map5=certified.score.map5, labels=labels, test=test, interrupted=interrupted)
+
+
+def nested_or_why_not(
+    setup: Setup, trials: int, seed: int, in_sample: float, warnings: list[str], progress: Progress | None
+) -> tuple[NestedResult | None, bool]:
+    """The honest score, None where there is none, for a reason that is added to the warnings; whether interrupted."""
+    try:
+        return NestedResult.of(nested_score(setup, trials=trials, seed=seed, progress=progress), in_sample), False
+    except KeyboardInterrupt:
+        # the blend itself is done: it is kept without its honest score
+        return None, True
+    except FinblendError as error:
+        warnings.append(f"no nested score: {error}")
+        return None, False

@@ -1,0 +1,174 @@
+"""What a nested score says: per row, per fold, and against what was treated the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ensemble.blend.blend import Blend
+from ensemble.project.result import Result
+from ensemble.protocol.bootstrap import Bootstrap, interval_of, prediction_interval
+from ensemble.protocol.evaluation_set import EvaluationSet
+
+if TYPE_CHECKING:
+    from ensemble.tuning.nested import HeldOutFold
+
+HOW = (
+    "nested out-of-fold: each fold is scored by a blend tuned on the other folds alone, weighted to the stated mix; "
+    "no network saw the label of a photo it scored"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutResult(Result):
+    """What was chosen without a fold, and how it did there.
+
+    Attributes
+    ----------
+    fold : int
+    map5 : float or None
+        None where the mix leaves the fold without weight.
+    weights : mapping of str to float
+    single : str
+        The best single model of the other folds.
+    top_photos, species_penalty, background, rule, threshold
+        As of `Blend`.
+    kappa : float or None
+        As of `with_species_weights`.
+    second_stage : bool
+    whitening : mapping of str to str
+    operators : mapping of str to dict
+    """
+
+    fold: int
+    map5: float | None
+    weights: Mapping[str, float]
+    single: str
+    top_photos: int
+    species_penalty: float
+    background: float
+    rule: str
+    threshold: float
+    kappa: float | None
+    second_stage: bool
+    whitening: Mapping[str, str]
+    operators: Mapping[str, dict[str, Any]]
+
+    @classmethod
+    def of(cls, held_out: HeldOutFold, map5: float | None, single: Blend, second_stage: bool) -> HeldOutResult:
+        """From what was tuned without the fold."""
+        blend = held_out.blend
+        return cls(
+            fold=held_out.fold,
+            map5=map5,
+            weights=blend.weights,
+            single=max(single.weights, key=lambda name: single.weights[name]),
+            top_photos=blend.top_photos,
+            species_penalty=blend.species_penalty,
+            background=blend.background,
+            rule=blend.rule,
+            threshold=blend.threshold,
+            kappa=held_out.kappa,
+            second_stage=second_stage,
+            whitening=dict(held_out.setup.whitening),
+            operators={name: how.as_dict() for name, how in held_out.setup.operators.items()},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NestedScore:
+    """Precisions of photos that no choice was made on.
+
+    Attributes
+    ----------
+    evaluation_set : EvaluationSet
+    blend, plain, single, equal : (n + m,) float64 arrays
+        Average precision of each row: by the blend with its second stage where that was chosen, by the blend without,
+        by the best single model, by equal weights.
+    folds : list of HeldOutResult
+    width : float
+        How much of MAP@5 the candidates leave open.
+    """
+
+    evaluation_set: EvaluationSet
+    blend: np.ndarray
+    plain: np.ndarray
+    single: np.ndarray
+    equal: np.ndarray
+    folds: list[HeldOutResult]
+    width: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Against(Result):
+    """A recipe that was treated the same: its score, the paired difference to it, and both intervals (95 %)."""
+
+    map5: float
+    difference: float
+    interval: list[float]
+    own_interval: list[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NestedResult(Result):
+    """What `tune` and `evaluate --nested` tell of a nested score.
+
+    Attributes
+    ----------
+    map5, in_sample, optimism : float
+        The nested score, what the same recipe reached on the photos it was tuned on, and the difference.
+    interval : list of float
+        95 %, bootstrap over individuals.
+    prediction : list of float
+        95 % for a test of the real one's size.
+    test_photos : int
+    against : mapping of str to Against
+        `single`, `equal`, and `plain`, the blend alone.
+    folds : list of HeldOutResult
+    width : float
+        How much of MAP@5 the candidates leave open.
+    measured : str
+    """
+
+    map5: float
+    in_sample: float
+    optimism: float
+    interval: list[float]
+    prediction: list[float]
+    test_photos: int
+    against: Mapping[str, Against]
+    folds: list[HeldOutResult]
+    width: float
+    measured: str = HOW
+
+    @classmethod
+    def of(cls, score: NestedScore, in_sample: float) -> NestedResult:
+        """From a nested score, beside the in-sample one."""
+        evaluation_set = score.evaluation_set
+        weights, test_photos = evaluation_set.weights, evaluation_set.catalogue.test.height
+        stacked = np.stack([score.blend, score.single, score.equal, score.plain])
+        means = stacked @ weights
+        draws = Bootstrap(evaluation_set).draws(stacked)
+        map5 = float(means[0])
+        return cls(
+            map5=map5,
+            in_sample=in_sample,
+            optimism=in_sample - map5,
+            interval=interval_of(draws[:, 0]),
+            prediction=prediction_interval(map5, draws[:, 0], weights, test_photos),
+            test_photos=test_photos,
+            against={
+                name: Against(
+                    map5=float(means[n]),
+                    difference=float(means[0] - means[n]),
+                    interval=interval_of(draws[:, 0] - draws[:, n]),
+                    own_interval=interval_of(draws[:, n]),
+                )
+                for n, name in ((1, "single"), (2, "equal"), (3, "plain"))
+            },
+            folds=score.folds,
+            width=score.width,
+        )

@@ -1,0 +1,123 @@
+"""What `tune` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ensemble.project.result import Result
+from ensemble.protocol.new_share import NewShareEstimate
+from ensemble.tuning.convergence import Convergence
+from ensemble.tuning.nested_result import NestedResult
+from ensemble.tuning.shapley import Contribution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate(Result):
+    """What the candidates leave open of the blend's own score.
+
+    Attributes
+    ----------
+    share : float
+        Of the photos that the candidates decide.
+    least, most : float
+        What they leave MAP@5 between.
+    recomputed : int
+        Photos that were compared with the whole gallery, after which nothing is open.
+    """
+
+    share: float
+    least: float
+    most: float
+    recomputed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageTest(Result):
+    """Whether the second stage is used, and what that was judged by.
+
+    Attributes
+    ----------
+    used : bool
+    map5 : float
+        Of the stage, cross-fitted over folds.
+    gain : float
+        Over the blend alone, whose decision has seen the photos it is scored on.
+    sure : float
+        Share of drawn catalogues (bootstrap over individuals) in which there is a gain.
+    """
+
+    used: bool
+    map5: float
+    gain: float
+    sure: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneResult(Result):
+    """What tuning found.
+
+    Attributes
+    ----------
+    map5 : float
+        In-sample, of the blend alone.
+    map5_of_answers : float
+        Of what `submit` writes, as `evaluate` tells it: the second stage's cross-fitted where there is one.
+    nested : NestedResult or None
+        The honest score.
+    threshold, rule, weights, species_weights, whitening, operators, top_photos, species_penalty, background
+        As of `Blend`.
+    kappa : float or None
+        How strongly weights per species are shrunk.
+    trials, new_trials : int
+        All that the study has, and those of this call.
+    seconds : float
+    equal_weights, greedy : float
+        In-sample scores of these starting points.
+    single_models : mapping of str to float
+    contributions : mapping of str to Contribution
+    certified : Certificate
+    enough : Convergence
+        After which trial more gained less than `gain`.
+    second_stage : StageTest or None
+        None where there can be none.
+    mix : mapping
+    estimate : NewShareEstimate or None
+        Where the share of strangers was estimated.
+    new_first : float
+        Share of answers with somebody new in first place.
+    measured : str
+    interrupted : bool
+    warnings : list of str
+    """
+
+    map5: float
+    map5_of_answers: float
+    nested: NestedResult | None
+    threshold: float
+    rule: str
+    weights: Mapping[str, float]
+    species_weights: Mapping[str, Mapping[str, float]]
+    kappa: float | None
+    whitening: Mapping[str, str]
+    operators: Mapping[str, dict[str, Any]]
+    top_photos: int
+    species_penalty: float
+    background: float
+    trials: int
+    new_trials: int
+    seconds: float
+    equal_weights: float
+    greedy: float
+    single_models: Mapping[str, float]
+    contributions: Mapping[str, Contribution]
+    certified: Certificate
+    enough: Convergence
+    second_stage: StageTest | None
+    mix: Mapping[str, Any]
+    estimate: NewShareEstimate | None
+    new_first: float
+    measured: str
+    interrupted: bool
+    warnings: list[str]

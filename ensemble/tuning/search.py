@@ -1,0 +1,96 @@
+"""The search: one for `tune` and for the nested score. Points to begin with, trials, the best with its decision."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cv.errors import FinblendError
+from ensemble.blend.blend import Blend
+from ensemble.protocol.certify import decided
+from ensemble.protocol.setup import Setup
+from ensemble.tuning.greedy import forward_selection
+from ensemble.tuning.search_space import draw, fixed, starting_points, weighted_point
+from ensemble.tuning.species_weights import with_species_weights
+from ensemble.tuning.study import complete, run_trial
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes
+    ----------
+    blend : Blend
+        The best trial's, with its decision and, where these prove better, weights per species.
+    kappa : float or None
+        As of `with_species_weights`.
+    interrupted : bool
+        Whether Ctrl-C ended it early.
+    """
+
+    blend: Blend
+    kappa: float | None
+    interrupted: bool
+
+
+def first_points(setup: Setup, previous: Blend | None = None) -> tuple[list[dict[str, float]], float]:
+    """What every search tries first, its floor, and the score of greedy forward selection, the last of these points."""
+    names = list(setup.models)
+    points = list(starting_points(names, previous))
+    weights, map5 = forward_selection(setup.evaluation_set, names, setup.whitening)
+    if len(names) > 1:
+        points.append(weighted_point(weights, names))
+    return points, map5
+
+
+def search(
+    setup: Setup,
+    study: optuna.Study,
+    starts: Sequence[dict[str, float]],
+    *,
+    trials: int,
+    seed: int,
+    deadline: float | None = None,
+    advance: Callable[[], None] | None = None,
+) -> SearchResult:
+    """Run trials and take the best.
+
+    Parameters
+    ----------
+    setup : Setup
+    study : optuna.Study
+        Its sampler proposes what comes after the starts.
+    starts : sequence of dict
+        Points that always run, whatever the number of trials: they are the floor.
+    trials : int
+        How many to run, the starts included.
+    seed : int
+        Of the weights drawn for species.
+    deadline : float, optional
+        Of `time.monotonic`: no trial is drawn after it.
+    advance : callable, optional
+        Called after each trial.
+    """
+    interrupted = False
+    try:
+        for n in range(trials):
+            if deadline is not None and time.monotonic() > deadline and n >= len(starts):
+                break
+            run_trial(study, setup, starts[n] if n < len(starts) else None)
+            if advance is not None:
+                advance()
+    except KeyboardInterrupt:
+        interrupted = True
+    best_first = sorted(complete(study), key=lambda trial: -(trial.value or 0.0))
+    if not best_first:
+        raise FinblendError("interrupted before the first trial was done; nothing is changed")
+    blend, _ = decided(setup.evaluation_set, draw(fixed(study.best_trial.params), setup))
+    weights_tried = [draw(fixed(trial.params), setup).weights for trial in best_first]
+    blend, kappa = with_species_weights(setup.evaluation_set, blend, weights_tried, seed)
+    return SearchResult(blend, kappa, interrupted)
