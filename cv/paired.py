@@ -38,8 +38,9 @@ class PairedTest:
 
         Examples
         --------
-        >>> PairedTest.of_photos(np.array([0.0, 1.0, 0.0, 1.0]))
-        PairedTest(gain=0.5, sure=0.977...)
+        >>> paired = PairedTest.of_photos(np.array([0.0, 1.0, 0.0, 1.0]))
+        >>> paired.gain, round(paired.sure, 3)
+        (0.5, 0.977)
         """
         from scipy.special import ndtr
 

@@ -10,14 +10,12 @@ often they came true.
 `auto` is the share of test photos that `decide` lets pass at 99 %, `auto_right` how often it was right,
 `by_probability` MAP@5 of its order, `ece_*` calibration errors out-of-fold.
 
-`whaleworld.py` draws the worlds (it is not part of finblend). What today's recipes reach there: `recipes.py`.
+`whaleworld.py` draws the worlds (it is not part of finblend). What public recipes reach there: `recipes.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +26,7 @@ import polars as pl
 
 import ensemble
 from benchmarks.accuracy import reliability
-from benchmarks.common.world import World
+from benchmarks.common.world import World, run_whaleworld
 from cv.metrics import map5
 
 SHARE = 0.112
@@ -44,25 +42,25 @@ def main() -> None:
     parser.add_argument("--nested-trials", type=int, default=100)
     parser.add_argument("--per-fold", action="store_true")
     options = parser.parse_args()
-    rows, told = [], []
+    rows, outcomes = [], []
     for seed in options.seeds:
         with drawn(options.whaleworld, options.scale, options.models, seed, options.per_fold) as (world, project):
-            row, own = run(world, project, options.trials, options.nested_trials)
+            row, outcomes_of_world = run(world, project, options.trials, options.nested_trials)
             rows.append(row)
-            told.append(own)
+            outcomes.append(outcomes_of_world)
             print(f"seed {seed}: {_shown(row)}", flush=True)
     print(f"mean: {_shown({key: float(np.mean([row[key] for row in rows])) for key in rows[0]})}")
     print(f"the test lay inside the prediction interval in {int(sum(r['inside'] for r in rows))} of {len(rows)}\n")
-    print(reliability.page(told))
+    print(reliability.page(outcomes))
 
 
 def seeds_of(text: str) -> list[int]:
     """`0,10,31-33` as numbers."""
-    found: list[int] = []
+    seeds: list[int] = []
     for part in text.split(","):
         low, _, high = part.partition("-")
-        found += range(int(low), int(high or low) + 1)
-    return found
+        seeds += range(int(low), int(high or low) + 1)
+    return seeds
 
 
 @contextmanager
@@ -74,10 +72,7 @@ def drawn(
         folder = Path(temporary) if keep is None else keep / f"seed{seed}"
         world, project = folder / "world", folder / "project"
         if not project.exists():
-            command = [sys.executable, whaleworld, str(world), "--scale", str(scale), "--models", str(models)]
-            command += ["--seed", str(seed), *["--per-fold"] * per_fold]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            World(world).project(project)
+            run_whaleworld(whaleworld, world, scale, models, seed, per_fold).project(project)
         yield world, project
 
 
@@ -85,34 +80,36 @@ def _shown(row: dict) -> str:
     return ", ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
 
 
-def run(world: Path, project: Path, trials: int, nested_trials: int) -> tuple[dict, dict[str, reliability.Told]]:
+def run(world: Path, project: Path, trials: int, nested_trials: int) -> tuple[dict, dict[str, reliability.Outcomes]]:
     """Tune, submit, decide; what came of it, and the probabilities with what came true."""
     tuned = ensemble.tune(project, trials=trials, new_share=SHARE, nested_trials=nested_trials)
-    nested = tuned["nested"]
-    low, high = nested["prediction"]
+    nested = tuned.nested
+    if nested is None:
+        raise SystemExit("--nested-trials: at least one is needed for a prediction")
+    low, high = nested.prediction
     ensemble.submit(project, world / "submission.csv")
     answers = pl.read_csv(world / "test_answers.csv")["answer"].to_list()
     test = World(world).score(world / "submission.csv")
-    row = {"test": test, "nested": nested["map5"], "missed_by": nested["map5"] - test, "low": low, "high": high}
-    row |= {"inside": float(low <= test <= high), "in_sample": tuned["map5"]}
+    row = {"test": test, "nested": nested.map5, "missed_by": nested.map5 - test, "low": low, "high": high}
+    row |= {"inside": float(low <= test <= high), "in_sample": tuned.map5}
     row |= _decided(world, project, answers)
-    return row, reliability.told(world / "decisions.csv", answers)
+    return row, reliability.outcomes(world / "decisions.csv", answers)
 
 
 def _decided(world: Path, project: Path, answers: list[str]) -> dict:
     """How much of test the auto band takes and how often it is right, and the list in order of probability."""
-    told = ensemble.decide(project, world / "decisions.csv")
+    decided = ensemble.decide(project, world / "decisions.csv")
     table = pl.read_csv(world / "decisions.csv").with_columns(answer=pl.Series(answers))
     names = table.select(f"name_{k}" for k in range(1, 6)).rows()
     auto = table.filter(pl.col("band") == "auto")
     right = (auto["name_1"] == auto["answer"]).mean()
     return {
-        "auto": told["bands"]["auto"]["share"],
+        "auto": decided.bands["auto"].share,
         "auto_right": float("nan") if right is None else float(right),
         "by_probability": map5([[name for name in row if name is not None] for row in names], answers),
-        "ece_same": told["calibration"]["same"],
-        "ece_new": told["calibration"]["new"],
-        "strangers_estimated": told["new_share"]["estimated"],
+        "ece_same": decided.calibration.same,
+        "ece_new": decided.calibration.new,
+        "strangers_estimated": decided.new_share.estimated,
     }
 
 

@@ -30,8 +30,10 @@ def main(train_csv: str, answers_csv: str) -> None:
 
 
 def _shares(photos: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    found = np.bincount(np.searchsorted(EDGES, photos, side="right") - 1, weights=weights, minlength=len(EDGES))
-    return found / found.sum()
+    photos_of_class = np.bincount(
+        np.searchsorted(EDGES, photos, side="right") - 1, weights=weights, minlength=len(EDGES)
+    )
+    return photos_of_class / photos_of_class.sum()
 
 
 if __name__ == "__main__":

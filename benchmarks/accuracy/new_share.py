@@ -9,15 +9,13 @@ The answers judge; the estimate is made without them, from equal weights.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 import ensemble
+from benchmarks.common.world import run_whaleworld
 from cv.catalogue import NEW_INDIVIDUAL
 
 
@@ -35,18 +33,17 @@ def main() -> None:
     for share in map(float, options.shares.split(",")):
         for seed in map(int, options.seeds.split(",")):
             with tempfile.TemporaryDirectory() as folder:
-                world = Path(folder) / "world"
-                command = [sys.executable, options.whaleworld, str(world), "--scale", str(options.scale)]
-                command += ["--models", str(options.models), "--seed", str(seed), "--new-share", str(share)]
-                subprocess.run(command + ["--per-fold"] * options.per_fold, check=True, stdout=subprocess.DEVNULL)
-                found = _estimate(world, Path(folder) / "project", options)
-                answers = pl.read_csv(world / "test_answers.csv")["answer"]
-            true = float((answers == NEW_INDIVIDUAL).mean())  # type: ignore[arg-type]
-            missed.append(found["share"] - true)
-            errors.append(found["error"])
+                place, drawn = Path(folder), (options.scale, options.models, seed, options.per_fold)
+                world = run_whaleworld(options.whaleworld, place / "world", *drawn, "--new-share", str(share))
+                project = world.project(place / "project", folds=options.folds)
+                estimate = ensemble.models(project, new_share="estimate").estimate
+                assert estimate is not None
+                true = float(np.mean([answer == NEW_INDIVIDUAL for answer in world.answers]))
+            missed.append(estimate.share - true)
+            errors.append(estimate.error)
             print(
-                f"seed {seed}: true {true:.3f}, estimated {found['share']:.3f}, standard error {found['error']:.3f}, "
-                f"rounds {found['rounds']}",
+                f"seed {seed}: true {true:.3f}, estimated {estimate.share:.3f}, "
+                f"standard error {estimate.error:.3f}, rounds {estimate.rounds}",
                 flush=True,
             )
     print(
@@ -54,17 +51,6 @@ def main() -> None:
         end="",
     )
     print(f"mean standard error {np.mean(errors):.3f}")
-
-
-def _estimate(world: Path, project: Path, options: argparse.Namespace) -> dict:
-    folds = f"{world}/folds.csv:fold" if options.per_fold else options.folds
-    ensemble.init(project, train=world / "train.csv", test=world / "sample_submission.csv", folds=folds)
-    for path in sorted(world.glob("*.npz")):
-        name, _, fold = path.stem.partition("-fold")
-        seen = {"fold": int(fold)} if fold else {"frozen": True}
-        ensemble.register(project, name, **seen, train=path, test=path)
-    found = ensemble.models(project, new_share="estimate")["estimate"]
-    return dict(found)
 
 
 if __name__ == "__main__":

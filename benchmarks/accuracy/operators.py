@@ -11,25 +11,23 @@ answers are known, the gain of that same setting on test. Nothing is chosen by t
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 import ensemble
+from benchmarks.accuracy.drawn_worlds import drawn
+from benchmarks.common.world import World
 from cv.metrics import average_precisions
+from cv.paired import PairedTest, clearly_better
 from ensemble.registry.models import Model, require_models
 from ensemble.retrieval.neighbours import nearest
 from ensemble.retrieval.operators import FIELDS, Operators
 from ensemble.retrieval.reciprocal import reranked
-from ensemble.retrieval.selection import CLEAR, GRID, choose_whitening, compared
+from ensemble.retrieval.selection import GRID, SURE_OF_OPERATOR, choose_whitening, compared
 from ensemble.retrieval.task import RetrievalTask
 from postproc import build_evidence, rank
-from postproc.transforms.reciprocal_evidence import rerank_evidence
+from postproc.transforms.reciprocal_evidence import mix_reciprocal
 
 
 def main() -> None:
@@ -45,80 +43,69 @@ def main() -> None:
     print("| world | model | operator | setting | out-of-fold | gain | clear | test | gain on test |")
     print("|---|---|---|---|---|---|---|---|---|")
     if options.project:
-        _tell(options.project, ensemble.Project.open(options.project), options.model, None)
+        _print_gains(options.project, ensemble.Project.open(options.project), options.model, None)
         return
     for seed in options.seeds.split(","):
-        with tempfile.TemporaryDirectory() as folder:
-            world, project = Path(folder) / "world", Path(folder) / "project"
-            command = [sys.executable, options.whaleworld, str(world), "--scale", str(options.scale)]
-            command += ["--models", str(options.models), "--seed", seed] + ["--per-fold"] * options.per_fold
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            folds = f"{world}/folds.csv:fold" if options.per_fold else 5
-            ensemble.init(project, train=world / "train.csv", test=world / "sample_submission.csv", folds=folds)
-            for path in sorted(world.glob("*.npz")):
-                name, _, fold = path.stem.partition("-fold")
-                seen = {"fold": int(fold)} if fold else {"frozen": True}
-                ensemble.register(project, name, train=path, test=path, **seen)
-            answers = pl.read_csv(world / "test_answers.csv")["answer"].to_list()
-            _tell(f"seed {seed}", ensemble.Project.open(project), options.model, answers)
+        with drawn(options.whaleworld, options.scale, options.models, int(seed), options.per_fold) as (world, project):
+            _print_gains(f"seed {seed}", ensemble.Project.open(project), options.model, World(world).answers)
 
 
-def _tell(world: str, project: ensemble.Project, names: list[str] | None, answers: list[str] | None) -> None:
-    sources = require_models(project, names)
-    kinds = choose_whitening(project, sources)
-    for name, source in sources.items():
-        for row in _rows(project, name, source, kinds[name], answers):
+def _print_gains(world: str, project: ensemble.Project, names: list[str] | None, answers: list[str] | None) -> None:
+    models = require_models(project, names)
+    kinds = choose_whitening(project, models)
+    for name, model in models.items():
+        for row in _rows(project, name, model, kinds[name], answers):
             print(f"| {world} | {name} | {' | '.join(row)} |", flush=True)
 
 
 def _rows(
-    project: ensemble.Project, name: str, source: Model, kind: str, answers: list[str] | None
+    project: ensemble.Project, name: str, model: Model, kind: str, answers: list[str] | None
 ) -> Iterator[list[str]]:
-    plain = None if answers is None else _on_test(project, name, source, kind, Operators(), answers)
+    plain = None if answers is None else _on_test(project, name, model, kind, Operators(), answers)
     for operator, grid in GRID.items():
-        settings = [Operators(), *(Operators(**{FIELDS[operator]: one}) for one in grid)]
-        table = compared(project, name, source, kind, settings, operator)
+        settings = [Operators(), *(Operators(**{FIELDS[operator]: setting}) for setting in grid)]
+        table = compared(project, name, model, kind, settings, operator)
         gain = table[1:] - table[0]
         best = int(gain.mean(axis=1).argmax())
         mean, error = gain[best].mean(), gain[best].std() / np.sqrt(table.shape[1])
-        told = ", ".join(f"{key} {value:g}" for key, value in settings[1 + best].as_dict()[operator].items())
-        row = [operator, told, f"{table[0].mean():.4f}", f"{mean:+.4f} ± {error:.4f}"]
-        row.append("yes" if mean > CLEAR * error else "no")
+        is_clear = clearly_better(PairedTest.of_photos(gain[best]), SURE_OF_OPERATOR)
+        chosen = ", ".join(f"{key} {value:g}" for key, value in settings[1 + best].as_dict()[operator].items())
+        row = [operator, chosen, f"{table[0].mean():.4f}", f"{mean:+.4f} ± {error:.4f}"]
+        row.append("yes" if is_clear else "no")
         if plain is None or answers is None:
             yield [*row, "-", "-"]
             continue
-        change = _on_test(project, name, source, kind, settings[1 + best], answers) - plain
+        change = _on_test(project, name, model, kind, settings[1 + best], answers) - plain
         yield [*row, f"{plain.mean():.4f}", f"{change.mean():+.4f} ± {change.std() / np.sqrt(len(change)):.4f}"]
 
 
 def _on_test(
-    project: ensemble.Project, name: str, source: Model, kind: str, how: Operators, answers: list[str]
+    project: ensemble.Project, name: str, model: Model, kind: str, operators: Operators, answers: list[str]
 ) -> np.ndarray:
     """Average precision of each test photo of a known individual."""
     catalogue = project.catalogue
     index = {individual: i for i, individual in enumerate(catalogue.individuals)}
     truth = np.array([index.get(answer, -1) for answer in answers])
     rows = np.flatnonzero(truth >= 0)
-    stores = source.test_stores("folds")
+    stores = model.test_stores("folds")
     contents = {name: [store.manifest.content_sha256 for store in stores]}
-    part = RetrievalTask(
-        project,
-        "measured",
-        {name: source},
-        {name: kind},
-        {name: stores},
-        {name: source.test("folds")},
-        contents,
-        rows,
-        None,
-        None,
-        lambda votes: votes,
-        {name: how},
+    task = RetrievalTask(
+        project=project,
+        name="measured",
+        split="test",
+        models={name: model},
+        whitening={name: kind},
+        stores={name: stores},
+        raw={name: model.test("folds")},
+        contents=contents,
+        rows=rows,
+        fold=None,
+        operators={name: operators},
     )
-    with part.spaces() as spaces:
-        near = nearest(part, lambda: spaces, None)
-        evidence = build_evidence(spaces, part.views, near, part.gallery, rows)
-        evidence = rerank_evidence(evidence, part.views, reranked(part, lambda: spaces, None), rows)
+    with task.spaces() as spaces:
+        near = nearest(task, lambda: spaces, None)
+        evidence = build_evidence(spaces, task.views, near, task.gallery, rows)
+        evidence = mix_reciprocal(evidence, task.views, reranked(task, lambda: spaces, None), rows)
     return average_precisions(rank(evidence, np.ones(1)).individual, truth[rows])
 
 

@@ -13,8 +13,8 @@ DRAWS = 2000
 
 def owners(answers: Sequence[str]) -> np.ndarray:
     """(n,) int: photos of one known individual share a number; each photo of a stranger has its own."""
-    alone = [f"{NEW_INDIVIDUAL} {n}" if who == NEW_INDIVIDUAL else who for n, who in enumerate(answers)]
-    return np.unique(alone, return_inverse=True)[1]
+    names = [f"{NEW_INDIVIDUAL} {n}" if name == NEW_INDIVIDUAL else name for n, name in enumerate(answers)]
+    return np.unique(names, return_inverse=True)[1]
 
 
 def drawn_means(values: np.ndarray, owner: np.ndarray, seed: int = 0) -> np.ndarray:

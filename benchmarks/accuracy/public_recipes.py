@@ -1,4 +1,4 @@
-"""Today's recipes in a few lines each: arrays in, ranked lists out. Nothing of finblend is used here.
+"""Public recipes in a few lines each: arrays in, ranked lists out. Nothing of finblend is used here.
 
 Every recipe gets the same embeddings (frozen models, one space each), the same folds and the same stated share of
 strangers, and no test answers:
@@ -58,9 +58,9 @@ class Ranked:
     label: np.ndarray
     score: np.ndarray
 
-    def hiding(self, who: np.ndarray) -> Ranked:
+    def hiding(self, label: np.ndarray) -> Ranked:
         """The same without one individual a row, one place shorter."""
-        order = np.argsort(self.label == who[:, None], axis=1, kind="stable")[:, :-1]
+        order = np.argsort(self.label == label[:, None], axis=1, kind="stable")[:, :-1]
         return Ranked(np.take_along_axis(self.label, order, 1), np.take_along_axis(self.score, order, 1))
 
     def take(self, rows: np.ndarray) -> Ranked:
@@ -128,9 +128,9 @@ def unit(array: np.ndarray) -> np.ndarray:
 
 def truth_of(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """Out-of-fold truth: the label, or `NEW` where no other fold has a photo of the individual."""
-    there = np.zeros((labels.max() + 1, folds.max() + 1), dtype=bool)
-    there[labels, folds] = True
-    return np.where(there.sum(axis=1)[labels] > 1, labels, NEW)
+    in_fold = np.zeros((labels.max() + 1, folds.max() + 1), dtype=bool)
+    in_fold[labels, folds] = True
+    return np.where(in_fold.sum(axis=1)[labels] > 1, labels, NEW)
 
 
 def share_weights(new: np.ndarray, share: float) -> np.ndarray:
@@ -142,8 +142,8 @@ def scores_of(train: np.ndarray, test: np.ndarray, material: Material) -> tuple[
     """Best cosine per individual: (n, individuals) out-of-fold, -inf where the other folds lack it, and (m, ...)."""
     out = np.empty((len(train), material.labels.max() + 1), dtype=np.float32)
     for fold in np.unique(material.folds):
-        here = material.folds == fold
-        out[here] = best_photos(train[here], train[~here], material.labels[~here], out.shape[1])
+        held_out = material.folds == fold
+        out[held_out] = best_photos(train[held_out], train[~held_out], material.labels[~held_out], out.shape[1])
     return out, best_photos(test, train, material.labels, out.shape[1])
 
 
@@ -171,26 +171,26 @@ def calibrated(
     def fitted(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         from sklearn.isotonic import IsotonicRegression
 
-        score, same = near[rows], who[rows] == labels[rows, None]
-        there = np.isfinite(score)
-        weight = np.broadcast_to(weights[rows, None], score.shape)[there]
-        model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(score[there], same[there], weight)
+        score, same = near[rows], nearest[rows] == labels[rows, None]
+        finite = np.isfinite(score)
+        weight = np.broadcast_to(weights[rows, None], score.shape)[finite]
+        model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(score[finite], same[finite], weight)
         steps = model.X_thresholds_, model.y_thresholds_
         # what `model.predict` does, for arrays of any shape
         return lambda s: np.where(np.isfinite(s), np.interp(s, *steps), -np.inf)
 
-    who = np.argpartition(-out_of_fold, min(NEAREST, out_of_fold.shape[1]) - 1, axis=1)[:, :NEAREST]
-    near = np.take_along_axis(out_of_fold, who, axis=1)
+    nearest = np.argpartition(-out_of_fold, min(NEAREST, out_of_fold.shape[1]) - 1, axis=1)[:, :NEAREST]
+    near = np.take_along_axis(out_of_fold, nearest, axis=1)
     cross = np.empty(out_of_fold.shape)
     for fold in np.unique(folds):
-        here = folds == fold
-        cross[here] = fitted(np.flatnonzero(~here))(out_of_fold[here])
+        held_out = folds == fold
+        cross[held_out] = fitted(np.flatnonzero(~held_out))(out_of_fold[held_out])
     return cross, fitted(np.arange(len(labels)))(test)
 
 
-def lists(found: Ranked, rule: str, threshold: float) -> np.ndarray:
+def lists(ranking: Ranked, rule: str, threshold: float) -> np.ndarray:
     """(n, 5) labels with `NEW` in its place."""
-    label, score = found.label[:, :PLACES], found.score[:, :PLACES]
+    label, score = ranking.label[:, :PLACES], ranking.score[:, :PLACES]
     if rule == "A":
         place = np.where(score[:, 0] < threshold, 0, 1)
     else:
@@ -202,26 +202,26 @@ def lists(found: Ranked, rule: str, threshold: float) -> np.ndarray:
     return out[:, :PLACES]
 
 
-def precisions(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def precisions(answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(n,) 1 / place of the truth among the five, 0 where it is not there."""
-    hit = found == truth[:, None]
+    hit = answers == truth[:, None]
     return np.where(hit.any(axis=1), 1.0 / (hit.argmax(axis=1) + 1.0), 0.0)
 
 
-def grid_threshold(found: Ranked, truth: np.ndarray, weights: np.ndarray, rule: str, steps: int = GRID) -> float:
+def grid_threshold(ranking: Ranked, truth: np.ndarray, weights: np.ndarray, rule: str, steps: int = GRID) -> float:
     """The threshold of a fine grid over the best scores with the highest weighted MAP@5; the lowest of equals."""
-    best = found.score[:, 0][np.isfinite(found.score[:, 0])]
+    best = ranking.score[:, 0][np.isfinite(ranking.score[:, 0])]
     grid = np.unique(np.concatenate([np.linspace(best.min(), best.max(), steps), np.quantile(best, _even(steps))]))
-    return float(max(grid, key=lambda t: weights @ _at(found, truth, rule, t)))
+    return float(max(grid, key=lambda t: weights @ _at(ranking, truth, rule, t)))
 
 
 def _even(steps: int) -> np.ndarray:
     return np.linspace(0, 1, steps)
 
 
-def _at(found: Ranked, truth: np.ndarray, rule: str, threshold: float) -> np.ndarray:
-    """`precisions(lists(found, rule, threshold), truth)` without making the lists."""
-    label, score = found.label[:, :PLACES], found.score[:, :PLACES]
+def _at(ranking: Ranked, truth: np.ndarray, rule: str, threshold: float) -> np.ndarray:
+    """`precisions(lists(ranking, rule, threshold), truth)` without making the lists."""
+    label, score = ranking.label[:, :PLACES], ranking.score[:, :PLACES]
     hit = label == truth[:, None]
     rank = np.where(hit.any(axis=1), hit.argmax(axis=1), PLACES)
     names = (label != NOBODY).sum(axis=1)
@@ -249,24 +249,25 @@ def nested_precisions(
     fitted : Fitted
     material : Material
     rows : (n,) int array
-        The photos that sit.
+        The scored photos.
     hidden : (m,) int array
-        Those that sit again as strangers, their individual hidden.
+        Those that are scored again as strangers, their individual hidden.
     weights : (n + m,) float array
 
     Returns
     -------
     (n + m,) float array
     """
-    own, again = fitted.out_of_fold.take(rows), fitted.out_of_fold.take(hidden).hiding(material.labels[hidden])
+    as_is, as_stranger = fitted.out_of_fold.take(rows), fitted.out_of_fold.take(hidden).hiding(material.labels[hidden])
     both = Ranked(
-        np.concatenate([own.label[:, :PLACES], again.label]), np.concatenate([own.score[:, :PLACES], again.score])
+        np.concatenate([as_is.label[:, :PLACES], as_stranger.label]),
+        np.concatenate([as_is.score[:, :PLACES], as_stranger.score]),
     )
     truth = np.append(truth_of(material.labels, material.folds)[rows], np.full(len(hidden), NEW))
     fold = material.folds[np.append(rows, hidden)]
     out = np.empty(len(truth))
-    for one in np.unique(fold):
-        here = fold == one
-        threshold = fitted.threshold(both.take(~here), truth[~here], weights[~here], material.share)
-        out[here] = precisions(lists(both.take(here), fitted.rule, threshold), truth[here])
+    for number in np.unique(fold):
+        held_out = fold == number
+        threshold = fitted.threshold(both.take(~held_out), truth[~held_out], weights[~held_out], material.share)
+        out[held_out] = precisions(lists(both.take(held_out), fitted.rule, threshold), truth[held_out])
     return out

@@ -1,4 +1,4 @@
-"""finblend against today's recipes on the same embeddings, folds and stated share of strangers.
+"""finblend against public recipes on the same embeddings, folds and stated share of strangers.
 
     python -m benchmarks.accuracy.recipes --whaleworld whaleworld.py [--scale 0.08] [--models 4] [--seeds 0-4]
     python -m benchmarks.accuracy.recipes --photoid FOLDER [--answers FILE] [--share 0.12]
@@ -8,8 +8,8 @@ stands in `public_recipes.py`. `concat, best threshold` is the first one with th
 nobody can have it, and no threshold does better. Gains are paired: over the test's individuals (photos for strangers),
 and out-of-fold as finblend's nested score, every recipe with each fold's threshold from the other folds.
 
-`photoid` is a folder as `register` takes them (see `photoid.py`); its answers are a CSV `image,answer`, where names
-that the catalogue lacks are strangers. Without answers everything is out-of-fold.
+`photoid` is a folder as `register` takes them (see `benchmarks/common/photoid.py`); its answers are a CSV
+`image,answer`, where names that the catalogue lacks are strangers. Without answers everything is out-of-fold.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ import numpy as np
 import polars as pl
 
 import ensemble
-from benchmarks.accuracy import paired, reliability
-from benchmarks.accuracy import public_recipes as todays
+from benchmarks.accuracy import paired, public_recipes, reliability
 from benchmarks.accuracy.contest import AT_BEST, HIGHEST, Case, measured
 from benchmarks.accuracy.drawn_worlds import SHARE, drawn, seeds_of
 from benchmarks.common.photoid import photoid_project
@@ -49,17 +48,17 @@ def main() -> None:
     options = parser.parse_args()
     if (options.whaleworld is None) == (options.photoid is None):
         parser.error("give either --whaleworld or --photoid")
-    rows, told = [], []
+    rows, outcomes = [], []
     for case in cases(options):
-        row, own = measured(case, options.trials, 0 if options.only_recipes else options.nested_trials)
+        row, outcomes_of_case = measured(case, options.trials, 0 if options.only_recipes else options.nested_trials)
         rows.append(row)
-        told += [own] if own else []
+        outcomes += [outcomes_of_case] if outcomes_of_case else []
         print(page(row), flush=True)
     mean = mean_of(rows)
     if len(rows) > 1:
         print(page(mean))
-    if told:
-        print(reliability.page(told))
+    if outcomes:
+        print(reliability.page(outcomes))
     if options.json:
         kept = [{key: value for key, value in row.items() if key != "draws"} for row in rows]
         options.json.write_text(json.dumps({"cases": kept, "mean": mean}, indent=1) + "\n")
@@ -119,15 +118,15 @@ def page(row: dict) -> str:
         "| | test | finblend's gain | out-of-fold | finblend's gain |",
         "|---|---|---|---|---|",
     ]
-    apart, test = row.get("out_of_fold", {}), row.get("test", {})
+    out_of_fold, test = row.get("out_of_fold", {}), row.get("test", {})
     if "nested" in row:
         prediction = f" (test in {_span(row['prediction'])})" if "prediction" in row else ""
         inside = f" ({row['inside']:.0%} inside)" if "inside" in row else ""
         out.append(f"| finblend | {_four(test.get('finblend'))}{inside} | | {row['nested']:.4f}{prediction} | |")
-    for name in [*todays.NAMES, HIGHEST, AT_BEST]:
-        own = apart.get(name, {})
-        figures = [_four(test.get(name)), _gain(row.get("gain", {}).get(name)), _four(own.get("map5"))]
-        out.append(f"| {name} | {' | '.join([*figures, _gain(own.get('gain'))])} |")
+    for name in [*public_recipes.NAMES, HIGHEST, AT_BEST]:
+        scores = out_of_fold.get(name, {})
+        figures = [_four(test.get(name)), _gain(row.get("gain", {}).get(name)), _four(scores.get("map5"))]
+        out.append(f"| {name} | {' | '.join([*figures, _gain(scores.get('gain'))])} |")
     return "\n".join([*out, ""])
 
 

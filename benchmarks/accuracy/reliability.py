@@ -11,10 +11,11 @@ import polars as pl
 from cv.catalogue import NEW_INDIVIDUAL
 
 BINS = 10
-Told = tuple[np.ndarray, np.ndarray]
+# probabilities, and whether each came true
+Outcomes = tuple[np.ndarray, np.ndarray]
 
 
-def told(decisions: Path, answers: Sequence[str]) -> dict[str, Told]:
+def outcomes(decisions: Path, answers: Sequence[str]) -> dict[str, Outcomes]:
     """Probabilities and whether they came true, of the first name and of somebody new.
 
     Somebody new who is not among a photo's five answers has no probability there: it counts as 0, and is less than the
@@ -54,12 +55,12 @@ def calibration_error(rows: Sequence[dict[str, float]]) -> float:
     return float(photos @ gap / photos.sum())
 
 
-def page(pairs: Sequence[dict[str, Told]]) -> str:
+def page(tests: Sequence[dict[str, Outcomes]]) -> str:
     """The tables of several tests taken together, as Markdown."""
     out = []
-    for what in pairs[0]:
-        rows = bins(*(np.concatenate([pair[what][n] for pair in pairs]) for n in (0, 1)))
-        out += [f"P({what}): calibration error {calibration_error(rows):.4f} on the answers", ""]
+    for statement in tests[0]:
+        rows = bins(*(np.concatenate([test[statement][n] for test in tests]) for n in (0, 1)))
+        out += [f"P({statement}): calibration error {calibration_error(rows):.4f} on the answers", ""]
         out += ["| from | photos | mean probability | share right |", "|---|---|---|---|"]
         out += [f"| {r['low']:.1f} | {r['photos']} | {r['probability']:.3f} | {r['right']:.3f} |" for r in rows]
         out.append("")

@@ -32,19 +32,19 @@ def best_of(rounds: int, works: dict[str, Callable[[], Any]]) -> dict[str, float
 @contextlib.contextmanager
 def anonymous_memory() -> Iterator[dict[str, float]]:
     """Highest anonymous memory of this process in GiB (mapped files do not count), sampled every 50 ms."""
-    found = {"gib": 0.0}
+    highest = {"gib": 0.0}
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.05):
             for line in Path("/proc/self/status").read_text().splitlines():
                 if line.startswith("RssAnon:"):
-                    found["gib"] = max(found["gib"], int(line.split()[1]) / 2**20)
+                    highest["gib"] = max(highest["gib"], int(line.split()[1]) / 2**20)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
-        yield found
+        yield highest
     finally:
         done.set()
         thread.join()

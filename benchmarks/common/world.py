@@ -6,6 +6,8 @@ photos of unequal quality, two flanks; at scale 1.0 about 51,000 train and 28,00
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,19 +39,19 @@ class World:
     @property
     def models(self) -> dict[str, list[Path]]:
         """Files of each model."""
-        found: dict[str, list[Path]] = {}
+        files: dict[str, list[Path]] = {}
         for path in sorted(self.folder.glob("*.npz")):
-            found.setdefault(path.stem.partition("-fold")[0], []).append(path)
-        return found
+            files.setdefault(path.stem.partition("-fold")[0], []).append(path)
+        return files
 
     @property
     def per_fold(self) -> bool:
         """Whether networks are trained fold by fold."""
         return (self.folder / "folds.csv").is_file()
 
-    def project(self, folder: Path, models: int | None = None) -> Path:
-        """Make a project of it and register its (first few) models."""
-        folds: int | str = f"{self.folder}/folds.csv:fold" if self.per_fold else 5
+    def project(self, folder: Path, models: int | None = None, folds: int | str = 5) -> Path:
+        """Make a project of it, with its own folds where it has some, and register its (first few) models."""
+        folds = f"{self.folder}/folds.csv:fold" if self.per_fold else folds
         train, test = self.folder / "train.csv", self.folder / "sample_submission.csv"
         ensemble.init(folder, train=train, test=test, folds=folds)
         for name, paths in list(self.models.items())[:models]:
@@ -61,12 +63,26 @@ class World:
                     ensemble.register(folder, name, frozen=True, train=path, test=path)
         return folder
 
+    @property
+    def answers(self) -> list[str]:
+        """Who is on each test photo."""
+        return pl.read_csv(self.folder / "test_answers.csv")["answer"].to_list()
+
     def score(self, submission: Path) -> float:
         """MAP@5 on the answers held back."""
         from cv.metrics import map5
 
-        answers = pl.read_csv(self.folder / "test_answers.csv")["answer"].to_list()
-        return map5(pl.read_csv(submission)["predictions"].str.split(" ").to_list(), answers)
+        return map5(pl.read_csv(submission)["predictions"].str.split(" ").to_list(), self.answers)
+
+
+def run_whaleworld(
+    whaleworld: str | Path, folder: Path, scale: float, models: int, seed: int, per_fold: bool = False, *more: str
+) -> World:
+    """The world that whaleworld.py (no part of finblend) draws into a folder."""
+    command = [sys.executable, str(whaleworld), str(folder), "--scale", str(scale), "--models", str(models)]
+    command += ["--seed", str(seed), *["--per-fold"] * per_fold, *more]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return World(folder)
 
 
 def draw_world(folder: Path, scale: float, models: int, seed: int = 0) -> World:
@@ -76,7 +92,7 @@ def draw_world(folder: Path, scale: float, models: int, seed: int = 0) -> World:
     # photos per individual fall off like a power, as in Happywhale: 60 % have one, a few have hundreds
     counts = np.minimum(np.floor(rng.pareto(1.3, n) + 1), 400).astype(int)
     species = rng.choice(SPECIES, n, p=_falling(SPECIES))
-    who = np.repeat(np.arange(n), counts)
+    train = np.repeat(np.arange(n), counts)
     m = max(40, int(TEST_PHOTOS * scale))
     strangers = int(m * NEW_SHARE)
     known = rng.choice(n, m - strangers, p=counts**0.8 / (counts**0.8).sum())
@@ -87,12 +103,14 @@ def draw_world(folder: Path, scale: float, models: int, seed: int = 0) -> World:
     total = n + (strangers + 1) // 2
     centre = rng.standard_normal((SPECIES, LATENT))[every_species[:total]] + rng.standard_normal((total, LATENT))
     flank = 0.6 * rng.standard_normal((2, total, LATENT))
-    looks = [_photos(rng, centre, flank, rows) for rows in (who, test)]
+    looks = [_photos(rng, centre, flank, rows) for rows in (train, test)]
     names = np.array([f"id{i:05d}" for i in range(total)])
     folder.mkdir(parents=True, exist_ok=True)
-    images = [np.array([f"{split}{i:06d}.jpg" for i in range(len(rows))]) for split, rows in (("a", who), ("b", test))]
-    labels = [f"species{s:02d}" for s in species[who]]
-    pl.DataFrame({"image": images[0], "species": labels, "individual_id": names[who]}).write_csv(folder / "train.csv")
+    images = [
+        np.array([f"{split}{i:06d}.jpg" for i in range(len(rows))]) for split, rows in (("a", train), ("b", test))
+    ]
+    labels = [f"species{s:02d}" for s in species[train]]
+    pl.DataFrame({"image": images[0], "species": labels, "individual_id": names[train]}).write_csv(folder / "train.csv")
     pl.DataFrame({"image": images[1], "predictions": ["new_individual"] * m}).write_csv(
         folder / "sample_submission.csv"
     )
@@ -100,13 +118,15 @@ def draw_world(folder: Path, scale: float, models: int, seed: int = 0) -> World:
     pl.DataFrame({"image": images[1], "answer": answers}).write_csv(folder / "test_answers.csv")
     for k in range(models):
         mixing = rng.standard_normal((LATENT, WIDTHS[k])).astype(np.float32) / np.sqrt(LATENT)
-        train, held_back = (_embed(rng, latent, quality, mixing, 0.75 / SKILL[k]) for latent, quality in looks)
+        train_embedding, test_embedding = (
+            _embed(rng, latent, quality, mixing, 0.75 / SKILL[k]) for latent, quality in looks
+        )
         np.savez(
             folder / f"model{k}.npz",
             train_image=images[0],
-            train_embedding=train,
+            train_embedding=train_embedding,
             test_image=images[1],
-            test_embedding=held_back,
+            test_embedding=test_embedding,
         )
     return World(folder)
 
@@ -128,7 +148,7 @@ def _embed(
     out = np.empty((len(latent), mixing.shape[1]), dtype=np.float16)
     for start in range(0, len(latent), _BLOCK):
         block = slice(start, start + _BLOCK)
-        own = latent[block] + noise * quality[block] * rng.standard_normal(latent[block].shape)
-        grain = 0.25 * rng.standard_normal((len(own), mixing.shape[1]), dtype=np.float32)
-        out[block] = np.tanh(own.astype(np.float32) @ mixing) + grain
+        look = latent[block] + noise * quality[block] * rng.standard_normal(latent[block].shape)
+        grain = 0.25 * rng.standard_normal((len(look), mixing.shape[1]), dtype=np.float32)
+        out[block] = np.tanh(look.astype(np.float32) @ mixing) + grain
     return out

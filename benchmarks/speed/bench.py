@@ -56,8 +56,8 @@ def main() -> None:
             world = (
                 World(options.world) if options.world else draw_world(Path(place) / "w", options.scale, options.models)
             )
-            told = str(options.world.name) if options.world else f"drawn, scale {options.scale}"
-            _measure(world, told, Path(place), options, only, results)
+            name = str(options.world.name) if options.world else f"drawn, scale {options.scale}"
+            _measure(world, name, Path(place), options, only, results)
     if "growth" in only:
         scales = [float(text) for text in options.growth_scales.split(",")]
         rows = growth.measure(scales, [int(text) for text in options.growth_models.split(",")], options.scratch)
@@ -68,12 +68,12 @@ def main() -> None:
 
 
 def _measure(
-    world: World, told: str, place: Path, options: argparse.Namespace, only: list[str], results: dict[str, Any]
+    world: World, name: str, place: Path, options: argparse.Namespace, only: list[str], results: dict[str, Any]
 ) -> None:
     if "knn" in only:
         with np.load(next(iter(world.models.values()))[0], allow_pickle=False) as file:
             query, gallery = (file[f"{split}_embedding"].astype(np.float32) for split in ("test", "train"))
-        results["knn"] = {"world": told, **knn.measure(query, gallery, 100, options.rounds, options.sample)}
+        results["knn"] = {"world": name, **knn.measure(query, gallery, 100, options.rounds, options.sample)}
         _save(results)
     if "whole" in only or "trial" in only:
         project = world.project(place / "P")
@@ -81,13 +81,13 @@ def _measure(
             command = [sys.executable, "-m", "benchmarks.speed.pipeline", str(project)]
             command += [str(options.trials), str(options.nested_trials)]
             printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            found = json.loads(printed.splitlines()[-1])
-            found["test"] = world.score(project / "submission.csv")
+            measured = json.loads(printed.splitlines()[-1])
+            measured["test"] = world.score(project / "submission.csv")
             key = "whole_per_fold" if world.per_fold else "whole"
-            results[key] = {"world": told, "photos": len(_images(world)), "models": len(world.models), **found}
+            results[key] = {"world": name, "photos": len(_images(world)), "models": len(world.models), **measured}
             _save(results)
         if "trial" in only:
-            results["trial"] = {"world": told, **trial.measure(project, 9, options.sample)}
+            results["trial"] = {"world": name, **trial.measure(project, 9, options.sample)}
             _save(results)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.common.world import draw_world
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
-from ensemble.protocol.setup import read_setup
+from ensemble.protocol.setup import setup_of_blend
 
 
 def measure(scales: list[float], models: list[int], scratch: Path) -> list[dict[str, Any]]:
@@ -26,11 +27,11 @@ def measure(scales: list[float], models: list[int], scratch: Path) -> list[dict[
             for number in models:
                 folder = world.project(Path(place) / f"P{number}", number)
                 project = Project.open(folder)
-                kinds = dict.fromkeys(list(world.models)[:number], "none")
-                evidence, setup = timed(lambda p=project, k=kinds: read_setup(p, Mix(0.112), None, None, k))
-                blend = Blend(dict.fromkeys(setup.sources, 1 / number), kinds)
-                setup.evaluation_set.run(blend)
-                trial = min(timed(lambda d=setup, b=blend: d.evaluation_set.run(b))[0] for _ in range(5))
+                blend = Blend(dict.fromkeys(list(world.models)[:number], 1 / number), mix=Mix(0.112))
+                evidence, setup = timed(partial(setup_of_blend, project, blend))
+                score = partial(setup.evaluation_set.score, blend)
+                score()  # compiles
+                trial = min(timed(score)[0] for _ in range(5))
                 photos = len(project.catalogue.labels)
                 rows.append({"scale": scale, "models": number, "photos": photos, "evidence": evidence, "trial": trial})
                 print(rows[-1], flush=True)
@@ -40,14 +41,14 @@ def measure(scales: list[float], models: list[int], scratch: Path) -> list[dict[
 
 def exponents(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Least-squares exponents: seconds ~ photos^a * models^b."""
-    found = {}
+    exponents_of = {}
     for what in ("evidence", "trial"):
         columns = [np.ones(len(rows))]
         for key in ("photos", "models"):
             columns.append(np.log([row[key] for row in rows]))
         solved = np.linalg.lstsq(np.stack(columns, axis=1), np.log([row[what] for row in rows]), rcond=None)[0]
-        found[what] = {"photos": float(solved[1]), "models": float(solved[2])}
-    return found
+        exponents_of[what] = {"photos": float(solved[1]), "models": float(solved[2])}
+    return exponents_of
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
@@ -61,8 +62,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
     for axis, what in zip(axes, ("evidence", "trial"), strict=True):
         for number in sorted({row["models"] for row in rows}):
-            own = [row for row in rows if row["models"] == number]
-            axis.plot([r["photos"] for r in own], [r[what] for r in own], marker="o", label=f"{number} models")
+            line = [row for row in rows if row["models"] == number]
+            axis.plot([r["photos"] for r in line], [r[what] for r in line], marker="o", label=f"{number} models")
         axis.set(xscale="log", yscale="log", xlabel="train photos", ylabel="seconds", title=what)
         axis.grid(alpha=0.3)
     axes[0].legend()

@@ -97,12 +97,12 @@ Times differ from machine to machine and from minute to minute; the ratios are m
     return text + (_growth(results["growth"]) if "growth" in results else "")
 
 
-def _growth(found: dict[str, Any]) -> str:
+def _growth(growth: dict[str, Any]) -> str:
     lines = "\n".join(
         f"| {row['photos']:,} | {row['models']} | {row['evidence']:.1f} | {1000 * row['trial']:.1f} |"
-        for row in found["rows"]
+        for row in growth["rows"]
     )
-    e, t = found["exponents"]["evidence"], found["exponents"]["trial"]
+    e, t = growth["exponents"]["evidence"], growth["exponents"]["trial"]
     return f"""
 ## How it grows
 

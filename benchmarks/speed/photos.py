@@ -58,7 +58,7 @@ def plain(files, name, workers):
     return len(files) / (time.perf_counter() - start), out.numpy()
 
 
-def ours(files, name, precision):
+def finblend(files, name, precision):
     backbone = build_backbone(name)
     photos = PhotoSet(files, files, [[None] * len(files)], Frame(backbone.height, backbone.width))
     start = time.perf_counter()
@@ -111,11 +111,11 @@ def _measure(files, name, rounds) -> dict:
     for _ in range(rounds):
         trials = [plain(files, name, workers) for workers in sorted({max(1, cores - 1), cores})]
         speeds["peer"].append(max(speed for speed, _ in trials))
-        auto, made, precision, _ = ours(files, name, "auto")
+        auto, made, precision, _ = finblend(files, name, "auto")
         speeds["auto"].append(auto)
-        speeds["float32"].append(ours(files, name, "float32")[0])
-    theirs = trials[0][1]
-    lengths = np.linalg.norm(made, axis=1) * np.linalg.norm(theirs, axis=1)
+        speeds["float32"].append(finblend(files, name, "float32")[0])
+    peer = trials[0][1]
+    lengths = np.linalg.norm(made, axis=1) * np.linalg.norm(peer, axis=1)
     median = {key: float(np.median(values)) for key, values in speeds.items()}
     return {
         "network": name,
@@ -125,7 +125,7 @@ def _measure(files, name, rounds) -> dict:
         "peer": median["peer"],
         "ratio": median["auto"] / median["peer"],
         "ratio_float32": median["float32"] / median["peer"],
-        "cosine": float(((made * theirs).sum(axis=1) / lengths).min()),
+        "cosine": float(((made * peer).sum(axis=1) / lengths).min()),
     }
 
 

@@ -31,13 +31,13 @@ def main() -> None:
                 "anonymous_gib": memory["gib"],
                 "trials": trials,
                 "nested_trials": nested,
-                "in_sample": tuned["map5"],
-                "nested": tuned["nested"]["map5"] if tuned["nested"] else None,
-                "prediction": tuned["nested"]["prediction"] if tuned["nested"] else None,
-                "against": tuned["nested"]["against"] if tuned["nested"] else None,
+                "in_sample": tuned.map5,
+                "nested": tuned.nested.map5 if tuned.nested else None,
+                "prediction": tuned.nested.prediction if tuned.nested else None,
+                "against": tuned.nested["against"] if tuned.nested else None,
                 "certified": tuned["certified"],
                 "enough": tuned["enough"],
-                "recomputed_test": submitted["recomputed"],
+                "recomputed_test": submitted.recomputed,
             }
         )
     )

@@ -15,7 +15,7 @@ from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
 from ensemble.protocol.setup import Setup, read_setup
-from postproc import NEW, Decision, Ranking, decide
+from postproc import Ranking, decide
 
 # photos that the flat index answers with: enough for five individuals
 DEEP = 256
@@ -26,14 +26,14 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
     """Seconds of a trial over all out-of-fold photos, and of the peer on a sample of one fold, scaled."""
     project = Project.open(folder)
     setup = read_setup(project, Mix(0.112))
-    names = list(setup.sources)
+    names = list(setup.models)
     rng = np.random.default_rng(0)
     draws = [dict(zip(names, rng.dirichlet(np.ones(len(names))).tolist(), strict=True)) for _ in range(rounds + 1)]
     blends = [Blend(weights, dict(setup.whitening)) for weights in draws]
-    setup.evaluation_set.run(blends[0])  # compiles
-    seconds = sorted(timed(lambda blend=blend: setup.evaluation_set.run(blend))[0] for blend in blends[1:])
-    own = seconds[len(seconds) // 2]
-    outcome = setup.evaluation_set.run(blends[0])
+    evaluation_set = setup.evaluation_set
+    outcome = evaluation_set.score(blends[0])  # compiles
+    seconds = sorted(timed(lambda blend=blend: evaluation_set.score(blend))[0] for blend in blends[1:])
+    median = seconds[len(seconds) // 2]
     fold = project.catalogue.fold_ids[0]
     rows = np.flatnonzero(project.catalogue.folds == fold)
     chosen = rows if len(rows) <= sample else np.sort(rng.choice(rows, sample, replace=False))
@@ -41,27 +41,25 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
     fixed_seconds, search_seconds, answers = _concatenated(project, setup, blend, fold, chosen)
     folds, photos = len(project.catalogue.fold_ids), len(project.catalogue.labels)
     peer = folds * fixed_seconds + search_seconds * photos / len(chosen)
-    rule = Decision("A", outcome.decision.threshold)
-    setup.evaluation_set.run(blend, rule)
-    position = {int(row): n for n, row in enumerate(setup.evaluation_set.rows)}
+    position = {int(row): n for n, row in enumerate(evaluation_set.queries)}
     at = [position[int(row)] for row in chosen]
-    mine = setup.evaluation_set.trials.precision[at]
-    theirs, gap = answers
-    differ = np.abs(mine - theirs) > 1e-12
+    precision = evaluation_set.score(blend, blend.decision).precision[at]
+    peer_precision, gap = answers
+    differ = np.abs(precision - peer_precision) > 1e-12
     return {
-        "seconds": own,
+        "seconds": median,
         "peer_seconds": peer,
-        "ratio": peer / own,
+        "ratio": peer / median,
         "sample": len(chosen),
         "photos": photos,
         "sources": len(names),
-        "candidates_per_photo": len(setup.evaluation_set.query_set.evidence.photo) / photos,
-        "map5": float(mine.mean()),
-        "peer_map5": float(theirs.mean()),
+        "candidates_per_photo": len(evaluation_set.query_set.evidence.photo) / photos,
+        "map5": float(precision.mean()),
+        "peer_map5": float(peer_precision.mean()),
         "differ": int(differ.sum()),
         "differ_beyond_ties": int((differ & (gap > TIE)).sum()),
-        "certified": 1.0 - outcome.open,
-        "width": outcome.most - outcome.least,
+        "certified": 1.0 - outcome.undecided,
+        "width": outcome.upper - outcome.lower,
     }
 
 
@@ -75,8 +73,8 @@ def _concatenated(
 
     def concatenate(rows: np.ndarray) -> np.ndarray:
         blocks = []
-        for name, source in setup.sources.items():
-            array = np.asarray(source.out_of_fold_store(fold).embedding("train", source.views[0])[rows])
+        for name, model in setup.models.items():
+            array = np.asarray(model.out_of_fold_store(fold).embedding("train", model.views[0])[rows])
             unit = array / np.linalg.norm(array, axis=1, keepdims=True)
             blocks.append(np.float32(np.sqrt(blend.weights[name])) * unit)
         return np.concatenate(blocks, axis=1)
@@ -91,18 +89,16 @@ def _concatenated(
         return index.search(concatenate(chosen), DEEP)
 
     fixed, index = timed(build)
-    seconds, (similarity, found) = timed(search)
+    seconds, (similarity, neighbours) = timed(search)
     people = np.full((len(chosen), 6), -1, dtype=np.int32)
     scores = np.full((len(chosen), 6), -np.inf, dtype=np.float32)
     for q in range(len(chosen)):
-        who, first = np.unique(labels[gallery[found[q]]], return_index=True)
+        individuals, first = np.unique(labels[gallery[neighbours[q]]], return_index=True)
         best = np.argsort(first)[:6]
-        people[q, : len(best)], scores[q, : len(best)] = who[best], similarity[q, first[best]]
-    evaluation_set = setup.evaluation_set
-    truth = evaluation_set.query_set.truth
-    assert truth is not None
+        people[q, : len(best)], scores[q, : len(best)] = individuals[best], similarity[q, first[best]]
+    truth = setup.evaluation_set.query_set.truth
     ranking = Ranking(people[:, :5], scores[:, :5], people[:, :5])
-    precision = average_precisions(decide(ranking, blend.decision), np.where(truth[chosen] == NEW, NEW, truth[chosen]))
+    precision = average_precisions(decide(ranking, blend.decision), truth[chosen])
     # behind the last name of a short list nobody leads anybody
     lead = -np.diff(np.where(np.isfinite(scores), scores, -9.0), axis=1)
     near_threshold = np.abs(scores[:, 0] - blend.threshold)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cv.errors import FinblendError
+from ensemble.cli.log_lines import logged_lines
 
 if TYPE_CHECKING:
     from typer.core import TyperGroup
@@ -35,6 +36,7 @@ def program() -> TyperGroup:
     return group
 
 
+@logged_lines()
 def main(arguments: list[str] | None = None) -> int:
     """Run `finblend`; return 0, or 1 with one clear line on standard error."""
     import typer

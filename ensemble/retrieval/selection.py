@@ -28,7 +28,7 @@ from ensemble.retrieval.whitening import fit, whitened
 from postproc import Gallery, Space, build_evidence, rank, top_k
 from postproc.transforms.expansion import Expansion
 from postproc.transforms.reciprocal import Reciprocal
-from postproc.transforms.reciprocal_evidence import rerank_evidence
+from postproc.transforms.reciprocal_evidence import mix_reciprocal
 from postproc.transforms.whitening import KINDS, MIN_PAIRS
 
 # known photos that a choice is made on; more would cost time and change little
@@ -162,7 +162,7 @@ def _precision(project: Project, name: str, model: Model, kind: str, how: Operat
     with task.spaces() as spaces:
         near = nearest(task, lambda: spaces, None)
         evidence = build_evidence(spaces, task.views, near, task.gallery, queries, fold)
-        evidence = rerank_evidence(evidence, task.views, reranked(task, lambda: spaces, None), queries)
+        evidence = mix_reciprocal(evidence, task.views, reranked(task, lambda: spaces, None), queries)
     return average_precisions(rank(evidence, np.ones(1)).individual, project.catalogue.labels[queries])
 
 

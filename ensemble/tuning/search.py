@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
 from ensemble.protocol.certify import decided
 from ensemble.protocol.setup import Setup
@@ -86,10 +85,11 @@ def search(
             if advance is not None:
                 advance()
     except KeyboardInterrupt:
+        if not complete(study):
+            # there is nothing to take the best of
+            raise
         interrupted = True
     best_first = sorted(complete(study), key=lambda trial: -(trial.value or 0.0))
-    if not best_first:
-        raise FinblendError("interrupted before the first trial was done; nothing is changed")
     blend, _ = decided(setup.evaluation_set, draw(fixed(study.best_trial.params), setup))
     weights_tried = [draw(fixed(trial.params), setup).weights for trial in best_first]
     blend, kappa = with_species_weights(setup.evaluation_set, blend, weights_tried, seed)

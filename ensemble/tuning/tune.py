@@ -95,15 +95,20 @@ def tune(
     points, greedy = first_points(setup, previous if is_foreign else None)
     starts = [params for n, params in enumerate(points) if params not in earlier and params not in points[:n]]
     n_trials = max(trials, len(starts))
-    found = search(
-        setup,
-        study,
-        starts,
-        trials=n_trials,
-        seed=seed,
-        deadline=None if timeout is None else time.monotonic() + timeout,
-        advance=None if progress is None else partial(progress, "trials", 1, n_trials),
-    )
+    try:
+        found = search(
+            setup,
+            study,
+            starts,
+            trials=n_trials,
+            seed=seed,
+            deadline=None if timeout is None else time.monotonic() + timeout,
+            advance=None if progress is None else partial(progress, "trials", 1, n_trials),
+        )
+    except KeyboardInterrupt:
+        if complete(study):
+            raise
+        raise FinblendError("interrupted before the first trial was done; nothing is changed") from None
 
     # its best recipe: decided, certified over the whole gallery, with a second stage where that is clearly better
     blend, over_candidates = decided(setup.evaluation_set, found.blend)

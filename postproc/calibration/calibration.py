@@ -10,7 +10,7 @@ BINS = 15
 _EM_STEPS = 10_000
 
 
-def share_of_strangers(probability: np.ndarray, prior: float) -> float:
+def estimate_new_share(probability: np.ndarray, prior: float) -> float:
     """Estimate the share of strangers among photos from their probabilities of somebody new.
 
     Expectation maximisation over the prior (Saerens, Latinne and Decaestecker 2002, "Adjusting the outputs of a
@@ -37,7 +37,7 @@ def share_of_strangers(probability: np.ndarray, prior: float) -> float:
     --------
     Certain answers speak for themselves: three of four photos show somebody new.
 
-    >>> round(share_of_strangers(np.array([1.0, 1.0, 1.0, 0.0]), 0.1), 6)
+    >>> round(estimate_new_share(np.array([1.0, 1.0, 1.0, 0.0]), 0.1), 6)
     0.75
     """
     if not 0 < prior < 1:
@@ -88,6 +88,6 @@ def bins_of(probability: np.ndarray, weights: np.ndarray, bins: int = BINS) -> n
     """
     share = weights / weights.sum()
     at = np.unique(probability, return_inverse=True)[1]
-    own = np.bincount(at, weights=share)
-    before = np.cumsum(own) - own
+    of_value = np.bincount(at, weights=share)
+    before = np.cumsum(of_value) - of_value
     return np.asarray(np.minimum((before * bins + 1e-9).astype(np.int64), bins - 1)[at])

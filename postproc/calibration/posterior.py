@@ -108,17 +108,17 @@ def fit_posterior(ranking: Ranking, truth: np.ndarray, weights: np.ndarray) -> P
     FinblendError
         If no photo has weight.
     """
-    sat = weights > 0
-    if not sat.any():
+    weighted = weights > 0
+    if not weighted.any():
         raise FinblendError("no photo has weight: there is nothing to fit probabilities on")
-    lists = Ranking(ranking.individual[sat], ranking.score[sat], ranking.photo[sat])
-    share = weights[sat] / weights[sat].sum()
+    lists = Ranking(ranking.individual[weighted], ranking.score[weighted], ranking.photo[weighted])
+    share = weights[weighted] / weights[weighted].sum()
     best = lists.score[:, 0].astype(np.float64)
-    there = np.isfinite(best)
-    spread = float(np.std(best[there])) if there.any() else 0.0
+    is_named = np.isfinite(best)
+    spread = float(np.std(best[is_named])) if is_named.any() else 0.0
     scale = spread if spread > 0 else 1.0
     x, absent = _features(lists, scale), _absent(lists)
-    right = np.take_along_axis(x, outcome(lists.individual, truth[sat])[:, None, None], axis=1)[:, 0]
+    right = np.take_along_axis(x, outcome(lists.individual, truth[weighted])[:, None, None], axis=1)[:, 0]
 
     def likelihood(c: np.ndarray) -> float:
         utility = np.where(absent, -np.inf, x @ c)
@@ -133,11 +133,11 @@ def fit_posterior(ranking: Ranking, truth: np.ndarray, weights: np.ndarray) -> P
         gradient = share @ (right - mean) - 2 * _RIDGE * c
         second = np.einsum("n,no,nof,nog->fg", share, p, x, x, optimize=True) - (share[:, None] * mean).T @ mean
         step = np.linalg.solve(second + 2 * _RIDGE * np.eye(_FEATURES), gradient)
-        while (found := likelihood(c + step)) < reached and np.abs(step).max() > 1e-12:
+        while (likelier := likelihood(c + step)) < reached and np.abs(step).max() > 1e-12:
             step = step / 2
-        if found - reached < 1e-12:
+        if likelier - reached < 1e-12:
             break
-        c, reached = c + step, found
+        c, reached = c + step, likelier
     return Posterior(tuple(c.tolist()), scale)
 
 

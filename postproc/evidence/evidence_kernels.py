@@ -5,8 +5,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from postproc.compiled import kernel
 
-@numba.njit(cache=True)
+
+@kernel()
 def ranges(start: np.ndarray, length: np.ndarray) -> np.ndarray:
     """Concatenate the ranges start[i] : start[i] + length[i]."""
     out = np.empty(length.sum(), dtype=np.int64)
@@ -18,7 +20,7 @@ def ranges(start: np.ndarray, length: np.ndarray) -> np.ndarray:
     return out
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def copy_near(
     index: np.ndarray,
     values: np.ndarray,
@@ -29,13 +31,13 @@ def copy_near(
 ) -> None:
     """Give the pairs that a source itself found the similarity it found; pairs of a query stand by `place`."""
     for q in numba.prange(index.shape[0]):
-        own = pair_place[query_start[q] : query_start[q + 1]]
+        places = pair_place[query_start[q] : query_start[q + 1]]
         for k in range(index.shape[1]):
             if index[q, k] >= 0:
-                out[query_start[q] + np.searchsorted(own, place[index[q, k]])] = values[q, k]
+                out[query_start[q] + np.searchsorted(places, place[index[q, k]])] = values[q, k]
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def copy_sorted(
     known_start: np.ndarray,
     known_place: np.ndarray,

@@ -48,8 +48,8 @@ def join_evidence(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evid
 
 
 def _joined(parts: Sequence[np.ndarray | None], back: np.ndarray) -> np.ndarray | None:
-    there = [part for part in parts if part is not None]
-    return np.concatenate(there)[back] if len(there) == len(parts) else None
+    present = [part for part in parts if part is not None]
+    return np.concatenate(present)[back] if len(present) == len(parts) else None
 
 
 def _concat_starts(starts: Sequence[np.ndarray]) -> np.ndarray:

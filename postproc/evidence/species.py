@@ -41,8 +41,8 @@ def vote_species(nearest: Sequence[Neighbours], gallery_species: np.ndarray, n_s
     for near in nearest:
         for place in range(min(VOTERS, near.index.shape[1])):
             index = near.index[:, place]
-            there = np.flatnonzero(index != NOBODY)
-            votes[there, gallery_species[index[there]]] += 1.0 / (place + 1)
+            voting = np.flatnonzero(index != NOBODY)
+            votes[voting, gallery_species[index[voting]]] += 1.0 / (place + 1)
     total = votes.sum(axis=1, keepdims=True)
     return np.asarray(np.divide(votes, total, out=votes, where=total > 0), dtype=np.float32)
 

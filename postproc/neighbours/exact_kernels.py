@@ -8,11 +8,13 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from postproc.compiled import kernel
+
 LANES = 32
 _CHUNK = 512
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _dot(a: np.ndarray, b: np.ndarray, lanes: np.ndarray) -> float:
     """Float64 dot product: 32 running sums, then their sum by halves. One order, which compilers turn into vectors."""
     for j in range(LANES):
@@ -31,7 +33,7 @@ def _dot(a: np.ndarray, b: np.ndarray, lanes: np.ndarray) -> float:
     return float(lanes[0])
 
 
-@numba.njit(cache=True, parallel=True, fastmath={"contract"})
+@kernel(parallel=True, fastmath={"contract"})
 def row_norms(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Euclidean norm of each of the rows, float64."""
     n = rows.shape[0]
@@ -44,7 +46,7 @@ def row_norms(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return out
 
 
-@numba.njit(cache=True, parallel=True, fastmath={"contract"})
+@kernel(parallel=True, fastmath={"contract"})
 def add_cosines(
     query: np.ndarray,
     gallery: np.ndarray,
@@ -72,7 +74,7 @@ def add_cosines(
             total[p] += _dot(wide, gallery[g], lanes) / (query_norm[q] * gallery_norm[g])
 
 
-@numba.njit(cache=True, parallel=True, fastmath={"contract"})
+@kernel(parallel=True, fastmath={"contract"})
 def add_cosine_table(
     query: np.ndarray,
     gallery: np.ndarray,
@@ -91,7 +93,7 @@ def add_cosine_table(
             total[q, g] += cosine
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def keep_best_of_table(
     table: np.ndarray,
     twin: np.ndarray,
@@ -141,7 +143,7 @@ def keep_best_of_table(
             similarity[to[i], best] = value[order[best]]
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def mix_hashes(array: np.ndarray, rows: np.ndarray, hashes: np.ndarray) -> None:
     """Mix the bits of each row into its hash."""
     for i in numba.prange(rows.shape[0]):
@@ -152,7 +154,7 @@ def mix_hashes(array: np.ndarray, rows: np.ndarray, hashes: np.ndarray) -> None:
         hashes[i] = h
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def compare_rows(array: np.ndarray, left: np.ndarray, right: np.ndarray, equal: np.ndarray) -> None:
     """Clear `equal[i]` where rows `left[i]` and `right[i]` differ."""
     for i in numba.prange(left.shape[0]):

@@ -66,12 +66,12 @@ def _by_group(
     query_group: np.ndarray, gallery_group: np.ndarray, queries: np.ndarray, gallery: np.ndarray
 ) -> Iterator[Job]:
     groups, sizes = np.unique(query_group[queries], return_counts=True)
-    own = gallery_group[gallery]
+    photo_group = gallery_group[gallery]
     if len(groups) <= _MOST_GROUPS:
-        saved = sum(int(n) * int((own == group).sum()) for group, n in zip(groups, sizes, strict=True))
+        saved = sum(int(n) * int((photo_group == group).sum()) for group, n in zip(groups, sizes, strict=True))
         if saved >= _ROUNDING_COST * (len(groups) - 1) * len(gallery):
             for group in groups:
-                yield Job(queries[query_group[queries] == group], gallery[own != group])
+                yield Job(queries[query_group[queries] == group], gallery[photo_group != group])
             return
     yield Job(queries, gallery)
 

@@ -7,7 +7,7 @@ import numpy as np
 from postproc.neighbours.exact import Search, exact_pairs
 from postproc.neighbours.jobs import Job
 from postproc.neighbours.refine_kernels import keep_best, list_candidates, reaching
-from postproc.neighbours.screen_backends import Buffers, Products
+from postproc.neighbours.screen_base import Buffers, Products
 from postproc.neighbours.screen_kernels import LOST
 
 # of a candidate while it is computed: its query, photo, number, similarity and the copies sorted by photo
@@ -51,7 +51,7 @@ def refine(
         last = max(first + 1, int(np.searchsorted(ends, before + at_once, side="right")))
         start = np.concatenate([[0], ends[first:last] - before])
         at = slice(first, last)
-        _refine(search, job, products, queries[at], window[at], along[at], buffers.part(first, last), start)
+        _refine(search, job, products, queries[at], window[at], along[at], buffers.part(at), start)
         first = last
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from postproc.compiled import kernel
 from postproc.neighbours.screen_kernels import key_below
 
 
-@numba.njit(cache=True)
+@kernel()
 def list_candidates(
     keys: np.ndarray, place: np.ndarray, start: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -16,25 +17,25 @@ def list_candidates(
 
     Query i's candidates have the numbers `start[i]` to `start[i + 1]`.
     """
-    found = 0
+    n = 0
     for i in range(keys.shape[0]):
         for c in range(start[i + 1] - start[i]):
-            found += low[i] <= keys[i, c] < high[i]
-    query = np.empty(found, dtype=np.int32)
-    photo = np.empty(found, dtype=np.int32)
-    number = np.empty(found, dtype=np.int64)
-    found = 0
+            n += low[i] <= keys[i, c] < high[i]
+    query = np.empty(n, dtype=np.int32)
+    photo = np.empty(n, dtype=np.int32)
+    number = np.empty(n, dtype=np.int64)
+    n = 0
     for i in range(keys.shape[0]):
         for c in range(start[i + 1] - start[i]):
             if low[i] <= keys[i, c] < high[i]:
-                query[found] = i
-                photo[found] = place[i, c]
-                number[found] = start[i] + c
-                found += 1
+                query[n] = i
+                photo[n] = place[i, c]
+                number[n] = start[i] + c
+                n += 1
     return query, photo, number
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def reaching(
     exact: np.ndarray,
     start: np.ndarray,
@@ -56,7 +57,7 @@ def reaching(
     return low
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def keep_best(
     exact: np.ndarray,
     place: np.ndarray,

@@ -34,7 +34,8 @@ import numpy as np
 from postproc.neighbours.exact import Search
 from postproc.neighbours.jobs import Job
 from postproc.neighbours.refine import refine
-from postproc.neighbours.screen_backends import Buffers, Float32, Products, Tile, aligned_zeros
+from postproc.neighbours.screen_base import Buffers, Products, Tile
+from postproc.neighbours.screen_cpu import Float32, aligned_zeros
 from postproc.neighbours.screen_kernels import LOST, finish, lower_cuts, round_units
 from postproc.neighbours.space import Space
 
@@ -108,15 +109,15 @@ def screen(search: Search, job: Job, products: Products, progress: Callable[[int
 
 def _centre(search: Search, gallery: np.ndarray) -> list[np.ndarray]:
     """By part, about the mean of the gallery's unit vectors, of all views, times P^(-1/2)."""
-    some = gallery[:: max(1, len(gallery) // 1024)][:1024]
+    sample = gallery[:: max(1, len(gallery) // 1024)][:1024]
     out = []
     for part, norm in zip(search.space.gallery, search.gallery_norm, strict=True):
         total = np.zeros(part[0].shape[1])
         for array, length in zip(part, norm, strict=True):
-            for start in range(0, len(some), 64):
-                rows = some[start : start + 64]
+            for start in range(0, len(sample), 64):
+                rows = sample[start : start + 64]
                 total += (array[rows].astype(np.float64) / length[rows, None]).sum(axis=0)
-        out.append((total / (len(some) * len(part) * np.sqrt(len(search.space.gallery)))).astype(np.float32))
+        out.append((total / (len(sample) * len(part) * np.sqrt(len(search.space.gallery)))).astype(np.float32))
     return out
 
 
@@ -166,7 +167,7 @@ def _candidates(
         np.full(n, _LEAST, dtype=np.int64),
         np.zeros(n, dtype=np.int64),
     )
-    own = search.query_group[queries]
+    query_group = search.query_group[queries]
     largest, window = np.zeros(2), np.zeros(n)
     done = 0
     for first in range(0, m, sizes.photos):
@@ -175,11 +176,11 @@ def _candidates(
         before, window = window, _window(products, sizes.padded, off, size, *largest)
         # cuts come from photos of earlier tiles; those of this one may be further off than they allow for
         lower_cuts(buffers.cut, window - before, _LEAST, products.dropped_bits)
-        groups = search.gallery_group[rows]
+        gallery_group = search.gallery_group[rows]
         for start in range(0, n, sizes.height):
-            stop = min(n, start + sizes.height)
-            tile = Tile(rounded[start:stop], photos[:, : len(rows)], first, own[start:stop], groups, window[start:stop])
-            products.keep(tile, search.k, buffers.part(start, stop))
+            at = slice(start, start + sizes.height)
+            tile = Tile(rounded[at], photos[:, : len(rows)], first, query_group[at], gallery_group, window[at])
+            products.keep(tile, search.k, buffers.part(at))
         lost = (buffers.count == LOST).all()
         reached = n if lost else n * (first + len(rows)) // m
         if reached > done:
@@ -204,25 +205,8 @@ def _round_queries(
     search: Search, products: Products, queries: np.ndarray, centre: list[np.ndarray], out: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lengths after rounding, lengths of what rounding took, products with the centre."""
-    size2, off2, along = (np.zeros(len(queries)) for _ in range(3))
-    left = 0
-    for p, part in enumerate(search.space.query):
-        scale = 1.0 / (search.query_norm[p][queries] * np.sqrt(len(search.space.query)))
-        width = len(centre[p])
-        at = out[:, left : left + width]
-        round_units(
-            part[search.view],
-            search.rows[queries],
-            scale,
-            centre[p],
-            0.0,
-            products.dropped_bits,
-            at,
-            size2,
-            off2,
-            along,
-        )
-        left += width
+    arrays, norms = [part[search.view] for part in search.space.query], [norm[queries] for norm in search.query_norm]
+    size2, off2, along = _round(arrays, norms, search.rows[queries], centre, 0.0, products.dropped_bits, out)
     off = np.sqrt(off2) * (1 + 1e-9)
     return np.sqrt(size2) * (1 + 1e-9) + off, off, along
 
@@ -233,16 +217,30 @@ def _round_photos(
     """Largest length before rounding, and largest of what rounding took, over all views."""
     largest = (0.0, 0.0)
     for v in range(len(out)):
-        size2, off2, along = (np.zeros(len(rows)) for _ in range(3))
-        left = 0
-        for p, part in enumerate(search.space.gallery):
-            scale = 1.0 / (search.gallery_norm[p][v][rows] * np.sqrt(len(search.space.gallery)))
-            width = len(centre[p])
-            at = out[v, : len(rows), left : left + width]
-            round_units(part[v], rows, scale, centre[p], 1.0, products.dropped_bits, at, size2, off2, along)
-            left += width
+        arrays, norms = [part[v] for part in search.space.gallery], [part[v][rows] for part in search.gallery_norm]
+        size2, off2, _ = _round(arrays, norms, rows, centre, 1.0, products.dropped_bits, out[v, : len(rows)])
         largest = max(largest[0], float(np.sqrt(size2.max()))), max(largest[1], float(np.sqrt(off2.max())))
     return largest[0] * (1 + 1e-9), largest[1] * (1 + 1e-9)
+
+
+def _round(
+    arrays: list[np.ndarray],
+    norms: list[np.ndarray],
+    rows: np.ndarray,
+    centre: list[np.ndarray],
+    subtracted: float,
+    dropped_bits: int,
+    out: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Round unit vectors of all parts to `out`; squared lengths before and of the rest, products with the centre."""
+    size2, off2, along = (np.zeros(len(rows)) for _ in range(3))
+    left = 0
+    for array, norm, middle in zip(arrays, norms, centre, strict=True):
+        at = out[:, left : left + len(middle)]
+        scale = 1.0 / (norm * np.sqrt(len(arrays)))
+        round_units(array, rows, scale, middle, subtracted, dropped_bits, at, size2, off2, along)
+        left += len(middle)
+    return size2, off2, along
 
 
 def unit_products(
@@ -267,11 +265,11 @@ def unit_products(
     worst = 0.0
     with products.threads():
         for start in range(0, m, at_once):
-            some = photos[start : start + at_once]
-            x, x_off = _round_photos(search, products, some, centre, block)
+            block_photos = photos[start : start + at_once]
+            x, x_off = _round_photos(search, products, block_photos, centre, block)
             worst = max(worst, float(_window(products, width, off, size, x, x_off).max(initial=0.0)))
-            table = values[:, start : start + len(some)]
+            table = values[:, start : start + len(block_photos)]
             for v in range(len(block)):
-                product = query.view(np.float32) @ block[v, : len(some)].view(np.float32).T
+                product = query.view(np.float32) @ block[v, : len(block_photos)].view(np.float32).T
                 table[:] = product if v == 0 else np.maximum(table, product)
     return values, worst

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from postproc.compiled import kernel
+
 # columns that are looked at together: one comparison of their maximum with the cut says that none of them matters
 _STRIDE = 64
 # new candidates after which the cut is raised
@@ -19,7 +21,7 @@ _TINY = 2.0**-60
 LOST = -1
 
 
-@numba.njit(cache=True, parallel=True, fastmath={"reassoc", "contract"})
+@kernel(parallel=True, fastmath={"reassoc", "contract"})
 def round_units(
     array: np.ndarray,
     rows: np.ndarray,
@@ -64,20 +66,20 @@ def round_units(
         along[i] += dot
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _key(bits: int, low: int) -> int:
     """Integer that orders as the float; `low` has all bits set but the sign."""
     return bits if bits >= 0 else bits ^ low
 
 
-@numba.njit(cache=True)
+@kernel()
 def float_of_key(key: int, dropped_bits: int) -> float:
     """Float that a key stands for."""
     low = (1 << (31 - dropped_bits)) - 1
     return float(np.int32(_key(key, low) << dropped_bits).view(np.float32))
 
 
-@numba.njit(cache=True)
+@kernel()
 def key_below(value: float, dropped_bits: int) -> int:
     """Largest key whose float is not above `value`."""
     rounded = np.float32(value)
@@ -87,7 +89,7 @@ def key_below(value: float, dropped_bits: int) -> int:
     return key >> dropped_bits
 
 
-@numba.njit(cache=True)
+@kernel()
 def lower_cuts(cut: np.ndarray, by: np.ndarray, least: int, dropped_bits: int) -> None:
     """Lower the cuts that are above `least` by as much as each query's window has grown."""
     for i in range(cut.shape[0]):
@@ -95,7 +97,7 @@ def lower_cuts(cut: np.ndarray, by: np.ndarray, least: int, dropped_bits: int) -
             cut[i] = key_below(float_of_key(cut[i], dropped_bits) - by[i], dropped_bits)
 
 
-@numba.njit(cache=True)
+@kernel()
 def kth_largest(keys: np.ndarray, k: int) -> int:
     """The k-th largest of at least k keys, by halving the range: as quick for equal keys as for any others."""
     low, high = int(keys.min()), int(keys.max())
@@ -111,7 +113,7 @@ def kth_largest(keys: np.ndarray, k: int) -> int:
     return low
 
 
-@numba.njit(cache=True)
+@kernel()
 def _compact(
     keys: np.ndarray, place: np.ndarray, count: int, k: int, window: float, rounding: float, dropped_bits: int
 ) -> tuple[int, int]:
@@ -127,10 +129,10 @@ def _compact(
     return cut, left
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _reach(row: np.ndarray, start: int, reach: int, low: int, hits: np.ndarray) -> int:
     """Columns from `start` on, a stride of them, whose key is at least `reach`; returns how many."""
-    found = 0
+    n_hits = 0
     if reach > 0 and start + _STRIDE <= row.shape[0]:
         # loops of a fixed length, which compilers turn into vectors; of positive keys the bits can be compared
         best = row[start]
@@ -139,17 +141,17 @@ def _reach(row: np.ndarray, start: int, reach: int, low: int, hits: np.ndarray) 
         if best >= reach:
             for j in range(start, start + _STRIDE):
                 if row[j] >= reach:
-                    hits[found] = j
-                    found += 1
+                    hits[n_hits] = j
+                    n_hits += 1
     else:
         for j in range(start, min(row.shape[0], start + _STRIDE)):
             if _key(int(row[j]), low) >= reach:
-                hits[found] = j
-                found += 1
-    return found
+                hits[n_hits] = j
+                n_hits += 1
+    return n_hits
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def collect(
     bits: np.ndarray,
     first: int,
@@ -213,7 +215,7 @@ def collect(
         count[i] = used
 
 
-@numba.njit(cache=True)
+@kernel()
 def floats_of_keys(keys: np.ndarray, dropped_bits: int) -> np.ndarray:
     """Floats that keys stand for; the least key of all stands for -inf."""
     out = np.full(keys.shape[0], -np.inf, dtype=np.float32)
@@ -223,7 +225,7 @@ def floats_of_keys(keys: np.ndarray, dropped_bits: int) -> np.ndarray:
     return out
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def append(
     start: np.ndarray,
     column: np.ndarray,
@@ -259,7 +261,7 @@ def append(
         count[i] = used
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def finish(
     k: int,
     window: np.ndarray,

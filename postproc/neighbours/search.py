@@ -17,7 +17,9 @@ from cv.errors import FinblendError
 from postproc.neighbours.exact import Search, exact_pairs, lengths, search_exactly
 from postproc.neighbours.jobs import Job, by_row, jobs
 from postproc.neighbours.screen import screen, unit_products
-from postproc.neighbours.screen_backends import Float32, Products, choose
+from postproc.neighbours.screen_backends import choose
+from postproc.neighbours.screen_base import Products
+from postproc.neighbours.screen_cpu import Float32
 from postproc.neighbours.space import NOBODY, Neighbours, Space, Views, norms
 
 __all__ = ["MEMORY_MB", "NOBODY", "Neighbours", "Progress", "Space", "Views"]
@@ -64,7 +66,8 @@ def top_k(
         gallery photos are worked on at a time.
     backend : {"auto", "bfloat16", "float32"}
         What screens: torch in bfloat16 or numpy in float32. "auto" takes bfloat16 where torch is installed, the
-        hardware multiplies it and the work is worth it. The answer is the same.
+        hardware multiplies it and the work is worth it; with FINBLEND_DEVICE=cuda in the environment, that is a GPU.
+        The answer is the same.
     progress : callable, optional
         Called with the number of queries done since the last call.
 
@@ -81,12 +84,13 @@ def top_k(
     if k < 1:
         raise FinblendError(f"k >= 1 must hold, but got k={k}")
     rows = np.arange(space.n_query) if query_rows is None else np.asarray(query_rows)
-    own, groups = _pair("group", query_group, gallery_group, space)
-    of_query, classes = _pair("class", query_class, gallery_class, space)
-    if own is None or groups is None:
-        own, groups = np.zeros(space.n_query, np.int32), np.ones(space.n_gallery, np.int32)
+    query_groups, gallery_groups = _pair("group", query_group, gallery_group, space)
+    query_classes, gallery_classes = _pair("class", query_class, gallery_class, space)
+    if query_groups is None or gallery_groups is None:
+        query_groups, gallery_groups = np.zeros(space.n_query, np.int32), np.ones(space.n_gallery, np.int32)
     query_norm, gallery_norm = lengths(space, view, rows)
-    plan = list(jobs(own[rows], groups, None if of_query is None else of_query[rows], classes))
+    classes = None if query_classes is None else query_classes[rows]
+    plan = list(jobs(query_groups[rows], gallery_groups, classes, gallery_classes))
     held = [*query_norm, *(length for part in gallery_norm for length in part), *(job.gallery for job in plan)]
     search = Search(
         space,
@@ -94,8 +98,8 @@ def top_k(
         rows,
         query_norm,
         gallery_norm,
-        own[rows],
-        groups,
+        query_groups[rows],
+        gallery_groups,
         k,
         max(0, memory_mb * 2**20 - sum(array.nbytes for array in held)),
         index=np.full((len(rows), k), NOBODY, dtype=np.int32),
@@ -129,10 +133,7 @@ def _pair(
         return None, None
     if query is None or gallery is None:
         raise FinblendError(f"query_{what} and gallery_{what} go together: give both or neither")
-    return (
-        by_row(f"query_{what}", query, space.n_query),
-        by_row(f"gallery_{what}", gallery, space.n_gallery),
-    )
+    return by_row(f"query_{what}", query, space.n_query), by_row(f"gallery_{what}", gallery, space.n_gallery)
 
 
 def pair_similarities(

@@ -77,7 +77,7 @@ class Neighbours:
     similarity: np.ndarray
 
 
-def without_selves(near: Neighbours, own: np.ndarray) -> Neighbours:
+def without_selves(near: Neighbours, selves: np.ndarray) -> Neighbours:
     """Lists one shorter: each without the photo that is the query itself, or without the last.
 
     Examples
@@ -87,10 +87,10 @@ def without_selves(near: Neighbours, own: np.ndarray) -> Neighbours:
     array([[5, 7],
            [5, 2]])
     """
-    mine = (near.index == own[:, None]) & (own != NOBODY)[:, None]
-    mine[:, -1] |= ~mine.any(axis=1)
-    shape = (len(own), near.index.shape[1] - 1)
-    return Neighbours(near.index[~mine].reshape(shape), near.similarity[~mine].reshape(shape))
+    left_out = (near.index == selves[:, None]) & (selves != NOBODY)[:, None]
+    left_out[:, -1] |= ~left_out.any(axis=1)
+    shape = (len(selves), near.index.shape[1] - 1)
+    return Neighbours(near.index[~left_out].reshape(shape), near.similarity[~left_out].reshape(shape))
 
 
 def norms(array: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:

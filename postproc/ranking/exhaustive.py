@@ -1,4 +1,4 @@
-"""Rank single queries over the whole gallery: what the evidence leaves open is settled here.
+"""Rank single queries over the whole gallery: what the evidence leaves open is rescored here.
 
 All similarities of a query are screened in float32; whoever may be among the first seven within the rounding error is
 then scored from exact similarities, so nothing about the answer is open any more.
@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 import numba
 import numpy as np
 
+from postproc.compiled import kernel
+from postproc.evidence.build import by_individual, group_candidates
 from postproc.evidence.channels import channel_table
-from postproc.evidence.evidence import Gallery, by_individual, group_candidates
+from postproc.evidence.evidence import Gallery
 from postproc.neighbours.search import MEMORY_MB, Space, pair_similarities, similarities
 from postproc.ranking.rank import Species, rank
 from postproc.ranking.ranking import DEPTH, Ranking
-from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity, mixed
+from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity, mixed_similarities
 
 # float32 sums of a few weighted similarities, and their mean over photos and views
 _ROUNDING = 2e-6
@@ -34,7 +36,7 @@ class ExhaustiveSearch:
     gallery : Gallery
     query_group : int or None
         The queries' common group: its photos are not in their gallery.
-    reranked : mapping of source to one `ReciprocalSimilarity` a query view
+    reciprocal : mapping of source to one `ReciprocalSimilarity` a query view
         Sources whose similarities are mixed with k-reciprocal ones.
     """
 
@@ -42,7 +44,7 @@ class ExhaustiveSearch:
     views: Mapping[str, Sequence[str]]
     gallery: Gallery
     query_group: int | None = None
-    reranked: Mapping[str, Sequence[ReciprocalSimilarity]] = field(default_factory=dict)
+    reciprocal: Mapping[str, Sequence[ReciprocalSimilarity]] = field(default_factory=dict)
 
     def rank(
         self,
@@ -86,12 +88,8 @@ class ExhaustiveSearch:
         for start in range(0, len(query_rows), step):
             block = slice(start, start + step)
             kinds = Species(species.mismatch[block], species.of_individual, species.likely[block])
-            own = own_photo[block]
-            parts.append(
-                self._rank_block(
-                    query_rows[block], own, weights[block], rows, starts, top_photos, species_penalty, kinds
-                )
-            )
+            queries = query_rows[block], own_photo[block], weights[block]
+            parts.append(self._rank_block(*queries, rows, starts, top_photos, species_penalty, kinds))
             if progress is not None:
                 progress(len(parts[-1].score))
         if not parts:
@@ -117,25 +115,23 @@ class ExhaustiveSearch:
         rounding = _ROUNDING + penalty * 2.0**-24
         slack = rounding
         sources = list(self.spaces)
-        place = np.zeros(len(labels), dtype=np.int64)
+        place = np.full(len(labels) + 1, -1, dtype=np.int64)
         place[rows] = np.arange(len(rows))
         for c, (source, view) in enumerate(columns):
             s = sources.index(source)
             factor = weights[:, s, None].astype(np.float32)
             if not factor.any():
                 continue
-            own = range(self.spaces[source].n_views) if view is None else [view]
-            for v in own:
+            source_views = range(self.spaces[source].n_views) if view is None else [view]
+            for v in source_views:
                 screened, error = similarities(self.spaces[source], v, query_rows, rows)
-                if source in self.reranked:
-                    self.reranked[source][v].mix_table(screened, query_rows, place)
+                if source in self.reciprocal:
+                    self.reciprocal[source][v].mix_table(screened, query_rows, place)
                 slack = max(slack, error + rounding)
-                screened *= factor / len(own)
+                screened *= factor / len(source_views)
                 for channel in np.flatnonzero(channels[s] == c):
                     blended[channel] += screened
         chosen = np.zeros((len(query_rows), len(rows)), dtype=bool)
-        place = np.full(len(labels) + 1, -1, dtype=np.int64)
-        place[rows] = np.arange(len(rows))
         choose_contenders(
             blended,
             place[own_photo],
@@ -153,18 +149,17 @@ class ExhaustiveSearch:
         query, photo, _ = by_individual(query.astype(np.int32), rows[at], labels)
         similarity = np.empty((len(query), len(columns)), dtype=np.float32)
         for c, (source, view) in enumerate(columns):
-            own = range(self.spaces[source].n_views) if view is None else [view]
-            values = [pair_similarities(self.spaces[source], v, query_rows, query, photo) for v in own]
+            source_views = range(self.spaces[source].n_views) if view is None else [view]
+            values = [pair_similarities(self.spaces[source], v, query_rows, query, photo) for v in source_views]
             similarity[:, c] = np.mean(values, axis=0) if view is None else values[0]
-            if source in self.reranked:
+            if source in self.reciprocal:
                 start = np.searchsorted(query, np.arange(len(query_rows) + 1))
-                tables = [self.reranked[source][v] for v in own]
-                similarity[:, c] = mixed(similarity[:, c], tables, query_rows, start, photo)
-        allowed = np.zeros(len(labels), dtype=bool)
-        allowed[rows] = True
+                tables = [self.reciprocal[source][v] for v in source_views]
+                similarity[:, c] = mixed_similarities(similarity[:, c], tables, query_rows, start, photo)
+        allowed = place[:-1] >= 0
         nothing_beyond = np.full((len(query_rows), len(columns)), -np.inf, dtype=np.float32)
         evidence = group_candidates(
-            tuple(sources), channels, query, photo, labels, allowed, similarity, nothing_beyond, own=own_photo
+            tuple(sources), channels, query, photo, labels, allowed, similarity, nothing_beyond, selves=own_photo
         )
         return rank(
             evidence,
@@ -176,10 +171,10 @@ class ExhaustiveSearch:
         )
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def choose_contenders(
     blended: np.ndarray,
-    own: np.ndarray,
+    own_photo: np.ndarray,
     starts: np.ndarray,
     individual: np.ndarray,
     top_photos: int,
@@ -191,8 +186,8 @@ def choose_contenders(
 ) -> None:
     """Choose the photos that decide who the first seven are: all that can be in the mean of an individual in question.
 
-    `blended` is (views, queries, photos), photos sorted by individual, right to within `slack`; `own` is the photo that
-    is the query itself, which has no say, or -1.
+    `blended` is (views, queries, photos), photos sorted by individual, right to within `slack`; `own_photo` is
+    the query itself, which has no say, or -1.
     """
     n_views, n, m = blended.shape
     for q in numba.prange(n):
@@ -202,7 +197,7 @@ def choose_contenders(
             stop = starts[g + 1] if g + 1 < len(starts) else m
             total = 0.0
             for v in range(n_views):
-                total += _mean_of_best(blended[v, q], starts[g], stop, own[q], best)
+                total += _mean_of_best(blended[v, q], starts[g], stop, own_photo[q], best)
             score[g] = total / n_views - penalty * species_mismatch[q, species_of_individual[individual[g]]]
         cut = -np.inf
         if len(starts) > DEPTH:
@@ -211,25 +206,25 @@ def choose_contenders(
             if score[g] >= cut:
                 stop = starts[g + 1] if g + 1 < len(starts) else m
                 for v in range(n_views):
-                    _mean_of_best(blended[v, q], starts[g], stop, own[q], best)
-                    there = stop - starts[g] - (starts[g] <= own[q] < stop)
-                    if there == 0:
+                    _mean_of_best(blended[v, q], starts[g], stop, own_photo[q], best)
+                    n_photos = stop - starts[g] - (starts[g] <= own_photo[q] < stop)
+                    if n_photos == 0:
                         continue
-                    least = best[min(top_photos, there) - 1] - 2.0 * slack
+                    least = best[min(top_photos, n_photos) - 1] - 2.0 * slack
                     for p in range(starts[g], stop):
-                        if p != own[q] and blended[v, q, p] >= least:
+                        if p != own_photo[q] and blended[v, q, p] >= least:
                             chosen[q, p] = True
 
 
-@numba.njit(cache=True, inline="always")
-def _mean_of_best(values: np.ndarray, start: int, stop: int, own: int, best: np.ndarray) -> float:
-    """Mean of the highest `len(best)` values of a range but `own`, or of all if fewer; they stand in `best`."""
-    wanted = min(len(best), stop - start - (start <= own < stop))
+@kernel(inline="always")
+def _mean_of_best(values: np.ndarray, start: int, stop: int, own_photo: int, best: np.ndarray) -> float:
+    """Mean of the highest `len(best)` values of a range but `own_photo`, or of all if fewer; they stand in `best`."""
+    wanted = min(len(best), stop - start - (start <= own_photo < stop))
     if wanted == 0:
         return -np.inf
     best[:wanted] = -np.inf
     for p in range(start, stop):
-        if p == own:
+        if p == own_photo:
             continue
         value = np.float64(values[p])
         if value > best[wanted - 1]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numba
 import numpy as np
 
+from postproc.compiled import kernel
 from postproc.evidence.evidence import Evidence
 from postproc.ranking.ranking import DEPTH
 
@@ -70,7 +71,7 @@ def prune(evidence: Evidence, species_mismatch: np.ndarray, species_of_individua
     )
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _exceeds(a: np.ndarray, b: np.ndarray, first: bool) -> bool:
     """Whether `a` is at least `b` in every column; clearly so unless it stands first, where ties are its own."""
     margin = np.float32(0.0) if first else CLEAR
@@ -80,18 +81,18 @@ def _exceeds(a: np.ndarray, b: np.ndarray, first: bool) -> bool:
     return True
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _as_many_exceed(photos: np.ndarray, most: np.ndarray, first: bool, wanted: int) -> bool:
     """Whether `wanted` of an individual's photos exceed `most`: then the mean of its best ones does, too."""
-    found = 0
+    n_exceeding = 0
     for p in range(len(photos)):
-        found += _exceeds(photos[p], most, first)
-        if found == wanted:
+        n_exceeding += _exceeds(photos[p], most, first)
+        if n_exceeding == wanted:
             return True
     return False
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _mark_photos(start: int, stop: int, similarity: np.ndarray, keep_photo: np.ndarray) -> None:
     """Keep an individual's photos that fewer than `MAX_TOP_PHOTOS` of its others exceed."""
     for p in range(start, stop):
@@ -103,7 +104,7 @@ def _mark_photos(start: int, stop: int, similarity: np.ndarray, keep_photo: np.n
         keep_photo[p] = better < MAX_TOP_PHOTOS
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def _mark(
     group_start: np.ndarray,
     individual: np.ndarray,
@@ -122,9 +123,9 @@ def _mark(
         most = np.empty((n, columns), dtype=np.float32)
         strength = np.empty(n)
         for i in range(n):
-            own = similarity[photo_start[start + i] : photo_start[start + i + 1]]
+            photos = similarity[photo_start[start + i] : photo_start[start + i + 1]]
             for c in range(columns):
-                most[i, c] = own[:, c].max()
+                most[i, c] = photos[:, c].max()
             strength[i] = most[i].sum()
         # whoever exceeds another one is stronger in sum, so the strongest are asked first
         order = np.argsort(-strength)
@@ -140,8 +141,8 @@ def _mark(
                     wanted = min(MAX_TOP_PHOTOS, gallery_photos[h])
                     # where they are level, the one that stands first wins; rounding may cost a mean a tie
                     first = j < i and wanted == 1
-                    own = similarity[photo_start[h] : photo_start[h + 1]]
-                    above += _exceeds(most[j], most[i], first) and _as_many_exceed(own, most[i], first, wanted)
+                    photos = similarity[photo_start[h] : photo_start[h + 1]]
+                    above += _exceeds(most[j], most[i], first) and _as_many_exceed(photos, most[i], first, wanted)
             keep_group[g] = above < DEPTH
             if keep_group[g]:
                 _mark_photos(photo_start[g], photo_start[g + 1], similarity, keep_photo)

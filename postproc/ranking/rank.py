@@ -124,10 +124,10 @@ class Ranker:
         recipe: np.ndarray | None = None,
     ) -> Ranking:
         """Rank the rows; the arrays of the result are overwritten by the next call. Parameters as of `rank`."""
-        own = self.evidence
+        evidence, within = self.evidence, self.evidence.species_upper_bound
         weights = np.atleast_2d(np.asarray(weights, dtype=np.float64))
         if (
-            weights.shape[1] != len(own.sources)
+            weights.shape[1] != len(evidence.sources)
             or not (weights >= 0).all()
             or not np.isclose(weights.sum(axis=1), 1.0).all()
         ):
@@ -140,23 +140,21 @@ class Ranker:
             raise FinblendError(f"species_penalty >= 0 must hold, but got species_penalty={species_penalty}")
         if species_penalty > 0 and not self.has_species:
             raise FinblendError("a species penalty needs the mismatch per species and the species of each individual")
-        found = self._out
+        ranking = self._out
         rank_groups(
             self.rows,
             self._plain if recipe is None else np.asarray(recipe, dtype=np.int32),
-            _column_weights(own, weights),
-            own.group_start,
-            own.individual,
-            own.gallery_photos,
-            own.photo_start,
-            own.photo,
-            own.similarity,
-            own.unseen_upper_bound,
+            _column_weights(evidence, weights),
+            evidence.group_start,
+            evidence.individual,
+            evidence.gallery_photos,
+            evidence.photo_start,
+            evidence.photo,
+            evidence.similarity,
+            evidence.unseen_upper_bound,
             # without species anybody may be behind any photo, so what was found within one bounds nobody
-            own.species_upper_bound
-            if self.has_species and own.species_upper_bound is not None
-            else own.unseen_upper_bound,
-            _lead(own, weights),
+            within if self.has_species and within is not None else evidence.unseen_upper_bound,
+            _lead(evidence, weights),
             self._gap,
             top_photos,
             np.float64(species_penalty),
@@ -164,12 +162,12 @@ class Ranker:
             self._species.likely,
             self._second,
             self._species.of_individual,
-            found.individual,
-            found.score,
-            found.photo,
+            ranking.individual,
+            ranking.score,
+            ranking.photo,
             self._bound,
         )
-        return found
+        return ranking
 
 
 def _column_weights(evidence: Evidence, weights: np.ndarray) -> np.ndarray:
@@ -206,6 +204,6 @@ def _gap(evidence: Evidence, has_species: bool) -> np.ndarray:
             continue
         mean = upper_bound[:, columns].astype(np.float64) @ evidence.fused_weights
         # where all photos are candidates the sources' upper bounds say so
-        there = np.isfinite(mean)
-        out[there, c] = np.maximum(mean[there] - evidence.fused_upper_bound[there, c], 0.0)
+        is_bounded = np.isfinite(mean)
+        out[is_bounded, c] = np.maximum(mean[is_bounded] - evidence.fused_upper_bound[is_bounded, c], 0.0)
     return out

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from postproc.compiled import kernel
+
 # more than float32 upper bounds and sums of a few products can be off
 _ROUNDING = 2e-6
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _blended(weights: np.ndarray, values: np.ndarray) -> float:
     """Weighted sum over the columns that have weight; a column without evidence (-inf) must not turn it into NaN."""
     total = 0.0
@@ -19,29 +21,29 @@ def _blended(weights: np.ndarray, values: np.ndarray) -> float:
     return total
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _ceiling(weights: np.ndarray, upper_bound: np.ndarray, lower: float) -> float:
     """The most that a photo outside the candidates can score: the blended upper bounds, lowered by the fused search."""
     plain = _blended(weights, upper_bound)
     return min(plain, plain - lower + _ROUNDING)
 
 
-@numba.njit(cache=True, inline="always")
-def _insert(best: np.ndarray, found: int, wanted: int, value: float) -> int:
+@kernel(inline="always")
+def _insert(best: np.ndarray, n_kept: int, wanted: int, value: float) -> int:
     """Keep the `wanted` highest values in descending order; return how many there are."""
-    if found < wanted:
-        found += 1
-    elif value <= best[found - 1]:
-        return found
-    at = found - 1
+    if n_kept < wanted:
+        n_kept += 1
+    elif value <= best[n_kept - 1]:
+        return n_kept
+    at = n_kept - 1
     while at > 0 and best[at - 1] < value:
         best[at] = best[at - 1]
         at -= 1
     best[at] = value
-    return found
+    return n_kept
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _place(
     scores: np.ndarray,
     individuals: np.ndarray,
@@ -64,7 +66,7 @@ def _place(
     scores[at], individuals[at], photos[at], filled[at] = value, individual, photo, is_filled
 
 
-@numba.njit(cache=True)
+@kernel()
 def _list_best(
     start: int,
     stop: int,
@@ -120,7 +122,7 @@ def _list_best(
     return highest
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def rank_groups(
     rows: np.ndarray,
     recipe: np.ndarray,
@@ -210,20 +212,20 @@ def rank_groups(
                 is_filled = False
                 own_ceiling = species_ceiling if species_of_individual[individual[g]] == likely[q] else ceiling
                 for v in range(n_views):
-                    found = 0
+                    n_kept = 0
                     for p in range(photo_start[g], photo_start[g + 1]):
                         value = _blended(weights[v], similarity[p])
                         if value > nearest_score:
                             nearest, nearest_score = photo[p], value
-                        found = _insert(best, found, wanted, value)
+                        n_kept = _insert(best, n_kept, wanted, value)
                     part, most_part = 0.0, 0.0
-                    for i in range(found):
+                    for i in range(n_kept):
                         part += best[i]
                         most_part += max(best[i], own_ceiling[v])
-                    if found < wanted:
+                    if n_kept < wanted:
                         is_filled = True
-                        part += (wanted - found) * min(own_ceiling[v], best[found - 1])
-                        most_part += (wanted - found) * own_ceiling[v]
+                        part += (wanted - n_kept) * min(own_ceiling[v], best[n_kept - 1])
+                        most_part += (wanted - n_kept) * own_ceiling[v]
                     total += part / wanted
                     most += most_part / wanted
                     lift += max(part / wanted, ceiling[v])

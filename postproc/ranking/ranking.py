@@ -13,6 +13,14 @@ from cv.metrics import MAX_NAMES
 DEPTH = MAX_NAMES + 2
 
 
+def columns_without(individual: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """(n, m - 1): the columns of (n, m) individuals without each row's hidden one, or without the last."""
+    hit = individual == hidden[:, None]
+    at = np.where(hit.any(axis=1), hit.argmax(axis=1), individual.shape[1] - 1)
+    columns = np.arange(individual.shape[1] - 1)
+    return np.asarray(columns + (columns >= at[:, None]))
+
+
 @dataclass(frozen=True)
 class Ranking:
     """The best individuals of each query.
@@ -73,11 +81,8 @@ class Ranking:
         >>> ranking.hiding(np.array([3])).individual
         array([[7, 5]])
         """
-        hit = self.individual == individuals[:, None]
-        at = np.where(hit.any(axis=1), hit.argmax(axis=1), self.individual.shape[1] - 1)
-        columns = np.arange(self.individual.shape[1] - 1)
-        source = columns + (columns >= at[:, None])
-        return self._columns(lambda array: np.take_along_axis(array, source, axis=1))
+        columns = columns_without(self.individual, individuals)
+        return self._columns(lambda array: np.take_along_axis(array, columns, axis=1))
 
     def against_background(self, factor: float) -> Ranking:
         """Take `factor` times the query's background off its scores, and keep the best five.
@@ -103,8 +108,8 @@ class Ranking:
         array([[0.25, 0.  ]], dtype=float32)
         """
         runners_up = self.score[:, 1 : MAX_NAMES + 1].astype(np.float64)
-        there = np.isfinite(runners_up)
-        mean = np.where(there, runners_up, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        is_present = np.isfinite(runners_up)
+        mean = np.where(is_present, runners_up, 0.0).sum(axis=1) / np.maximum(is_present.sum(axis=1), 1)
         best = self.first(MAX_NAMES)
         # float32, as the compiled trial has them: thresholds lie between such numbers
         score = (best.score.astype(np.float64) - factor * mean[:, None]).astype(np.float32)

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 
 from cv.metrics import MAX_NAMES
+from postproc.compiled import kernel
 from postproc.neighbours.search import NOBODY
 
 _RULE_A = 0
@@ -21,13 +22,13 @@ NO_HIT = MAX_NAMES
 STRANGER = -1
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _reciprocal(place: Any) -> float:
     """Average precision of an answer whose right name stands at `place`, counted from 0."""
     return 1.0 / (place + 1) if place < MAX_NAMES else 0.0
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def prepare_lists(
     query: np.ndarray,
     hide: np.ndarray,
@@ -90,7 +91,7 @@ def prepare_lists(
             out_names[i], out_place[i] = names, place
 
 
-@numba.njit(cache=True)
+@kernel()
 def collect_events(
     rule: int,
     score: np.ndarray,
@@ -139,14 +140,14 @@ def collect_events(
     return n, start
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _ordered(value: np.float32) -> np.uint64:
     """A float32 as an integer of 32 bits that is ordered alike; -0.0 as 0.0."""
     bits = np.uint64(np.float32(value + np.float32(0.0)).view(np.uint32))
     return ~bits & np.uint64(0xFFFFFFFF) if bits >> np.uint64(31) else bits | np.uint64(0x80000000)
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _value(key: np.uint64) -> float:
     """The score of a key."""
     bits = key >> np.uint64(32)
@@ -155,7 +156,7 @@ def _value(key: np.uint64) -> float:
     return np.float64(np.uint32(plain).view(np.float32))
 
 
-@numba.njit(cache=True)
+@kernel()
 def scores_of(keys: np.ndarray) -> np.ndarray:
     """(n,) float64 scores of keys."""
     found = np.empty(len(keys))
@@ -164,7 +165,7 @@ def scores_of(keys: np.ndarray) -> np.ndarray:
     return found
 
 
-@numba.njit(cache=True)
+@kernel()
 def best_interval(keys: np.ndarray, gains: np.ndarray, start: float) -> tuple[float, float, float]:
     """Between which thresholds (low, high] MAP@5 is highest, and how high; sorted keys.
 
@@ -192,7 +193,7 @@ def best_interval(keys: np.ndarray, gains: np.ndarray, start: float) -> tuple[fl
     return low, high, reached
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def score_lists(
     rule: int,
     threshold: float,
@@ -261,7 +262,7 @@ def score_lists(
             least[i] = _reciprocal(lowest + new_before_at_worst)
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _new_place(rule: int, threshold: float, score: np.ndarray, names: int) -> int:
     """Where somebody new stands, counted from 0; never behind an empty place."""
     if rule == _RULE_A:
@@ -272,7 +273,7 @@ def _new_place(rule: int, threshold: float, score: np.ndarray, names: int) -> in
     return at
 
 
-@numba.njit(cache=True)
+@kernel()
 def weighted_sums(
     weights: np.ndarray, precision: np.ndarray, least: np.ndarray, most: np.ndarray
 ) -> tuple[float, float, float, float]:

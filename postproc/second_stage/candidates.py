@@ -10,6 +10,7 @@ import numpy as np
 from postproc.evidence.evidence import Evidence
 from postproc.neighbours.search import NOBODY
 from postproc.ranking.rank import Species
+from postproc.ranking.ranking import columns_without
 from postproc.second_stage.candidates_kernels import fill_candidates
 
 PLACES = 20
@@ -46,12 +47,8 @@ class Candidates:
 
     def hiding(self, individuals: np.ndarray) -> Candidates:
         """Take one individual out of each query's candidates, as if the gallery had never known it; one place less."""
-        hit = self.individual == individuals[:, None]
-        last = self.individual.shape[1] - 1
-        at = np.where(hit.any(axis=1), hit.argmax(axis=1), last)
-        columns = np.arange(last)
-        source = columns + (columns >= at[:, None])
-        return self._each(lambda array: array[np.arange(len(array))[:, None], source])
+        columns = columns_without(self.individual, individuals)
+        return self._each(lambda array: array[np.arange(len(array))[:, None], columns])
 
     def joined(self, other: Candidates) -> Candidates:
         """These queries, then those."""
@@ -85,7 +82,7 @@ def candidates_of(
     places : int >= 1
     """
     n, sources = evidence.n_queries, len(evidence.sources)
-    found = Candidates(
+    candidates = Candidates(
         np.full((n, places), NOBODY, dtype=np.int32),
         np.full((n, places), NOBODY, dtype=np.int32),
         np.zeros((n, places), dtype=np.int32),
@@ -103,9 +100,9 @@ def candidates_of(
         float(species_penalty),
         species.mismatch,
         species.of_individual,
-        found.individual,
-        found.photo,
-        found.seen,
-        found.similarity,
+        candidates.individual,
+        candidates.photo,
+        candidates.seen,
+        candidates.similarity,
     )
-    return found
+    return candidates

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from postproc.compiled import kernel
+
 BEST, SECOND, TOP3 = 0, 1, 2
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def fill_candidates(
     weights: np.ndarray,
     recipe: np.ndarray,
@@ -21,13 +23,13 @@ def fill_candidates(
     penalty: float,
     species_mismatch: np.ndarray,
     species_of: np.ndarray,
-    who: np.ndarray,
-    best_photo: np.ndarray,
-    seen: np.ndarray,
-    out: np.ndarray,
+    out_individual: np.ndarray,
+    out_photo: np.ndarray,
+    out_seen: np.ndarray,
+    out_similarity: np.ndarray,
 ) -> None:
     """Fill the places of each query; `out` is (queries, places, sources + 1, 3), the last source is the blend."""
-    places, n_sources, n_views = who.shape[1], channels.shape[0], channels.shape[1]
+    places, n_sources, n_views = out_individual.shape[1], channels.shape[0], channels.shape[1]
     for i in numba.prange(group_start.shape[0] - 1):
         score = np.full(places, -np.inf)
         group = np.full(places, -1, dtype=np.int64)
@@ -48,38 +50,38 @@ def fill_candidates(
             g = group[c]
             if g < 0:
                 break
-            who[i, c] = individual[g]
-            seen[i, c] = photo_start[g + 1] - photo_start[g]
+            out_individual[i, c] = individual[g]
+            out_seen[i, c] = photo_start[g + 1] - photo_start[g]
             for s in range(n_sources + 1):
-                found = 0
+                n_kept = 0
                 for p in range(photo_start[g], photo_start[g + 1]):
                     if s == n_sources:
                         value = _blend(weights[recipe[i]], channels, similarity[p])
-                        if found == 0 or value > values[0]:
-                            best_photo[i, c] = photo[p]
+                        if n_kept == 0 or value > values[0]:
+                            out_photo[i, c] = photo[p]
                     else:
                         value = 0.0
                         for v in range(n_views):
                             value += similarity[p, channels[s, v]] / n_views
                     if not np.isfinite(value):
                         continue
-                    if found < 3:
-                        found += 1
+                    if n_kept < 3:
+                        n_kept += 1
                     elif value <= values[2]:
                         continue
-                    at = found - 1
+                    at = n_kept - 1
                     while at > 0 and values[at - 1] < value:
                         values[at] = values[at - 1]
                         at -= 1
                     values[at] = value
-                if found:
-                    out[i, c, s, BEST] = values[0]
-                    out[i, c, s, TOP3] = values[:found].sum() / found
-                    if found > 1:
-                        out[i, c, s, SECOND] = values[1]
+                if n_kept:
+                    out_similarity[i, c, s, BEST] = values[0]
+                    out_similarity[i, c, s, TOP3] = values[:n_kept].sum() / n_kept
+                    if n_kept > 1:
+                        out_similarity[i, c, s, SECOND] = values[1]
 
 
-@numba.njit(cache=True, inline="always")
+@kernel(inline="always")
 def _blend(weights: np.ndarray, channels: np.ndarray, similarity: np.ndarray) -> float:
     total = 0.0
     for s in range(channels.shape[0]):

@@ -21,7 +21,7 @@ NO_FOLD = -1
 def cohort_background(
     evidence: Evidence,
     weights: np.ndarray,
-    own: np.ndarray,
+    labels: np.ndarray,
     fold: np.ndarray,
     hidden: int = NO_FOLD,
     k: int = COHORT,
@@ -34,8 +34,8 @@ def cohort_background(
         Of the catalogue's n photos as queries.
     weights : (sources,) float array >= 0
         The blend's.
-    own : (n,) int array
-        Who is on the photos.
+    labels : (n,) int array
+        Individual of each photo.
     fold : (n,) int array
         Of the photos, as gallery photos.
     hidden : int
@@ -57,7 +57,7 @@ def cohort_background(
         evidence.photo_start,
         evidence.photo,
         evidence.similarity,
-        np.asarray(own, dtype=np.int64),
+        np.asarray(labels, dtype=np.int64),
         np.asarray(fold, dtype=np.int64),
         hidden,
         k,

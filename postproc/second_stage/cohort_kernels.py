@@ -5,8 +5,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from postproc.compiled import kernel
 
-@numba.njit(cache=True, parallel=True)
+
+@kernel(parallel=True)
 def cohort_means(
     weights: np.ndarray,
     channels: np.ndarray,
@@ -15,7 +17,7 @@ def cohort_means(
     photo_start: np.ndarray,
     photo: np.ndarray,
     similarity: np.ndarray,
-    own: np.ndarray,
+    labels: np.ndarray,
     fold: np.ndarray,
     hidden: int,
     k: int,
@@ -27,7 +29,7 @@ def cohort_means(
         top = np.full((n_sources + 1, k), -np.inf)
         best = np.empty(n_sources + 1)
         for g in range(group_start[i], group_start[i + 1]):
-            if individual[g] == own[i]:
+            if individual[g] == labels[i]:
                 continue
             best[:] = -np.inf
             for p in range(photo_start[g], photo_start[g + 1]):
@@ -50,9 +52,9 @@ def cohort_means(
                         at -= 1
                     top[s, at] = best[s]
         for s in range(n_sources + 1):
-            total, found = 0.0, 0
+            total, n_individuals = 0.0, 0
             for c in range(k):
                 if np.isfinite(top[s, c]):
                     total += top[s, c]
-                    found += 1
-            out[i, s] = total / found if found else np.nan
+                    n_individuals += 1
+            out[i, s] = total / n_individuals if n_individuals else np.nan

@@ -22,7 +22,7 @@ _STEPS = 200
 # beyond so many standard deviations from what was fitted, a trait says no more
 _REACH = 6.0
 # queries that a fit looks at: more add time and hardly move so few coefficients
-ENOUGH = 15_000
+MOST_PHOTOS = 15_000
 # probabilities are told in blocks of so many queries, which bounds what scaled traits take
 _BLOCK = 4096
 
@@ -90,14 +90,13 @@ class ConditionalLogit:
         for start in range(0, n, _BLOCK):
             part = traits.take(np.arange(start, min(start + _BLOCK, n)))
             x, z = _scaled(part, self)
-            own = self._offset_of(part.species)
-            out[start : start + _BLOCK] = _probability(x, z, part.present, self.candidate, self.new, self.missed, own)
+            # no offset for a species that the fit has not met
+            known = part.species < len(self.offsets)
+            offset = np.where(known, self.offsets[np.where(known, part.species, 0)], 0.0)
+            out[start : start + _BLOCK] = _probability(
+                x, z, part.present, self.candidate, self.new, self.missed, offset
+            )
         return out
-
-    def _offset_of(self, species: np.ndarray) -> np.ndarray:
-        """(n,) offsets; 0 for a species that the fit has not met."""
-        known = species < len(self.offsets)
-        return np.where(known, self.offsets[np.where(known, species, 0)], 0.0)
 
 
 def fit_conditional_logit(
@@ -125,7 +124,7 @@ def fit_conditional_logit(
     chosen = np.flatnonzero(weights > 0)
     if not len(chosen):
         raise FinblendError("no photo has weight: the second stage has nothing to learn from")
-    drawn = _drawn(chosen, truth == NEW, weights)
+    drawn = _subsample(chosen, truth == NEW, weights)
     chosen = np.flatnonzero(drawn > 0)
     traits, truth, weights = traits.take(chosen), truth[chosen], drawn[chosen]
     weights = weights * weights.sum() / (weights**2).sum()
@@ -144,19 +143,19 @@ def fit_conditional_logit(
         np.zeros(int(traits.species.max()) + 1),
     )
     x, z = _scaled(traits, empty)
-    came = outcome(traits.individual, truth)
+    outcomes = outcome(traits.individual, truth)
     cuts = np.cumsum([len(empty.candidate), len(empty.new), len(empty.missed)])
     of_query = np.append(np.ones(z.shape[1] - 1), 0.0)
     # as other coefficients are, offsets are shrunk as if their prior's standard deviation were 1
     penalised = np.concatenate([np.ones(len(empty.candidate)), of_query, of_query, np.ones(len(empty.offsets))])
-    at = np.arange(len(came))
+    at = np.arange(len(outcomes))
     flat = x.reshape(-1, x.shape[2])
 
     def loss(flat_coefficients: np.ndarray) -> tuple[float, np.ndarray]:
         candidate, new, missed, offsets = np.split(flat_coefficients, cuts)
         share = _probability(x, z, traits.present, candidate, new, missed, offsets[traits.species])
-        value = -float(weights @ np.log(np.maximum(share[at, came], 1e-300)))
-        share[at, came] -= 1.0
+        value = -float(weights @ np.log(np.maximum(share[at, outcomes], 1e-300)))
+        share[at, outcomes] -= 1.0
         share *= weights[:, None]
         slope = np.concatenate(
             [
@@ -171,21 +170,21 @@ def fit_conditional_logit(
 
     # the products are small: more threads would wait for each other most of the time
     with threadpool_limits(1, user_api="blas"):
-        found = minimize(loss, np.zeros(len(penalised)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    candidate, new, missed, offsets = np.split(found.x, cuts)
+        fitted = minimize(loss, np.zeros(len(penalised)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+    candidate, new, missed, offsets = np.split(fitted.x, cuts)
     return replace(empty, candidate=candidate, new=new, missed=missed, offsets=offsets)
 
 
-def _drawn(chosen: np.ndarray, new: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weights in which at most `ENOUGH` photos are left; strangers and known photos keep their shares."""
+def _subsample(chosen: np.ndarray, new: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weights in which at most `MOST_PHOTOS` photos are left; strangers and known photos keep their shares."""
     out = np.zeros(len(weights))
     out[chosen] = weights[chosen]
-    if len(chosen) <= ENOUGH:
+    if len(chosen) <= MOST_PHOTOS:
         return out
     rng, kinds = np.random.default_rng(0), [chosen[new[chosen]], chosen[~new[chosen]]]
-    rarer = min(ENOUGH // 2, *map(len, kinds))
+    rarer = min(MOST_PHOTOS // 2, *map(len, kinds))
     for kind in kinds:
-        quota = rarer if len(kind) == min(map(len, kinds)) else ENOUGH - rarer
+        quota = rarer if len(kind) == min(map(len, kinds)) else MOST_PHOTOS - rarer
         left = rng.permutation(kind)[quota:]
         total = out[kind].sum()
         out[left] = 0.0
@@ -201,12 +200,12 @@ def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nd
     return centre, np.where(spread > 1e-9, spread, 1.0)
 
 
-def _scaled(traits: CandidateFeatures, choice: ConditionalLogit) -> tuple[np.ndarray, np.ndarray]:
+def _scaled(traits: CandidateFeatures, logit: ConditionalLogit) -> tuple[np.ndarray, np.ndarray]:
     """Centred, scaled and bounded traits: (n, places, traits) float32 and, with the constant, (n, query traits + 1)."""
-    x = (traits.candidate - choice.centre.astype(np.float32)) / choice.spread.astype(np.float32)
+    x = (traits.candidate - logit.centre.astype(np.float32)) / logit.spread.astype(np.float32)
     np.clip(x, -_REACH, _REACH, out=x)
     x[~traits.present] = 0.0
-    z = np.clip((traits.query - choice.query_centre) / choice.query_spread, -_REACH, _REACH)
+    z = np.clip((traits.query - logit.query_centre) / logit.query_spread, -_REACH, _REACH)
     return x, np.concatenate([z, np.ones((len(z), 1))], axis=1)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -46,18 +47,11 @@ class CandidateFeatures:
 
     def take(self, rows: np.ndarray) -> CandidateFeatures:
         """Those of some queries."""
-        return CandidateFeatures(
-            self.names,
-            self.candidate[rows],
-            self.query_names,
-            self.query[rows],
-            self.present[rows],
-            self.individual[rows],
-            self.photo[rows],
-            self.species[rows],
-        )
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in _ARRAYS}
+        return replace(self, **arrays)
 
 
+_ARRAYS = ("candidate", "query", "present", "individual", "photo", "species")
 # queries that are described at a time, which bounds the memory that is needed in between
 _BLOCK = 4096
 
@@ -100,15 +94,13 @@ def candidate_features(
     parts = []
     for start in range(0, max(n, 1), _BLOCK):
         at = slice(start, start + _BLOCK)
-        own = {source: logit[at] for source, logit in (logits or {}).items()}
+        block_logits = {source: logit[at] for source, logit in (logits or {}).items()}
         part = candidates.take(np.arange(start, min(start + _BLOCK, n)))
-        parts.append(_block(part, sources, gallery_photos[at], mismatch[at], gallery_background[at], species[at], own))
-    one = parts[0]
-    each, query, present, individual, photo = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("candidate", "query", "present", "individual", "photo")
-    )
-    return CandidateFeatures(one.names, each, one.query_names, query, present, individual, photo, species)
+        parts.append(
+            _block(part, sources, gallery_photos[at], mismatch[at], gallery_background[at], species[at], block_logits)
+        )
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    return replace(parts[0], **arrays)
 
 
 def _block(
@@ -173,10 +165,10 @@ def _block(
     )
 
 
-def _background(best: np.ndarray, there: np.ndarray) -> np.ndarray:
+def _background(best: np.ndarray, is_present: np.ndarray) -> np.ndarray:
     """(n, 1, columns): mean of the places 2 to 6; the best itself where there are none, 0 where nothing is known."""
-    part, known = best[:, _BACKGROUND], there[:, _BACKGROUND]
+    part, known = best[:, _BACKGROUND], is_present[:, _BACKGROUND]
     count = known.sum(axis=1, keepdims=True)
     mean = np.where(known, part, 0.0).sum(axis=1, keepdims=True) / np.maximum(count, 1)
-    alone = np.where(there[:, :1], best[:, :1], 0.0)
+    alone = np.where(is_present[:, :1], best[:, :1], 0.0)
     return np.asarray(np.where(count > 0, mean, alone))

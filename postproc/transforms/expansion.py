@@ -55,9 +55,9 @@ class Expansion:
         >>> Expansion(2, 3.0).weights(np.array([[0.5, -0.2], [1.0, -np.inf]])).tolist()
         [[0.125, 0.0], [1.0, 0.0]]
         """
-        there = np.isfinite(similarity)
-        clipped = np.clip(np.where(there, similarity, 0.0), 0.0, 1.0).astype(np.float64)
-        return np.where(there, clipped**self.alpha, 0.0)
+        is_present = np.isfinite(similarity)
+        clipped = np.clip(np.where(is_present, similarity, 0.0), 0.0, 1.0).astype(np.float64)
+        return np.where(is_present, clipped**self.alpha, 0.0)
 
 
 def gallery_neighbours(
@@ -93,14 +93,14 @@ def gallery_neighbours(
         progress=progress,
     )
     # a photo is nearest to itself, but equals of it may have pushed it back, or out
-    own = near.index == np.asarray(rows)[:, None]
-    own[~own.any(axis=1), -1] = True
+    is_self = near.index == np.asarray(rows)[:, None]
+    is_self[~is_self.any(axis=1), -1] = True
     shape = (len(near.index), k)
-    return Neighbours(near.index[~own].reshape(shape), near.similarity[~own].reshape(shape))
+    return Neighbours(near.index[~is_self].reshape(shape), near.similarity[~is_self].reshape(shape))
 
 
 def expand_queries(
-    space: Space, near: Sequence[Neighbours], rows: np.ndarray, how: Expansion, allocate: Allocate | None = None
+    space: Space, near: Sequence[Neighbours], rows: np.ndarray, expansion: Expansion, allocate: Allocate | None = None
 ) -> Space:
     """Move queries towards their nearest gallery photos.
 
@@ -108,10 +108,10 @@ def expand_queries(
     ----------
     space : Space
     near : sequence of Neighbours
-        By query view: of `rows`, at least `how.k` places each.
+        By query view: of `rows`, at least `expansion.k` places each.
     rows : (n,) int array
         The queries to move; others stay as they are.
-    how : Expansion
+    expansion : Expansion
     allocate : callable, optional
         Makes the new arrays, which are as large as those of the queries; in memory by default.
 
@@ -120,11 +120,11 @@ def expand_queries(
     Space
         The gallery is the same; moved queries are of length 1.
     """
-    return Space(_moved(space.query, space, near, rows, how, allocate), space.gallery)
+    return Space(_moved(space.query, space, near, rows, expansion, allocate), space.gallery)
 
 
 def augment_gallery(
-    space: Space, near: Sequence[Neighbours], rows: np.ndarray, how: Expansion, allocate: Allocate | None = None
+    space: Space, near: Sequence[Neighbours], rows: np.ndarray, expansion: Expansion, allocate: Allocate | None = None
 ) -> Space:
     """Move gallery photos towards their gallery neighbours, all at once.
 
@@ -133,10 +133,10 @@ def augment_gallery(
     space : Space
     near : sequence of Neighbours
         By view: of `rows`, as `gallery_neighbours` finds them.
-    rows, how, allocate
+    rows, expansion, allocate
         As of `expand_queries`, for gallery photos.
     """
-    return Space(space.query, _moved(space.gallery, space, near, rows, how, allocate))
+    return Space(space.query, _moved(space.gallery, space, near, rows, expansion, allocate))
 
 
 def _moved(
@@ -144,7 +144,7 @@ def _moved(
     space: Space,
     near: Sequence[Neighbours],
     rows: np.ndarray,
-    how: Expansion,
+    expansion: Expansion,
     allocate: Allocate | None,
 ) -> tuple[Views, ...]:
     if len(near) != len(arrays[0]):
@@ -159,17 +159,17 @@ def _moved(
             views.append(new)
         out.append(tuple(views))
     rows = np.asarray(rows)
-    for v, found in enumerate(near):
-        if found.index.shape[1] < how.k:
-            raise FinblendError(f"{how.k} neighbours are needed, got {found.index.shape[1]}")
+    for v, neighbours in enumerate(near):
+        if neighbours.index.shape[1] < expansion.k:
+            raise FinblendError(f"{expansion.k} neighbours are needed, got {neighbours.index.shape[1]}")
         for start in range(0, len(rows), _BLOCK):
             block = slice(start, start + _BLOCK)
-            index = found.index[block, : how.k]
-            weights = how.weights(found.similarity[block, : how.k])
+            index = neighbours.index[block, : expansion.k]
+            weights = expansion.weights(neighbours.similarity[block, : expansion.k])
             seen = _nearest_views(Space(arrays, space.gallery), v, rows[block], index)
             for p, part in enumerate(arrays):
-                own = _unit(part[v][rows[block]])
-                total = own.copy()
+                unit = _unit(part[v][rows[block]])
+                total = unit.copy()
                 for j in range(index.shape[1]):
                     other = np.zeros_like(total)
                     for g, gallery in enumerate(space.gallery[p]):
@@ -178,7 +178,7 @@ def _moved(
                     total += weights[:, j, None] * other
                 # neighbours that point away may cancel a vector: then it stays
                 length = np.linalg.norm(total, axis=1, keepdims=True)
-                out[p][v][rows[block]] = np.where(length > 1e-6, total / np.maximum(length, 1e-6), own)
+                out[p][v][rows[block]] = np.where(length > 1e-6, total / np.maximum(length, 1e-6), unit)
     return tuple(out)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from cv.errors import FinblendError
 from postproc.neighbours.search import MEMORY_MB, NOBODY, Neighbours, Progress, Space, pair_similarities, similarities
 from postproc.transforms.expansion import gallery_neighbours
-from postproc.transforms.reciprocal_kernels import jaccard
+from postproc.transforms.reciprocal_kernels import Pool, jaccard
 from postproc.transforms.reciprocal_sets import gallery_pairs, query_pairs
 
 MAX_K1 = 64
@@ -63,7 +63,7 @@ class Reciprocal:
 
 
 @dataclass(frozen=True)
-class Lists:
+class GalleryLists:
     """The gallery among itself: what every query's pool is made of.
 
     Attributes
@@ -81,7 +81,9 @@ class Lists:
     similarity: np.ndarray
 
 
-def gallery_lists(space: Space, k1: int, rows: np.ndarray, view: int = 0, progress: Progress | None = None) -> Lists:
+def gallery_lists(
+    space: Space, k1: int, rows: np.ndarray, view: int = 0, progress: Progress | None = None
+) -> GalleryLists:
     """Find the gallery's own neighbours and similarities, once for all queries.
 
     Parameters
@@ -94,20 +96,20 @@ def gallery_lists(space: Space, k1: int, rows: np.ndarray, view: int = 0, progre
         Query view that the photos are shown in.
     progress : callable, optional
     """
-    found = gallery_neighbours(space, k1, rows, view, progress)
+    near = gallery_neighbours(space, k1, rows, view, progress)
     index = np.full((space.n_gallery, k1), NOBODY, dtype=np.int32)
     similarity = np.full((space.n_gallery, k1), -np.inf, dtype=np.float32)
-    index[rows], similarity[rows] = found.index, found.similarity
+    index[rows], similarity[rows] = near.index, near.similarity
     start, other = gallery_pairs(index, similarity, k1, Reciprocal(k1, 1, 1.0).half)
     photo = np.repeat(np.arange(space.n_gallery), np.diff(start))
     values = _among_gallery(space, view, photo, other)
-    return Lists(Neighbours(index, similarity), start, other, values)
+    return GalleryLists(Neighbours(index, similarity), start, other, values)
 
 
 def reciprocal_similarities(
     space: Space,
     near: Neighbours,
-    lists: Lists,
+    lists: GalleryLists,
     query_rows: np.ndarray,
     gallery_rows: np.ndarray,
     wanted: Sequence[Reciprocal],
@@ -124,7 +126,7 @@ def reciprocal_similarities(
     space : Space
     near : Neighbours
         Of `query_rows`, at least k1 of each: the photos that are compared.
-    lists : Lists
+    lists : GalleryLists
         Of the same view, for the same k1.
     query_rows : (n,) int array
     gallery_rows : (r,) int array
@@ -144,10 +146,10 @@ def reciprocal_similarities(
         One for each of `wanted`, in the places of `near`; 0 where there is nobody.
     """
     k1 = lists.near.index.shape[1]
-    if any(one.k1 != k1 for one in wanted) or near.index.shape[1] < k1:
+    if any(reciprocal.k1 != k1 for reciprocal in wanted) or near.index.shape[1] < k1:
         raise FinblendError(
             f"lists and at least as many neighbours for the k1 asked for are needed: lists of {k1}, "
-            f"{near.index.shape[1]} neighbours, k1={[one.k1 for one in wanted]}"
+            f"{near.index.shape[1]} neighbours, k1={[reciprocal.k1 for reciprocal in wanted]}"
         )
     query_rows, gallery_rows = np.asarray(query_rows), np.sort(gallery_rows)
     out = [np.zeros(near.index.shape, dtype=np.float32) for _ in wanted]
@@ -158,34 +160,19 @@ def reciprocal_similarities(
         # a copy: the compiled loops are made once, not again for arrays that may not be written
         rows, index = query_rows[block], np.array(near.index[block])
         entered = _entered(space, view, rows, gallery_rows, lists.near.similarity[:, -1])
-        own_start, own, between_start, between = query_pairs(
+        paired_start, paired, between_start, between = query_pairs(
             lists.near.index, lists.near.similarity, index, *entered, k1, half
         )
-        asked = np.repeat(np.arange(len(rows)), np.diff(own_start))
-        own_value = pair_similarities(space, view, rows, asked, own)
+        asked = np.repeat(np.arange(len(rows)), np.diff(paired_start))
+        paired_value = pair_similarities(space, view, rows, asked, paired)
         # the same pairs come again from query to query
         distinct, back = np.unique(between, return_inverse=True)
         value = _among_gallery(space, view, distinct // space.n_gallery, distinct % space.n_gallery)
-        for one, result in zip(wanted, out, strict=True):
-            jaccard(
-                lists.near.index,
-                lists.near.similarity,
-                index,
-                *entered,
-                lists.start,
-                lists.other,
-                lists.similarity,
-                own_start,
-                own,
-                own_value,
-                between_start,
-                between,
-                value[back],
-                k1,
-                one.k2,
-                half,
-                result[block],
-            )
+        of_gallery = lists.start, lists.other, lists.similarity
+        of_queries = paired_start, paired, paired_value, between_start, between, value[back]
+        pool = Pool(lists.near.index, lists.near.similarity, index, *entered, *of_gallery, *of_queries)
+        for reciprocal, result in zip(wanted, out, strict=True):
+            jaccard(pool, k1, reciprocal.k2, half, result[block])
         if progress is not None:
             progress(len(rows))
     return out
@@ -205,5 +192,5 @@ def _entered(
     return start, photo[inside].astype(np.int32), exact[inside]
 
 
-def _among_gallery(space: Space, view: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return pair_similarities(Space(space.gallery, space.gallery), view, np.arange(space.n_gallery), one, other)
+def _among_gallery(space: Space, view: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return pair_similarities(Space(space.gallery, space.gallery), view, np.arange(space.n_gallery), left, right)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numba
 import numpy as np
 
+from postproc.compiled import kernel
 from postproc.evidence.channels import channel_table
 from postproc.evidence.evidence import Evidence
 
@@ -58,23 +59,23 @@ class ReciprocalSimilarity:
         table[query, place[index[query, k]]] += np.float32(1.0 - self.weight) * self.value[at][query, k]
 
 
-def mixed(
+def mixed_similarities(
     similarity: np.ndarray,
-    own: Sequence[ReciprocalSimilarity],
+    by_view: Sequence[ReciprocalSimilarity],
     query_rows: np.ndarray,
     start: np.ndarray,
     photo: np.ndarray,
 ) -> np.ndarray:
     """(p,) float32: cosines of pairs, mixed with the mean of the k-reciprocal values over query views."""
-    value = np.mean([one.of_pairs(query_rows, start, photo) for one in own], axis=0)
-    weight = own[0].weight
+    value = np.mean([reciprocal.of_pairs(query_rows, start, photo) for reciprocal in by_view], axis=0)
+    weight = by_view[0].weight
     return np.asarray(weight * similarity.astype(np.float64) + (1.0 - weight) * value, dtype=np.float32)
 
 
-def rerank_evidence(
+def mix_reciprocal(
     evidence: Evidence,
     views: Mapping[str, Sequence[str]],
-    reranked: Mapping[str, Sequence[ReciprocalSimilarity]],
+    reciprocal: Mapping[str, Sequence[ReciprocalSimilarity]],
     query_rows: np.ndarray,
 ) -> Evidence:
     """Mix the similarities of some sources.
@@ -84,12 +85,12 @@ def rerank_evidence(
     evidence : Evidence
         Not pruned.
     views : mapping of source to its view names
-    reranked : mapping of source to one `ReciprocalSimilarity` a query view
+    reciprocal : mapping of source to one `ReciprocalSimilarity` a query view
         Their photos are the source's nearest, which are among the candidates.
     query_rows : (n,) int array
         Of the evidence's queries.
     """
-    if not reranked:
+    if not reciprocal:
         return evidence
     _, columns = channel_table(views)
     start = evidence.photo_start[evidence.group_start]
@@ -97,23 +98,25 @@ def rerank_evidence(
     upper_bound = np.array(evidence.unseen_upper_bound)
     of_species = None if evidence.species_upper_bound is None else np.array(evidence.species_upper_bound)
     for c, (source, view) in enumerate(columns):
-        if source in reranked:
-            own = reranked[source] if view is None else [reranked[source][view]]
-            similarity[:, c] = mixed(similarity[:, c], own, query_rows, start, evidence.photo)
-            for each in (upper_bound, of_species):
-                if each is not None:
-                    each[:, c] = own[0].weight * each[:, c].astype(np.float64)
-    found = replace(evidence, similarity=similarity, unseen_upper_bound=upper_bound, species_upper_bound=of_species)
+        if source in reciprocal:
+            by_view = reciprocal[source] if view is None else [reciprocal[source][view]]
+            similarity[:, c] = mixed_similarities(similarity[:, c], by_view, query_rows, start, evidence.photo)
+            for bound in (upper_bound, of_species):
+                if bound is not None:
+                    bound[:, c] = by_view[0].weight * bound[:, c].astype(np.float64)
+    mixed_evidence = replace(
+        evidence, similarity=similarity, unseen_upper_bound=upper_bound, species_upper_bound=of_species
+    )
     if evidence.fused_weights is None or evidence.fused_upper_bound is None:
-        return found
+        return mixed_evidence
     # outside the candidates a source has lambda times its cosine: the same mean of cosines, in other weights
-    by = np.array([reranked[name][0].weight if name in reranked else 1.0 for name in evidence.sources])
-    weights = evidence.fused_weights / by
+    factors = np.array([reciprocal[name][0].weight if name in reciprocal else 1.0 for name in evidence.sources])
+    weights = evidence.fused_weights / factors
     fused = evidence.fused_upper_bound.astype(np.float64) / weights.sum() + _ROUNDING
-    return replace(found, fused_weights=weights / weights.sum(), fused_upper_bound=fused.astype(np.float32))
+    return replace(mixed_evidence, fused_weights=weights / weights.sum(), fused_upper_bound=fused.astype(np.float32))
 
 
-@numba.njit(cache=True, parallel=True)
+@kernel(parallel=True)
 def _find(
     index: np.ndarray, value: np.ndarray, at: np.ndarray, start: np.ndarray, photo: np.ndarray, out: np.ndarray
 ) -> None:

@@ -7,11 +7,12 @@ list, it has entered: it stands before the first that is less similar, and the l
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from postproc.compiled import kernel
 
-@numba.njit(cache=True)
+
+@kernel()
 def others(
     p: int,
     k: int,
@@ -43,7 +44,7 @@ def others(
     return n
 
 
-@numba.njit(cache=True)
+@kernel()
 def _holds(
     p: int,
     k: int,
@@ -70,7 +71,7 @@ def _holds(
     return False
 
 
-@numba.njit(cache=True)
+@kernel()
 def reciprocal(
     p: int,
     k: int,
@@ -82,17 +83,17 @@ def reciprocal(
     out: np.ndarray,
 ) -> int:
     """R(p, k): p and those of its k nearest that have p among theirs, to `out`; how many they are."""
-    found = others(p, k, index, similarity, entered, entry, near, out[1:])
+    n_others = others(p, k, index, similarity, entered, entry, near, out[1:])
     out[0] = p
     n = 1
-    for j in range(1, found + 1):
+    for j in range(1, n_others + 1):
         if _holds(out[j], k, p, index, similarity, entered, entry, near):
             out[n] = out[j]
             n += 1
     return n
 
 
-@numba.njit(cache=True)
+@kernel()
 def room(array: np.ndarray, used: int, more: int) -> np.ndarray:
     """The array, or a larger copy where `more` numbers do not fit behind the used ones."""
     if used + more <= len(array):
@@ -102,7 +103,7 @@ def room(array: np.ndarray, used: int, more: int) -> np.ndarray:
     return larger
 
 
-@numba.njit(cache=True)
+@kernel()
 def gallery_pairs(index: np.ndarray, similarity: np.ndarray, k1: int, half: int) -> tuple[np.ndarray, np.ndarray]:
     """All pairs of gallery photos that may be in one expanded set, whatever the query: start of each photo's, others.
 
@@ -110,7 +111,7 @@ def gallery_pairs(index: np.ndarray, similarity: np.ndarray, k1: int, half: int)
     """
     m = len(index)
     nobody, entry, near = np.zeros(m, dtype=np.bool_), np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int32)
-    base, some = np.empty(k1 + 1, dtype=np.int64), np.empty(k1 + 1, dtype=np.int64)
+    base, inner = np.empty(k1 + 1, dtype=np.int64), np.empty(k1 + 1, dtype=np.int64)
     stamp = np.full(m, -1, dtype=np.int64)
     start = np.zeros(m + 1, dtype=np.int64)
     other = np.empty(max(16, m * k1), dtype=np.int32)
@@ -125,18 +126,18 @@ def gallery_pairs(index: np.ndarray, similarity: np.ndarray, k1: int, half: int)
                 other[n] = base[i]
                 n += 1
         for i in range(1, length):
-            more = reciprocal(base[i], half, index, similarity, nobody, entry, near, some)
+            more = reciprocal(base[i], half, index, similarity, nobody, entry, near, inner)
             for j in range(more):
-                if stamp[some[j]] != p:
-                    stamp[some[j]] = p
-                    other[n] = some[j]
+                if stamp[inner[j]] != p:
+                    stamp[inner[j]] = p
+                    other[n] = inner[j]
                     n += 1
         other[start[p] : n].sort()
         start[p + 1] = n
     return start, other[: start[m]].copy()
 
 
-@numba.njit(cache=True)
+@kernel()
 def query_pairs(
     index: np.ndarray,
     similarity: np.ndarray,
@@ -155,10 +156,10 @@ def query_pairs(
     n, m = len(near), len(index)
     entered, entry = np.zeros(m, dtype=np.bool_), np.empty(m, dtype=np.float32)
     wide, narrow = np.empty(k1 + 1, dtype=np.int64), np.empty(k1 + 1, dtype=np.int64)
-    some = np.empty(k1 + 1, dtype=np.int64)
+    inner = np.empty(k1 + 1, dtype=np.int64)
     stamp = np.full(m + 1, -1, dtype=np.int64)
     own_start, between_start = np.zeros(n + 1, dtype=np.int64), np.zeros(n + 1, dtype=np.int64)
-    own, between = np.empty(max(16, n * 4 * k1), dtype=np.int32), np.empty(max(16, n * 4 * k1), dtype=np.int64)
+    paired, between = np.empty(max(16, n * 4 * k1), dtype=np.int32), np.empty(max(16, n * 4 * k1), dtype=np.int64)
     for q in range(n):
         for e in range(entered_start[q], entered_start[q + 1]):
             entered[entered_photo[e]] = True
@@ -166,18 +167,18 @@ def query_pairs(
         n_wide = reciprocal(m, k1, index, similarity, entered, entry, near[q], wide)
         n_narrow = reciprocal(m, half, index, similarity, entered, entry, near[q], narrow)
         at = own_start[q]
-        own = room(own, at, 2 * (k1 + 1) * (k1 + 1))
+        paired = room(paired, at, 2 * (k1 + 1) * (k1 + 1))
         stamp[m] = q
         for kind in range(2):
             for i in range(1, n_wide if kind == 0 else n_narrow):
                 h, k = (wide[i], half) if kind == 0 else (narrow[i], k1)
-                length = reciprocal(h, k, index, similarity, entered, entry, near[q], some)
+                length = reciprocal(h, k, index, similarity, entered, entry, near[q], inner)
                 for j in range(length):
-                    if stamp[some[j]] != q:
-                        stamp[some[j]] = q
-                        own[at] = some[j]
+                    if stamp[inner[j]] != q:
+                        stamp[inner[j]] = q
+                        paired[at] = inner[j]
                         at += 1
-        own[own_start[q] : at].sort()
+        paired[own_start[q] : at].sort()
         own_start[q + 1] = at
         at = between_start[q]
         between = room(between, at, n_wide * n_narrow)
@@ -190,4 +191,4 @@ def query_pairs(
         between_start[q + 1] = at
         for e in range(entered_start[q], entered_start[q + 1]):
             entered[entered_photo[e]] = False
-    return own_start, own[: own_start[n]].copy(), between_start, between[: between_start[n]].copy()
+    return own_start, paired[: own_start[n]].copy(), between_start, between[: between_start[n]].copy()

@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from doc_blocks import ROOT
 
@@ -64,3 +65,24 @@ def test_the_rooms_that_are_drawn_are_those_that_import_linter_holds() -> None:
         assert drawn_floors(page, package) == layers
         rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
         assert rooms == {room for layer in layers for room in layer.split(" | ")}
+
+
+def test_the_main_road_that_is_drawn_is_no_longer_than_fifteen_modules() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    road = re.findall(r"^\| (\d+) \| `([\w/]+\.py)` \|", page, re.M)
+    assert [int(number) for number, _ in road] == list(range(1, len(road) + 1))
+    assert 10 <= len(road) <= 15
+    assert len({module for _, module in road}) == len(road)
+    assert all((ROOT / module).is_file() for _, module in road)
+
+
+RECORDS = sorted(path for path in (ROOT / "docs" / "decisions-record").glob("*.md") if path.stem != "index")
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.stem)
+def test_a_decision_record_is_short_and_says_what_would_change_it(record: Path) -> None:
+    text = record.read_text(encoding="utf-8")
+    parts = re.findall(r"^\*\*(.+?)\.\*\*", text, re.M)
+    assert parts[:3] == ["What was known", "The choice", "What follows"]
+    assert parts[-1] == "What would change our mind"
+    assert len(text.splitlines()) <= 30

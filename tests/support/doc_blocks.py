@@ -146,7 +146,7 @@ class Scratch:
             done = subprocess.run(
                 ["bash", "-euc", command], capture_output=True, text=True, check=False, env={**os.environ, "PATH": path}
             )
-            return done.returncode, done.stdout + done.stderr
+            return done.returncode, done.stdout + "\n".join(_without(done.stderr, "finblend: compiling "))
 
     def python(self, block: Block) -> None:
         """Run a python block; what it defines stays for the next."""
@@ -168,8 +168,12 @@ def _in_process(arguments: list[str]) -> tuple[int, str]:
     out, error = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
         status = main(arguments)
-    told = [line for line in error.getvalue().splitlines() if not line.startswith("finblend: warning")]
-    return status, "\n".join([out.getvalue().rstrip("\n"), *told])
+    lines = _without(error.getvalue(), "finblend: warning", "finblend: compiling ")
+    return status, "\n".join([out.getvalue().rstrip("\n"), *lines])
+
+
+def _without(text: str, *starts: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith(starts)]
 
 
 @contextlib.contextmanager

@@ -41,7 +41,9 @@ def refusal(folder: Path, line: str, capsys: pytest.CaptureFixture[str]) -> str:
     before = tree(folder)
     assert main(line.split()) == 1
     found = capsys.readouterr()
-    lines = [text for text in found.err.splitlines() if not text.startswith("finblend: warning: ")]
+    lines = [
+        text for text in found.err.splitlines() if not text.startswith(("finblend: warning: ", "finblend: compiling "))
+    ]
     assert len(lines) == 1, found.err
     assert lines[0].startswith("finblend: ")
     assert found.out == ""

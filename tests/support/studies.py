@@ -7,8 +7,7 @@ from typing import Any
 
 import optuna
 
-SAMPLERS = ["tpe", "cmaes", "gp", "random"]
-NEEDED = {"cmaes": ["cmaes"], "gp": ["torch"]}
+SAMPLERS = ["tpe", "random"]
 
 
 def all_trials(project: Path) -> list[Any]:

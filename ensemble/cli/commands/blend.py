@@ -20,7 +20,7 @@ def tune(
     ] = 100,
     new_share: NewShare = None,
     gallery_mix: GalleryMix = "0.9",
-    sampler: Annotated[str, typer.Option(metavar="tpe|cmaes|gp|random", help="Who proposes trials.")] = "tpe",
+    sampler: Annotated[str, typer.Option(metavar="tpe|random", help="Who proposes trials.")] = "tpe",
     seed: Annotated[int, typer.Option(metavar="N", help="Of the sampler.")] = 0,
     timeout: Annotated[float | None, typer.Option(metavar="S", help="Stop drawing trials after S seconds.")] = None,
     model: Annotated[

@@ -113,7 +113,7 @@ def paint_catalogue(
 
 @lru_cache(maxsize=2)
 def _animal(seed: int, number: int, species: str) -> Individual:
-    kind = next(one for one in SPECIES if one.name == species)
+    kind = next(kind for kind in SPECIES if kind.name == species)
     return draw_individual(kind, np.random.default_rng([seed, _INDIVIDUAL, number]))
 
 

@@ -42,9 +42,9 @@ def plan(individuals: int, seed: int) -> pl.DataFrame:
     tested = np.append(known, individuals + np.arange(n_new) // NEW_PHOTOS_EACH)
     met = 0
     rows: list[dict[str, object]] = []
-    for split, who in (("train", np.repeat(np.arange(individuals), counts)), ("test", np.sort(tested))):
+    for split, animals in (("train", np.repeat(np.arange(individuals), counts)), ("test", np.sort(tested))):
         last, usual = -1, 0
-        for number in who.tolist():
+        for number in animals.tolist():
             flanks = SPECIES[kinds[number]].flanks
             if number != last or rng.random() < 1 / ENCOUNTER_PHOTOS:
                 met += 1

@@ -65,10 +65,10 @@ def _plain(x: np.ndarray, y: np.ndarray, tone: float, colour: np.ndarray) -> np.
     return np.asarray(np.broadcast_to(colour * (1 + 0.1 * tone), (3, y.size, x.size)))
 
 
-def _dolphin(one: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _dolphin(animal: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = y.size, x.size
-    pigment = one.flanks[flank].pigment
-    colour = _plain(x, y, one.tone, colour_of(104, 112, 122))
+    pigment = animal.flanks[flank].pigment
+    colour = _plain(x, y, animal.tone, colour_of(104, 112, 122))
     # paler towards the belly, with a blaze of its own
     colour = mixed(
         colour, 0.55 * passed(y - 0.53 + 0.02 * noise(rng, width, height, 4), 0.14), colour_of(176, 178, 180)
@@ -82,10 +82,10 @@ def _dolphin(one: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: np.
     return colour
 
 
-def _orca(one: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _orca(animal: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = y.size, x.size
-    pigment = one.flanks[flank].pigment
-    colour = _plain(x, y, one.tone, colour_of(30, 32, 38))
+    pigment = animal.flanks[flank].pigment
+    colour = _plain(x, y, animal.tone, colour_of(30, 32, 38))
     wobble = noise(rng, width, height, 7)
     hook = rng.uniform(-0.5, 0.9)
     dx, dy = (x - 0.63 - 0.03 * rng.standard_normal()) / (0.13 + 0.05 * pigment), (y - 0.535) / 0.062
@@ -100,10 +100,10 @@ def _orca(one: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: np.ran
     return colour
 
 
-def _fin_whale(one: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _fin_whale(animal: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = y.size, x.size
-    pigment = one.flanks[flank].pigment
-    colour = _plain(x, y, one.tone, colour_of(84, 84, 88))
+    pigment = animal.flanks[flank].pigment
+    colour = _plain(x, y, animal.tone, colour_of(84, 84, 88))
     colour = mixed(colour, 0.5 * passed(y - 0.54, 0.12), colour_of(132, 130, 130))
     wobble = noise(rng, width, height, 5)
     # the chevron: two pale arms from behind the head, apart towards the tail
@@ -117,10 +117,10 @@ def _fin_whale(one: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: n
     return mixed(colour, 0.6 * spots, colour_of(172, 168, 164))
 
 
-def _gray_whale(one: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _gray_whale(animal: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = y.size, x.size
-    pigment = one.flanks[flank].pigment
-    colour = _plain(x, y, one.tone, colour_of(88, 92, 98))
+    pigment = animal.flanks[flank].pigment
+    colour = _plain(x, y, animal.tone, colour_of(88, 92, 98))
     colour = mixed(
         colour, 0.7 * passed(noise(rng, width, height, 8, 3) - 1.0 + 0.9 * pigment, 0.8), colour_of(150, 152, 152)
     )
@@ -133,10 +133,10 @@ def _gray_whale(one: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: 
     return mixed(colour, 0.85 * clusters, colour_of(222, 212, 186))
 
 
-def _flukes(one: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _flukes(animal: Individual, flank: int, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = y.size, x.size
-    pigment = one.flanks[flank].pigment
-    colour = _plain(x, y, one.tone, colour_of(38, 40, 46))
+    pigment = animal.flanks[flank].pigment
+    colour = _plain(x, y, animal.tone, colour_of(38, 40, 46))
     wobble = noise(rng, width, height, 7, 3)
     # white lies on both lobes alike, apart from the middle; from nearly black to nearly white animals
     lobe = np.abs(x - 0.5)

@@ -15,6 +15,7 @@ from backbones.adapters import Backbone, backbone_names, build_backbone
 from backbones.adapters.contract import parse_size
 from backbones.adapters.convnext_arcface import NETWORKS as CONVNEXT
 from backbones.adapters.effnet_dolg import NETWORKS as EFFNET
+from backbones.testing import AdapterContract
 from backbones.vision import load
 from cv import FinblendError
 
@@ -38,82 +39,6 @@ def refusal(name: str, size: tuple[int, int] | None = None) -> str:
         build_backbone(name, size)
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-class AdapterContract:
-    """Subclass it, name an adapter, and every rule is checked on it."""
-
-    name: str
-    size: tuple[int, int] | None = (64, 64)
-    other_size: tuple[int, int] | None = (64, 96)
-    # layers of timm's own head, behind the maps that are read: they are there so that its weights fit
-    beyond: tuple[str, ...] = ()
-
-    @pytest.fixture
-    def called(self) -> str:
-        """What stands behind --backbone."""
-        return self.name
-
-    @pytest.fixture
-    def backbone(self, called: str) -> Backbone:
-        return build_backbone(called, self.size)
-
-    def photos(self, backbone: Backbone, count: int) -> torch.Tensor:
-        noise = torch.Generator().manual_seed(1)
-        # photos of different brightness and texture: noise alone looks the same to a pooled network
-        coarse = torch.randn(count, 3, 4, 4, generator=noise)
-        fine = torch.randn(count, 3, backbone.height, backbone.width, generator=noise)
-        return torch.nn.functional.interpolate(coarse, size=fine.shape[2:]) + 0.3 * fine
-
-    @torch.no_grad()
-    def test_maps_photos_to_embeddings(self, backbone: Backbone) -> None:
-        network = backbone.network.eval()
-        one, three = (network(self.photos(backbone, count)) for count in (1, 3))
-        assert one.shape[0] == 1
-        assert three.shape == (3, one.shape[1])
-        assert one.shape[1] > 1
-        assert three.dtype == torch.float32
-        assert torch.isfinite(three).all()
-        assert len(torch.unique(three, dim=0)) == 3
-
-    @torch.no_grad()
-    def test_an_embedding_does_not_depend_on_the_rest_of_its_batch(self, backbone: Backbone) -> None:
-        network, photos = backbone.network.eval(), self.photos(backbone, 4)
-        together, alone = network(photos), torch.cat([network(photo[None]) for photo in photos])
-        assert torch.nn.functional.cosine_similarity(together, alone).min() > 1 - 1e-4
-        torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
-
-    def test_two_builds_are_identical_whatever_was_drawn_before(self, called: str) -> None:
-        torch.manual_seed(7)
-        before = torch.get_rng_state()
-        first = build_backbone(called, self.size).network.state_dict()
-        assert torch.equal(torch.get_rng_state(), before)
-        torch.manual_seed(8)
-        second = build_backbone(called, self.size).network.state_dict()
-        assert list(first) == list(second)
-        assert all(torch.equal(first[name], second[name]) for name in first)
-
-    def test_its_body_is_a_part_of_it(self, backbone: Backbone) -> None:
-        assert backbone.body_module in list(backbone.network.modules())
-        assert (backbone.body_module is backbone.network) == (backbone.body == "")
-
-    def test_gradients_reach_all_weights(self, backbone: Backbone) -> None:
-        network, photos = backbone.network.train(), self.photos(backbone, 4)
-        weights = dict(network.named_parameters())
-        if weights:
-            embedded = network(photos)
-            (embedded * torch.randn(embedded.shape, generator=torch.Generator().manual_seed(2))).sum().backward()
-        idle = [name for name, weight in weights.items() if weight.grad is None]
-        assert [name for name in idle if not name.startswith(self.beyond)] == []
-        assert all(torch.isfinite(weight.grad).all() for weight in weights.values() if weight.grad is not None)
-
-    @torch.no_grad()
-    def test_a_size_is_respected(self, called: str) -> None:
-        if self.other_size is not None:
-            backbone = build_backbone(called, self.other_size)
-            assert (backbone.height, backbone.width) == self.other_size
-            assert backbone.network.eval()(self.photos(backbone, 2)).shape[0] == 2
-        assert "8 <= size <= 4096" in refusal(called, (4, 64))
 
 
 class TestTimm(AdapterContract):
@@ -142,7 +67,7 @@ class TestTimmOfFixedSize(AdapterContract):
 
 class TestTimmGem(AdapterContract):
     name = "timm-gem:test_efficientnet"
-    beyond = ("body.conv_head.", "body.bn2.")
+    idle = ("body.conv_head.", "body.bn2.")
 
     @torch.no_grad()
     def test_it_is_the_generalised_mean_of_the_last_two_stages(self, backbone: Backbone) -> None:
@@ -158,24 +83,24 @@ class TestTimmGem(AdapterContract):
 
 class TestTimmGemOfTransformer(AdapterContract):
     name = "timm-gem:test_vit"
-    beyond = ("body.norm.", "body.fc_norm.", "body.attn_pool.")
+    idle = ("body.norm.", "body.fc_norm.", "body.attn_pool.")
 
 
 class TestConvnextArcface(AdapterContract):
     name = "convnext-atto-arcface"
-    beyond = ("body.head.",)
+    idle = ("body.head.",)
 
 
 class TestEffnetDolg(AdapterContract):
     name = "effnet-b0-dolg"
-    beyond = ("body.conv_head.", "body.bn2.")
+    idle = ("body.conv_head.", "body.bn2.")
 
 
 class TestOnnx(AdapterContract):
     name = "onnx"
 
     @pytest.fixture
-    def called(self, tmp_path: Path) -> str:
+    def backbone_name(self, tmp_path: Path) -> str:
         return f"onnx:{onnx_file(tmp_path / 'net.onnx', ['b', 3, 'h', 'w'])}"
 
 
@@ -183,12 +108,12 @@ class TestOnnxOfOnePhoto(AdapterContract):
     name, size, other_size = "onnx", None, None
 
     @pytest.fixture
-    def called(self, tmp_path: Path) -> str:
+    def backbone_name(self, tmp_path: Path) -> str:
         return f"onnx:{onnx_file(tmp_path / 'net.onnx', [1, 3, 40, 24])}"
 
-    def test_the_size_of_the_file_wins(self, called: str, backbone: Backbone) -> None:
+    def test_the_size_of_the_file_wins(self, backbone_name: str, backbone: Backbone) -> None:
         assert (backbone.height, backbone.width) == (40, 24)
-        assert "40x24; --size 64x64 does not fit" in refusal(called, (64, 64))
+        assert "40x24; --size 64x64 does not fit" in refusal(backbone_name, (64, 64))
 
 
 @pytest.mark.realdata
@@ -196,7 +121,7 @@ class TestOnnxOfRealNetwork(AdapterContract):
     name, size, other_size = "onnx", None, None
 
     @pytest.fixture
-    def called(self, real_data: Path) -> str:
+    def backbone_name(self, real_data: Path) -> str:
         return f"onnx:{real_data / 'weights' / 'osnet_x0_25_msmt17.onnx'}"
 
 
@@ -204,7 +129,7 @@ class TestStranger(AdapterContract):
     name, size = "tiny", None
 
     @pytest.fixture
-    def called(self, stranger: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    def backbone_name(self, stranger: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.syspath_prepend(str(stranger))
         return self.name
 
@@ -294,6 +219,12 @@ def test_every_size_on_offer_is_a_network_of_timm_with_weights() -> None:
         assert facts.has_weights, inner
     # as published: B7 looks at 600 pixels
     assert timm.get_pretrained_cfg(EFFNET["b7"]).input_size == (3, 600, 600)
+
+
+def test_the_contract_alone_asks_for_pytest() -> None:
+    script = "import sys, backbones.adapters, backbones.training.fit, ensemble.cli; print('pytest' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
 
 
 def test_what_is_not_installed_is_refused_with_the_way_out() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cv import FinblendError
+from cv import FinblendError, Mix
 from ensemble import Blend
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -30,7 +30,7 @@ def blends(draw: st.DrawFn) -> Blend:
         background=draw(st.floats(0, 1e9)),
         rule=draw(st.sampled_from("AB")),
         threshold=draw(finite),
-        mix={"new_share": draw(st.none() | st.floats(0, 0.99)), "gallery_exponent": draw(st.none() | shares)},
+        mix=Mix(draw(st.none() | st.floats(0, 0.99)), draw(st.none() | shares)),
         measured={"map5": draw(shares), "how": draw(st.text())},
         contents={name: [draw(st.text())] for name in raw},
         species_weights=draw(st.dictionaries(st.text(), own_weights(sorted(raw)), max_size=3)),

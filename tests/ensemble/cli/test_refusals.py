@@ -100,7 +100,7 @@ WRONG = {
     "tune P --trials 1.5": "--trials: '1.5' is no whole number",
     "tune P --timeout soon": "finblend: --timeout: 'soon' is no number",
     "tune P --trials -1": "trials=-1",
-    "tune P --sampler grid": "tpe, cmaes, gp, random, but got grid",
+    "tune P --sampler grid": "tpe, random, but got grid",
     "tune P --new-share -0.2": "new_share=-0.2",
     "tune P --new-share nan": "new_share=nan",
     "tune P --timeout 0": "timeout=0",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from retrievals import retriever_with, unwhitened
 from small import Small
 
 import ensemble.outputs.submit
@@ -16,9 +17,6 @@ from cv.metrics import average_precisions
 from ensemble import Blend, Project, evaluate, export, init, models, register, submit, tune
 from ensemble.blend.ranking import ranking_of
 from ensemble.identification.prediction import predict
-from ensemble.protocol.setup import read_setup
-from ensemble.registry.models import require_models
-from ensemble.retrieval.query_set import queries_of_test, queries_out_of_fold
 from postproc import NEW
 
 
@@ -50,10 +48,10 @@ BLENDS = [
 
 @pytest.mark.parametrize("blend", BLENDS, ids=["A", "B"])
 def test_out_of_fold_answers_are_those_of_predict(project: Path, blend: Blend) -> None:
-    opened = Project.open(project)
-    setup = read_setup(opened, Mix(0.15), whitening={})
-    answers = setup.evaluation_set.answers(ranking_of(setup.evaluation_set.query_set, blend), blend)
-    said = predict(setup.evaluation_set.query_set, blend).labels
+    setup = unwhitened(project, Mix(0.15))
+    query_set = setup.evaluation_set.query_set
+    answers = predict(setup.evaluation_set, blend, ranking=ranking_of(query_set, blend)).labels
+    said = predict(query_set, blend).labels
     np.testing.assert_array_equal(answers[: len(said)], said)
     assert (said[:, 0] == NEW).any()
     assert (said[:, 0] != NEW).any()
@@ -61,24 +59,22 @@ def test_out_of_fold_answers_are_those_of_predict(project: Path, blend: Blend) -
 
 def test_evaluate_scores_what_predict_says(project: Path) -> None:
     blend = Blend.load(project / "blend.json")
-    opened = Project.open(project)
-    query_set = queries_out_of_fold(opened, require_models(opened), blend.whitening)
-    assert query_set.truth is not None
+    query_set = retriever_with(project, whitening=blend.whitening).out_of_fold()
     precision = average_precisions(predict(query_set, blend).labels, query_set.truth)
     assert evaluate(project)["raw"]["map5"] == pytest.approx(precision.mean())
 
 
 def test_the_submission_is_what_predict_says(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(ensemble.outputs.submit, "predict", lambda q, b, *_: asked.append((q, b)) or predict(q, b))
+    monkeypatch.setattr(ensemble.outputs.submit, "predict", lambda q, b, **_: asked.append((q, b)) or predict(q, b))
     report = submit(project, tmp_path / "out.csv")
     ((query_set, blend),) = asked
     assert blend == Blend.load(project / "blend.json")
     opened = Project.open(project)
-    prediction = predict(queries_of_test(opened, require_models(opened), blend.whitening), blend)
+    prediction = predict(retriever_with(opened, whitening=blend.whitening).of_test(), blend)
     again = prediction.labels
     # every gallery photo is a candidate in so small a catalogue
-    assert report["recomputed"] == prediction.recomputed == 0
+    assert report["recomputed"] == prediction.rescored == 0
     names = opened.catalogue.individuals
     rows = [" ".join("new_individual" if k == NEW else names[k] for k in row if k != -1) for row in again]
     assert pl.read_csv(tmp_path / "out.csv")["predictions"].to_list() == rows

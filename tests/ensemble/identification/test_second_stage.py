@@ -14,14 +14,18 @@ from planted import pods
 import ensemble
 import ensemble.identification.second_stage
 from cv.errors import FinblendError
-from cv.metrics import map5
+from cv.metrics import average_precisions, map5
 from cv.mix import Mix
+from cv.paired import clearly_better
 from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import ranking_of
-from ensemble.identification.second_stage import SecondStage, judge, second_stage_helps
+from ensemble.identification.posteriors import Answers
+from ensemble.identification.prediction import Prediction, predict
+from ensemble.identification.second_stage import SURE, KeptSecondStage, SecondStage, gain_of_stage, stage_helps
 from ensemble.project.folder import Project
-from ensemble.protocol.evaluation_set import build_evaluation_set
-from ensemble.protocol.setup import Setup, read_setup
+from ensemble.protocol.evaluation_set import EvaluationSet
+from ensemble.protocol.setup import Setup, setup_of_blend
+from ensemble.tuning.result import TuneResult
 from postproc import NEW
 from postproc.second_stage.conditional_logit import ConditionalLogit
 
@@ -29,19 +33,19 @@ SHARE = 0.15
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], dict]:
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], TuneResult]:
     project, answers = pods(tmp_path_factory.mktemp("stage"), 0.8)
     return project, answers, ensemble.tune(project, trials=6, new_share=SHARE, nested_trials=3)
 
 
 @pytest.fixture(scope="module")
-def setup(tuned: tuple[Path, list[str], dict]) -> tuple[Setup, Blend]:
+def setup(tuned: tuple[Path, list[str], TuneResult]) -> tuple[Setup, Blend]:
     project = Project.open(tuned[0])
     blend = Blend.load(project.blend_path)
-    return read_setup(project, Mix(**blend.mix), list(blend.weights), None, blend.whitening), blend
+    return setup_of_blend(project, blend), blend
 
 
-def test_where_it_helps_it_is_used_and_told(tuned: tuple[Path, list[str], dict]) -> None:
+def test_where_it_helps_it_is_used_and_told(tuned: tuple[Path, list[str], TuneResult]) -> None:
     project, _, report = tuned
     assert report["second_stage"]["used"]
     assert report["second_stage"]["gain"] > 0.01
@@ -58,7 +62,7 @@ def test_where_it_helps_it_is_used_and_told(tuned: tuple[Path, list[str], dict])
 
 
 def test_submit_decide_and_evaluate_speak_of_the_same_answers(
-    tuned: tuple[Path, list[str], dict], tmp_path: Path
+    tuned: tuple[Path, list[str], TuneResult], tmp_path: Path
 ) -> None:
     project, answers, report = tuned
     ensemble.submit(project, tmp_path / "s.csv")
@@ -102,45 +106,46 @@ def test_submit_decide_and_evaluate_speak_of_the_same_answers(
 def test_a_photo_is_judged_by_a_stage_that_never_saw_its_label(setup: tuple[Setup, Blend]) -> None:
     """A planted leak: the right answers of one fold are changed; what judges that fold must not notice."""
     one, blend = setup
-    query_set, folds = one.evaluation_set.query_set, one.evaluation_set.query_set.tasks[0].project.catalogue.folds
-    assert query_set.truth is not None
+    evaluation_set = one.evaluation_set
+    query_set, folds = evaluation_set.query_set, evaluation_set.catalogue.folds
     truth, rng = query_set.truth.copy(), np.random.default_rng(0)
     fold = 2
     known = np.flatnonzero((folds == fold) & (truth != NEW))
     truth[known] = rng.permutation(truth[known])
-    changed = replace(one.evaluation_set, query_set=replace(query_set, truth=truth))
-    before, after = SecondStage(one.evaluation_set, blend), SecondStage(changed, blend)
+    changed = replace(evaluation_set, query_set=replace(query_set, truth=truth))
+    before, after = SecondStage.of(evaluation_set, blend), SecondStage.of(changed, blend)
     for other in range(4):
-        same = np.array_equal(before.without[other].candidate, after.without[other].candidate)
+        same = np.array_equal(before.fitted_without[other].candidate, after.fitted_without[other].candidate)
         assert same == (other == fold)
-    rows = np.flatnonzero(folds[one.evaluation_set.rows] == fold)
-    np.testing.assert_array_equal(before.cross_fitted()[1][rows], after.cross_fitted()[1][rows])
+    rows = (evaluation_set.fold == fold) & ~evaluation_set.is_simulated
+    one_probability, other_probability = (
+        stage.posteriors(stage.evaluation_set).probability[rows] for stage in (before, after)
+    )
+    np.testing.assert_array_equal(one_probability, other_probability)
 
 
 def test_a_fold_held_out_is_answered_as_cross_fitting_answers_it(setup: tuple[Setup, Blend]) -> None:
     one, blend = setup
-    stage = SecondStage(one.evaluation_set, blend)
-    here = stage.fold == 1
-    np.testing.assert_array_equal(stage.of_held_out(here, one.evaluation_set.weights), stage.answers()[here])
+    evaluation_set = one.evaluation_set
+    stage, inside = SecondStage.of(evaluation_set, blend), evaluation_set.fold == 1
+    others = replace(evaluation_set, weights=np.where(inside, 0.0, evaluation_set.weights))
+    answers = Answers.of(SecondStage(others, stage.table).held_out(evaluation_set, inside))
+    np.testing.assert_array_equal(answers.labels, predict(evaluation_set, blend, stage=stage).labels[inside])
 
 
 def test_nothing_of_a_query_s_fold_shapes_the_background_it_meets(setup: tuple[Setup, Blend]) -> None:
     """Similarities of a fold's photos, as gallery photos of others, are spoilt: its queries see the same cohort."""
     one, blend = setup
-    evidence, folds = (
-        one.evaluation_set.query_set.evidence,
-        one.evaluation_set.query_set.tasks[0].project.catalogue.folds,
-    )
+    evaluation_set = one.evaluation_set
+    evidence, folds = evaluation_set.query_set.evidence, evaluation_set.catalogue.folds
     spoilt = evidence.similarity.copy()
     query = np.repeat(np.repeat(np.arange(evidence.n_queries), np.diff(evidence.group_start)), 1)
     query = np.repeat(query, np.diff(evidence.photo_start))
     spoilt[(folds[evidence.photo] == 3) & (folds[query] != 3)] += 0.3
-    other = replace(
-        one.evaluation_set,
-        query_set=replace(one.evaluation_set.query_set, evidence=replace(evidence, similarity=spoilt)),
-    )
-    before, after = SecondStage(one.evaluation_set, blend).traits, SecondStage(other, blend).traits
-    rows = np.flatnonzero(folds[one.evaluation_set.rows] == 3)
+    query_set = replace(evaluation_set.query_set, evidence=replace(evidence, similarity=spoilt))
+    other = replace(evaluation_set, query_set=query_set)
+    before, after = (SecondStage.of(each, blend).features(each) for each in (evaluation_set, other))
+    rows = (evaluation_set.fold == 3) & ~evaluation_set.is_simulated
     np.testing.assert_array_equal(before.candidate[rows], after.candidate[rows])
     assert not np.array_equal(before.candidate, after.candidate)
 
@@ -149,6 +154,7 @@ def test_what_tuning_fitted_is_kept_for_the_very_same_photos_and_mix(
     setup: tuple[Setup, Blend], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, blend = setup
+    evaluation_set = one.evaluation_set
     fits, whole = [], ensemble.identification.second_stage.fit_conditional_logit
 
     def noted(*given: Any) -> ConditionalLogit:
@@ -156,23 +162,23 @@ def test_what_tuning_fitted_is_kept_for_the_very_same_photos_and_mix(
         return whole(*given)
 
     monkeypatch.setattr(ensemble.identification.second_stage, "fit_conditional_logit", noted)
-    kept, anew = SecondStage(one.evaluation_set, blend, keep=True), SecondStage(one.evaluation_set, blend)
-    np.testing.assert_array_equal(kept.cross_fitted()[1], anew.cross_fitted()[1])
-    assert len(fits) == len(one.evaluation_set.query_set.tasks), "only where nothing is kept"
-    # other weights, and traits that another blend makes, are fitted anew
-    tilted = one.evaluation_set.weights * (1 + (one.evaluation_set.truth == NEW))
+    kept, anew = (kind.of(evaluation_set, blend).posteriors(evaluation_set) for kind in (KeptSecondStage, SecondStage))
+    np.testing.assert_array_equal(kept.probability, anew.probability)
+    assert len(fits) == len(evaluation_set.query_set.tasks), "only where nothing is kept"
+    # other weights, and features that another blend makes, are fitted anew
+    tilted = evaluation_set.weights * (1 + evaluation_set.is_new)
     other = replace(blend, weights={"a": 0.9, "b": 0.1})
     for stage in (
-        SecondStage(replace(one.evaluation_set, weights=tilted / tilted.sum()), blend, keep=True),
-        SecondStage(one.evaluation_set, other, keep=True),
+        KeptSecondStage.of(replace(evaluation_set, weights=tilted / tilted.sum()), blend),
+        KeptSecondStage.of(evaluation_set, other),
     ):
         fits.clear()
-        stage.answers()
-        assert len(fits) == len(one.evaluation_set.query_set.tasks)
+        stage.posteriors(stage.evaluation_set)
+        assert len(fits) == len(evaluation_set.query_set.tasks)
     # its own is still there, and what was kept for others is not taken for it
     fits.clear()
-    again = SecondStage(one.evaluation_set, blend, keep=True)
-    np.testing.assert_array_equal(again.cross_fitted()[1], anew.cross_fitted()[1])
+    again = KeptSecondStage.of(evaluation_set, blend).posteriors(evaluation_set)
+    np.testing.assert_array_equal(again.probability, anew.probability)
     assert not fits
 
 
@@ -191,30 +197,39 @@ def test_without_a_clear_gain_the_blend_stays_alone(tmp_path: Path) -> None:
 
 def test_where_one_fold_carries_the_mix_there_is_no_second_stage(setup: tuple[Setup, Blend]) -> None:
     one, blend = setup
-    folds = one.evaluation_set.query_set.tasks[0].project.catalogue.folds
-    alone = build_evaluation_set(one.evaluation_set.query_set, Mix(SHARE, None), rows=np.flatnonzero(folds == 0))
+    alone = one.evaluation_set_in(Mix(SHARE, None), np.flatnonzero(one.project.catalogue.folds == 0))
+    stage, ranking = SecondStage.of(alone, blend), ranking_of(alone.query_set, blend)
     with pytest.raises(FinblendError, match="without fold 0 no photo has weight"):
-        judge(SecondStage(alone, blend))
-    assert not second_stage_helps(alone, blend)
+        gain_of_stage(stage, ranking)
+    assert not stage_helps(stage, ranking)
 
 
 def test_the_verdict_is_a_paired_one(setup: tuple[Setup, Blend], monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage that answers as its blend does has no gain in any draw, however much draws differ."""
     one, blend = setup
-    stage = SecondStage(one.evaluation_set, blend)
-    plain = one.evaluation_set.answers(ranking_of(one.evaluation_set.query_set, blend), blend)
-    monkeypatch.setattr(stage, "answers", lambda: plain)
-    verdict = judge(stage)
-    assert (verdict.used, verdict.gain, verdict.sure) == (False, 0.0, 0.0)
+    evaluation_set = one.evaluation_set
+    stage, ranking = SecondStage.of(evaluation_set, blend), ranking_of(evaluation_set.query_set, blend)
+    plain = predict(evaluation_set, blend, ranking=ranking).labels
+
+    def answering(labels: np.ndarray) -> Any:
+        def stand_in(photos: EvaluationSet, blend: Blend, *, stage: SecondStage | None = None, **given: Any) -> Any:
+            return predict(photos, blend, **given) if stage is None else Prediction(labels)
+
+        return stand_in
+
+    monkeypatch.setattr(ensemble.identification.second_stage, "predict", answering(plain))
+    map5_of_stage, test = gain_of_stage(stage, ranking)
+    assert (clearly_better(test, SURE), test.gain, test.sure) == (False, 0.0, 0.0)
+    assert map5_of_stage == evaluation_set.weights @ average_precisions(plain, evaluation_set.truth)
     # one photo more is right: a gain in every draw that has its individual, and only there
     better = plain.copy()
-    wrong = np.flatnonzero((plain[:, 0] != one.evaluation_set.truth) & (one.evaluation_set.weights > 0))[0]
-    better[wrong, 0] = one.evaluation_set.truth[wrong]
-    monkeypatch.setattr(stage, "answers", lambda: better)
-    assert judge(stage).sure == pytest.approx(1 - np.exp(-1), abs=0.05)
+    wrong = np.flatnonzero((plain[:, 0] != evaluation_set.truth) & (evaluation_set.weights > 0))[0]
+    better[wrong, 0] = evaluation_set.truth[wrong]
+    monkeypatch.setattr(ensemble.identification.second_stage, "predict", answering(better))
+    assert gain_of_stage(stage, ranking)[1].sure == pytest.approx(1 - np.exp(-1), abs=0.05)
 
 
-def test_another_mix_is_asked_of_the_stage_that_is_submitted(tuned: tuple[Path, list[str], dict]) -> None:
+def test_another_mix_is_asked_of_the_stage_that_is_submitted(tuned: tuple[Path, list[str], TuneResult]) -> None:
     project, _, _ = tuned
     usual = ensemble.evaluate(project)
     for row in usual["shares"][1:]:

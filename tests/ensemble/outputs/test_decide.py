@@ -10,16 +10,15 @@ import polars as pl
 import pytest
 from small import Small
 
-import ensemble.identification.posteriors
+import ensemble.identification.rank_posterior
 import ensemble.outputs.decide
 from cv import FinblendError
-from cv.mix import Mix
 from ensemble import decide, init, register, submit, tune
 from ensemble.blend.blend import Blend
-from ensemble.identification.posteriors import posterior_model_of
+from ensemble.identification.scored_blend import posterior_model_of
 from ensemble.outputs.bands import Bands, bands_for
 from ensemble.project.folder import Project
-from ensemble.protocol.setup import read_setup
+from ensemble.protocol.setup import setup_of_blend
 from postproc import NEW
 
 NAMES = [f"name_{k}" for k in range(1, 6)]
@@ -102,13 +101,13 @@ def test_impossible_precisions_are_refused(project: Path, tmp_path: Path, precis
 def test_probabilities_come_from_the_other_folds(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fitted, whole = [], ensemble.identification.posteriors.fit_posterior
+    fitted, whole = [], ensemble.identification.rank_posterior.fit_posterior
 
     def noted(lists, truth, weights):  # type: ignore[no-untyped-def]
         fitted.append(len(truth))
         return whole(lists, truth, weights)
 
-    monkeypatch.setattr(ensemble.identification.posteriors, "fit_posterior", noted)
+    monkeypatch.setattr(ensemble.identification.rank_posterior, "fit_posterior", noted)
     decide(project, tmp_path / "d.csv")
     # five folds' others, each photo missing once, then all for the test photos
     assert len(fitted) == 6
@@ -118,8 +117,7 @@ def test_probabilities_come_from_the_other_folds(
 def test_a_fold_that_alone_has_weight_is_named(project: Path) -> None:
     opened = Project.open(project)
     blend = Blend.load(opened.blend_path)
-    evaluation_set = read_setup(opened, Mix(**blend.mix), list(blend.weights), None, blend.whitening).evaluation_set
-    folds = opened.catalogue.folds[np.append(evaluation_set.rows, evaluation_set.hidden)]
-    alone = replace(evaluation_set, weights=np.where(folds == 1, evaluation_set.weights, 0.0))
+    evaluation_set = setup_of_blend(opened, blend).evaluation_set
+    alone = replace(evaluation_set, weights=np.where(evaluation_set.fold == 1, evaluation_set.weights, 0.0))
     with pytest.raises(FinblendError, match="without fold 1 no photo has weight"):
-        posterior_model_of(alone, blend).out_of_fold()
+        posterior_model_of(alone, blend).posteriors(alone)

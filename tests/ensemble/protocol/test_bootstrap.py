@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,17 +25,17 @@ class World:
         truth = np.where(np.isin(self.labels, strangers), NEW, self.labels)
         played = rng.permutation(np.flatnonzero(truth != NEW))[:hidden]
         weights = rng.uniform(0.5, 1.5, len(truth) + hidden)
-        query_set = SimpleNamespace(truth=truth)
+        query_set = SimpleNamespace(truth=truth, catalogue=SimpleNamespace(labels=self.labels))
         rows = np.arange(len(truth))
         self.evaluation_set = EvaluationSet(query_set, rows, played, weights / weights.sum())  # type: ignore[arg-type]
         self.precisions = rng.choice([0.0, 0.2, 0.5, 1.0], (3, len(weights)))
 
     def bootstrap(self, seed: int = 0) -> Bootstrap:
-        return Bootstrap(self.evaluation_set, self.labels, seed)
+        return Bootstrap(self.evaluation_set, seed)
 
     def literal(self, seed: int = 0) -> np.ndarray:
         """Draw by draw: as many individuals as there are, with replacement, each with all its photos."""
-        owner = [*self.labels[self.evaluation_set.rows], *self.labels[self.evaluation_set.hidden]]
+        owner = [*self.labels[self.evaluation_set.queries], *self.labels[self.evaluation_set.simulated_new]]
         n, rng = int(self.labels.max()) + 1, np.random.default_rng(seed)
         new = self.evaluation_set.truth == NEW
         share = self.evaluation_set.weights[new].sum()
@@ -76,10 +77,8 @@ def test_groups_are_drawn_with_the_whole_and_each_as_if_it_were_the_whole() -> N
     assert np.isnan(found[:, 2]).all()
     for one in (0, 1, 3):
         own = np.where(group == one, world.evaluation_set.weights, 0.0)
-        alone = EvaluationSet(
-            world.evaluation_set.query_set, world.evaluation_set.rows, world.evaluation_set.hidden, own / own.sum()
-        )
-        np.testing.assert_allclose(found[:, one], Bootstrap(alone, world.labels, 3).draws(world.precisions), atol=1e-12)
+        alone = replace(world.evaluation_set, weights=own / own.sum())
+        np.testing.assert_allclose(found[:, one], Bootstrap(alone, 3).draws(world.precisions), atol=1e-12)
     whole = world.bootstrap(3).grouped(world.precisions, np.zeros(n, dtype=int), 1)[:, 0]
     np.testing.assert_allclose(whole, world.bootstrap(3).draws(world.precisions), atol=1e-12)
 
@@ -96,12 +95,11 @@ def test_of_few_individuals_a_score_is_told_and_no_interval() -> None:
     """Every draw of a species of one individual scores the same: an interval of no width would look like certainty."""
     world = World(9, 2, new=0.0)
     group = np.where(world.labels < 5, 0, np.where(world.labels < 8, 1, 2))
-    catalogue = SimpleNamespace(labels=world.labels, folds=group)
-    query_set: Any = world.evaluation_set.query_set
-    query_set.tasks = [SimpleNamespace(project=SimpleNamespace(catalogue=catalogue))]
-    query_set.images = ["a"] * len(world.labels)
+    catalogue: Any = world.evaluation_set.catalogue
+    catalogue.folds, catalogue.species = group, ["five", "three", "one"]
+    catalogue.species_of_individual = np.repeat([0, 1, 2], [5, 3, 1])
     answers = np.zeros((len(world.labels), 5), dtype=np.int32)
-    species = per_species(world.evaluation_set, ["five", "three", "one"], group, world.precisions[0], answers)
+    species = per_species(world.evaluation_set, world.precisions[0], answers)
     assert [row["interval"] is None for row in species] == [False, True, True]
     assert all(row["map5"] is not None for row in species)
     folds = over_folds(world.evaluation_set, world.precisions)
@@ -148,11 +146,11 @@ def test_photos_of_one_animal_are_one_observation(photos_each: int) -> None:
     """Known animals alone, each with all photos right or all wrong: the error is that of counting animals."""
     n = 100
     labels = np.repeat(np.arange(n), photos_each).astype(np.int32)
-    query_set = SimpleNamespace(truth=labels)
+    query_set = SimpleNamespace(truth=labels, catalogue=SimpleNamespace(labels=labels))
     weights = np.full(len(labels), 1 / len(labels))
     evaluation_set = EvaluationSet(query_set, np.arange(len(labels)), np.empty(0, int), weights)  # type: ignore[arg-type]
     right = (labels % 2).astype(float)
-    draws = Bootstrap(evaluation_set, labels).draws(right[None])[:, 0]
+    draws = Bootstrap(evaluation_set).draws(right[None])[:, 0]
     assert draws.std() == pytest.approx(np.sqrt(0.25 / n), rel=0.1)
     assert interval_of(draws) == pytest.approx([0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05], abs=0.02)
 

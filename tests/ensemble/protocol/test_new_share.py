@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +73,7 @@ def shares(path: Path, *rows: str) -> Path:
 
 def weighted_shares(evaluation_set: Any) -> list[float]:
     """Share of strangers in each likely species of an evaluation set."""
-    species = evaluation_set.query_set.species.likely[evaluation_set.rows[evaluation_set.trials.query]]
-    new = evaluation_set.truth == NEW
+    species, new = evaluation_set.species, evaluation_set.is_new
     total, strangers = (
         np.bincount(species[m], evaluation_set.weights[m], 2) for m in (np.ones(len(new), dtype=bool), new)
     )
@@ -84,8 +82,8 @@ def weighted_shares(evaluation_set: Any) -> list[float]:
 
 def test_a_table_weights_each_species_to_its_share(project: Path, tmp_path: Path) -> None:
     path = shares(tmp_path / "shares.csv", "beluga,0.3", "*,0.1")
-    setup, mix, estimate = setup_at_share(Project.open(project), path, None)
-    assert (mix.new_share, estimate) == ({"*": 0.1, "beluga": 0.3}, None)
+    setup = setup_at_share(Project.open(project), path, None)
+    assert (setup.mix.new_share, setup.estimate) == ({"*": 0.1, "beluga": 0.3}, None)
     assert setup.evaluation_set.joined == []
     assert weighted_shares(setup.evaluation_set) == pytest.approx([0.3, 0.1])
 
@@ -96,7 +94,7 @@ def test_the_blend_keeps_the_table_and_every_command_reads_it(project: Path, tmp
     tuned = tune(project, trials=8, new_share=path, nested_trials=2)
     assert tuned["mix"]["new_share"] == stated
     assert tuned["nested"]["map5"] > 0
-    assert Blend.load(project / "blend.json").mix["new_share"] == stated
+    assert Blend.load(project / "blend.json").mix.new_share == stated
     path.unlink()
     scored = evaluate(project)
     assert scored["mix"]["new_share"] == stated
@@ -124,23 +122,26 @@ def test_evaluate_moves_all_species_together(project: Path) -> None:
 
 
 def test_a_species_too_thin_for_its_share_is_told(project: Path) -> None:
-    setup, mix, _ = setup_at_share(Project.open(project), {"beluga": 0.9, "fin_whale": 0.0}, 0.9)
-    evaluation_set = setup.in_mix(mix, np.flatnonzero(setup.evaluation_set.query_set.species.likely == 1)[:300])
-    assert evaluation_set.joined == ["beluga", "fin_whale"]
-    (told,) = [w for w in mix_warnings(replace(setup, evaluation_set=evaluation_set), mix) if "too few" in w]
+    setup = setup_at_share(Project.open(project), {"beluga": 0.9, "fin_whale": 0.0}, 0.9)
+    likely = setup.evaluation_set.query_set.species.likely
+    thin = setup.in_mix(setup.mix, np.flatnonzero(likely == 1)[:300])
+    assert thin.evaluation_set.joined == ["beluga", "fin_whale"]
+    (told,) = [w for w in mix_warnings(thin) if "too few" in w]
     assert "beluga, fin_whale; these species meet the share" in told
-    assert not [w for w in mix_warnings(setup, mix) if "too few" in w]
+    assert not [w for w in mix_warnings(setup) if "too few" in w]
 
 
 @pytest.mark.parametrize("share", [0.05, 0.4])
 def test_an_estimate_is_near_the_share_that_was_drawn(worlds: dict[float, Path], share: float) -> None:
-    setup, mix, estimate = setup_at_share(Project.open(worlds[share]), "estimate", 0.9)
+    setup = setup_at_share(Project.open(worlds[share]), "estimate", 0.9)
+    estimate = setup.estimate
     assert estimate is not None
     assert estimate.settled
     assert 2 <= len(estimate.rounds) <= ROUNDS
     assert abs(estimate.share - share) < 0.08
     assert 0.005 < estimate.error < 0.08
-    assert mix.new_share == estimate.share == estimate.rounds[-1]
+    assert setup.mix.new_share == estimate.share == estimate.rounds[-1]
+    assert setup.evaluation_set.new_share == pytest.approx(estimate.share)
     assert setup.evaluation_set.weights[setup.evaluation_set.truth == NEW].sum() == pytest.approx(estimate.share)
 
 
@@ -149,7 +150,7 @@ def test_tune_takes_the_estimate_for_its_mix_and_tells_it(project: Path) -> None
     found = tuned["estimate"]
     assert tuned["mix"]["new_share"] == found["share"]
     blend = Blend.load(project / "blend.json")
-    assert blend.mix["new_share"] == found["share"]
+    assert blend.mix.new_share == found["share"]
     assert blend.measured["estimate"] == found
     # the same photos, the same estimate: the study goes on
     again = tune(project, trials=0, new_share="estimate", nested_trials=0)
@@ -165,14 +166,13 @@ def test_an_estimate_never_looks_at_answers_it_moves_with_the_test_photos(worlds
     """The same out-of-fold photos, other test photos: another share."""
     found = {}
     for share, folder in worlds.items():
-        project = Project.open(folder)
-        found[share] = estimate_share(project, read_setup(project, Mix(0.2)), 0.9).share
+        found[share] = estimate_share(read_setup(Project.open(folder), Mix(0.2, 0.9))).share
     assert found[0.05] + 0.2 < found[0.4]
 
 
 def test_an_estimate_that_does_not_settle_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ensemble.protocol.new_share.ROUNDS", 1)
-    estimate = setup_at_share(Project.open(project), "estimate", 0.9)[2]
+    estimate = setup_at_share(Project.open(project), "estimate", 0.9).estimate
     assert estimate is not None
     assert not estimate.settled
     assert estimate.warnings()[0].startswith("the estimated share of strangers has not settled after 1 rounds (0.")

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from planted import add
+from retrievals import retriever_with
 from small import Small
 
 import ensemble.pseudo_labels.generate
@@ -24,8 +25,7 @@ from ensemble.identification.posteriors import PosteriorModel
 from ensemble.identification.second_stage import SecondStage
 from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
 from ensemble.pseudo_labels.selection import SelectionCurve, TopAnswer
-from ensemble.registry.models import require_models
-from ensemble.retrieval.query_set import QuerySet, queries_of_test, queries_out_of_fold
+from ensemble.retrieval.query_set import LabelledQuerySet, QuerySet
 from postproc import NEW
 from postproc.second_stage.features import CandidateFeatures
 
@@ -98,9 +98,9 @@ def shuffled(project: Path, folder: Path, fold: int) -> Path:
 
 
 def without(folder: Path, fold: int | None) -> QuerySet:
-    project = Project.open(folder)
     # whitened, so that what it was fitted on would show
-    return queries_of_test(project, require_models(project), {"frozen": "total"}, without=fold)
+    retriever = retriever_with(folder, whitening={"frozen": "total"})
+    return retriever.of_test() if fold is None else retriever.of_test_without(fold)
 
 
 @pytest.mark.parametrize("fold", [0, 3])
@@ -143,29 +143,26 @@ def test_nothing_of_a_set_is_chosen_on_its_own_folds_photos(
     which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     project = request.getfixturevalue(which)
-    judged, whole, whole_namer = (
+    assessed, whole, whole_model = (
         [],
-        ensemble.pseudo_labels.generate.judge,
+        ensemble.pseudo_labels.generate.assess,
         ensemble.pseudo_labels.generate.posterior_model_of,
     )
-    folds = Project.open(project).catalogue.folds
     fitted = []
 
     def noted(evaluation_set: EvaluationSet, *rest: object) -> SelectionCurve:
-        judged.append(sorted(set(folds[np.append(evaluation_set.rows, evaluation_set.hidden)].tolist())))
+        assessed.append(sorted(set(evaluation_set.fold.tolist())))
         return whole(evaluation_set, *rest)  # type: ignore[arg-type]
 
-    def noted_namer(evaluation_set: EvaluationSet, blend: Blend, *rest: object) -> PosteriorModel:
-        fitted.append(
-            (sorted(set(folds[np.append(evaluation_set.rows, evaluation_set.hidden)].tolist())), blend.second_stage)
-        )
-        return whole_namer(evaluation_set, blend, *rest)  # type: ignore[arg-type]
+    def noted_model(evaluation_set: EvaluationSet, blend: Blend, *rest: object) -> PosteriorModel:
+        fitted.append((sorted(set(evaluation_set.fold.tolist())), blend.second_stage))
+        return whole_model(evaluation_set, blend, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ensemble.pseudo_labels.generate, "judge", noted)
-    monkeypatch.setattr(ensemble.pseudo_labels.generate, "namer_of", noted_namer)
+    monkeypatch.setattr(ensemble.pseudo_labels.generate, "assess", noted)
+    monkeypatch.setattr(ensemble.pseudo_labels.generate, "posterior_model_of", noted_model)
     pseudo(project, tmp_path / "p.csv", min_prob=0.5, trials=0)
-    assert judged == [[f for f in range(5) if f != k] for k in range(5)] + [[0, 1, 2, 3, 4]]
-    assert fitted == [(own, which == "staged") for own in judged]
+    assert assessed == [[f for f in range(5) if f != k] for k in range(5)] + [[0, 1, 2, 3, 4]]
+    assert fitted == [(folds, which == "staged") for folds in assessed]
 
 
 def test_a_blend_with_a_second_stage_names_by_it(staged: Path, tmp_path: Path) -> None:
@@ -190,14 +187,11 @@ def test_a_blend_with_a_second_stage_names_by_it(staged: Path, tmp_path: Path) -
 
 def stage_without(folder: Path, fold: int) -> tuple[SecondStage, CandidateFeatures]:
     """A second stage fitted without a fold's photos, and what it knows of test photos without the fold."""
-    opened = Project.open(folder)
-    sources = require_models(opened)
-    query_set = queries_out_of_fold(opened, sources, {"frozen": "total"})
-    evaluation_set = build_evaluation_set(
-        query_set, Mix(0.15, None), rows=np.flatnonzero(opened.catalogue.folds != fold)
-    )
-    stage = SecondStage(evaluation_set, Blend({"frozen": 0.5, "trained": 0.5}, species_penalty=0.1))
-    return stage, stage.of_test(without(folder, fold))[0]
+    query_set = retriever_with(folder, whitening={"frozen": "total"}).out_of_fold()
+    queries = np.flatnonzero(query_set.catalogue.folds != fold)
+    evaluation_set = build_evaluation_set(query_set, Mix(0.15, None), queries=queries)
+    stage = SecondStage.of(evaluation_set, Blend({"frozen": 0.5, "trained": 0.5}, species_penalty=0.1))
+    return stage, stage.table.of_test(without(folder, fold))
 
 
 @pytest.mark.parametrize("pruned", [False, True])
@@ -222,7 +216,7 @@ def test_a_folds_traits_know_nothing_of_its_labels(
             np.testing.assert_array_equal(column, same, err_msg=name)
     assert mine.candidate[..., mine.names.index("cohort:blend")].any()
     if not pruned:
-        np.testing.assert_array_equal(stage.choice.of(mine), stage.choice.of(theirs))
+        np.testing.assert_array_equal(stage.fitted.of(mine), stage.fitted.of(theirs))
     # who is on the photos of a fold that is in the gallery does matter
     (_, mine), (_, theirs) = (stage_without(folder, 1) for folder in (tmp_path / "mine", other))
     assert (mine.candidate != theirs.candidate).any()
@@ -273,14 +267,14 @@ def test_shares_by_species_keep_their_pattern_without_a_fold(
     own = tmp_path / "own"
     shutil.copytree(project, own)
     blend = Blend.load(own / "blend.json")
-    replace(blend, mix=Mix(stated).as_dict()).save(own / "blend.json")
+    replace(blend, mix=Mix(stated)).save(own / "blend.json")
     whole = ensemble.pseudo_labels.generate.build_evaluation_set
 
-    def noted(query_set: QuerySet, mix: Mix, *rest: object) -> EvaluationSet:
+    def noted(query_set: LabelledQuerySet, mix: Mix, *rest: object) -> EvaluationSet:
         mixes.append(mix.new_share)
         return whole(query_set, mix, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ensemble.pseudo_labels.generate, "sit", noted)
+    monkeypatch.setattr(ensemble.pseudo_labels.generate, "build_evaluation_set", noted)
     pseudo(own, tmp_path / "p.csv", min_prob=0.01, trials=0)
     assert len(mixes) == 5
     for share in mixes:

@@ -18,7 +18,6 @@ from ensemble.identification.second_stage import SecondStage
 from ensemble.project.folder import Project
 from ensemble.protocol.setup import read_setup
 from ensemble.registry.predicted_logits import classes_of, logits_of, why_logits_unusable
-from ensemble.retrieval.query_set import queries_of_test
 
 
 def registered(
@@ -110,13 +109,13 @@ def test_a_head_s_logits_are_traits_of_the_second_stage(tmp_path: Path, small_pr
     }
     register(folder, "plain", frozen=True, **given)
     setup = read_setup(Project.open(folder), Mix(0.2, None))
-    stage = SecondStage(setup.evaluation_set, Blend({"m": 0.5, "plain": 0.5}, dict(setup.whitening)))
-    traits = stage.traits
-    assert {"logit:m", "logit_known:m"} <= set(traits.names)
-    assert "logit:plain" not in traits.names
+    stage = SecondStage.of(setup.evaluation_set, Blend({"m": 0.5, "plain": 0.5}, dict(setup.whitening)))
+    features = stage.features(setup.evaluation_set)
+    assert {"logit:m", "logit_known:m"} <= set(features.names)
+    assert "logit:plain" not in features.names
     truth = setup.evaluation_set.truth
-    at = traits.candidate[..., traits.names.index("logit:m")]
-    right = (traits.individual == truth[:, None]) & traits.present
+    at = features.candidate[..., features.names.index("logit:m")]
+    right = (features.individual == truth[:, None]) & features.present
     # the planted head is always right: nobody stands above the right individual
     assert (at[right] >= at.max(axis=1)[right.any(axis=1)] - 1e-6).all()
     assert right.any(axis=1).sum() > 30
@@ -131,14 +130,13 @@ def test_the_folds_logits_do_not_judge_by_a_full_store_that_has_none(
         registered(folder, small, order, noise=10 + fold, fold=fold)
     train, test = small.noisy(20, 1.0)
     register(folder, "m", full=True, train=(small.train_images, train), test=(small.test_images, test))
-    project = Project.open(folder)
-    setup = read_setup(project, Mix(0.2, None))
-    stage = SecondStage(setup.evaluation_set, Blend({"m": 1.0}, dict(setup.whitening)))
-    assert "logit:m" in stage.traits.names
+    setup = read_setup(Project.open(folder), Mix(0.2, None))
+    stage = SecondStage.of(setup.evaluation_set, Blend({"m": 1.0}, dict(setup.whitening)))
+    assert "logit:m" in stage.features(setup.evaluation_set).names
     for use in ("folds", "both"):
-        asked = queries_of_test(project, setup.models, setup.whitening, use)
-        traits, probability = stage.of_test(asked)
-        assert probability.sum(axis=1) == pytest.approx(1)
-        assert traits.candidate[..., traits.names.index("logit_known:m")].any()
+        queries = setup.retriever.of_test(use)
+        features = stage.table.of_test(queries)
+        assert stage.posteriors(queries).probability.sum(axis=1) == pytest.approx(1)
+        assert features.candidate[..., features.names.index("logit_known:m")].any()
     with pytest.raises(FinblendError, match="m: the second stage was fitted with its logits"):
-        stage.of_test(queries_of_test(project, setup.models, setup.whitening, "full"))
+        stage.posteriors(setup.retriever.of_test("full"))

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from retrievals import retriever_with
 from small import Small
 
 from backbones import Embeddings
 from cv.errors import FinblendError
 from ensemble import Project, init, register, submit, tune
 from ensemble.registry.models import require_models
-from ensemble.retrieval.query_set import queries_of_test, queries_out_of_fold
 from ensemble.retrieval.selection import choose_whitening
 
 
@@ -28,10 +28,8 @@ def registered(small: Small, folder: Path, train: np.ndarray | None, test: np.nd
 
 
 def mismatches(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    project = Project.open(folder)
-    sources = require_models(project)
-    both = queries_out_of_fold(project, sources, {}), queries_of_test(project, sources, {})
-    return both[0].species.mismatch, both[1].species.mismatch
+    retriever = retriever_with(folder)
+    return retriever.out_of_fold().species.mismatch, retriever.of_test().species.mismatch
 
 
 def test_predicted_species_are_averaged_into_the_vote(small: Small, tmp_path: Path) -> None:
@@ -114,8 +112,8 @@ def test_the_likeliest_species_is_the_one_without_doubt(small: Small, tmp_path: 
     init(tmp_path / "P", train=small.train_csv, test=small.sample_csv)
     registered(small, tmp_path / "P", None, None)
     project = Project.open(tmp_path / "P")
-    for ask in (queries_out_of_fold, queries_of_test):
-        query_set = ask(project, require_models(project), {})
+    retriever = retriever_with(project)
+    for query_set in (retriever.out_of_fold(), retriever.of_test()):
         species, n = query_set.species, len(query_set.images)
         assert (species.mismatch[np.arange(n), species.likely] == 0.0).all()
         assert query_set.species_names == ["beluga", "fin_whale"]

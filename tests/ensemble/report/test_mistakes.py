@@ -55,7 +55,7 @@ def test_without_photos_names_and_probabilities_are_tables(scene: Scene) -> None
 
 
 def test_photos_stand_beside_their_names(scene: Scene) -> None:
-    found = scene.section(scene.photos)
+    found = scene.section((scene.photos,))
     rows = [row for gallery in pieces(found, Gallery) for row in gallery.rows]
     of = dict(zip(scene.train_images, scene.individuals, strict=True))
     for row in rows:
@@ -80,19 +80,19 @@ def test_photos_stand_beside_their_names(scene: Scene) -> None:
 
 
 def test_the_same_project_gives_the_same_section_and_the_page_is_small(scene: Scene) -> None:
-    one, two = (render("t", [scene.section(scene.photos)]) for _ in range(2))
+    one, two = (render("t", [scene.section((scene.photos,))]) for _ in range(2))
     assert one == two
     assert 100_000 < len(one.encode()) < 4_000_000
 
 
 def test_names_are_text_on_the_page(scene: Scene) -> None:
-    page = render("t", [scene.section(scene.photos)])
+    page = render("t", [scene.section((scene.photos,))])
     assert EVIL not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.replace("<wbr>", "")
 
 
 def test_the_right_answer_is_marked_and_no_mistake_is_shown_twice(scene: Scene) -> None:
-    galleries = pieces(scene.section(scene.photos), Gallery)
+    galleries = pieces(scene.section((scene.photos,)), Gallery)
     marked = [shot for one in galleries for row in one.rows for shot in row.candidates if shot.right]
     assert marked
     assert all(shot.caption[0].endswith(" (right)") for shot in marked)
@@ -101,7 +101,7 @@ def test_the_right_answer_is_marked_and_no_mistake_is_shown_twice(scene: Scene) 
 
 
 def test_the_bands_are_those_of_the_wanted_precision(scene: Scene) -> None:
-    text = "\n".join(piece.text for piece in pieces(scene.section(None, 0.6), Text))
+    text = "\n".join(piece.text for piece in pieces(scene.section(precision=0.6), Text))
     assert "at a precision of 60.0 %" in text
     with pytest.raises(FinblendError, match=r"--precision: 0 < precision < 1 must hold, but got precision=1\.5"):
         write_report(scene.project, scene.project / "r.html", precision=1.5)
@@ -117,7 +117,7 @@ def test_missing_and_broken_photos_are_told_in_words(scene: Scene, tmp_path: Pat
             (folder / image).write_bytes(b"no photo at all")
         elif kind == 1:
             (folder / image).write_bytes(raw[: len(raw) // 2])
-    found = scene.section(folder)
+    found = scene.section((folder,))
     shots = [s for gallery in pieces(found, Gallery) for row in gallery.rows for s in (row.query, *row.candidates)]
     shots = [shot for shot in shots if shot.image[:2] in {"tr", "te"}]
     told = {int(shot.image[2:5]) % 3: (shot.data_uri is not None, shot.caption[-1]) for shot in shots}
@@ -131,9 +131,9 @@ def test_missing_and_broken_photos_are_told_in_words(scene: Scene, tmp_path: Pat
 
 def test_a_folder_without_the_photos_is_refused(scene: Scene, tmp_path: Path) -> None:
     with pytest.raises(FinblendError, match="none of the catalogue's 72 photos is there"):
-        scene.section(tmp_path)
+        scene.section((tmp_path,))
     with pytest.raises(FinblendError, match="gone: no such folder"):
-        scene.section(tmp_path / "gone")
+        scene.section((tmp_path / "gone",))
 
 
 def test_a_report_refuses_a_folder_without_the_photos_before_it_computes(scene: Scene, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_report_refuses_a_folder_without_the_photos_before_it_computes(scene: 
 def test_without_pillow_the_line_to_install_it_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(FinblendError, match=r"--images needs the package pillow: pip install 'finblend\[photos\]'"):
-        scene.section(scene.photos)
+        scene.section((scene.photos,))
     assert pieces(scene.section(), Table)
 
 

@@ -85,6 +85,10 @@ def test_before_tuning_models_are_scored_in_the_raw_mix_and_it_says_so(tmp_path:
     # one model is like none other, and contributes to nothing
     assert titles(found["models"])[0].startswith("m1 alone reaches MAP@5")
     assert "no --new-share was given" in warned(found["models"])
+    # to who points at it, a fold is a number and no fraction
+    page = (project.parent / "report.html").read_text()
+    assert all(f"<title>m1, fold {fold}: " in page for fold in range(5))
+    assert "m1: 0.0000" not in page
 
 
 def test_one_model_alone_is_a_blend_too(tmp_path: Path) -> None:

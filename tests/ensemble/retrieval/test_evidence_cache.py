@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 from planted import add, add_trained, few_candidates
+from retrievals import retriever_with
 from small import Small
 
 import ensemble.retrieval.evidence
 import ensemble.retrieval.neighbours
 import ensemble.retrieval.task
-import postproc.evidence.evidence
+import postproc.evidence.build
 from cv import FinblendError
-from ensemble import Project, init
+from ensemble import init
 from ensemble.project.cache import cached, entries
-from ensemble.registry.models import require_models
-from ensemble.retrieval.query_set import QuerySet, queries_of_test, queries_out_of_fold
+from ensemble.retrieval.query_set import QuerySet
 from postproc import Evidence, Space
 
 WIDTHS = {"a": 24, "b": 23, "c": 22}
@@ -40,7 +40,7 @@ class Work:
         self.pruned = 0
         top_k, pair_similarities, prune = (
             ensemble.retrieval.neighbours.top_k,
-            postproc.evidence.evidence.pair_similarities,
+            postproc.evidence.build.pair_similarities,
             ensemble.retrieval.evidence.prune,
         )
 
@@ -58,7 +58,7 @@ class Work:
             return prune(*given)
 
         patch.setattr(ensemble.retrieval.neighbours, "top_k", search)
-        patch.setattr(postproc.evidence.evidence, "pair_similarities", compare)
+        patch.setattr(postproc.evidence.build, "pair_similarities", compare)
         patch.setattr(ensemble.retrieval.evidence, "prune", leave_out)
 
     @property
@@ -74,17 +74,12 @@ def name_of(space: Space) -> str:
 Ask = Callable[..., QuerySet]
 
 
-def ask_test(project: Path, **options: Any) -> QuerySet:
-    return asked(project, queries_of_test, **options)
+def ask_test(project: Path, names: list[str] | None = None, **whitening: str) -> QuerySet:
+    return retriever_with(project, names, whitening=whitening).of_test()
 
 
-def ask_out_of_fold(project: Path, **options: Any) -> QuerySet:
-    return asked(project, queries_out_of_fold, **options)
-
-
-def asked(project: Path, ask: Ask, names: list[str] | None = None, **whitening: str) -> QuerySet:
-    opened = Project.open(project)
-    return ask(opened, require_models(opened, names), whitening)
+def ask_out_of_fold(project: Path, names: list[str] | None = None, **whitening: str) -> QuerySet:
+    return retriever_with(project, names, whitening=whitening).out_of_fold()
 
 
 @pytest.fixture

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from retrievals import retriever_with
 from small import Small
 
 from cv import FinblendError
 from ensemble import Blend, Project, evaluate, init, models, register, submit, tune
-from ensemble.identification.prediction import predict
-from ensemble.registry.models import require_models
-from ensemble.retrieval.query_set import queries_of_test
+from ensemble.identification.prediction import certain_ranking
 
 FOLDS = range(5)
 
@@ -136,9 +135,7 @@ def test_views_are_compared_with_all_gallery_views_and_averaged_over_query_views
     one, mirrored = (small.noisy(seed, 2.0) for seed in (1, 2))
     both = [{"orig": one[i], "hflip": mirrored[i]} for i in range(2)]
     add(project, small, "m", *both, frozen=True)
-    opened = Project.open(project)
-    query_set = queries_of_test(opened, require_models(opened), {"m": "none"})
-    ranking = predict(query_set, Blend({"m": 1.0})).ranking
+    ranking, _ = certain_ranking(retriever_with(project).of_test(), Blend({"m": 1.0}))
     galleries = [unit(one[0]), unit(mirrored[0])]
     per_view = [np.maximum(*(unit(query) @ gallery.T for gallery in galleries)) for query in (one[1], mirrored[1])]
     scores = np.mean([best_per_individual(similarity, small)[1] for similarity in per_view], axis=0)

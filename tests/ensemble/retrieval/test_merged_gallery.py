@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from planted import FOLDS, few_candidates, plain
+from retrievals import precisions_of, retriever_with
 
 import ensemble.retrieval.evidence
 from cv import FinblendError
@@ -18,15 +19,15 @@ from cv.metrics import average_precisions
 from cv.mix import Mix
 from ensemble import Blend, Project, decide, merge, pseudo, submit, tune
 from ensemble.blend.ranking import ranking_of, rescored
+from ensemble.identification.prediction import predict
 from ensemble.identification.second_stage import SecondStage
 from ensemble.project.pseudo_rounds import AddedPhotos, GalleryAdditions, gallery_of
-from ensemble.protocol.certify import certified
+from ensemble.protocol.certify import certify
 from ensemble.protocol.evaluation_set import build_evaluation_set
-from ensemble.protocol.setup import read_setup
+from ensemble.protocol.setup import setup_of_blend
 from ensemble.pseudo_labels.gallery_effect import gallery_effect
-from ensemble.registry.models import require_models
 from ensemble.retrieval.operators import Operators
-from ensemble.retrieval.query_set import QuerySet, queries_of_test, queries_out_of_fold
+from ensemble.retrieval.query_set import QuerySet
 from postproc import Ranking
 from postproc.second_stage.features import CandidateFeatures
 from postproc.transforms.expansion import Expansion
@@ -81,7 +82,6 @@ def test_named_photos_are_met_and_no_photo_meets_itself(
     merge(project, sets, kind="gallery", force=True)
     opened = Project.open(project)
     catalogue = opened.catalogue
-    models = require_models(opened, ["frozen"])
     store = opened.stores()["frozen"]["frozen"]
     train, test = (np.array(store.embedding(split, "orig")) for split in ("train", "test"))
     gallery = named(opened)
@@ -98,14 +98,15 @@ def test_named_photos_are_met_and_no_photo_meets_itself(
             assert found.individual[r, :there].tolist() == order[r, :there].tolist()
             np.testing.assert_allclose(found.score[r, :there], score[r, :there], rtol=1e-5)
 
-    out_of_fold = queries_out_of_fold(opened, models, {})
+    retriever = retriever_with(opened, ["frozen"])
+    out_of_fold = retriever.out_of_fold()
     for k in FOLDS:
         rows = np.flatnonzero(catalogue.folds == k)
         expect(out_of_fold, rows, train[rows], f"fold-{k}", k)
     everybody = np.arange(len(test))
-    expect(queries_of_test(opened, models, {}), everybody, test, "full", None)
+    expect(retriever.of_test(), everybody, test, "full", None)
     # the next round's sets meet those of this one, each its own fold's
-    expect(queries_of_test(opened, models, {}, without=2), everybody, test, "fold-2", 2)
+    expect(retriever.of_test_without(2), everybody, test, "fold-2", 2)
 
 
 def test_few_candidates_leave_nothing_out(project: Path, sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +114,7 @@ def test_few_candidates_leave_nothing_out(project: Path, sets: Path, monkeypatch
     merge(project, sets, kind="gallery", force=True)
     opened = Project.open(project)
     few_candidates(monkeypatch, 3)
-    query_set = queries_of_test(opened, require_models(opened), {"trained": "total"})
+    query_set = retriever_with(opened, whitening={"trained": "total"}).of_test()
     start = query_set.evidence.photo_start[query_set.evidence.group_start]
     assert (np.diff(start) >= 3).all()
     n_train, own = opened.catalogue.train.height, gallery_of(opened).sets["full"]
@@ -125,11 +126,8 @@ def test_few_candidates_leave_nothing_out(project: Path, sets: Path, monkeypatch
 
 def test_another_folds_set_changes_nothing_for_a_fold(project: Path) -> None:
     opened = Project.open(project)
-    models = require_models(opened)
-    one = queries_out_of_fold(opened, models, {}, supposed=named(opened))
-    two = queries_out_of_fold(
-        opened, models, {}, supposed=named(opened, lambda s, n: plain(s, n) if s == "fold-1" else {11: "id02"})
-    )
+    other = named(opened, lambda s, n: plain(s, n) if s == "fold-1" else {11: "id02"})
+    one, two = (retriever_with(opened, tried=gallery).out_of_fold() for gallery in (named(opened), other))
     blend = Blend({"frozen": 0.5, "trained": 0.5})
     mine, theirs = ranking_of(one, blend), ranking_of(two, blend)
     inside = opened.catalogue.folds == 1
@@ -140,11 +138,10 @@ def test_another_folds_set_changes_nothing_for_a_fold(project: Path) -> None:
 def test_merged_photos_score_nothing(project: Path, sets: Path) -> None:
     """The evaluation set, its mix and its truth stay as they are; what was tuned before is tuned again."""
     before = Project.open(project)
-    models = require_models(before)
-    old = queries_out_of_fold(before, models, {})
+    old = retriever_with(before).out_of_fold()
     merge(project, sets, kind="gallery", force=True)
     opened = Project.open(project)
-    new = queries_out_of_fold(opened, models, {})
+    new = retriever_with(opened).out_of_fold()
     assert opened.photos_hash == before.photos_hash
     assert new.images == old.images
     for name in ("truth", "gallery_photos", "catalogue_photos"):
@@ -175,7 +172,7 @@ def test_trials_of_another_gallery_are_not_taken_for_this_ones(project: Path, se
 def test_the_effect_is_what_the_merged_gallery_scores(project: Path, sets: Path) -> None:
     opened = Project.open(project)
     blend = Blend.load(project / "blend.json")
-    setup = read_setup(opened, Mix(**blend.mix), list(blend.weights), None, blend.whitening)
+    setup = setup_of_blend(opened, blend)
     effect = gallery_effect(opened, named(opened))
     assert not list((project / "cache").glob("*supposed*"))
     with pytest.raises(FinblendError) as refused:
@@ -184,12 +181,14 @@ def test_the_effect_is_what_the_merged_gallery_scores(project: Path, sets: Path)
     assert f"({effect['difference']:+.4f}, paired, 95 % " in told
     assert "--force merges it all the same" in told
     report = merge(project, sets, kind="gallery", force=True)
-    assert report["effect"] == effect
+    assert report.effect == effect
+    assert report["effect"] == effect.as_dict()
     assert effect["difference"] == pytest.approx(effect["with"] - effect["without"])
-    query_set = queries_out_of_fold(Project.open(project), setup.models, blend.whitening)
+    query_set = retriever_with(Project.open(project), list(setup.models), whitening=blend.whitening).out_of_fold()
     evaluation_set = replace(setup.evaluation_set, query_set=query_set)
-    own, ranking, _, _ = certified(evaluation_set, blend)
-    assert evaluation_set.weights @ evaluation_set.precisions(ranking, own) == pytest.approx(effect["with"])
+    certified = certify(evaluation_set, blend)
+    precision = precisions_of(evaluation_set, certified.ranking, certified.blend)
+    assert evaluation_set.weights @ precision == pytest.approx(effect["with"])
 
 
 def test_the_effect_on_a_second_stage_is_that_of_its_answers(project: Path) -> None:
@@ -198,11 +197,12 @@ def test_the_effect_on_a_second_stage_is_that_of_its_answers(project: Path) -> N
     plain = gallery_effect(opened, named(opened))
     blend.save(project / "blend.json")
     effect = gallery_effect(opened, named(opened))
-    setup = read_setup(opened, Mix(**blend.mix), list(blend.weights), None, blend.whitening)
-    with_added = queries_out_of_fold(opened, setup.models, blend.whitening, supposed=named(opened))
+    setup = setup_of_blend(opened, blend)
+    with_added = replace(setup.retriever, gallery=named(opened), is_tried=True).out_of_fold()
     for key, query_set in (("without", setup.evaluation_set.query_set), ("with", with_added)):
         evaluation_set = replace(setup.evaluation_set, query_set=query_set)
-        precision = average_precisions(SecondStage(evaluation_set, blend).answers(), evaluation_set.truth)
+        labels = predict(evaluation_set, blend, stage=SecondStage.of(evaluation_set, blend)).labels
+        precision = average_precisions(labels, evaluation_set.truth)
         assert effect[key] == pytest.approx(evaluation_set.weights @ precision)
         assert effect[key] != plain[key]
 
@@ -213,38 +213,37 @@ def test_the_second_stage_counts_merged_photos_and_keeps_the_galleries_backgroun
     """By counting; all candidates are kept, so that they alone cannot move the background."""
     monkeypatch.setattr(ensemble.retrieval.evidence, "prune", lambda evidence, *_: evidence)
     shutil.rmtree(project / "cache")
-    before = Project.open(project)
-    models = require_models(before, ["frozen"])
     blend = Blend({"frozen": 1.0}, second_stage=True)
 
-    def staged(opened: Project) -> SecondStage:
-        return SecondStage(build_evaluation_set(queries_out_of_fold(opened, models, {}), Mix(0.15, None)), blend)
+    def staged() -> SecondStage:
+        query_set = retriever_with(project, ["frozen"]).out_of_fold()
+        return SecondStage.of(build_evaluation_set(query_set, Mix(0.15, None)), blend)
 
-    old = staged(before)
+    old = staged()
     merge(project, sets, kind="gallery", force=True)
     opened = Project.open(project)
-    new, gallery, catalogue = staged(opened), named(opened), opened.catalogue
+    new, gallery, catalogue = staged(), named(opened), opened.catalogue
 
-    def check(traits: CandidateFeatures, rows: np.ndarray, seen: str, fold: int, selves: bool) -> None:
+    def check(features: CandidateFeatures, rows: np.ndarray, seen: str, fold: int, selves: bool) -> None:
         own = gallery.sets[seen]
-        column = traits.names.index("gallery_photos")
+        column = features.names.index("gallery_photos")
         for q, row in enumerate(rows.tolist()):
             met = np.append(catalogue.labels[catalogue.folds != fold], own.labels[(own.rows != row) | (not selves)])
-            for place, who in enumerate(traits.individual[q].tolist()):
+            for place, who in enumerate(features.individual[q].tolist()):
                 if who >= 0:
-                    count = np.expm1(traits.candidate[q, place, column])
+                    count = np.expm1(features.candidate[q, place, column])
                     assert count == pytest.approx((met == who).sum(), abs=1e-4)
 
+    evaluation_set = new.evaluation_set
     for k in FOLDS:
-        inside = np.flatnonzero((new.fold == k) & (np.arange(len(new.fold)) < len(catalogue.labels)))
-        check(new.traits.take(inside), inside, f"fold-{k}", k, False)
+        inside = np.flatnonzero((evaluation_set.fold == k) & ~evaluation_set.is_simulated)
+        check(new.features(evaluation_set).take(inside), inside, f"fold-{k}", k, False)
     everybody = np.arange(catalogue.test.height)
-    for without, fold, seen in ((None, -1, "full"), (2, 2, "fold-2")):
-        (one, chances), (other, _) = (
-            stage.of_test(queries_of_test(opened, models, {}, without=without)) for stage in (new, old)
-        )
+    retriever = retriever_with(opened, ["frozen"])
+    for query_set, fold, seen in ((retriever.of_test(), -1, "full"), (retriever.of_test_without(2), 2, "fold-2")):
+        one, other = (stage.table.of_test(query_set) for stage in (new, old))
         check(one, everybody, seen, fold, True)
-        np.testing.assert_allclose(chances.sum(axis=1), 1.0)
+        np.testing.assert_allclose(new.posteriors(query_set).probability.sum(axis=1), 1.0)
         column = one.names.index("cohort:blend")
         assert one.candidate[..., column].any()
         np.testing.assert_allclose(one.candidate[..., column], other.candidate[..., column], rtol=1e-6)
@@ -266,12 +265,9 @@ def test_operators_know_merged_photos(project: Path, sets: Path) -> None:
     """Among the candidates and over the whole gallery alike, and no photo moves or meets itself."""
     merge(project, sets, kind="gallery", force=True)
     opened = Project.open(project)
-    models = require_models(opened)
     how = {"frozen": Operators(Expansion(2, 1.0), Expansion(1, 3.0), Reciprocal(10, 3, 0.6))}
-    for query_set in (
-        queries_out_of_fold(opened, models, {"frozen": "total"}, None, how),
-        queries_of_test(opened, models, {"frozen": "total"}, operators=how),
-    ):
+    retriever = retriever_with(opened, whitening={"frozen": "total"}, operators=how)
+    for query_set in (retriever.out_of_fold(), retriever.of_test()):
         blend = Blend({"frozen": 0.6, "trained": 0.4})
         ranking = ranking_of(query_set, blend)
         whole = rescored(query_set, blend, ranking, np.arange(len(query_set.images)))

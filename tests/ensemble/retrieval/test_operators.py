@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from planted import EVERYTHING, add, add_trained, few_candidates
+from retrievals import retriever_with, unwhitened
 from small import Small
 
 import ensemble.retrieval.selection
@@ -18,12 +20,11 @@ import ensemble.tuning.nested
 from cv import FinblendError, Mix
 from ensemble import Blend, Project, decide, evaluate, export, init, submit, tune
 from ensemble.cli import main
-from ensemble.identification.prediction import predict
-from ensemble.protocol.setup import build_setup, read_setup
+from ensemble.identification.prediction import certain_ranking, predict
 from ensemble.registry.models import require_models
 from ensemble.retrieval.operators import NAMES, Operators, moved
-from ensemble.retrieval.query_set import QuerySet, queries_of_test, queries_out_of_fold
-from ensemble.retrieval.selection import CLEAR, GRID, choose_operators, clear_best
+from ensemble.retrieval.query_set import QuerySet
+from ensemble.retrieval.selection import GRID, SURE_OF_OPERATOR, SURE_OF_WHITENING, choose_operators, clear_best
 from ensemble.retrieval.task import RetrievalTask
 from ensemble.tuning.nested import nested_score
 from postproc import Space
@@ -49,12 +50,8 @@ def project(small: Small, tmp_path: Path) -> Path:
 
 
 def asked(project: Path, how: Operators, name: str) -> tuple[QuerySet, QuerySet]:
-    opened = Project.open(project)
-    models = require_models(opened)
-    return (
-        queries_out_of_fold(opened, models, {}, None, {name: how}),
-        queries_of_test(opened, models, {}, operators={name: how}),
-    )
+    retriever = retriever_with(project, operators={name: how})
+    return retriever.out_of_fold(), retriever.of_test()
 
 
 def column(query_set: QuerySet, name: str) -> np.ndarray:
@@ -87,16 +84,17 @@ def test_few_candidates_name_photos_as_all_do(
     few_candidates(monkeypatch, 6)
     few = asked(project, how, "trained")[which]
     found = predict(few, blend)
-    assert found.recomputed > 0
+    assert found.rescored > 0
     rows = np.arange(len(few.images))
     weights = np.tile([blend.weights[name] for name in few.evidence.sources], (len(rows), 1))
     whole = few.over_whole_gallery(rows, weights, top_photos=1, species_penalty=0.0)
-    np.testing.assert_array_equal(found.ranking.individual[:, :5], whole.individual[:, :5])
-    np.testing.assert_allclose(found.ranking.score[:, :5], whole.score[:, :5], atol=1e-6)
+    ranking, _ = certain_ranking(few, blend)
+    np.testing.assert_array_equal(ranking.individual[:, :5], whole.individual[:, :5])
+    np.testing.assert_allclose(ranking.score[:, :5], whole.score[:, :5], atol=1e-6)
     if how.reciprocal is None:
         few_candidates(monkeypatch, EVERYTHING)
         everything = predict(asked(project, how, "trained")[which], blend)
-        assert everything.recomputed == 0
+        assert everything.rescored == 0
         np.testing.assert_array_equal(found.labels, everything.labels)
 
 
@@ -181,15 +179,16 @@ def test_a_gain_within_the_noise_is_none() -> None:
     noise = rng.standard_normal((2, 1000)) * 0.1
     noise -= noise.mean(axis=1, keepdims=True)
     base, error = np.full(1000, 0.5), noise.std(axis=1) / np.sqrt(1000)
-    for factor, expected in ((0.95, 0), (1.05, 2)):
-        table = np.stack([base, base + noise[0], base + noise[1] + factor * CLEAR * error[1]])
-        assert clear_best(table) == expected
-    assert clear_best(np.empty((3, 0))) == 0
+    for sure, errors in ((SURE_OF_OPERATOR, 3), (SURE_OF_WHITENING, 2)):
+        for factor, expected in ((0.95, 0), (1.05, 2)):
+            table = np.stack([base, base + noise[0], base + noise[1] + factor * errors * error[1]])
+            assert clear_best(table, sure) == expected
+        assert clear_best(np.empty((3, 0)), sure) == 0
 
 
 def test_operators_are_chosen_anew_without_each_fold(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened, mix = Project.open(project), Mix(0.15)
-    setup = read_setup(opened, mix, ["plain"], None, {"plain": "none"}, {}, ("query-expansion",))
+    mix = Mix(0.15)
+    setup = replace(unwhitened(project, mix, ["plain"]), operators_tried=("query-expansion",))
     calls: list[tuple[Any, int]] = []
 
     def stand_in(_: Project, models: Any, kinds: Any, wanted: Any, progress: Any, without: int) -> Any:
@@ -197,14 +196,13 @@ def test_operators_are_chosen_anew_without_each_fold(project: Path, monkeypatch:
         return {"plain": EACH["query-expansion"]} if without == 3 else {}
 
     monkeypatch.setattr(ensemble.tuning.nested, "choose_operators", stand_in)
-    score = nested_score(opened, setup, mix, trials=0)
+    monkeypatch.setattr(ensemble.tuning.nested, "choose_whitening", lambda *_, **__: {"plain": "none"})
+    score = nested_score(setup, trials=0)
     assert calls == [(("query-expansion",), fold) for fold in range(5)]
     told = EACH["query-expansion"].as_dict()
-    assert [row["operators"] for row in score.folds] == [{}, {}, {}, {"plain": told}, {}]
-    moved = build_setup(opened, setup.models, {"plain": "none"}, mix, None, {"plain": EACH["query-expansion"]})
-    assert not np.array_equal(
-        moved.evaluation_set.query_set.evidence.similarity, setup.evaluation_set.query_set.evidence.similarity
-    )
+    assert [row.operators for row in score.folds] == [{}, {}, {}, {"plain": told}, {}]
+    moved = retriever_with(project, ["plain"], operators={"plain": EACH["query-expansion"]}).out_of_fold()
+    assert not np.array_equal(moved.evidence.similarity, setup.evaluation_set.query_set.evidence.similarity)
 
 
 def test_from_tune_to_submit_by_the_command_line(
@@ -219,11 +217,12 @@ def test_from_tune_to_submit_by_the_command_line(
     assert main([*line, "--operators", "query-expansion, reciprocal", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     blend = Blend.load(project / "blend.json")
-    assert report["operators"] == blend.operators
+    told = {name: how.as_dict() for name, how in blend.operators.items()}
+    assert report["operators"] == told
     chosen = Operators(expansion=GRID["query-expansion"][0], reciprocal=GRID["reciprocal"][0])
-    assert blend.applied == dict.fromkeys(["plain", "mirrored", "trained"], chosen)
+    assert blend.operators == dict.fromkeys(["plain", "mirrored", "trained"], chosen)
     assert blend.measured["operators_tried"] == ["query-expansion", "reciprocal"]
-    assert {json.dumps(row["operators"]) for row in report["nested"]["folds"]} == {json.dumps(blend.operators)}
+    assert {json.dumps(row["operators"]) for row in report["nested"]["folds"]} == {json.dumps(told)}
     assert main([*line, "--operators", "reciprocal,query-expansion"]) == 0
     assert "operators of plain: query-expansion k 1, alpha 1; reciprocal k1 10, k2 3" in capsys.readouterr().out
     scored = evaluate(project)
@@ -251,12 +250,12 @@ def test_from_tune_to_submit_by_the_command_line(
 
 
 def test_a_blend_keeps_its_operators_and_an_older_one_has_none(tmp_path: Path) -> None:
-    blend = Blend({"a": 1.0}, operators={"a": ALL.as_dict()})
+    blend = Blend({"a": 1.0}, operators={"a": ALL})
     blend.save(tmp_path / "blend.json")
     assert Blend.load(tmp_path / "blend.json") == blend
-    assert blend.applied == {"a": ALL}
+    assert json.loads((tmp_path / "blend.json").read_text())["operators"] == {"a": ALL.as_dict()}
     (tmp_path / "blend.json").write_text('{"weights": {"a": 1.0}}')
-    assert Blend.load(tmp_path / "blend.json").applied == {}
+    assert Blend.load(tmp_path / "blend.json").operators == {}
 
 
 def test_a_query_that_is_in_the_gallery_itself_is_not_what_moves_it(tmp_path: Path) -> None:

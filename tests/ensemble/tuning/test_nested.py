@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from planted import EVERYTHING, FOLDS, add, add_trained, few_candidates
+from retrievals import precisions_of, unwhitened
 from small import Small
 
-import ensemble.retrieval.whitening
+import ensemble.retrieval.selection
 import ensemble.tuning.nested
 from cv import Mix
 from ensemble import Blend, Project, evaluate, init, register, tune
 from ensemble.blend.ranking import ranking_of
-from ensemble.identification.prediction import predict
+from ensemble.identification.prediction import certain_ranking
 from ensemble.protocol.certify import decided
-from ensemble.protocol.evaluation_set import build_evaluation_set
-from ensemble.protocol.setup import Setup, build_setup, read_setup
+from ensemble.protocol.setup import Setup, read_setup, setup_with
 from ensemble.registry.models import require_models
+from ensemble.retrieval.query_set import LabelledQuerySet
+from ensemble.retrieval.retriever import Retriever
 from ensemble.retrieval.selection import choose_whitening
-from ensemble.tuning.nested import TOLERANCE, NestedScore, nested_report, nested_score, tuned
+from ensemble.tuning.nested import TOLERANCE, nested_score
+from ensemble.tuning.nested_result import NestedResult, NestedScore
+from ensemble.tuning.search import first_points, search
+from ensemble.tuning.study import study_in_memory
 from postproc import NEW
 
 MIX = Mix(0.2, gallery_exponent=None)  # without the species among test photos, which every fold's network has a say in
@@ -36,30 +41,20 @@ def project_with(folder: Path, fill: Callable[[Path, Small], None]) -> Project:
     return Project.open(folder / "P")
 
 
-def setup_of_blend(project: Project, mix: Mix = MIX) -> Setup:
-    models = require_models(project)
-    return build_setup(project, models, dict.fromkeys(models, "none"), mix)
-
-
-def scored(project: Project, setup: Setup, trials: int = 6, seed: int = 0, mix: Mix = MIX) -> NestedScore:
+def scored(setup: Setup, trials: int = 6, seed: int = 0) -> NestedScore:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ensemble.tuning.nested, "choose_whitening", lambda *_, **__: dict(setup.whitening))
-        return nested_score(project, setup, mix, trials=trials, seed=seed)
+        return nested_score(setup, trials=trials, seed=seed)
 
 
 def chosen(score: NestedScore, fold: int) -> dict[str, Any]:
     """What was chosen without a fold, and nothing of how it did there."""
-    return {key: value for key, value in score.folds[fold].items() if key != "map5"}
+    return {key: value for key, value in score.folds[fold].as_dict().items() if key != "map5"}
 
 
 def blend_without(score: NestedScore, fold: int) -> Blend:
-    kept = {key: value for key, value in score.folds[fold].items() if key in Blend.__dataclass_fields__}
+    kept = {key: value for key, value in score.folds[fold].as_dict().items() if key in Blend.__dataclass_fields__}
     return Blend(**kept)
-
-
-def fold_of(project: Project, setup: Setup) -> np.ndarray:
-    """Fold of every photo as it sits."""
-    return project.catalogue.folds[setup.evaluation_set.rows[setup.evaluation_set.trials.query]]
 
 
 def three_frozen(project: Path, small: Small) -> None:
@@ -70,8 +65,8 @@ def three_frozen(project: Path, small: Small) -> None:
 @pytest.fixture(scope="module")
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Setup, NestedScore]:
     project = project_with(tmp_path_factory.mktemp("frozen"), three_frozen)
-    setup = setup_of_blend(project)
-    return project, setup, scored(project, setup)
+    setup = unwhitened(project, MIX)
+    return project, setup, scored(setup)
 
 
 def noise_models(seed: int, frozen: bool) -> Callable[[Path, Small], None]:
@@ -90,30 +85,31 @@ def noise_models(seed: int, frozen: bool) -> Callable[[Path, Small], None]:
 def test_a_lucky_blend_of_noise_is_exposed(tmp_path: Path, frozen: bool) -> None:
     """In-sample, tuning makes something of nothing; nested, its recipes do as well as on other noise: by chance."""
     worlds = [project_with(tmp_path / str(seed), noise_models(seed, frozen)) for seed in range(4)]
-    setups = [setup_of_blend(project) for project in worlds]
+    setups = [unwhitened(project, MIX) for project in worlds]
     in_sample, nested, chance = [], [], []
-    for project, setup in zip(worlds, setups, strict=True):
-        blend, _ = tuned(setup, project.catalogue.folds, 12, 0)
-        score = scored(project, setup, trials=12)
-        report = nested_report(project, score, decided(setup.evaluation_set, blend)[1].map5)
+    for setup in setups:
+        points, _ = first_points(setup)
+        blend = search(setup, study_in_memory(0), points, trials=12 + len(points), seed=0).blend
+        score = scored(setup, trials=12)
+        report = NestedResult.of(score, decided(setup.evaluation_set, blend)[1].map5)
         assert report["optimism"] == pytest.approx(report["in_sample"] - report["map5"])
         assert report["optimism"] > 0
         in_sample.append(report["in_sample"])
         nested.append(report["map5"])
-        chance += [across(p, other, score) for p, other in zip(worlds, setups, strict=True) if other is not setup]
+        chance += [across(other, score) for other in setups if other is not setup]
     gap = np.mean(in_sample) - np.mean(chance)
     assert gap > 0.1
     # some luck stays with frozen networks: they compare a pair both ways, so what one fold likes the other does, too
     assert abs(np.mean(nested) - np.mean(chance)) < gap / 2
 
 
-def across(project: Project, setup: Setup, score: NestedScore) -> float:
+def across(setup: Setup, score: NestedScore) -> float:
     """What the recipes of a nested score reach with other models of the same photos."""
-    total = 0.0
+    total, evaluation_set = 0.0, setup.evaluation_set
     for fold in FOLDS:
-        recipe, here = blend_without(score, fold), fold_of(project, setup) == fold
-        precision = setup.evaluation_set.precisions(ranking_of(setup.evaluation_set.query_set, recipe), recipe)
-        total += float(setup.evaluation_set.weights[here] @ precision[here])
+        recipe, inside = blend_without(score, fold), evaluation_set.fold == fold
+        precision = precisions_of(evaluation_set, ranking_of(evaluation_set.query_set, recipe), recipe)
+        total += float(evaluation_set.weights[inside] @ precision[inside])
     return total
 
 
@@ -134,15 +130,23 @@ def test_choices_without_a_fold_do_not_depend_on_its_networks(tmp_path: Path) ->
     """Fold 2's networks see only fold 2's photos as queries: they are noise here, and nobody without it knows."""
     whole, broken = (project_with(tmp_path / str(b), trained_models(b)) for b in (None, 2))
     setups = [read_setup(project, MIX) for project in (whole, broken)]
-    one, other = (
-        nested_score(project, setup, MIX, trials=6) for project, setup in zip((whole, broken), setups, strict=True)
-    )
+    one, other = (nested_score(setup, trials=6) for setup in setups)
     assert chosen(one, 2) == chosen(other, 2)
     assert one.folds[2]["map5"] > other.folds[2]["map5"] + 0.2
-    here = fold_of(whole, setups[0]) == 2
-    assert (one.blend[here] != other.blend[here]).any()
+    inside = setups[0].evaluation_set.fold == 2
+    assert (one.blend[inside] != other.blend[inside]).any()
     for fold in (0, 1, 3, 4):
         assert chosen(one, fold) != chosen(other, fold), "everybody else tunes on fold 2"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Misled(Retriever):
+    """A retriever whose out-of-fold photos are said to show others."""
+
+    truth: np.ndarray
+
+    def out_of_fold(self) -> LabelledQuerySet:
+        return replace(super().out_of_fold(), truth=self.truth)
 
 
 @pytest.mark.parametrize("fold", [0, 3])
@@ -155,8 +159,8 @@ def test_choices_without_a_fold_do_not_depend_on_its_answers(
     own = np.flatnonzero((project.catalogue.folds == fold) & (truth != NEW))
     truth[own] = np.roll(truth[own], 1)
     assert (truth != query_set.truth).sum() > 5
-    wrong = replace(setup, evaluation_set=build_evaluation_set(replace(query_set, truth=truth), MIX))
-    other = scored(project, wrong)
+    given = {each.name: getattr(setup.retriever, each.name) for each in fields(Retriever) if each.init}
+    other = scored(setup_with(Misled(**given, truth=truth), MIX))
     assert chosen(other, fold) == chosen(score, fold)
     assert other.folds[fold]["map5"] < score.folds[fold]["map5"]
     assert any(chosen(other, f) != chosen(score, f) for f in FOLDS if f != fold)
@@ -171,8 +175,8 @@ def test_a_fold_has_no_say_in_whitening(tmp_path: Path, monkeypatch: pytest.Monk
         precision[1] += np.where(np.arange(12) < 9, 0.4, 0.0) if fold == 2 else 0.0
         return precision
 
-    monkeypatch.setattr(ensemble.retrieval.whitening, "_column", column)
-    monkeypatch.setattr(ensemble.retrieval.whitening, "_can_fit", lambda *_: True)
+    monkeypatch.setattr(ensemble.retrieval.selection, "_column", column)
+    monkeypatch.setattr(ensemble.retrieval.selection, "_can_fit", lambda *_: True)
     models = require_models(project)
     for without, expected in ((None, "total"), (0, "total"), (2, "none")):
         assert set(choose_whitening(project, models, without=without).values()) == {expected}
@@ -189,44 +193,44 @@ def test_whitening_is_chosen_anew_without_each_fold(
         return dict.fromkeys(models, "total" if without == 3 else "none")
 
     monkeypatch.setattr(ensemble.tuning.nested, "choose_whitening", stand_in)
-    score = nested_score(project, setup, MIX, trials=0)
+    score = nested_score(setup, trials=0)
     assert asked == list(FOLDS)
-    assert [set(row["whitening"].values()) for row in score.folds] == [{"none"}] * 3 + [{"total"}] + [{"none"}]
+    assert [set(row.whitening.values()) for row in score.folds] == [{"none"}] * 3 + [{"total"}] + [{"none"}]
     # and the fold is scored in the spaces that were chosen without it
-    whitened = build_setup(project, setup.models, dict.fromkeys(setup.models, "total"), MIX)
-    blend, here = blend_without(score, 3), fold_of(project, setup) == 3
-    precision = whitened.evaluation_set.precisions(ranking_of(whitened.evaluation_set.query_set, blend), blend)
-    np.testing.assert_array_equal(score.blend[here], precision[here])
+    whitened = unwhitened(project, MIX, whitening=dict.fromkeys(setup.models, "total")).evaluation_set
+    blend, inside = blend_without(score, 3), setup.evaluation_set.fold == 3
+    precision = precisions_of(whitened, ranking_of(whitened.query_set, blend), blend)
+    np.testing.assert_array_equal(score.blend[inside], precision[inside])
 
 
 def test_each_photo_is_scored_by_what_was_chosen_without_it(frozen: tuple[Project, Setup, NestedScore]) -> None:
-    project, setup, score = frozen
-    total = 0.0
+    _, setup, score = frozen
+    total, evaluation_set = 0.0, setup.evaluation_set
     for fold in FOLDS:
-        blend, here = blend_without(score, fold), fold_of(project, setup) == fold
-        precision = setup.evaluation_set.precisions(predict(setup.evaluation_set.query_set, blend).ranking, blend)
-        np.testing.assert_allclose(score.blend[here], precision[here])
-        weights = setup.evaluation_set.weights[here]
-        assert score.folds[fold]["map5"] == pytest.approx(np.average(precision[here], weights=weights))
-        total += float(weights @ precision[here])
+        blend, inside = blend_without(score, fold), evaluation_set.fold == fold
+        precision = precisions_of(evaluation_set, certain_ranking(evaluation_set.query_set, blend)[0], blend)
+        np.testing.assert_allclose(score.blend[inside], precision[inside])
+        weights = evaluation_set.weights[inside]
+        assert score.folds[fold]["map5"] == pytest.approx(np.average(precision[inside], weights=weights))
+        total += float(weights @ precision[inside])
         assert score.folds[fold]["single"] in setup.models
-    assert nested_report(project, score, 0.9)["map5"] == pytest.approx(total)
+    assert NestedResult.of(score, 0.9)["map5"] == pytest.approx(total)
 
 
 def test_the_same_seed_gives_the_same_score_and_another_one_others(
     frozen: tuple[Project, Setup, NestedScore],
 ) -> None:
-    project, setup, score = frozen
-    again, other = scored(project, setup), scored(project, setup, seed=1)
+    _, setup, score = frozen
+    again, other = scored(setup), scored(setup, seed=1)
     assert again.folds == score.folds
     np.testing.assert_array_equal(again.blend, score.blend)
-    assert nested_report(project, again, 0.9) == nested_report(project, score, 0.9)
+    assert NestedResult.of(again, 0.9) == NestedResult.of(score, 0.9)
     assert other.folds != score.folds
 
 
 def test_the_report_pairs_its_differences_and_predicts_a_test(frozen: tuple[Project, Setup, NestedScore]) -> None:
-    project, _, score = frozen
-    report = nested_report(project, score, 0.9)
+    _, _, score = frozen
+    report = NestedResult.of(score, 0.9)
     assert report["optimism"] == pytest.approx(0.9 - report["map5"])
     low, high = report["interval"]
     assert low < report["map5"] < high
@@ -238,27 +242,27 @@ def test_the_report_pairs_its_differences_and_predicts_a_test(frozen: tuple[Proj
         assert told["interval"][0] <= told["difference"] <= told["interval"][1]
         # paired: photos are hard or easy for both
         assert told["interval"][1] - told["interval"][0] < high - low
-    against_itself = nested_report(project, replace(score, single=score.blend), 0.9)["against"]["single"]
+    against_itself = NestedResult.of(replace(score, single=score.blend), 0.9)["against"]["single"]
     assert (against_itself["difference"], against_itself["interval"]) == (0.0, [0.0, 0.0])
 
 
 def test_what_few_candidates_leave_open_of_a_held_out_fold_is_settled(
-    tmp_path: Path, frozen: tuple[Project, Setup, NestedScore]
+    tmp_path: Path,
 ) -> None:
     project = project_with(tmp_path, three_frozen)
     setups = {}
     with pytest.MonkeyPatch.context() as patch:
         for nearest in (EVERYTHING, 3):
             few_candidates(patch, nearest)
-            setups[nearest] = setup_of_blend(project)
-    score = scored(project, setups[3], trials=0)
+            setups[nearest] = unwhitened(project, MIX)
+    score = scored(setups[3], trials=0)
     assert score.width <= TOLERANCE
-    assert decided(setups[3].evaluation_set, blend_without(score, 0))[1].open > 0.1
+    assert decided(setups[3].evaluation_set, blend_without(score, 0))[1].undecided > 0.1
     whole = setups[EVERYTHING].evaluation_set
     for fold in FOLDS:
-        here, blend = fold_of(project, setups[3]) == fold, blend_without(score, fold)
-        precision = whole.precisions(ranking_of(whole.query_set, blend), blend)
-        np.testing.assert_allclose(score.blend[here], precision[here], atol=1e-12)
+        inside, blend = whole.fold == fold, blend_without(score, fold)
+        precision = precisions_of(whole, ranking_of(whole.query_set, blend), blend)
+        np.testing.assert_allclose(score.blend[inside], precision[inside], atol=1e-12)
 
 
 def test_evaluate_gives_the_score_that_tuning_gave(tmp_path: Path) -> None:

@@ -14,15 +14,15 @@ import numpy as np
 import optuna
 import pytest
 from small import Small
-from studies import NEEDED, SAMPLERS, trial_points
+from studies import SAMPLERS, trial_points
 
-import ensemble.tuning.nested
 import ensemble.tuning.study
 from cv import FinblendError, Mix
 from ensemble import Blend, Project, evaluate, init, models, register, tune
 from ensemble.protocol.certify import decided
 from ensemble.protocol.setup import read_setup
 from ensemble.tuning.greedy import forward_selection
+from ensemble.tuning.result import TuneResult
 from postproc.ranking.scorer import BlendScore
 
 STARTS = 5  # equal weights in three ways, each of two models alone; greedy selection here ends at one of these
@@ -51,7 +51,7 @@ def project(template: Path, tmp_path: Path) -> Path:
     return tmp_path / "P"
 
 
-def tuned(project: Path, **options: Any) -> dict[str, Any]:
+def tuned(project: Path, **options: Any) -> TuneResult:
     """Tuning without its nested score, which is not what these tests are about."""
     return tune(project, **({"new_share": 0.15, "nested_trials": 0} | options))
 
@@ -77,8 +77,6 @@ def interrupting(at: int) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_it_goes_on_where_it_stopped(project: Path, sampler: str) -> None:
-    for needed in NEEDED.get(sampler, ()):
-        pytest.importorskip(needed)
     first = tuned(project, trials=8, sampler=sampler)
     second = tuned(project, trials=4, sampler=sampler)
     assert (first["trials"], first["new_trials"]) == (8, 8)
@@ -187,11 +185,12 @@ def test_an_interrupt_while_a_trial_is_written_down_keeps_that_trial(
     assert tuned(project, trials=1)["trials"] == STARTS + 8
 
 
-def test_an_interrupt_during_the_nested_score_keeps_the_blend(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(ensemble.tuning.nested, "proposals", interrupted)
+@pytest.mark.parametrize("at", [7, 9])
+def test_an_interrupt_during_the_nested_score_keeps_the_blend(
+    project: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """During the first trial without the first fold, or a later one."""
+    monkeypatch.setattr(ensemble.tuning.study, "decided", interrupting(at))
     report = tuned(project, trials=6, nested_trials=5)
     assert (report["interrupted"], report["nested"], report["trials"]) == (True, None, 6)
     assert Blend.load(project / "blend.json").measured["map5"] == report["map5"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cv.errors import FinblendError
 from postproc import NEW, Ranking
-from postproc.calibration.calibration import calibration_error, share_of_strangers
+from postproc.calibration.calibration import calibration_error, estimate_new_share
 from postproc.calibration.posterior import Posterior, fit_posterior, outcome, posterior_order, with_new_first
 
 
@@ -142,7 +142,7 @@ def test_the_share_of_strangers_is_found_from_another_prior(share: float, prior:
     new = rng.random(40_000) < share
     score = rng.normal(np.where(new, 0.0, 2.0))
     ratio = np.exp(-(score**2) / 2 + (score - 2) ** 2 / 2) * prior / (1 - prior)
-    assert share_of_strangers(ratio / (1 + ratio), prior) == pytest.approx(share, abs=0.01)
+    assert estimate_new_share(ratio / (1 + ratio), prior) == pytest.approx(share, abs=0.01)
 
 
 def test_the_share_is_the_most_likely_one() -> None:
@@ -150,10 +150,10 @@ def test_the_share_is_the_most_likely_one() -> None:
     probability, prior = rng.random(200) ** 3, 0.3
     grid = np.linspace(0.0001, 0.9999, 9999)[:, None]
     likelihood = np.log(probability * grid / prior + (1 - probability) * (1 - grid) / (1 - prior)).sum(axis=1)
-    assert share_of_strangers(probability, prior) == pytest.approx(grid[likelihood.argmax(), 0], abs=2e-4)
+    assert estimate_new_share(probability, prior) == pytest.approx(grid[likelihood.argmax(), 0], abs=2e-4)
 
 
 def test_a_prior_of_none_or_all_is_refused() -> None:
     for prior in (0.0, 1.0):
         with pytest.raises(FinblendError, match="0 < prior < 1"):
-            share_of_strangers(np.array([0.5]), prior)
+            estimate_new_share(np.array([0.5]), prior)

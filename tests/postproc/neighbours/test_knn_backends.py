@@ -13,8 +13,15 @@ from knn_reference import same
 
 from cv import FinblendError
 from postproc import Space, top_k
-from postproc.neighbours import screen_backends as screen_products
-from postproc.neighbours.screen_backends import BFloat16, Float32, OnDevice, choose
+from postproc.neighbours import screen_backends
+from postproc.neighbours.screen_backends import choose
+from postproc.neighbours.screen_cpu import BFloat16, Float32
+from postproc.neighbours.screen_gpu import OnDevice
+
+
+@pytest.fixture(autouse=True)
+def no_device_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FINBLEND_DEVICE", raising=False)
 
 
 @pytest.fixture
@@ -32,7 +39,7 @@ def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def flags(monkeypatch: pytest.MonkeyPatch, **values: bool) -> None:
     names = {name.replace("_", "-"): value for name, value in values.items()}
-    monkeypatch.setattr(screen_products.binding, "get_host_cpu_features", lambda: names)
+    monkeypatch.setattr(screen_backends.binding, "get_host_cpu_features", lambda: names)
 
 
 @pytest.mark.parametrize(
@@ -54,12 +61,49 @@ def test_bfloat16_is_taken_where_it_pays(
         assert type(choose(backend, work)) is expected
 
 
-def test_a_gpu_is_taken_before_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("asked", [None, "", "cpu"])
+def test_a_gpu_that_is_there_is_left_alone_unless_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, asked: str | None
+) -> None:
     torch = pytest.importorskip("torch")
     flags(monkeypatch, avx512bf16=True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    if asked is not None:
+        monkeypatch.setenv("FINBLEND_DEVICE", asked)
+    assert type(choose("auto", 1e14)) is BFloat16
+    assert type(choose("bfloat16", 1e6)) is BFloat16
+
+
+def test_a_gpu_that_is_asked_for_is_taken_before_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    flags(monkeypatch, avx512bf16=True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("FINBLEND_DEVICE", "cuda")
     assert type(choose("auto", 1e14)) is OnDevice
+    assert type(choose("bfloat16", 1e6)) is OnDevice
     assert type(choose("auto", 1e6)) is Float32
+    assert type(choose("float32", 1e14)) is Float32
+
+
+@pytest.mark.parametrize("work", [1e6, 1e14])
+def test_a_gpu_that_is_asked_for_and_not_there_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, work: float
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("FINBLEND_DEVICE", "cuda")
+    with pytest.raises(FinblendError, match=r"^FINBLEND_DEVICE=cuda: torch .* finds no GPU here; .*$") as refused:
+        choose("auto", work)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_gpu_without_torch_and_other_devices_are_refused(monkeypatch: pytest.MonkeyPatch, no_torch: None) -> None:
+    monkeypatch.setenv("FINBLEND_DEVICE", "cuda")
+    with pytest.raises(FinblendError, match=r"^FINBLEND_DEVICE=cuda needs torch: pip install 'finblend\[backbones\]'"):
+        choose("auto", 1e6)
+    monkeypatch.setenv("FINBLEND_DEVICE", "mps")
+    with pytest.raises(FinblendError, match=r"^FINBLEND_DEVICE must be cpu or cuda, but got FINBLEND_DEVICE=mps$"):
+        choose("auto", 1e6)
 
 
 def test_less_work_is_worth_rounding_than_importing_torch(monkeypatch: pytest.MonkeyPatch) -> None:

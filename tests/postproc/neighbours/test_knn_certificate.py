@@ -15,7 +15,9 @@ from postproc.neighbours import screen
 from postproc.neighbours import search as knn
 from postproc.neighbours.exact import Search
 from postproc.neighbours.exact import lengths as norms_of
-from postproc.neighbours.screen_backends import BFloat16, Float32, OnDevice, Products
+from postproc.neighbours.screen_base import Products
+from postproc.neighbours.screen_cpu import BFloat16, Float32
+from postproc.neighbours.screen_gpu import OnDevice
 
 
 def products(name: str) -> Products:

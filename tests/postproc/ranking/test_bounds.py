@@ -40,17 +40,17 @@ def few_candidates(fold: Fold, k: int, same_species: int, pruned: bool) -> Evide
     return prune(few, fold.species.mismatch, fold.species.of_individual) if pruned else few
 
 
-def trials_of(fold: Fold, few: Evidence) -> BlendScorer:
+def scorer_of(fold: Fold, few: Evidence) -> BlendScorer:
     """Every photo as itself, the known ones once more as strangers."""
     hidden = np.flatnonzero(fold.truth != NEW)
     n = len(fold.truth) + len(hidden)
     return BlendScorer(few, fold.species, fold.truth, np.full(n, 1 / n), hidden=hidden)
 
 
-def true_precisions(trials: BlendScorer, outcome: BlendScore, background: float, whole: Ranking) -> np.ndarray:
+def true_precisions(scorer: BlendScorer, score: BlendScore, background: float, whole: Ranking) -> np.ndarray:
     """Each sitting photo's precision over the whole gallery, at the decision that the candidates gave."""
-    got = answer(whole.take(trials.query), trials.hide, background, outcome.decision)
-    return average_precisions(got, np.where(trials.truth < 0, NEW, trials.truth))
+    got = answer(whole.take(scorer.query), scorer.hide, background, score.decision)
+    return average_precisions(got, np.where(scorer.truth < 0, NEW, scorer.truth))
 
 
 CASES = {
@@ -73,14 +73,14 @@ def test_the_true_precision_of_every_photo_lies_within_its_bounds(
     seed: int, views: int, k: int, same_species: int, pruned: bool, background: float
 ) -> None:
     fold = fold_of(seed, views)
-    trials = trials_of(fold, few_candidates(fold, k, same_species, pruned))
+    scorer = scorer_of(fold, few_candidates(fold, k, same_species, pruned))
     for weights, top_photos, penalty in RECIPES:
-        outcome = trials.run(weights, top_photos=top_photos, species_penalty=penalty, background=background)
+        score = scorer.score(weights, top_photos=top_photos, species_penalty=penalty, background=background)
         whole = rank(fold.everything, weights, top_photos=top_photos, species_penalty=penalty, species=fold.species)
-        true = true_precisions(trials, outcome, background, whole)
-        assert (trials.least <= true).all()
-        assert (true <= trials.most).all()
-        assert outcome.least - 1e-12 <= trials.weights @ true <= outcome.most + 1e-12
+        true = true_precisions(scorer, score, background, whole)
+        assert (score.precision_lower <= true).all()
+        assert (true <= score.precision_upper).all()
+        assert score.lower - 1e-12 <= scorer.weights @ true <= score.upper + 1e-12
 
 
 @examples(80)
@@ -108,9 +108,10 @@ def test_the_more_candidates_the_less_is_open_and_with_all_nothing(views: int) -
     for top_photos in (1, 3):
         widths, shares = [], []
         for k in (1, 4, 10, 20, 45):
-            outcome = trials_of(fold, few_candidates(fold, k, 0, True)).run(np.array([0.5, 0.5]), top_photos=top_photos)
-            widths.append(outcome.most - outcome.least)
-            shares.append(outcome.open)
+            scorer = scorer_of(fold, few_candidates(fold, k, 0, True))
+            score = scorer.score(np.array([0.5, 0.5]), top_photos=top_photos)
+            widths.append(score.upper - score.lower)
+            shares.append(score.undecided)
         # the decision follows the evidence, so a width need not shrink at every step
         assert min(widths[:2]) > 0
         assert widths[0] > 0.5
@@ -124,19 +125,33 @@ def test_a_planted_fault_is_found() -> None:
     caught = {"too low": 0, "as they are": 0}
     for seed, (weights, top_photos, penalty) in itertools.product(range(8), RECIPES):
         fold = fold_of(seed, 0)
-        trials = trials_of(fold, few_candidates(fold, 4, 0, True))
+        scorer = scorer_of(fold, few_candidates(fold, 4, 0, True))
         options = {"top_photos": top_photos, "species_penalty": penalty}
-        ranking = trials.ranker.rank(weights, **options)
+        ranking = scorer.ranker.rank(weights, **options)
         right = ranking.unseen_upper_bound
         assert right is not None
         lowered = np.where(np.isposinf(right), -np.inf, right - 0.05).astype(np.float32)
         whole = rank(fold.everything, weights, **options, species=fold.species)
         for name, bound in (("too low", lowered), ("as they are", right)):
-            outcome = trials.judge(dataclasses.replace(ranking, unseen_upper_bound=bound), 0.0)
-            true = true_precisions(trials, outcome, 0.0, whole)
-            caught[name] += int(((true < trials.least) | (true > trials.most)).any())
+            score = scorer.score_ranking(dataclasses.replace(ranking, unseen_upper_bound=bound), 0.0)
+            true = true_precisions(scorer, score, 0.0, whole)
+            caught[name] += int(((true < score.precision_lower) | (true > score.precision_upper)).any())
     assert caught["as they are"] == 0
     assert caught["too low"] > 20
+
+
+def test_what_a_recipe_reached_stays_when_others_are_scored() -> None:
+    fold = fold_of(1, 0)
+    scorer = scorer_of(fold, few_candidates(fold, 4, 0, True))
+    first = scorer.score(np.array([0.5, 0.5]))
+    names = ("precision", "precision_lower", "precision_upper", "is_undecided")
+    kept = {name: getattr(first, name).copy() for name in names}
+    others = [scorer.score(weights, top_photos=top_photos) for weights, top_photos, _ in RECIPES]
+    for name in names:
+        np.testing.assert_array_equal(getattr(first, name), kept[name], err_msg=name)
+        assert any((getattr(other, name) != kept[name]).any() for other in others), "else there was nothing to change"
+        assert not np.shares_memory(getattr(first, name), getattr(others[-1], name))
+    assert first.map5 == pytest.approx(scorer.weights @ first.precision)
 
 
 def views_apart(similarity: list[list[list[float]]], gallery_photos: list[int]) -> Evidence:

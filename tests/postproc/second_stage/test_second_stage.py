@@ -223,7 +223,7 @@ def test_photos_without_weight_have_no_say() -> None:
 
 def test_a_fit_on_some_of_many_photos_keeps_the_share_of_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few heavy strangers among many known photos: which are drawn must not move what they weigh together."""
-    monkeypatch.setattr(postproc.second_stage.conditional_logit, "ENOUGH", 300)
+    monkeypatch.setattr(postproc.second_stage.conditional_logit, "MOST_PHOTOS", 300)
     rng = np.random.default_rng(8)
     traits = random_traits(rng, 3000)
     truth = truth_drawn(rng, traits, PLANTED)

@@ -18,13 +18,14 @@ from scenes import (
 )
 
 from postproc import Evidence, rank, top_k
+from postproc.evidence.build import build_evidence
 from postproc.evidence.channels import channel_table
-from postproc.evidence.evidence import FusedSearch, build_evidence
+from postproc.evidence.evidence import FusedSearch
 from postproc.neighbours.search import Neighbours, Space
 from postproc.ranking.exhaustive import ExhaustiveSearch
 from postproc.ranking.prune import prune
 from postproc.ranking.ranking import DEPTH
-from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity, mixed, rerank_evidence
+from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity, mix_reciprocal, mixed_similarities
 
 VIEWS = (
     {"a": ["orig"]},
@@ -96,8 +97,8 @@ def test_what_few_candidates_call_certain_is_so(
     few = fold.evidence(K, k_species=K)
     if views == 1:
         few = with_fused_search(fold, few)
-    few = rerank_evidence(few, fold.photos.views, own, fold.rows)
-    everything = rerank_evidence(fold.everything, fold.photos.views, own, fold.rows)
+    few = mix_reciprocal(few, fold.photos.views, own, fold.rows)
+    everything = mix_reciprocal(fold.everything, fold.photos.views, own, fold.rows)
     truth = rank(everything, weights, **how)
     for evidence in (few, prune(few, fold.species.mismatch, fold.species.of_individual)):
         found = rank(evidence, weights, **how)
@@ -153,7 +154,7 @@ def test_the_whole_gallery_is_mixed_in_the_same_way(
     seed: int, views: int, draw: int, top_photos: int, penalty: float
 ) -> None:
     fold, own, weights = drawn(seed, views, draw)
-    everything = rerank_evidence(fold.everything, fold.photos.views, own, fold.rows)
+    everything = mix_reciprocal(fold.everything, fold.photos.views, own, fold.rows)
     truth = rank(everything, weights, top_photos=top_photos, species_penalty=penalty, species=fold.species)
     some = np.random.default_rng(draw).permutation(len(fold.rows))[:9]
     photos = fold.photos
@@ -172,7 +173,7 @@ def test_the_whole_gallery_is_mixed_in_the_same_way(
 def test_pair_by_pair(seed: int, views: int, draw: int) -> None:
     fold, own, _ = drawn(seed, views, draw)
     evidence = fold.evidence(K)
-    found = rerank_evidence(evidence, fold.photos.views, own, fold.rows)
+    found = mix_reciprocal(evidence, fold.photos.views, own, fold.rows)
     assert found.similarity == pytest.approx(slow(evidence, fold.photos.views, own), abs=1e-6)
     assert (found.photo == evidence.photo).all()
 
@@ -182,10 +183,10 @@ def test_with_lambda_1_the_cosines_are_back(seed: int, views: int, draw: int) ->
     fold, own, _ = drawn(seed, views, draw)
     own = {name: [replace(one, weight=1.0) for one in each] for name, each in own.items()}
     evidence = fold.evidence(K)
-    found = rerank_evidence(evidence, fold.photos.views, own, fold.rows)
+    found = mix_reciprocal(evidence, fold.photos.views, own, fold.rows)
     assert found.similarity.tolist() == evidence.similarity.tolist()
     assert found.unseen_upper_bound.tolist() == evidence.unseen_upper_bound.tolist()
-    assert rerank_evidence(evidence, fold.photos.views, {}, fold.rows) is evidence
+    assert mix_reciprocal(evidence, fold.photos.views, {}, fold.rows) is evidence
 
 
 def test_worked_by_hand() -> None:
@@ -193,5 +194,5 @@ def test_worked_by_hand() -> None:
     own = ReciprocalSimilarity(np.array([4, 9]), near.index, np.array([[0.5, 0.25], [1.0, 0.0]], dtype=np.float32), 0.2)
     # the second query's photos, then the first's, in the order of the evidence
     similarity = np.array([0.5, -0.5, 0.1, 0.9], dtype=np.float32)
-    found = mixed(similarity, [own], np.array([9, 4]), np.array([0, 2, 4]), np.array([5, 3, 3, 8]))
+    found = mixed_similarities(similarity, [own], np.array([9, 4]), np.array([0, 2, 4]), np.array([5, 3, 3, 8]))
     assert found == pytest.approx([0.2 * 0.5 + 0.8, 0.2 * -0.5, 0.2 * 0.1 + 0.8 * 0.25, 0.2 * 0.9])

@@ -1,0 +1,62 @@
+"""Compiled loops: the next process finds them ready, and a line says so where a first call has to compile.
+
+numba compiles a function when it is first called with arguments of new types, for up to half a minute. It keeps the
+result in NUMBA_CACHE_DIR, beside the module, or in the user's cache folder, whichever it may write first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+from numba.core import event
+
+COMPILING = "compiling loops for this processor, up to half a minute each; "
+KEPT = "the next run finds them ready"
+NOT_KEPT = "the next run has to do it again, for no folder may be written to keep them: set NUMBA_CACHE_DIR to one"
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class _Announcer(event.Listener):
+    """Logs one line where the first of our loops is compiled in this process; numba tells it of nothing else."""
+
+    def __init__(self) -> None:
+        self.has_spoken = False
+        self.are_kept = True
+
+    def on_start(self, event: Any) -> None:
+        if not self.has_spoken and event.data["dispatcher"].py_func.__module__.startswith("postproc."):
+            self.has_spoken = True
+            logging.getLogger("finblend").info(COMPILING + (KEPT if self.are_kept else NOT_KEPT))
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+_ANNOUNCER = _Announcer()
+event.register("numba:compile", _ANNOUNCER)  # type: ignore[no-untyped-call]
+
+
+def kernel(**options: Any) -> Callable[[Function], Function]:
+    """Compile a function on its first call, and keep it on disk.
+
+    Parameters
+    ----------
+    **options
+        As of `numba.njit`.
+    """
+
+    def decorate(function: Function) -> Function:
+        try:
+            compiled = numba.njit(cache=True, **options)(function)
+        except RuntimeError as error:
+            if "no locator" not in str(error):
+                raise
+            _ANNOUNCER.are_kept = False
+            compiled = numba.njit(**options)(function)
+        return compiled  # type: ignore[no-any-return]
+
+    return decorate
