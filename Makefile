@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: venv demo test check format docs bench bench-photos clean
+.PHONY: venv demo test test-long check format docs bench bench-photos clean
 
 venv: $(READY)
 
@@ -20,11 +20,16 @@ demo: venv
 	mkdir -p build
 	$(BIN)/finblend demo build/demo
 
-# from another folder, so that the installed packages are tested and not whatever lies beside
+# from another folder, so that the installed packages are tested and not whatever lies beside; WORKERS=0 for one process
+WORKERS ?= 2
 test: venv
 	mkdir -p build/elsewhere
 	cd build/elsewhere && FINBLEND_DATA="$${FINBLEND_DATA:-$(CURDIR)/../shared/data}" \
-		$(BIN)/python -m pytest -q -p no:cacheprovider $(CURDIR)/tests $(ARGS)
+		$(BIN)/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist worksteal $(CURDIR)/tests $(ARGS)
+
+# ten times as many examples, others in every run
+test-long: export FINBLEND_HYPOTHESIS := long
+test-long: test
 
 check: venv
 	$(BIN)/ruff check .

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
-import pytest
-from hypothesis import settings
-from small import Small
+# before numpy, torch and numba are loaded. Kernels of a few milliseconds follow each other, and threads that spin while
+# they wait for the next take the cores from whatever else runs: twenty times the time, where all cores are taken
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if IS_WORKER:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# the same examples on every machine, and no deadline: these machines are noisy and numba compiles on first use
-settings.register_profile("finblend", deadline=None, derandomize=True, max_examples=60)
-settings.load_profile("finblend")
+import pytest  # noqa: E402
+from examples import load_profile  # noqa: E402
+from small import Small  # noqa: E402
+
+load_profile()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Give a worker one thread, for another worker has the other core; kernels' own tests run on all threads."""
+    numba = sys.modules.get("numba")
+    if IS_WORKER and numba is not None:
+        of_kernels = "postproc" in item.path.relative_to(Path(__file__).parent).parts
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS if of_kernels else 1)
 
 
 @pytest.fixture(scope="session")

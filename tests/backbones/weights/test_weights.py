@@ -12,18 +12,15 @@ from typing import Any
 
 import pytest
 import torch
-from handmade import onnx_file
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from state_dicts import drawn, gem, holds, refusal, saved
+from torch import nn
 
 from backbones.adapters import Backbone, build_backbone
 from backbones.vision import load
 from backbones.weights import Origin, fill, origin_of, read_state, save_network
-from cv import FinblendError
 
-SIZE = (64, 64)
 ORIGIN = Origin("timm-gem:test_efficientnet", 64, 96, "squash", "0.5 0.5 0.5", "1 1 1", "fold-2", "ab" * 32, "cd ef")
-State = dict[str, Tensor]
 
 
 @pytest.fixture(autouse=True)
@@ -35,43 +32,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def gem() -> Backbone:
-    """A body with pools and a neck beside it."""
-    return build_backbone("timm-gem:test_efficientnet", SIZE)
-
-
-def drawn(network: nn.Module, seed: int = 1) -> State:
-    """Other weights for a network, none of them like those it was built with."""
-    generator = torch.Generator().manual_seed(seed)
-    state = network.state_dict()
-    return {n: torch.rand(t.shape, generator=generator).add(0.5).to(t.dtype) for n, t in state.items()}
-
-
-def saved(path: Path, state: Any) -> str:
-    if path.suffix == ".safetensors":
-        save_file(state, path)
-    else:
-        torch.save(state, path)
-    return str(path)
-
-
 def sha256(path: str | Path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def holds(network: nn.Module, state: State) -> bool:
-    own = network.state_dict()
-    return own.keys() <= state.keys() and all(torch.equal(own[name], state[name]) for name in own)
-
-
-def refusal(backbone: Backbone, weights: str | Path) -> str:
-    before = {name: tensor.clone() for name, tensor in backbone.network.state_dict().items()}
-    with pytest.raises(FinblendError) as caught:
-        fill(backbone, str(weights))
-    assert "\n" not in str(caught.value)
-    assert str(weights) in str(caught.value)
-    assert holds(backbone.network, before), "a refused file changed the network"
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth", "w.bin"])
@@ -267,35 +229,3 @@ def test_parts_that_are_still_as_drawn_are_named_wherever_they_are(tmp_path: Pat
     assert fill(Backbone(Bare(), 8, 8, body="net.trunk"), path).untrained == ("scale", "net")
     network = nn.ModuleDict({"trunk": nn.Linear(3, 3), "act": nn.ReLU()})
     assert fill(Backbone(network, 8, 8, body="trunk"), path).untrained == ()
-
-
-def test_an_unreachable_hub_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise OSError("no route to host\nand much more")
-
-    monkeypatch.setattr(load("timm").models, "load_pretrained", fail)
-    assert "test_efficientnet.r160_in1k could not be fetched (no route to host); give" in refusal(gem(), "hub")
-    assert "no weights on timm's hub" in refusal(Backbone(nn.Linear(2, 2), 8, 8), "hub")
-
-
-def test_the_hub_fills_the_body_and_must_fill_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    timm = load("timm")
-    state = drawn(timm.create_model("test_vit"))
-    for source in ("load_state_dict_from_hf", "load_state_dict_from_url"):
-        monkeypatch.setattr(f"timm.models._builder.{source}", lambda *_, **__: dict(state))
-    backbone = build_backbone("timm-gem:test_vit", (64, 96))
-    filled = fill(backbone, "hub")
-    assert (filled.source, filled.untrained) == ("hub", ("pools", "neck"))
-    assert holds(backbone.body_module, state | {"pos_embed": backbone.body_module.state_dict()["pos_embed"]})
-    del state["blocks.1.mlp.fc1.weight"]
-    with pytest.raises(FinblendError, match=r"they lack blocks\.1\.mlp\.fc1\.weight$"):
-        fill(build_backbone("timm:test_vit"), "hub")
-
-
-def test_a_network_that_is_a_file_takes_no_other_and_is_told_by_its_bytes(tmp_path: Path) -> None:
-    files = [onnx_file(tmp_path / f"{op}.onnx", ["b", 3, 8, 8], op) for op in ("GlobalAveragePool", "GlobalMaxPool")]
-    one, other = (build_backbone(f"onnx:{file}") for file in files)
-    assert "weights are in its own file" in refusal(one, files[1])
-    assert fill(one, "hub") == fill(one, "random")
-    assert fill(one, "hub").untrained == ()
-    assert fill(one, "hub").sha256 != fill(other, "hub").sha256

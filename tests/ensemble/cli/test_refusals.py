@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small import Small
+from refusals import refusal
 
 from cv.errors import FinblendError
-from ensemble import Blend, init, register, tune
+from ensemble import Blend
 from ensemble.cli import main
 from ensemble.project.outputs import refuse_output
 
 FINBLEND = Path(sys.executable).with_name("finblend")
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data, a tuned project P of one frozen and one per-fold model, and a right submission."""
-    folder = tmp_path_factory.mktemp("refusals")
-    small = Small(folder)
-    init(folder / "P", train=small.train_csv, test=small.sample_csv)
-    for seed, flags in enumerate([{"frozen": True}, *({"fold": fold} for fold in range(5))]):
-        path = small.write_npz(f"m{seed}.npz", *small.noisy(seed + 1, 1.0))
-        register(folder / "P", "frozen" if seed == 0 else "trained", **flags, train=path, test=path)
-    small.write_npz("next.npz", *small.noisy(20))
-    tune(folder / "P", trials=0, new_share=0.15)
-    (folder / "few.csv").write_text("species,new_share\nbeluga,0.1\n")
-    (folder / "shares.csv").write_text("species;new_share\nbeluga;0,1\n*;0,2\n")
-    (folder / "semi.csv").write_text((folder / "train.csv").read_text().replace(",", ";"))
-    (folder / "tabs.csv").write_text((folder / "train.csv").read_text().replace(",", "\t"))
-    (folder / "text.npz").write_text("image,vector\ntr000.jpg,0.1\n")
-    (folder / "empty.json").write_text("{}")
-    (folder / "orca.csv").write_text("species,new_share\n*,0.1\norca,0.1\n")
-    return folder
+@pytest.fixture
+def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(template, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
 
 
 def test_no_output_may_take_the_name_of_anything_that_a_project_holds(folder: Path) -> None:
@@ -55,34 +39,6 @@ def test_a_project_without_models_has_nothing_to_show(folder: Path, capsys: pyte
     shutil.rmtree(folder / "P" / "stores")
     told = "finblend: P: no model is registered; use 'finblend register P NAME ...'"
     assert [refusal(folder, line, capsys) for line in ("models P", "models P --json", "tune P")] == [told] * 3
-
-
-@pytest.fixture
-def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(template, tmp_path / "work")
-    monkeypatch.chdir(tmp_path / "work")
-    return tmp_path / "work"
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file and its bytes, but for the cache, which may grow at any time."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and "cache" not in path.parts)
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-def refusal(folder: Path, line: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that must be refused; its line on standard error."""
-    before = tree(folder)
-    assert main(line.split()) == 1
-    found = capsys.readouterr()
-    lines = [
-        text for text in found.err.splitlines() if not text.startswith(("finblend: warning: ", "finblend: compiling "))
-    ]
-    assert len(lines) == 1, found.err
-    assert lines[0].startswith("finblend: ")
-    assert found.out == ""
-    assert tree(folder) == before
-    return lines[0]
 
 
 NEXT = "--train next.npz --test next.npz"
@@ -223,74 +179,6 @@ def test_the_console_script_exits_with_one_and_no_traceback(folder: Path, line: 
     assert found.returncode == 1
     assert found.stderr.startswith("finblend: ")
     assert found.stderr.count("\n") == 1
-
-
-def text(content: str) -> Callable[[Path], object]:
-    return lambda path: path.write_text(content)
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def changed(**values: object) -> Callable[[Path], object]:
-    return lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-STORE = "P/stores/frozen/frozen"
-DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
-    ("P/project.json", text("{"), "evaluate P"),
-    ("P/project.json", text("[]"), "models P"),
-    ("P/project.json", changed(format=99), "tune P --trials 0"),
-    ("P/catalogue.parquet", cut, "models P"),
-    ("P/catalogue.parquet", Path.unlink, "evaluate P"),
-    ("P/blend.json", text("{"), "evaluate P"),
-    ("P/blend.json", text("[]"), "submit P -o out.csv"),
-    ("P/blend.json", text("[]"), "decide P -o d.csv"),
-    ("P/blend.json", text('{"weights": {"frozen": 0.4}}'), "export P -o vectors"),
-    ("P/blend.json", text('{"weights": {"frozen": 1.0}, "rule": "Z"}'), "submit P -o out.csv"),
-    ("P/blend.json", text('{"weights": {"frozen": 1.0}, "treshold": 1}'), "evaluate P"),
-    ("P/blend.json", text('{"weights": {"frozen": 1.0}, "mix": {"share": 0.1}}'), "evaluate P"),
-    ("P/blend.json", text('{"weights": {"gone": 1.0}}'), "submit P -o out.csv"),
-    ("P/blend.json", Path.unlink, "submit P -o out.csv"),
-    (f"{STORE}/train.arrow", cut, "models P"),
-    (f"{STORE}/train.arrow", Path.unlink, "evaluate P"),
-    (f"{STORE}/test.arrow", text(""), "submit P -o out.csv"),
-    (f"{STORE}/test.arrow", text("garbage"), "export P -o vectors"),
-    (f"{STORE}/manifest.json", text("{"), "models P"),
-    (f"{STORE}/manifest.json", changed(seen="fold-x"), "models P"),
-    (f"{STORE}/manifest.json", changed(views=None), "models P"),
-    (f"{STORE}/manifest.json", changed(colour="blue"), "submit P -o out.csv"),
-    ("P/study.journal", text("no journal\nat all\n"), "tune P --trials 0 --new-share 0.15"),
-]
-
-
-@pytest.mark.parametrize(("damaged", "damage", "line"), DAMAGE, ids=[f"{n}-{d[0]}" for n, d in enumerate(DAMAGE)])
-def test_a_damaged_file_is_named(
-    folder: Path,
-    capsys: pytest.CaptureFixture[str],
-    damaged: str,
-    damage: Callable[[Path], object],
-    line: str,
-) -> None:
-    shutil.rmtree(folder / "P" / "cache")
-    damage(folder / damaged)
-    told = refusal(folder, line, capsys)
-    assert Path(damaged).name in told or str(Path(damaged).parent) in told
-
-
-def test_a_flipped_bit_in_a_store_is_noticed_before_it_is_used(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The manifest keeps a hash of every file: vectors that changed on disk are not scored as if they had not."""
-    shutil.rmtree(folder / "P" / "cache")
-    path = folder / STORE / "test.arrow"
-    raw = bytearray(path.read_bytes())
-    vector = Small(folder / "again").noisy(1, 1.0)[1][5].tobytes()
-    raw[bytes(raw).index(vector) + 3] ^= 0x40
-    path.write_bytes(raw)
-    told = refusal(folder, "submit P -o out.csv", capsys)
-    assert "test.arrow" in told or STORE in told
 
 
 def test_an_old_submission_stays_when_a_new_one_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,18 +10,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from planted import add, tuned_pair
+from planted import add
 from retrievals import retriever_with
 from small import Small
 
 import ensemble.pseudo_labels.generate
 import ensemble.pseudo_labels.selection
 import ensemble.retrieval.evidence
-from cv import FinblendError
 from cv.files import sha256_of
 from cv.mix import Mix
 from cv.pseudo_labels import read_pseudo_labels
-from ensemble import Blend, Project, decide, init, pseudo, tune
+from ensemble import Blend, Project, decide, pseudo
 from ensemble.identification.posteriors import PosteriorModel
 from ensemble.identification.second_stage import SecondStage
 from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
@@ -34,9 +33,9 @@ SETS = ["full", *(f"fold-{k}" for k in range(5))]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tuned_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tuned project of one frozen and one trained model."""
-    return tuned_pair(tmp_path_factory.mktemp("pseudo"))
+    return Path(shutil.copytree(tuned_template, tmp_path_factory.mktemp("pseudo") / "P"))
 
 
 def test_a_set_for_each_fold_and_one_for_full(project: Path, tmp_path: Path) -> None:
@@ -283,29 +282,3 @@ def test_shares_by_species_keep_their_pattern_without_a_fold(
         odds = [share[name] / (1 - share[name]) * (1 - before) / before for name, before in stated.items()]
         assert odds[0] == pytest.approx(odds[1])
         assert odds[0] > 1
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ({"precision": 1.0}, "0 < precision < 1 must hold, but got precision=1.0"),
-        ({"min_prob": 0.0}, "0 < min_prob <= 1 must hold, but got min_prob=0.0"),
-        ({"rule": "luck"}, "--rule must be one of confidence, agreement, gap, but got luck"),
-        ({"trials": -1}, "--trials >= 0 must hold, but got trials=-1"),
-        ({"precision": 0.9999, "trials": 0}, "no threshold of the rule confidence shows it out-of-fold"),
-        ({"min_prob": 1.0, "trials": 0}, "no test photo reaches the threshold 1.0000 of the set for fold-0"),
-    ],
-)
-def test_impossible_wishes_are_refused(project: Path, tmp_path: Path, options: dict[str, object], told: str) -> None:
-    with pytest.raises(FinblendError, match=told):
-        pseudo(project, tmp_path / "p.csv", **options)  # type: ignore[arg-type]
-    assert not list(tmp_path.iterdir())
-
-
-def test_two_folds_are_too_few(tmp_path: Path) -> None:
-    small = Small(tmp_path / "data")
-    init(tmp_path / "P", train=small.train_csv, test=small.sample_csv, folds=2)
-    add(tmp_path / "P", small, "m", 1)
-    tune(tmp_path / "P", trials=0, new_share=0.15, nested_trials=0)
-    with pytest.raises(FinblendError, match="at least 3 folds"):
-        pseudo(tmp_path / "P", tmp_path / "p.csv")

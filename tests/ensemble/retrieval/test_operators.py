@@ -22,7 +22,7 @@ from ensemble import Blend, Project, decide, evaluate, export, init, submit, tun
 from ensemble.cli import main
 from ensemble.identification.prediction import certain_ranking, predict
 from ensemble.registry.models import require_models
-from ensemble.retrieval.operators import NAMES, Operators, moved, wanted_operators
+from ensemble.retrieval.operators import NAMES, Operators, moved
 from ensemble.retrieval.query_set import QuerySet
 from ensemble.retrieval.selection import GRID, SURE_OF_OPERATOR, SURE_OF_WHITENING, choose_operators, clear_best
 from ensemble.retrieval.task import RetrievalTask
@@ -247,32 +247,6 @@ def test_from_tune_to_submit_by_the_command_line(
     # none is the default: the same project, tuned without
     plain = tune(project, trials=0, new_share=0.15, nested_trials=0)
     assert plain["operators"] == Blend.load(project / "blend.json").operators == {}
-
-
-def test_an_operator_that_is_not_there_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["tune", str(project), "--operators", "query-expansion,rerank"]) == 1
-    told = " ".join(capsys.readouterr().err.split())
-    assert "--operators must be among database-augmentation, query-expansion, reciprocal, but got rerank" in told
-    assert wanted_operators(["reciprocal", "", " query-expansion"]) == ("query-expansion", "reciprocal")
-
-
-@pytest.mark.parametrize(
-    ("operators", "told"),
-    [
-        ({"b": {}}, "operators: b is not among the weights"),
-        ({"a": {"expansion": {}}}, "operators of a: operators must be among .*'expansion'"),
-        ({"a": {"query-expansion": {"k": 2}}}, "query-expansion must have the keys k, alpha"),
-        ({"a": {"query-expansion": {"k": 0, "alpha": 1.0}}}, "1 <= k <= 64 .*k=0"),
-        ({"a": {"reciprocal": {"k1": 20, "k2": 6, "lambda": 0}}}, "0 < lambda <= 1 .*lambda=0"),
-        ({"a": {"reciprocal": {"k1": 20, "k2": 6, "lambda": "much"}}}, "not a blend"),
-        ({"a": 3}, "not a blend"),
-        (None, "not a blend"),
-    ],
-)
-def test_a_blend_with_wrong_operators_is_refused(tmp_path: Path, operators: Any, told: str) -> None:
-    (tmp_path / "blend.json").write_text(json.dumps({"weights": {"a": 1.0}, "operators": operators}))
-    with pytest.raises(FinblendError, match=rf"blend\.json: .*{told}"):
-        Blend.load(tmp_path / "blend.json")
 
 
 def test_a_blend_keeps_its_operators_and_an_older_one_has_none(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scenes import one_thread  # noqa: F401
 
@@ -65,7 +66,7 @@ COLUMNS = [("a", 0), ("a", 1), ("a", None), ("b", 0), ("c", 2), ("c", 0), ("c", 
 CHANNELS = [[0, 1, 2], [3, 3, 3], [4, 5, 6]]
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(seed=st.integers(0, 10_000), masked=st.booleans())
 def test_evidence_equals_a_construction_with_loops(seed: int, masked: bool) -> None:
     scene = Scene(seed)
@@ -97,7 +98,7 @@ def test_evidence_equals_a_construction_with_loops(seed: int, masked: bool) -> N
             assert all(column_value(scene, column, q, g) <= got.unseen_upper_bound[i, c] + 2e-7 for g in outside)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(seed=st.integers(0, 10_000))
 def test_the_upper_bound_is_the_last_neighbours_similarity_and_nowhere_when_all_are_neighbours(seed: int) -> None:
     scene = Scene(seed, n=9, k=9)
@@ -121,7 +122,7 @@ def test_a_fold_smaller_than_k_has_no_upper_bound() -> None:
     assert (np.diff(got.photo_start[got.group_start]) == 6).all()
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(seed=st.integers(0, 10_000))
 def test_joined_folds_are_the_queries_in_the_order_of_their_rows(seed: int) -> None:
     scene = Scene(seed)

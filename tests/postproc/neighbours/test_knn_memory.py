@@ -20,15 +20,16 @@ from postproc import Space, top_k
 backend, memory_mb, case = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 rng = np.random.default_rng(0)
 n, width, k = 30_000, 64, 100
+# as few queries as show it: candidates of all of them, held at once, or a tile as wide as the gallery exceed the bound
+asked = {"any": 8_000 if memory_mb < 64 else 16_000, "equal": 2_000, "k": 100, "classes": 14_000}[case]
 gallery = rng.standard_normal((n, width), dtype=np.float32)
 if case == "equal":
     gallery[:] = gallery[0]
-query = gallery[:2000] if case == "equal" else gallery
-kwargs = {}
+query, kwargs = gallery[:asked], {}
 if case == "k":
-    query, k = query[:100], 20_000
+    k = 20_000
 if case == "classes":
-    kwargs = {"query_class": np.arange(n) % 7, "gallery_class": np.arange(n) % 7}
+    kwargs = {"query_class": np.arange(asked) % 7, "gallery_class": np.arange(n) % 7}
 def status(field):
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024

@@ -8,7 +8,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scenes import (
     Fold,
@@ -66,7 +67,7 @@ RECIPES = [
 ]
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(background=st.sampled_from([0.0, 0.7, 1.3]), **CASES)
 def test_the_true_precision_of_every_photo_lies_within_its_bounds(
     seed: int, views: int, k: int, same_species: int, pruned: bool, background: float
@@ -82,7 +83,7 @@ def test_the_true_precision_of_every_photo_lies_within_its_bounds(
         assert score.lower - 1e-12 <= scorer.weights @ true <= score.upper + 1e-12
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(**CASES)
 def test_places_that_are_not_open_are_those_of_the_whole_gallery(
     seed: int, views: int, k: int, same_species: int, pruned: bool

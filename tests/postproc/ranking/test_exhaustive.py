@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scenes import (
     Photos,
@@ -95,7 +96,7 @@ def drawn(photos: Photos, seed: int, fold: int | None) -> tuple[np.ndarray, np.n
     return rows, np.stack([random_weights(rng, len(photos.views)) for _ in rows]), photos.species_of(rows)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(
     seed=st.integers(0, 5),
     draw=st.integers(0, 100_000),

@@ -6,7 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scenes import (
     CHANNELS,
@@ -33,7 +34,7 @@ def drawn(seed: int, channels: list[list[int]], agreement: float) -> tuple[np.ra
     return rng, evidence, random_species(rng, 3, PEOPLE)
 
 
-@settings(max_examples=250)
+@examples(250)
 @given(
     seed=st.integers(0, 100_000),
     channels=st.sampled_from(CHANNELS),

@@ -6,7 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scenes import (
     CHANNELS,
@@ -69,7 +70,7 @@ def slow_bound(
     return bound
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(
     seed=st.integers(0, 100_000),
     channels=st.sampled_from(CHANNELS),

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scenes import one_thread  # noqa: F401
 
@@ -52,7 +53,7 @@ def some_weights(rng: np.random.Generator, sources: int) -> np.ndarray:
     return weights / weights.sum() if weights.any() else np.full(sources, 1 / sources)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(seed=st.integers(0, 100_000))
 def test_a_blend_is_the_cosine_of_weighted_concatenated_unit_vectors(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -75,7 +76,7 @@ def test_a_blend_is_the_cosine_of_weighted_concatenated_unit_vectors(seed: int) 
     assert np.abs(np.take_along_axis(cosines, got.photo, axis=1) - score).max() < 1e-6
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(seed=st.integers(0, 100_000))
 def test_views_are_compared_one_by_one_with_all_gallery_views_and_then_averaged(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -105,7 +106,7 @@ def test_views_are_compared_one_by_one_with_all_gallery_views_and_then_averaged(
     assert got.individual.tolist() == people.tolist()
 
 
-@settings(max_examples=12)
+@examples(12)
 @given(seed=st.integers(0, 100_000), people=st.sampled_from([3, 7, 12]), top_photos=st.integers(1, 3))
 def test_hiding_somebody_is_the_ranking_of_a_gallery_without_them(seed: int, people: int, top_photos: int) -> None:
     rng = np.random.default_rng(seed)

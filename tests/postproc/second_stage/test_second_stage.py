@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scenes import CHANNELS, N_PEOPLE, random_evidence, random_species, random_weights
 
@@ -30,7 +31,7 @@ def similarities(evidence: Evidence, weights: np.ndarray, group: int) -> np.ndar
     return np.concatenate([per_source, (per_source @ weights)[:, None]], axis=1)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 10_000))
 def test_candidates_are_those_of_a_slow_search(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -57,7 +58,7 @@ def test_candidates_are_those_of_a_slow_search(seed: int) -> None:
         assert (found.individual[q, len(slow) :] == NOBODY).all()
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 10_000), st.integers(1, 4))
 def test_the_background_is_that_of_a_slow_search(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)
