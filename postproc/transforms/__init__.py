@@ -1,5 +1,5 @@
-"""What embeddings and similarities may go through before they are compared: whitening, expansion, reciprocity.
+"""What embeddings may go through before they are compared: whitening.
 
-In: a space and what is fitted on its gallery. Out: a space, or similarities.
+In: a space and what is fitted on its gallery. Out: a space.
 Imports `evidence` and `neighbours`.
 """
