@@ -2,10 +2,10 @@
 
     python -m benchmarks.accuracy.outputs OUT [--photoid DIR] [--whaleworld FILE] [--only demo,photoid,...]
 
-Runs the installed `finblend` on the demo, on the six models of photoid and on three drawn worlds (frozen, trained per
-fold, frozen with operators), and leaves in OUT, a folder a scenario, what came out without dates, durations and places:
-blend.json, submissions, decisions, pseudo-labels, and what `tune`, `evaluate`, `models`, `decide`, `pseudo` and `merge`
-print with --json. Two versions give the same answers where `diff -r OUT_BEFORE OUT_AFTER` prints nothing.
+Runs the installed `finblend` on the demo, on the six models of photoid and on two drawn worlds (frozen, trained per
+fold), and leaves in OUT, a folder a scenario, what came out without dates, durations and places: blend.json,
+submissions, decisions, pseudo-labels, and what `tune`, `evaluate`, `models`, `decide`, `pseudo` and `merge` print with
+--json. Two versions give the same answers where `diff -r OUT_BEFORE OUT_AFTER` prints nothing.
 
 photoid and the worlds are left out where DIR or FILE (whaleworld.py) is not given. On another machine figures may
 differ in their last digits. Projects are made by the command line, too, so that it is one version that does
@@ -30,7 +30,6 @@ from benchmarks.common.world import run_whaleworld
 # keys of printed figures and of blend.json that differ from run to run, or from version to version
 UNSTABLE = {"seconds", "date", "created", "photos_per_second", "finblend", "seal", "version"}
 SCALE, MODELS, SEED = 0.04, 3, 31
-OPERATORS = "database-augmentation,query-expansion,reciprocal"
 
 
 class Recorder:
@@ -64,7 +63,7 @@ class Recorder:
         text = json.dumps(stable(figures), indent=1, sort_keys=True)
         (self.out / name).write_text(text.replace(str(self.scratch), "FOLDER").replace(str(self.out), "OUT") + "\n")
 
-    def tuned(self, project: Path, trials: int, pseudo: bool = True) -> None:
+    def tuned(self, project: Path, trials: int) -> None:
         """Everything that a tuned project gives."""
         out = self.out
         self.call("evaluate", project, keep="evaluate")
@@ -74,9 +73,8 @@ class Recorder:
         self.call("submit", project, "-o", out / "submission.csv")
         self.call("submit", project, "-o", out / "submission-new-first.csv", "--new-first", "0.2")
         self.call("decide", project, "-o", out / "decisions.csv", keep="decide")
-        if pseudo:
-            words = ["-o", out / "pseudo.csv", "--min-prob", "0.5", "--trials", trials]
-            self.call("pseudo", project, *words, keep="pseudo")
+        words = ["-o", out / "pseudo.csv", "--min-prob", "0.5", "--trials", trials]
+        self.call("pseudo", project, *words, keep="pseudo")
         self.keep("blend.json", json.loads((project / "blend.json").read_text()))
 
 
@@ -112,8 +110,8 @@ def photoid(recorder: Recorder, data: Path) -> None:
     recorder.tuned(project, 10)
 
 
-def drawn_world(recorder: Recorder, whaleworld: Path, per_fold: bool = False, operators: bool = False) -> None:
-    """A drawn world; but for operators also what is merged into its gallery, and the submission of that."""
+def drawn_world(recorder: Recorder, whaleworld: Path, per_fold: bool = False) -> None:
+    """A drawn world; also what is merged into its gallery, and the submission of that."""
     world = run_whaleworld(whaleworld, recorder.scratch / "world", SCALE, MODELS, SEED, per_fold)
     project, out = recorder.scratch / "project", recorder.out
     tables = ["--train", world.folder / "train.csv", "--test", world.folder / "sample_submission.csv"]
@@ -123,12 +121,8 @@ def drawn_world(recorder: Recorder, whaleworld: Path, per_fold: bool = False, op
             fold = file.stem.partition("-fold")[2]
             seen = ["--fold", fold] if fold else ["--frozen"]
             recorder.call("register", project, name, *seen, "--train", file, "--test", file)
-    words = ["--trials", 30, "--new-share", 0.112, "--nested-trials", 10]
-    words += ["--operators", OPERATORS] if operators else []
-    recorder.call("tune", project, *words, keep="tune")
-    recorder.tuned(project, 10, pseudo=not operators)
-    if operators:
-        return
+    recorder.call("tune", project, "--trials", 30, "--new-share", 0.112, "--nested-trials", 10, keep="tune")
+    recorder.tuned(project, 10)
     recorder.call("merge", project, out / "pseudo.csv", "--as", "gallery", "--force", keep="merge")
     recorder.call("tune", project, "--trials", 10, "--nested-trials", 0, keep="tune-merged")
     recorder.call("submit", project, "-o", out / "submission-merged.csv")
@@ -142,7 +136,6 @@ def scenarios(photoid_folder: Path | None, whaleworld: Path | None) -> dict[str,
     if whaleworld is not None:
         runs["frozen"] = lambda recorder: drawn_world(recorder, whaleworld)
         runs["per-fold"] = lambda recorder: drawn_world(recorder, whaleworld, per_fold=True)
-        runs["operators"] = lambda recorder: drawn_world(recorder, whaleworld, operators=True)
     return runs
 
 
@@ -151,7 +144,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--photoid", type=Path, metavar="DIR")
     parser.add_argument("--whaleworld", type=Path, metavar="FILE")
-    parser.add_argument("--only", default="demo,photoid,frozen,per-fold,operators")
+    parser.add_argument("--only", default="demo,photoid,frozen,per-fold")
     options = parser.parse_args()
     only = options.only.split(",")
     with tempfile.TemporaryDirectory() as scratch:

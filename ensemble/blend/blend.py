@@ -13,7 +13,6 @@ from typing import Any
 from cv.errors import FinblendError
 from cv.files import read_json, write_json
 from cv.mix import Mix
-from ensemble.retrieval.operators import NAMES, Operators, read_operators
 from postproc.ranking.decision import Decision
 from postproc.ranking.prune import MAX_PENALTY, MAX_TOP_PHOTOS
 from postproc.transforms.whitening import KINDS
@@ -55,8 +54,6 @@ class Blend:
         Whether the candidates are judged again (`ensemble.identification.second_stage`) instead of by rule and
         threshold. What judges them is fitted anew wherever it is needed: it is a function of the out-of-fold photos
         and this blend.
-    operators : dict of str to Operators
-        Operators of each model that has some.
     gallery : str
         Hash of the test photos that were merged into the gallery; empty where there are none.
     format : int
@@ -77,7 +74,6 @@ class Blend:
     contents: dict[str, list[str]] = field(default_factory=dict)
     species_weights: dict[str, dict[str, float]] = field(default_factory=dict)
     second_stage: bool = False
-    operators: dict[str, Operators] = field(default_factory=dict)
     gallery: str = ""
     format: int = FORMAT
     by_hand: bool = field(default=False, compare=False)
@@ -110,16 +106,7 @@ class Blend:
         wrong = sorted(set(self.whitening.values()) - set(KINDS))
         if wrong:
             raise FinblendError(f"whitening must be one of {', '.join(KINDS)}, but got {wrong[0]!r}")
-        unnamed = sorted(self.operators.keys() - self.weights.keys())
-        if unnamed:
-            raise FinblendError(f"operators: {unnamed[0]} is not among the weights")
         Decision(self.rule, self.threshold)
-
-    @property
-    def operators_tried(self) -> tuple[str, ...]:
-        """The operators that tuning chose among."""
-        tried = self.measured.get("operators_tried", ())
-        return tuple(name for name in NAMES if name in tried)
 
     @property
     def decision(self) -> Decision:
@@ -142,9 +129,7 @@ class Blend:
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as its file holds it."""
-        value = {name: getattr(self, name) for name in _FIELDS}
-        operators = {name: how.as_dict() for name, how in self.operators.items()}
-        return {**value, "mix": self.mix.as_dict(), "operators": operators}
+        return {**{name: getattr(self, name) for name in _FIELDS}, "mix": self.mix.as_dict()}
 
     def save(self, path: Path) -> None:
         """Write the recipe, atomically, with a seal that tells whether the file is still what was measured."""
@@ -152,19 +137,33 @@ class Blend:
         write_json(path, {**value, "seal": _seal(value)})
 
     @classmethod
-    def load(cls, path: Path) -> Blend:
-        """Read a recipe; unknown keys and wrong values are refused, and figures of another recipe are left out."""
+    def load(cls, path: Path, *, as_start: bool = False) -> Blend:
+        """Read a recipe; unknown keys and wrong values are refused, and figures of another recipe are left out.
+
+        Parameters
+        ----------
+        path : Path
+        as_start : bool
+            Whether it is only where tuning starts from. Then the operators of an older finblend are left out; to
+            answer by, a recipe with operators is refused, for it would not be what was tuned.
+        """
         value = read_json(path)
         if not isinstance(value, dict):
             raise FinblendError(f"{path}: is not a blend")
         as_measured = value.pop("seal", None) == _seal(value)
         if "weights" not in value:
             raise FinblendError(f"{path}: is not a blend (it has no key 'weights')")
+        operators = _operator_names(value.pop("operators", {}), path)
+        if operators and not as_start:
+            raise FinblendError(
+                f"{path}: was tuned with operators ({', '.join(operators)}), which finblend no longer has; "
+                "run 'finblend tune' again"
+            )
         unknown = sorted(value.keys() - set(_FIELDS))
         if unknown:
             raise FinblendError(f"{path}: unknown key '{unknown[0]}'")
         try:
-            blend = cls(**{**value, **_parsed(value)})
+            blend = cls(**{**value, "mix": _parsed_mix(value.get("mix", {}))})
         except (TypeError, AttributeError):
             raise FinblendError(f"{path}: is not a blend ({_of_wrong_kind(value)})") from None
         except FinblendError as error:
@@ -175,12 +174,20 @@ class Blend:
 _FIELDS = [each.name for each in fields(Blend) if each.name != "by_hand"]
 
 
-def _parsed(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The mix and the operators of a file, wrong ones refused."""
-    mix, operators = value.get("mix", {}), value.get("operators", {})
+def _parsed_mix(mix: Any) -> Mix:
+    """The mix of a file, a wrong one refused."""
     if not isinstance(mix, Mapping) or set(mix) - set(Mix().as_dict()):
         raise FinblendError(f"mix must have the keys {', '.join(Mix().as_dict())}, but got mix={mix}")
-    return {"mix": Mix(**mix), "operators": read_operators(operators)}
+    return Mix(**mix)
+
+
+def _operator_names(operators: Any, path: Path) -> list[str]:
+    """The operators that an older finblend's file names for some model."""
+    if not _holds(operators, _holds):
+        raise FinblendError(
+            f"{path}: is not a blend (operators must be a mapping for each model, but is {json.dumps(operators)})"
+        )
+    return sorted({name for of_model in operators.values() for name in of_model})
 
 
 def _seal(value: Mapping[str, Any]) -> str:
@@ -189,9 +196,7 @@ def _seal(value: Mapping[str, Any]) -> str:
 
 
 def _how_tuned(measured: Mapping[str, Any]) -> dict[str, Any]:
-    found = {key: measured[key] for key, kind in _HOW_TUNED.items() if isinstance(measured.get(key), kind)}
-    tried = measured.get("operators_tried")
-    return {**found, "operators_tried": [name for name in NAMES if name in tried]} if isinstance(tried, list) else found
+    return {key: measured[key] for key, kind in _HOW_TUNED.items() if isinstance(measured.get(key), kind)}
 
 
 def _is_number(value: object) -> bool:
@@ -209,7 +214,6 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
         lambda value: _holds(value, lambda each: _holds(each, _is_number)),
         "a number for each model, by species",
     ),
-    "dict[str, Operators]": (lambda value: _holds(value, _holds), "a mapping for each model"),
     "dict[str, str]": (lambda value: _holds(value, lambda each: isinstance(each, str)), "a word for each model"),
     "dict": (_holds, "a mapping"),
     "Mix": (_holds, "a mapping"),

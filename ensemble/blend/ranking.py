@@ -116,6 +116,5 @@ def _made_from(query_set: QuerySet, blend: Blend) -> list[Any]:
     return [
         [blend.weights, blend.species_weights, blend.top_photos, blend.species_penalty],
         [[task.name, [[name, task.made_from(name)] for name in task.models]] for task in tasks],
-        {name: operators.as_dict() for name, operators in tasks[0].operators.items()},
         [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays],
     ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ensemble.cli.terminal import print_table, say, shown_value
-from ensemble.report.numbers import format_operators
 
 if TYPE_CHECKING:
     from ensemble.evaluation.evaluate import EvaluateResult
@@ -35,8 +34,6 @@ def print_tuned(result: TuneResult) -> None:
         f"{result.species_penalty:.3f}",
         "  ",
     )
-    for name, operators in result.operators.items():
-        say(f"operators of {name}: {format_operators(operators)}", "  ")
     if result.species_weights:
         species = ", ".join(result.species_weights)
         say(f"weights of their own (shrunk, kappa {result.kappa:.0f}): {species}", "  ")

@@ -9,7 +9,6 @@ import numpy as np
 
 from cv.errors import FinblendError
 from cv.mix import Mix
-from ensemble.blend.blend import Blend
 from ensemble.comparison.compared import (
     ComparedBlend,
     blend_answers,
@@ -172,15 +171,11 @@ def _scores(
 def _refuse_same(pair: Sequence[ComparedBlend]) -> None:
     """Nested, the whole tuning is compared: of one project with the same models it is the same tuning twice."""
     first, second = pair
-    if first.project.folder == second.project.folder and _tuned_by(first.blend) == _tuned_by(second.blend):
+    if first.project.folder == second.project.folder and first.blend.weights.keys() == second.blend.weights.keys():
         raise FinblendError(
-            f"--nested: {first.name} and {second.name} are tuned on the same models with the same operators: "
-            "tuned anew without each fold they would be one and the same blend"
+            f"--nested: {first.name} and {second.name} are tuned on the same models: tuned anew without each "
+            "fold they would be one and the same blend"
         )
-
-
-def _tuned_by(blend: Blend) -> tuple[list[str], tuple[str, ...]]:
-    return sorted(blend.weights), blend.operators_tried
 
 
 def _nested(
@@ -195,14 +190,7 @@ def _nested(
     """Both tuned without each fold in turn, in the same mix, and scored on the folds."""
     precisions = []
     for compared, rows in zip(pair, (np.arange(len(row)), row), strict=True):
-        blend = compared.blend
-        setup = read_setup(
-            compared.project,
-            mix,
-            list(blend.weights),
-            progress=progress,
-            operators_tried=blend.operators_tried,
-        )
+        setup = read_setup(compared.project, mix, list(compared.blend.weights), progress=progress)
         score = nested_score(setup, trials=trials, seed=seed, progress=progress)
         nested_set = score.evaluation_set
         # by train photo: as it is, and playing the stranger

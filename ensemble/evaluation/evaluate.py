@@ -147,8 +147,6 @@ def evaluate(
 
 
 def _nested(setup: Setup, in_sample: float, trials: int, seed: int, progress: Progress | None) -> NestedResult:
-    """The nested score of the same models and mix, whitening and operators chosen anew."""
-    fresh = read_setup(
-        setup.project, setup.mix, list(setup.models), progress=progress, operators_tried=setup.operators_tried
-    )
+    """The nested score of the same models and mix, whitening chosen anew."""
+    fresh = read_setup(setup.project, setup.mix, list(setup.models), progress=progress)
     return NestedResult.of(nested_score(fresh, trials=trials, seed=seed, progress=progress), in_sample)

@@ -49,9 +49,6 @@ def export(folder: str | Path, output: str | Path) -> ExportResult:
     """
     project = Project.open(folder)
     blend = tuned_blend(project)
-    if blend.operators:
-        name = next(iter(blend.operators))
-        raise FinblendError(f"{name}: has operators, which depend on the gallery searched; vectors cannot hold them")
     output = Path(output)
     if output.exists():
         raise FinblendError(f"{output}: already exists; choose another folder")

@@ -44,7 +44,7 @@ class ReadyBlend:
     @cached_property
     def setup(self) -> Setup:
         """Where the blend was tuned: the out-of-fold photos in its mix."""
-        return setup_with(self.retriever, self.blend.mix, self.blend.operators_tried)
+        return setup_with(self.retriever, self.blend.mix)
 
 
 def ready_to_name(folder: str | Path, output: Path, use: str, progress: Progress | None = None) -> ReadyBlend:

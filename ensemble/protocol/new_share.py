@@ -77,7 +77,6 @@ def setup_at_share(
     *,
     progress: Progress | None = None,
     blend: Blend | None = None,
-    operators_tried: tuple[str, ...] = (),
 ) -> Setup:
     """The set-up at a share of strangers that is stated, read from a table, or estimated here.
 
@@ -91,15 +90,13 @@ def setup_at_share(
         Which models; all by default.
     progress : callable, optional
     blend : Blend, optional
-        Its models, whitening and operators are taken, and an estimate rests on its scores; on equal weights by default.
-    operators_tried : tuple of str
-        Operators to choose among.
+        Its models and whitening are taken, and an estimate rests on its scores; on equal weights by default.
     """
 
     def setup_in(mix: Mix) -> Setup:
         if blend is not None:
             return setup_of_blend(project, blend, progress, mix=mix)
-        return read_setup(project, mix, names, progress=progress, operators_tried=operators_tried)
+        return read_setup(project, mix, names, progress=progress)
 
     share = stated_share(project, new_share)
     if not isinstance(share, str):

@@ -16,9 +16,8 @@ from ensemble.project.progress import Progress
 from ensemble.project.pseudo_rounds import gallery_of
 from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
 from ensemble.registry.models import Model, require_models
-from ensemble.retrieval.operators import Operators
 from ensemble.retrieval.retriever import Retriever
-from ensemble.retrieval.selection import choose_operators, choose_whitening
+from ensemble.retrieval.selection import choose_whitening
 
 if TYPE_CHECKING:
     from ensemble.protocol.new_share import NewShareEstimate
@@ -40,8 +39,6 @@ class Setup:
     mix : Mix
     evaluation_set : EvaluationSet
         In the mix.
-    operators_tried : tuple of str
-        Names of the operators that could be chosen.
     estimate : NewShareEstimate or None
         Where the share of strangers was estimated.
     """
@@ -49,7 +46,6 @@ class Setup:
     retriever: Retriever
     mix: Mix
     evaluation_set: EvaluationSet
-    operators_tried: tuple[str, ...] = ()
     estimate: NewShareEstimate | None = None
 
     @property
@@ -66,11 +62,6 @@ class Setup:
     def whitening(self) -> Mapping[str, str]:
         """The whitening of each model."""
         return self.retriever.whitening
-
-    @property
-    def operators(self) -> Mapping[str, Operators]:
-        """The operators of each model that has some."""
-        return self.retriever.operators
 
     @property
     def test_species(self) -> np.ndarray:
@@ -96,28 +87,25 @@ def read_setup(
     names: list[str] | None = None,
     *,
     progress: Progress | None = None,
-    operators_tried: tuple[str, ...] = (),
 ) -> Setup:
-    """The set-up of a project's models (all by default); their whitening and operators are chosen here."""
+    """The set-up of a project's models (all by default); their whitening is chosen here."""
     models = require_models(project, names)
     whitening = choose_whitening(project, models, progress)
-    operators = choose_operators(project, models, whitening, operators_tried, progress)
     retriever = Retriever(
         project=project,
         models=models,
         whitening=whitening,
-        operators=operators,
         gallery=gallery_of(project),
         progress=progress,
     )
-    return setup_with(retriever, mix, operators_tried)
+    return setup_with(retriever, mix)
 
 
 def setup_of_blend(
     project: Project, blend: Blend, progress: Progress | None = None, *, mix: Mix | None = None
 ) -> Setup:
-    """The set-up of a tuned blend: its models, whitening and operators, in its mix or another."""
-    return setup_with(retriever_of(project, blend, progress), blend.mix if mix is None else mix, blend.operators_tried)
+    """The set-up of a tuned blend: its models and whitening, in its mix or another."""
+    return setup_with(retriever_of(project, blend, progress), blend.mix if mix is None else mix)
 
 
 def retriever_of(project: Project, blend: Blend, progress: Progress | None = None) -> Retriever:
@@ -126,20 +114,14 @@ def retriever_of(project: Project, blend: Blend, progress: Progress | None = Non
         project=project,
         models=require_models(project, list(blend.weights)),
         whitening=blend.whitening,
-        operators=blend.operators,
         gallery=gallery_of(project),
         progress=progress,
     )
 
 
-def setup_with(retriever: Retriever, mix: Mix, operators_tried: tuple[str, ...] = ()) -> Setup:
+def setup_with(retriever: Retriever, mix: Mix) -> Setup:
     """The set-up of a retriever."""
-    return Setup(
-        retriever=retriever,
-        mix=mix,
-        evaluation_set=evaluation_set_of(retriever, mix),
-        operators_tried=operators_tried,
-    )
+    return Setup(retriever=retriever, mix=mix, evaluation_set=evaluation_set_of(retriever, mix))
 
 
 def evaluation_set_of(retriever: Retriever, mix: Mix, queries: np.ndarray | None = None) -> EvaluationSet:

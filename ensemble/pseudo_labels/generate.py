@@ -45,7 +45,6 @@ PRECISION = 0.95
 RECIPE = {
     "weights",
     "whitening",
-    "operators",
     "top_photos",
     "species_penalty",
     "background",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 NUMBER = re.compile(r"[<>~≈]?\s*([-+\u2212]?[\d,]*\.?\d+)\s*%?")
 
@@ -33,18 +32,6 @@ def share(value: float) -> str:
     while digits < 4 and 0 < value < 1 and f"{100 * value:.{digits}f}" in {f"{0:.{digits}f}", f"{100:.{digits}f}"}:
         digits += 1
     return f"{100 * value:.{digits}f} %"
-
-
-def format_operators(operators: Mapping[str, Mapping[str, float]]) -> str:
-    """A model's operators with their settings.
-
-    >>> format_operators({"database-augmentation": {"photos": 3, "power": 0.5}, "reciprocal": {"k": 10}})
-    'database-augmentation photos 3, power 0.5; reciprocal k 10'
-    """
-    return "; ".join(
-        f"{name} {', '.join(f'{key} {value:g}' for key, value in settings.items())}"
-        for name, settings in operators.items()
-    )
 
 
 def numeric(cell: object) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,11 @@ from cv.catalogue import Catalogue
 from ensemble.project.cache import cached, entries
 from ensemble.project.progress import Progress, step
 from ensemble.retrieval.neighbours import fused_search, nearest, nearest_same_species
-from ensemble.retrieval.reciprocal import reranked
 from ensemble.retrieval.task import RetrievalTask
 from postproc import Evidence, Neighbours, Space, build_evidence, vote_species
 from postproc.evidence.channels import channel_table
 from postproc.evidence.species import species_mismatch
 from postproc.ranking.prune import prune
-from postproc.transforms.reciprocal_evidence import mix_reciprocal
 
 
 def task_evidence(task: RetrievalTask, progress: Progress | None) -> tuple[Evidence, np.ndarray]:
@@ -63,14 +60,9 @@ def _evidence(
     def pruned() -> dict[str, np.ndarray]:
         arrays = cached(project.cache, f"evidence-{task.name}", list(made_from.items()), whole, _described(task))
         evidence = Evidence.from_arrays(tuple(task.models), arrays)
-        evidence = mix_reciprocal(evidence, task.views, reranked(task, spaces, progress), task.rows)
         return prune(evidence, species_mismatch(shares), catalogue.species_of_individual).arrays()
 
-    mixed = {name: how.reciprocal for name, how in task.operators.items() if name in task.models and how.reciprocal}
-    key: list[Any] = [list(made_from.items()), decided[1]]
-    if mixed:
-        key.append({name: asdict(how) for name, how in mixed.items()})
-    arrays = cached(project.cache, f"pruned-{task.name}", key, pruned)
+    arrays = cached(project.cache, f"pruned-{task.name}", [list(made_from.items()), decided[1]], pruned)
     return Evidence.from_arrays(tuple(task.models), arrays), shares
 
 

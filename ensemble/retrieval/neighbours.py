@@ -22,11 +22,10 @@ def nearest(
     task: RetrievalTask,
     spaces: Callable[[], dict[str, Space]],
     progress: Progress | None,
-    names: list[str] | None = None,
 ) -> dict[str, list[Neighbours]]:
-    """The nearest photos in every source (or some) and view."""
+    """The nearest photos in every source and view."""
     found = {}
-    for name in task.models if names is None else names:
+    for name in task.models:
 
         def search(name: str = name) -> dict[str, np.ndarray]:
             advance = step(progress, f"search {task.name}", len(task.models))

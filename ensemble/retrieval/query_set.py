@@ -9,7 +9,6 @@ import numpy as np
 from cv.catalogue import Catalogue
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.retrieval.reciprocal import reranked
 from ensemble.retrieval.task import RetrievalTask
 from postproc import Evidence, Ranking
 from postproc.ranking.rank import Species
@@ -93,7 +92,7 @@ class QuerySet:
                     self.species.mismatch[queries], self.species.of_individual, self.species.likely[queries]
                 )
                 rankings.append(
-                    task.whole(spaces, reranked(task, lambda: spaces, None, list(spaces))).rank(
+                    task.whole(spaces).rank(
                         queries,
                         weights[inside][:, used],
                         top_photos=top_photos,

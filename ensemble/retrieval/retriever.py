@@ -1,4 +1,4 @@
-"""The retriever: models in their whitened, operated spaces, and one gallery, that queries of any split are asked in."""
+"""The retriever: models in their whitened spaces, and one gallery, that queries of any split are asked in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from ensemble.project.pseudo_rounds import GalleryAdditions
 from ensemble.registry.models import Model
 from ensemble.registry.predicted_species import with_predicted_species
 from ensemble.retrieval.evidence import task_evidence
-from ensemble.retrieval.operators import Operators
 from ensemble.retrieval.query_set import LabelledQuerySet, QuerySet
 from ensemble.retrieval.task import RetrievalTask
 from postproc import NEW, given_species, join_evidence, species_mismatch
@@ -39,7 +38,6 @@ class Retriever:
     models : mapping of name to Model
     whitening : mapping of name to {"none", "total", "within"}
         Out-of-fold fitted for each fold on the other folds.
-    operators : mapping of name to Operators
     gallery : GalleryAdditions
         Named test photos that are in the gallery.
     is_tried : bool
@@ -51,7 +49,6 @@ class Retriever:
     project: Project
     models: Mapping[str, Model]
     whitening: Mapping[str, str]
-    operators: Mapping[str, Operators] = field(default_factory=dict)
     gallery: GalleryAdditions
     is_tried: bool = False
     progress: Progress | None = None
@@ -132,7 +129,6 @@ class Retriever:
             project=self.project,
             models=self.models,
             whitening=self.whitening,
-            operators=self.operators,
             added=self.gallery.sets.get(seen),
             settle_species=lambda votes: given_species(
                 index, with_predicted_species(votes, stores, split, rows, self.project)

@@ -1,4 +1,4 @@
-"""Which whitening and which operators a model gets: where they are clearly better for it, on out-of-fold photos.
+"""Which whitening a model gets: one that is clearly better for it, on out-of-fold photos.
 
 Known photos alone judge, by the model alone. The first folds that hold enough of them are looked at.
 """
@@ -6,10 +6,8 @@ Known photos alone judge, by the model alone. The first folds that hold enough o
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,33 +18,22 @@ from ensemble.project.cache import cached
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.registry.models import Model
-from ensemble.retrieval.neighbours import nearest
-from ensemble.retrieval.operators import FIELDS, NAMES, Operators
-from ensemble.retrieval.reciprocal import reranked
-from ensemble.retrieval.task import RetrievalTask
 from ensemble.retrieval.whitening import fit, whitened
 from postproc import Gallery, Space, build_evidence, rank, top_k
-from postproc.transforms.expansion import Expansion
-from postproc.transforms.reciprocal import Reciprocal
-from postproc.transforms.reciprocal_evidence import mix_reciprocal
 from postproc.transforms.whitening import KINDS, MIN_PAIRS
 
 # known photos that a choice is made on; more would cost time and change little
 ENOUGH = 2000
-# six settings of an operator are tried, so more is asked of its gain than of whitening's
-SURE_OF_OPERATOR, SURE_OF_WHITENING = THREE_ERRORS, TWO_ERRORS
+SURELY_BETTER = TWO_ERRORS
 # a whitening that is this surely worse is not carried on to further folds
 SURELY_WORSE = THREE_ERRORS
 _NEAREST = 64
-_EXPANSIONS = [Expansion(k, alpha) for k in (1, 2, 5) for alpha in (1.0, 3.0)]
-_RECIPROCALS = [Reciprocal(k1, k2, weight) for k1, k2 in ((10, 3), (20, 6)) for weight in (0.3, 0.6, 0.8)]
-GRID: dict[str, Sequence[Any]] = dict(zip(NAMES, (_EXPANSIONS, _EXPANSIONS, _RECIPROCALS), strict=True))
 
 
-def clear_best(precision: np.ndarray, sure: float) -> int:
-    """The best row of (settings, n) average precisions among those clearly better than the first; 0 if none is."""
+def clear_best(precision: np.ndarray) -> int:
+    """The best row of (kinds, n) average precisions among those clearly better than the first; 0 if none is."""
     tests = [PairedTest.of_photos(row - precision[0]) for row in precision]
-    clear = [n for n, test in enumerate(tests) if clearly_better(test, sure)]
+    clear = [n for n, test in enumerate(tests) if clearly_better(test, SURELY_BETTER)]
     return max([0, *clear], key=lambda n: precision[n].mean() if precision.shape[1] else -n)
 
 
@@ -70,100 +57,10 @@ def choose_whitening(
     """
     chosen = {}
     for name, model in models.items():
-        chosen[name] = KINDS[clear_best(_compare(project, name, model, without), SURE_OF_WHITENING)]
+        chosen[name] = KINDS[clear_best(_compare(project, name, model, without))]
         if progress is not None:
             progress("whitening", 1, len(models))
     return chosen
-
-
-def choose_operators(
-    project: Project,
-    models: Mapping[str, Model],
-    whitening: Mapping[str, str],
-    wanted: Sequence[str],
-    progress: Progress | None = None,
-    without: int | None = None,
-) -> dict[str, Operators]:
-    """Choose each model's operators by its own out-of-fold MAP@5 on known photos, one operator after the other.
-
-    Parameters
-    ----------
-    project : Project
-    models : mapping of name to Model
-    whitening : mapping of name to {"none", "total", "within"}
-    wanted : sequence of str
-        Which operators may be chosen; each is tried in the settings of `GRID`, on top of those chosen before it.
-    progress : callable, optional
-    without : int, optional
-        A fold whose photos have no say.
-
-    Returns
-    -------
-    dict of model to Operators
-        Models without any are left out.
-    """
-    chosen = {}
-    for name, model in models.items():
-        how = Operators()
-        for operator in NAMES:
-            if operator in wanted:
-                settings = [how, *(replace(how, **{FIELDS[operator]: one}) for one in GRID[operator])]
-                table = compared(project, name, model, whitening.get(name, "none"), settings, operator, without)
-                how = settings[clear_best(table, SURE_OF_OPERATOR)]
-                if progress is not None:
-                    progress("operators", 1, len(models) * len(wanted))
-        if how:
-            chosen[name] = how
-    return chosen
-
-
-def compared(
-    project: Project,
-    name: str,
-    model: Model,
-    kind: str,
-    settings: Sequence[Operators],
-    operator: str,
-    without: int | None = None,
-) -> np.ndarray:
-    """(settings, n) average precision of known photos from the first folds that hold enough of them."""
-    project.cache.mkdir(exist_ok=True)
-    table = np.empty((len(settings), 0))
-    contents = model.out_of_fold_contents()
-    for fold in _folds(project, without):
-        made_from = [project.photos_hash, ENOUGH, contents, model.views, kind, [how.as_dict() for how in settings]]
-
-        def column(fold: int = fold) -> dict[str, np.ndarray]:
-            return {"precision": np.stack([_precision(project, name, model, kind, how, fold) for how in settings])}
-
-        entry = cached(project.cache, f"choice-{operator}-{name}-fold{fold}", made_from, column)
-        table = np.concatenate([table, entry["precision"]], axis=1)
-        if table.shape[1] >= ENOUGH:
-            break
-    return table
-
-
-def _precision(project: Project, name: str, model: Model, kind: str, how: Operators, fold: int) -> np.ndarray:
-    """(n,) average precision of one fold's known photos, by the model alone."""
-    queries = _known_photos(project, fold)
-    task = RetrievalTask(
-        project=project,
-        name=f"choice{fold}",
-        split="train",
-        models={name: model},
-        whitening={name: kind},
-        stores={name: [model.out_of_fold_store(fold)]},
-        raw={name: model.out_of_fold(fold)},
-        contents={name: model.out_of_fold_contents()},
-        rows=queries,
-        fold=fold,
-        operators={name: how},
-    )
-    with task.spaces() as spaces:
-        near = nearest(task, lambda: spaces, None)
-        evidence = build_evidence(spaces, task.views, near, task.gallery, queries, fold)
-        evidence = mix_reciprocal(evidence, task.views, reranked(task, lambda: spaces, None), queries)
-    return average_precisions(rank(evidence, np.ones(1)).individual, project.catalogue.labels[queries])
 
 
 def _compare(project: Project, name: str, model: Model, without: int | None) -> np.ndarray:

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from backbones.store import Store
-from ensemble.project.cache import cached
 from ensemble.project.folder import Project
 from ensemble.project.pseudo_rounds import AddedPhotos
 from ensemble.registry.models import Model
-from ensemble.retrieval.operators import Operators, moved
 from ensemble.retrieval.whitening import fit, whitened
 from postproc import NOBODY, Gallery, Space
 from postproc.ranking.exhaustive import ExhaustiveSearch
-from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity
 
 # Candidates per source and view: the K nearest photos, and as many within the likeliest species. Those of all sources
 # at once come from a search of its own. Measured at Happywhale's size (docs/benchmarks.md): what they leave open of a
@@ -54,8 +50,6 @@ class RetrievalTask:
         Named test photos in the gallery, behind the train photos.
     settle_species : callable
         (n, n_species) votes to the shares that count: with registered and given species.
-    operators : mapping of name to Operators
-        What spaces and similarities go through after whitening.
     """
 
     project: Project
@@ -70,7 +64,6 @@ class RetrievalTask:
     fold: int | None
     added: AddedPhotos | None = None
     settle_species: Callable[[np.ndarray], np.ndarray] = lambda votes: votes
-    operators: Mapping[str, Operators] = field(default_factory=dict)
 
     @property
     def views(self) -> dict[str, list[str]]:
@@ -121,9 +114,6 @@ class RetrievalTask:
         """What a source's neighbours depend on."""
         kind = self.whitening.get(name, "none")
         made = [self.project.photos_hash, self.nearest, self.contents[name], self.models[name].views, kind]
-        moved_by = self.operators.get(name, Operators()).of_spaces()
-        if moved_by:
-            made.append(moved_by)
         return made if self.added is None else [*made, self.added.fingerprint]
 
     def fused_made_from(self) -> list[Any]:
@@ -146,7 +136,7 @@ class RetrievalTask:
 
     @contextlib.contextmanager
     def spaces(self, names: list[str] | None = None) -> Iterator[dict[str, Space]]:
-        """The whitened spaces, moved by operators; new arrays are as large as the embeddings and live in files."""
+        """The whitened spaces; new arrays are as large as the embeddings and live in files."""
         labels = self.project.catalogue.labels
         self.project.cache.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.project.cache) as folder:
@@ -159,10 +149,6 @@ class RetrievalTask:
                     raw = self._extended(name, raw, Path(folder))
                 if fitted is not None:
                     raw = whitened(raw, fitted, Path(folder), name)
-                how = self.operators.get(name)
-                if how:
-                    start, own = Path(folder) / f"{name}-moved", self.gallery.own(self.rows)
-                    raw = moved(raw, how, self.rows, self.gallery_rows, start, partial(self._keep, name), own)
                 found[name] = raw
             yield found
 
@@ -182,18 +168,7 @@ class RetrievalTask:
             tasks.append(tuple(out))
         return Space(raw.query, tuple(tasks))
 
-    def _keep(
-        self, name: str, what: str, depends_on: Any, compute: Callable[[], Mapping[str, np.ndarray]]
-    ) -> Mapping[str, np.ndarray]:
-        """Neighbours by which a source's photos move, from the cache or computed."""
-        raw = [self.project.photos_hash, self.contents[name], self.models[name].views, self.whitening.get(name)]
-        if self.added is not None:
-            raw.append(self.added.fingerprint)
-        return cached(self.project.cache, f"{what}-{self.name}-{name}", [raw, depends_on], compute)
-
-    def whole(
-        self, spaces: Mapping[str, Space], reranked: Mapping[str, Sequence[ReciprocalSimilarity]] | None = None
-    ) -> ExhaustiveSearch:
+    def whole(self, spaces: Mapping[str, Space]) -> ExhaustiveSearch:
         """The whole gallery for single queries."""
         views = {name: self.views[name] for name in spaces}
-        return ExhaustiveSearch(spaces, views, self.gallery, self.fold, reranked or {})
+        return ExhaustiveSearch(spaces, views, self.gallery, self.fold)

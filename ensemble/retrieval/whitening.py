@@ -1,4 +1,4 @@
-"""Whitened spaces, and the choice of whether a source is better for it, made on out-of-fold photos."""
+"""Whitened spaces: fitted on the gallery photos that queries meet, written where they are not held in memory."""
 
 from __future__ import annotations
 

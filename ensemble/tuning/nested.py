@@ -1,15 +1,14 @@
 """The honest score: everything tunable is tuned on the other folds and scored on the fold that was held out.
 
-Whitening, operators, weights, photos per individual, species penalty, background, rule, threshold, weights per species
-and the second stage are all chosen anew for each fold, without its photos as queries (as gallery photos they stay:
+Whitening, weights, photos per individual, species penalty, background, rule, threshold, weights per species and the
+second stage are all chosen anew for each fold, without its photos as queries (as gallery photos they stay:
 without them the gallery would be another one). The best single model and equal weights are treated the same, so that
 the comparison is fair.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,8 +24,7 @@ from ensemble.identification.second_stage import SecondStage, stage_helps
 from ensemble.project.progress import Progress
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.setup import Setup, setup_with
-from ensemble.retrieval.operators import Operators
-from ensemble.retrieval.selection import choose_operators, choose_whitening
+from ensemble.retrieval.selection import choose_whitening
 from ensemble.tuning.baselines import tuned_baselines
 from ensemble.tuning.nested_result import HeldOutResult, NestedScore
 from ensemble.tuning.search import first_points, search
@@ -45,7 +43,7 @@ class HeldOutFold:
     ----------
     fold : int
     setup : Setup
-        With the whitening and operators chosen without the fold, and the evaluation set of all photos.
+        With the whitening chosen without the fold, and the evaluation set of all photos.
     others : Setup
         The same with the evaluation set of the other folds' photos.
     blend : Blend
@@ -103,14 +101,12 @@ def tune_on_other_folds(
 ) -> Iterator[HeldOutFold]:
     """Tune without each fold in turn; parameters and errors as of `nested_score`."""
     project, folds = setup.project, setup.project.catalogue.folds
-    setups = {_key(setup.whitening, setup.operators): setup}
+    setups = {tuple(sorted(setup.whitening.items())): setup}
     for fold in project.catalogue.fold_ids:
         whitening = choose_whitening(project, setup.models, progress, without=fold)
-        operators = choose_operators(project, setup.models, whitening, setup.operators_tried, progress, without=fold)
-        key = _key(whitening, operators)
+        key = tuple(sorted(whitening.items()))
         if key not in setups:
-            retriever = replace(setup.retriever, whitening=whitening, operators=operators)
-            setups[key] = setup_with(retriever, setup.mix, setup.operators_tried)
+            setups[key] = setup_with(replace(setup.retriever, whitening=whitening), setup.mix)
         try:
             others = setups[key].in_mix(setup.mix, np.flatnonzero(folds != fold))
         except FinblendError as error:
@@ -145,7 +141,3 @@ def _by_second_stage(held_out: HeldOutFold, inside: np.ndarray) -> np.ndarray | 
         return None
     answers = Answers.of(stage.held_out(evaluation_set, inside))
     return average_precisions(answers.labels, evaluation_set.truth[inside])
-
-
-def _key(whitening: Mapping[str, str], operators: Mapping[str, Operators]) -> str:
-    return json.dumps([dict(whitening), {name: how.as_dict() for name, how in operators.items()}], sort_keys=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,7 +40,6 @@ class HeldOutResult(Result):
         As of `with_species_weights`.
     second_stage : bool
     whitening : mapping of str to str
-    operators : mapping of str to dict
     """
 
     fold: int
@@ -55,7 +54,6 @@ class HeldOutResult(Result):
     kappa: float | None
     second_stage: bool
     whitening: Mapping[str, str]
-    operators: Mapping[str, dict[str, Any]]
 
     @classmethod
     def of(cls, held_out: HeldOutFold, map5: float | None, single: Blend, second_stage: bool) -> HeldOutResult:
@@ -74,7 +72,6 @@ class HeldOutResult(Result):
             kappa=held_out.kappa,
             second_stage=second_stage,
             whitening=dict(held_out.setup.whitening),
-            operators={name: how.as_dict() for name, how in held_out.setup.operators.items()},
         )
 
 

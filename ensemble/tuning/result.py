@@ -66,7 +66,7 @@ class TuneResult(Result):
         Of what `submit` writes, as `evaluate` tells it: the second stage's cross-fitted where there is one.
     nested : NestedResult or None
         The honest score.
-    threshold, rule, weights, species_weights, whitening, operators, top_photos, species_penalty, background
+    threshold, rule, weights, species_weights, whitening, top_photos, species_penalty, background
         As of `Blend`.
     kappa : float or None
         How strongly weights per species are shrunk.
@@ -101,7 +101,6 @@ class TuneResult(Result):
     species_weights: Mapping[str, Mapping[str, float]]
     kappa: float | None
     whitening: Mapping[str, str]
-    operators: Mapping[str, dict[str, Any]]
     top_photos: int
     species_penalty: float
     background: float

@@ -75,8 +75,6 @@ def study_name(setup: Setup) -> str:
         NEAREST_FUSED,
         hashlib.sha256(weights.round(12).tobytes() + species.mismatch.tobytes()).hexdigest(),
     ]
-    if setup.operators:
-        made_from.append({name: how.as_dict() for name, how in sorted(setup.operators.items())})
     if setup.retriever.gallery.fingerprint:
         made_from.append(setup.retriever.gallery.fingerprint)
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]

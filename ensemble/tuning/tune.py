@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,6 @@ from ensemble.project.progress import Progress
 from ensemble.project.result import plain
 from ensemble.protocol.certify import certify, decided
 from ensemble.protocol.new_share import ShareLike, setup_at_share, share_or_kept
-from ensemble.retrieval.operators import wanted_operators
 from ensemble.tuning.convergence import convergence
 from ensemble.tuning.measure import choose_stage, nested_or_why_not
 from ensemble.tuning.nested import TRIALS
@@ -39,7 +37,6 @@ def tune(
     timeout: float | None = None,
     models: list[str] | None = None,
     nested_trials: int | None = None,
-    operators: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> TuneResult:
     """Tune the blend and write it into the project.
@@ -71,9 +68,6 @@ def tune(
     nested_trials : int, optional
         Trials per fold for the honest score (`ensemble.tuning.nested`), beside its starting points; by default as many
         as the blend was chosen from but at most 100, 0 for none.
-    operators : sequence of str
-        Which of "database-augmentation", "query-expansion", "reciprocal" may be chosen for a model, where it is
-        clearly better for it (`ensemble.retrieval.selection`); none by default.
     progress : callable, optional
     """
     started = time.monotonic()
@@ -81,11 +75,9 @@ def tune(
 
     # what is tuned: models, gallery and out-of-fold queries in the stated mix, read once
     project = Project.open(folder)
-    previous = Blend.load(project.blend_path) if project.blend_path.is_file() else None
+    previous = Blend.load(project.blend_path, as_start=True) if project.blend_path.is_file() else None
     share, warnings = share_or_kept(new_share, previous)
-    setup = setup_at_share(
-        project, share, gallery_exponent, models, progress=progress, operators_tried=wanted_operators(operators)
-    )
+    setup = setup_at_share(project, share, gallery_exponent, models, progress=progress)
     warnings = warnings + setup.warnings()
 
     # the search goes on where the study stopped, from points that every study tries first
@@ -144,7 +136,6 @@ def tune(
             "sampler": sampler,
             "seed": seed,
             "nested": nested and nested.as_dict(),
-            "operators_tried": list(setup.operators_tried),
             "second_stage": staged.test and staged.test.as_dict(),
             "estimate": setup.estimate and setup.estimate.as_dict(),
             # what would take long to tell again, of this very blend
@@ -163,7 +154,6 @@ def tune(
         species_weights=blend.species_weights,
         kappa=found.kappa,
         whitening=blend.whitening,
-        operators={name: how.as_dict() for name, how in blend.operators.items()},
         top_photos=blend.top_photos,
         species_penalty=blend.species_penalty,
         background=blend.background,

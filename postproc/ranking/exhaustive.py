@@ -7,7 +7,7 @@ then scored from exact similarities, so nothing about the answer is open any mor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -20,7 +20,6 @@ from postproc.neighbours.search import MEMORY_MB, Space, pair_similarities, simi
 from postproc.ranking.rank import Species, rank
 from postproc.ranking.rank_kernels import insert
 from postproc.ranking.ranking import DEPTH, Ranking
-from postproc.transforms.reciprocal_evidence import ReciprocalSimilarity, mixed_similarities
 
 # float32 sums of a few weighted similarities, and their mean over photos and views
 _ROUNDING = 2e-6
@@ -37,15 +36,12 @@ class ExhaustiveSearch:
     gallery : Gallery
     query_group : int or None
         The queries' common group: its photos are not in their gallery.
-    reciprocal : mapping of source to one `ReciprocalSimilarity` a query view
-        Sources whose similarities are mixed with k-reciprocal ones.
     """
 
     spaces: Mapping[str, Space]
     views: Mapping[str, Sequence[str]]
     gallery: Gallery
     query_group: int | None = None
-    reciprocal: Mapping[str, Sequence[ReciprocalSimilarity]] = field(default_factory=dict)
 
     def rank(
         self,
@@ -126,8 +122,6 @@ class ExhaustiveSearch:
             source_views = range(self.spaces[source].n_views) if view is None else [view]
             for v in source_views:
                 screened, error = similarities(self.spaces[source], v, query_rows, rows)
-                if source in self.reciprocal:
-                    self.reciprocal[source][v].mix_table(screened, query_rows, place)
                 slack = max(slack, error + rounding)
                 screened *= factor / len(source_views)
                 for channel in np.flatnonzero(channels[s] == c):
@@ -153,10 +147,6 @@ class ExhaustiveSearch:
             source_views = range(self.spaces[source].n_views) if view is None else [view]
             values = [pair_similarities(self.spaces[source], v, query_rows, query, photo) for v in source_views]
             similarity[:, c] = np.mean(values, axis=0) if view is None else values[0]
-            if source in self.reciprocal:
-                start = np.searchsorted(query, np.arange(len(query_rows) + 1))
-                tables = [self.reciprocal[source][v] for v in source_views]
-                similarity[:, c] = mixed_similarities(similarity[:, c], tables, query_rows, start, photo)
         allowed = place[:-1] >= 0
         nothing_beyond = np.full((len(query_rows), len(columns)), -np.inf, dtype=np.float32)
         evidence = group_candidates(

@@ -1,5 +1,5 @@
-"""What embeddings and similarities may go through before they are compared: whitening, expansion, reciprocity.
+"""What embeddings may go through before they are compared: whitening.
 
-In: a space and what is fitted on its gallery. Out: a space, or similarities.
-Imports `evidence` and `neighbours`.
+In: a gallery's embeddings and labels. Out: a map that embeddings of queries and gallery go through.
+Imports no other room.
 """

@@ -15,7 +15,6 @@ from ensemble.project.pseudo_rounds import GalleryAdditions, gallery_of
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.setup import Setup, setup_with
 from ensemble.registry.models import require_models
-from ensemble.retrieval.operators import Operators
 from ensemble.retrieval.retriever import Retriever
 from postproc import Ranking
 
@@ -25,17 +24,15 @@ def retriever_with(
     names: list[str] | None = None,
     *,
     whitening: Mapping[str, str] | None = None,
-    operators: Mapping[str, Operators] | None = None,
     tried: GalleryAdditions | None = None,
 ) -> Retriever:
-    """The models as they are unless a whitening or operators are given, and the gallery merged or one that is tried."""
+    """The models as they are unless a whitening is given, and the gallery merged or one that is tried."""
     opened = Project.open(project) if isinstance(project, Path) else project
     models = require_models(opened, names)
     return Retriever(
         project=opened,
         models=models,
         whitening={**dict.fromkeys(models, "none"), **(whitening or {})},
-        operators=operators or {},
         gallery=gallery_of(opened) if tried is None else tried,
         is_tried=tried is not None,
     )

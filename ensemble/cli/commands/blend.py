@@ -33,13 +33,6 @@ def tune(
             help="Trials per fold for the nested score; default: as many as there are, at most 100; 0: none.",
         ),
     ] = None,
-    operators: Annotated[
-        str,
-        typer.Option(
-            metavar="NAMES",
-            help="May be chosen per model: database-augmentation,query-expansion,reciprocal (commas); default: none.",
-        ),
-    ] = "",
     json: AsJson = False,
 ) -> None:
     """Tune the blend on out-of-fold MAP@5: weights, photos per individual, species penalty, background, threshold.
@@ -61,7 +54,6 @@ def tune(
             timeout=timeout,
             models=model or None,
             nested_trials=nested_trials,
-            operators=operators.split(","),
             progress=progress,
         )
     warn(result.warnings)

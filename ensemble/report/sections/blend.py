@@ -10,7 +10,7 @@ from ensemble.identification.scored_blend import ScoredBlend
 from ensemble.protocol.bootstrap import Bootstrap, interval_of
 from ensemble.protocol.scores import Summary, summary
 from ensemble.report.charts.charts import Bars
-from ensemble.report.numbers import format_operators, share
+from ensemble.report.numbers import share
 from ensemble.report.page.pieces import Cell, Figures, Piece, Section, Table, Text, Warnings
 from ensemble.report.page.words import against, format_mix, interval
 from ensemble.report.sections.blend_charts import over_shares_chart, species_table, threshold_charts, trials_chart
@@ -166,7 +166,6 @@ def _recipe(blend: Blend) -> list[Piece]:
         ["second stage", _format_stage(blend)],
     ]
     rows += [[f"whitening of {name}", kind] for name, kind in blend.whitening.items() if kind != "none"]
-    rows += [[f"operators of {name}", format_operators(chosen.as_dict())] for name, chosen in blend.operators.items()]
     pieces: list[Piece] = [Table("The recipe", ["what", "value"], rows[:MOST])]
     if blend.second_stage:
         pieces.append(Text("Where there is a second stage, it answers instead of rule and threshold."))

@@ -114,8 +114,6 @@ def _tune_lines(blend: Blend) -> list[str]:
     words += ["--gallery-mix", "raw" if blend.mix.gallery_exponent is None else blend.mix.gallery_exponent]
     for key in ("sampler", "seed"):
         words += [f"--{key}", measured[key]] if key in measured else []
-    if blend.operators_tried:
-        words += ["--operators", ",".join(blend.operators_tried)]
     for name in blend.weights:
         words += ["--model", name]
     return [*lines, shlex.join(map(str, words))]

@@ -26,12 +26,9 @@ from ensemble.protocol.certify import certify
 from ensemble.protocol.evaluation_set import build_evaluation_set
 from ensemble.protocol.setup import setup_of_blend
 from ensemble.pseudo_labels.gallery_effect import gallery_effect
-from ensemble.retrieval.operators import Operators
 from ensemble.retrieval.query_set import QuerySet
 from postproc import Ranking
 from postproc.second_stage.features import CandidateFeatures
-from postproc.transforms.expansion import Expansion
-from postproc.transforms.reciprocal import Reciprocal
 
 
 def named(project: Project, who: Callable[[str, int], dict[int, str]] = plain) -> GalleryAdditions:
@@ -259,25 +256,3 @@ def test_a_second_round_is_named_by_the_second_stage_over_the_merged_gallery(pro
     decide(project, project.parent / "d.csv", precision=0.5)
     first = pl.read_csv(project.parent / "out.csv")["predictions"].str.split(" ").list.first()
     assert first.to_list() == pl.read_csv(project.parent / "d.csv")["name_1"].to_list()
-
-
-def test_operators_know_merged_photos(project: Path, sets: Path) -> None:
-    """Among the candidates and over the whole gallery alike, and no photo moves or meets itself."""
-    merge(project, sets, kind="gallery", force=True)
-    opened = Project.open(project)
-    how = {"frozen": Operators(Expansion(2, 1.0), Expansion(1, 3.0), Reciprocal(10, 3, 0.6))}
-    retriever = retriever_with(opened, whitening={"frozen": "total"}, operators=how)
-    for query_set in (retriever.out_of_fold(), retriever.of_test()):
-        blend = Blend({"frozen": 0.6, "trained": 0.4})
-        ranking = ranking_of(query_set, blend)
-        whole = rescored(query_set, blend, ranking, np.arange(len(query_set.images)))
-        np.testing.assert_array_equal(whole.individual[:, :5], ranking.individual[:, :5])
-        np.testing.assert_allclose(whole.score[:, :5], ranking.score[:, :5], rtol=1e-5)
-        (task,) = query_set.tasks[:1]
-        assert task.added is not None
-        with task.spaces(["frozen"]) as spaces:
-            # a merged photo is moved like any other of the gallery
-            plain = replace(task, operators={})
-            with plain.spaces(["frozen"]) as unmoved:
-                n = len(opened.catalogue.labels)
-                assert (spaces["frozen"].gallery[0][0][n:] != unmoved["frozen"].gallery[0][0][n:]).any()

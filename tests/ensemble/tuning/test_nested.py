@@ -24,7 +24,7 @@ from ensemble.protocol.setup import Setup, read_setup, setup_with
 from ensemble.registry.models import require_models
 from ensemble.retrieval.query_set import LabelledQuerySet
 from ensemble.retrieval.retriever import Retriever
-from ensemble.retrieval.selection import choose_whitening
+from ensemble.retrieval.selection import choose_whitening, clear_best
 from ensemble.tuning.nested import TOLERANCE, nested_score
 from ensemble.tuning.nested_result import NestedResult, NestedScore
 from ensemble.tuning.search import first_points, search
@@ -180,6 +180,17 @@ def test_a_fold_has_no_say_in_whitening(tmp_path: Path, monkeypatch: pytest.Monk
     models = require_models(project)
     for without, expected in ((None, "total"), (0, "total"), (2, "none")):
         assert set(choose_whitening(project, models, without=without).values()) == {expected}
+
+
+def test_a_gain_within_the_noise_is_none() -> None:
+    """Two standard errors of the paired difference, and the best of those beyond them."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((2, 1000)) * 0.1
+    noise -= noise.mean(axis=1, keepdims=True)
+    base, error = np.full(1000, 0.5), noise.std(axis=1) / np.sqrt(1000)
+    for factor, expected in ((0.95, 0), (1.05, 2)):
+        assert clear_best(np.stack([base, base + noise[0], base + noise[1] + factor * 2 * error[1]])) == expected
+    assert clear_best(np.empty((3, 0))) == 0
 
 
 def test_whitening_is_chosen_anew_without_each_fold(
