@@ -196,11 +196,8 @@ def with_new_first(probability: np.ndarray, share: float) -> np.ndarray:
     cut = np.clip(cut_for_share(lead, share), lead.min() - 1.0, lead.max() + 1.0) if len(lead) else 0.0
     utility = np.log(np.maximum(probability, tiny))
     utility[:, -2] += cut
-    utility = np.where(
-        (probability > 0) | (np.arange(probability.shape[1]) == probability.shape[1] - 2), utility, -np.inf
-    )
-    moved = np.exp(utility - utility.max(axis=1, keepdims=True))
-    return np.asarray(moved / moved.sum(axis=1, keepdims=True))
+    is_new = np.arange(probability.shape[1]) == probability.shape[1] - 2
+    return _shares(utility, (probability <= 0) & ~is_new)
 
 
 def _absent(ranking: Ranking) -> np.ndarray:

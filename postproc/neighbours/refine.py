@@ -49,33 +49,28 @@ def refine(
     while first < len(queries):
         before = int(ends[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(ends, before + at_once, side="right")))
-        start = np.concatenate([[0], ends[first:last] - before])
-        at = slice(first, last)
-        _refine(search, job, products, queries[at], window[at], along[at], buffers.part(at), start)
+        at, start = slice(first, last), np.concatenate([[0], ends[first:last] - before])
+        block, part, kth = queries[at], buffers.part(at), buffers.cut[at]
+        exact = np.full(start[-1], -np.inf, dtype=np.float32)
+        _compute(search, job, block, part, start, kth, np.full(len(kth), _ABOVE_ALL, dtype=np.int64), exact)
+        low = reaching(exact, start, search.k, along[at], window[at], products.rounding, products.dropped_bits, kth)
+        _compute(search, job, block, part, start, low, kth, exact)
+        keep_best(exact, part.place, start, job.gallery, search.k, block, search.index, search.similarity)
         first = last
 
 
-def _refine(
+def _compute(
     search: Search,
     job: Job,
-    products: Products,
     queries: np.ndarray,
-    window: np.ndarray,
-    along: np.ndarray,
     buffers: Buffers,
     start: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    exact: np.ndarray,
 ) -> None:
-    exact = np.full(start[-1], -np.inf, dtype=np.float32)
-    norm = [of[queries] for of in search.query_norm]
-    rows = search.rows[queries]
-
-    def compute(low: np.ndarray, high: np.ndarray) -> None:
-        query, place, number = list_candidates(buffers.keys, buffers.place, start, low, high)
-        photo = job.gallery[place]
-        exact[number] = exact_pairs(search.space, search.view, rows, norm, search.gallery_norm, query, photo)
-
-    kth = buffers.cut
-    compute(kth, np.full(len(kth), _ABOVE_ALL, dtype=np.int64))
-    low = reaching(exact, start, search.k, along, window, products.rounding, products.dropped_bits, kth)
-    compute(low, kth)
-    keep_best(exact, buffers.place, start, job.gallery, search.k, queries, search.index, search.similarity)
+    """Compute the candidates with low <= key < high exactly."""
+    query, place, number = list_candidates(buffers.keys, buffers.place, start, low, high)
+    rows, norm = search.rows[queries], [of[queries] for of in search.query_norm]
+    photo = job.gallery[place]
+    exact[number] = exact_pairs(search.space, search.view, rows, norm, search.gallery_norm, query, photo)

@@ -18,6 +18,7 @@ from postproc.evidence.channels import channel_table
 from postproc.evidence.evidence import Gallery
 from postproc.neighbours.search import MEMORY_MB, Space, pair_similarities, similarities
 from postproc.ranking.rank import Species, rank
+from postproc.ranking.rank_kernels import insert
 from postproc.ranking.ranking import DEPTH, Ranking
 
 # float32 sums of a few weighted similarities, and their mean over photos and views
@@ -214,15 +215,8 @@ def _mean_of_best(values: np.ndarray, start: int, stop: int, own_photo: int, bes
         return -np.inf
     best[:wanted] = -np.inf
     for p in range(start, stop):
-        if p == own_photo:
-            continue
-        value = np.float64(values[p])
-        if value > best[wanted - 1]:
-            at = wanted - 1
-            while at > 0 and best[at - 1] < value:
-                best[at] = best[at - 1]
-                at -= 1
-            best[at] = value
+        if p != own_photo:
+            insert(best, wanted, wanted, np.float64(values[p]))
     total = 0.0
     for i in range(wanted):
         total += best[i]

@@ -29,11 +29,11 @@ def _ceiling(weights: np.ndarray, upper_bound: np.ndarray, lower: float) -> floa
 
 
 @kernel(inline="always")
-def _insert(best: np.ndarray, n_kept: int, wanted: int, value: float) -> int:
+def insert(best: np.ndarray, n_kept: int, wanted: int, value: float) -> int:
     """Keep the `wanted` highest values in descending order; return how many there are."""
     if n_kept < wanted:
         n_kept += 1
-    elif value <= best[n_kept - 1]:
+    elif not value > best[n_kept - 1]:
         return n_kept
     at = n_kept - 1
     while at > 0 and best[at - 1] < value:
@@ -217,7 +217,7 @@ def rank_groups(
                         value = _blended(weights[v], similarity[p])
                         if value > nearest_score:
                             nearest, nearest_score = photo[p], value
-                        n_kept = _insert(best, n_kept, wanted, value)
+                        n_kept = insert(best, n_kept, wanted, value)
                     part, most_part = 0.0, 0.0
                     for i in range(n_kept):
                         part += best[i]
@@ -239,7 +239,7 @@ def rank_groups(
                 if n_views > 1:
                     # the most that somebody pruned because of this one can score, of another species or the likeliest
                     lift = lift / n_views - max(deduction, penalty * second_mismatch[q])
-                    n_lifted = _insert(lifted, n_lifted, depth, max(lift, species_lift / n_views - deduction))
+                    n_lifted = insert(lifted, n_lifted, depth, max(lift, species_lift / n_views - deduction))
                 _place(out_score[r], out_individual[r], out_photo[r], filled, total, individual[g], nearest, is_filled)
             # nobody who stays below the list matters to it
             if np.float32(highest) > out_score[r, depth - 1]:

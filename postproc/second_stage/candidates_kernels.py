@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 from postproc.compiled import kernel
+from postproc.ranking.rank_kernels import insert
 
 BEST, SECOND, TOP3 = 0, 1, 2
 
@@ -63,17 +64,8 @@ def fill_candidates(
                         value = 0.0
                         for v in range(n_views):
                             value += similarity[p, channels[s, v]] / n_views
-                    if not np.isfinite(value):
-                        continue
-                    if n_kept < 3:
-                        n_kept += 1
-                    elif value <= values[2]:
-                        continue
-                    at = n_kept - 1
-                    while at > 0 and values[at - 1] < value:
-                        values[at] = values[at - 1]
-                        at -= 1
-                    values[at] = value
+                    if np.isfinite(value):
+                        n_kept = insert(values, n_kept, 3, value)
                 if n_kept:
                     out_similarity[i, c, s, BEST] = values[0]
                     out_similarity[i, c, s, TOP3] = values[:n_kept].sum() / n_kept

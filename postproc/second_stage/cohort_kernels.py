@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 from postproc.compiled import kernel
+from postproc.ranking.rank_kernels import insert
 
 
 @kernel(parallel=True)
@@ -45,12 +46,7 @@ def cohort_means(
                         blended += weights[s] * value
                 best[n_sources] = max(best[n_sources], blended)
             for s in range(n_sources + 1):
-                if best[s] > top[s, k - 1]:
-                    at = k - 1
-                    while at > 0 and top[s, at - 1] < best[s]:
-                        top[s, at] = top[s, at - 1]
-                        at -= 1
-                    top[s, at] = best[s]
+                insert(top[s], k, k, best[s])
         for s in range(n_sources + 1):
             total, n_individuals = 0.0, 0
             for c in range(k):

@@ -90,7 +90,8 @@ def fit_whitening(views: Sequence[np.ndarray], labels: np.ndarray, rows: np.ndar
     n = len(rows) * len(views)
     if n < 3:
         raise FinblendError(f"whitening needs at least 3 photos, got {n}")
-    mean = _mean([_unit(view[block]).sum(axis=0, dtype=np.float64) for view in views for block in _blocks(rows)], n)
+    sums = [_unit(view[block]).sum(axis=0, dtype=np.float64) for view in views for block in _blocks(rows)]
+    mean = np.asarray(np.sum(sums, axis=0) / n, dtype=np.float32)
     width = min(MAX_WIDTH, n - 1, len(mean))
     if n < len(mean):
         centred = np.concatenate([_unit(view[rows]) - mean for view in views])
@@ -148,10 +149,6 @@ def _scatter(blocks: Iterable[np.ndarray]) -> np.ndarray:
     for block in blocks:
         total = total + (block.T @ block).astype(np.float64)
     return np.asarray(total)
-
-
-def _mean(sums: Sequence[np.ndarray], n: int) -> np.ndarray:
-    return np.asarray(np.sum(sums, axis=0) / n, dtype=np.float32)
 
 
 def _blocks(rows: np.ndarray) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The real `finblend`, from an empty folder to a checked submission."""
+"""`finblend` from an empty folder to a checked submission, some of it by the real console script."""
 
 from __future__ import annotations
 
@@ -22,20 +22,32 @@ COMMANDS = ["init", "register", "models", "embed", "train", "tune", "evaluate"]
 COMMANDS += ["pseudo", "merge", "decide", "submit", "export", "check", "report", "compare", "demo"]
 
 
-def finblend(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([FINBLEND, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd)
+def finblend(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([FINBLEND, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
-def done(*arguments: object, cwd: Path | None = None) -> str:
+def done(*arguments: object) -> str:
     """Run a command that must succeed; its standard output."""
-    found = finblend(*arguments, cwd=cwd)
+    found = finblend(*arguments)
     assert found.returncode == 0, found.stderr
     assert "Traceback" not in found.stderr
     return found.stdout
 
 
-def test_from_an_empty_folder_to_a_checked_submission(small: Small, tmp_path: Path) -> None:
-    made = json.loads(done("init", "P", "--train", small.train_csv, "--test", small.sample_csv, "--json", cwd=tmp_path))
+def done_here(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Run a command that must succeed in this process, which is quicker; its standard output."""
+    status = main([*map(str, arguments)])
+    shown = capsys.readouterr()
+    assert status == 0, shown.err
+    return shown.out
+
+
+def test_from_an_empty_folder_to_a_checked_submission(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # every few commands one by the console script: a new process finds what others left
+    made = json.loads(done("init", "P", "--train", small.train_csv, "--test", small.sample_csv, "--json"))
     assert {k: made[k] for k in ("train_images", "individuals", "species", "test_images")} == {
         "train_images": 60,
         "individuals": 14,
@@ -44,46 +56,46 @@ def test_from_an_empty_folder_to_a_checked_submission(small: Small, tmp_path: Pa
     }
     for i in range(3):
         path = small.write_npz(f"m{i}.npz", *small.noisy(i + 1, 1.0 + i))
-        told = done("register", "P", f"m{i}", "--frozen", "--train", path, "--test", path, cwd=tmp_path)
+        told = done_here(capsys, "register", "P", f"m{i}", "--frozen", "--train", path, "--test", path)
         assert f"m{i} frozen: 60 train and 12 test photos" in told
-    scores = json.loads(done("models", "P", "--new-share", "0.15", "--json", cwd=tmp_path))
+    scores = json.loads(done_here(capsys, "models", "P", "--new-share", "0.15", "--json"))
     assert [row["model"] for row in scores["models"]] == ["m0", "m1", "m2"]
     assert all(0 < row["map5"] <= 1 for row in scores["models"])
-    tuned = json.loads(done("tune", "P", "--trials", "8", "--new-share", "0.15", "--json", cwd=tmp_path))
+    tuned = json.loads(done("tune", "P", "--trials", "8", "--new-share", "0.15", "--json"))
     assert {"map5", "threshold", "weights", "trials", "seconds"} <= tuned.keys()
     assert tuned["trials"] == 8
     assert sum(tuned["weights"].values()) == pytest.approx(1.0)
     assert tuned["map5"] >= max(tuned["equal_weights"], *(row["map5"] for row in scores["models"]))
-    scored = json.loads(done("evaluate", "P", "--json", cwd=tmp_path))
+    scored = json.loads(done_here(capsys, "evaluate", "P", "--json"))
     assert scored["map5"] == pytest.approx(tuned["map5_of_answers"])
     assert {"known", "new", "species", "interval", "mix"} <= scored.keys()
-    decided = json.loads(done("decide", "P", "-o", "decisions.csv", "--json", cwd=tmp_path))
+    decided = json.loads(done_here(capsys, "decide", "P", "-o", "decisions.csv", "--json"))
     assert decided["rows"] == pl.read_csv(tmp_path / "decisions.csv").height == 12
     trusted = json.loads(
-        done("pseudo", "P", "-o", "trusted.csv", "--min-prob", "0.5", "--trials", "0", "--json", cwd=tmp_path)
+        done_here(capsys, "pseudo", "P", "-o", "trusted.csv", "--min-prob", "0.5", "--trials", "0", "--json")
     )
     assert trusted["rows"] == pl.read_csv(tmp_path / "trusted.csv").height > 0
-    merged = json.loads(done("merge", "P", "trusted.csv", "--json", cwd=tmp_path))
+    merged = json.loads(done("merge", "P", "trusted.csv", "--json"))
     assert (merged["round"], merged["sets"]["full"]["rows"]) == ("round-1", trusted["rows"])
-    told = done("merge", "P", "trusted.csv", "--as", "gallery", "--force", cwd=tmp_path)
+    told = done_here(capsys, "merge", "P", "trusted.csv", "--as", "gallery", "--force")
     assert "out-of-fold MAP@5" in told
     assert "next: finblend tune P" in told
-    assert finblend("submit", "P", "-o", "out.csv", cwd=tmp_path).returncode == 1
-    done("tune", "P", "--trials", "0", "--new-share", "0.15", "--nested-trials", "0", cwd=tmp_path)
-    done("submit", "P", "-o", "out.csv", cwd=tmp_path)
+    assert finblend("submit", "P", "-o", "out.csv").returncode == 1
+    done_here(capsys, "tune", "P", "--trials", "0", "--new-share", "0.15", "--nested-trials", "0")
+    done("submit", "P", "-o", "out.csv")
     rows = pl.read_csv(tmp_path / "out.csv")
     assert rows.columns == ["image", "predictions"]
     assert rows["image"].to_list() == small.test_images
-    told = done("check", "out.csv", "--sample", small.sample_csv, cwd=tmp_path)
+    told = done("check", "out.csv", "--sample", small.sample_csv)
     assert "12 rows, all rules kept" in told
-    written = json.loads(done("report", "P", "-o", "report.html", "--json", cwd=tmp_path))
+    written = json.loads(done_here(capsys, "report", "P", "-o", "report.html", "--json"))
     assert (written["path"], written["sections"][0]) == ("report.html", "catalogue")
     assert written["bytes"] == (tmp_path / "report.html").stat().st_size
     (tmp_path / "report.html").unlink()
     logged = [json.loads(line)["words"][:2] for line in (tmp_path / "P" / "commands.jsonl").read_text().splitlines()]
     typed = ["init", *["register"] * 3, "tune", "decide", "pseudo", "merge", "merge", "tune", "submit"]
     assert logged == [[command, "P"] for command in typed]
-    done("export", "P", "-o", "vectors", cwd=tmp_path)
+    done_here(capsys, "export", "P", "-o", "vectors")
     with np.load(tmp_path / "vectors" / "frozen.npz", allow_pickle=False) as file:
         assert file["train_embedding"].shape[0] == 60
     left = sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("trusted"))

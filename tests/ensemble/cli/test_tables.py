@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import Small
 
-from ensemble import init, register
+from ensemble import init, register, tune
 from ensemble.cli import tables
 from ensemble.cli.tables import GAP, fitted, print_table, shown_value
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, name in enumerate(["b7", LONG, "convnext"], start=1):
         path = small.write_npz(f"{name}.npz", *small.noisy(seed, 1.0 + seed))
         register(small.folder / "P", name, frozen=True, train=path, test=path)
-    piped(small.folder, "tune P --trials 3 --nested-trials 0 --new-share 0.15")
+    tune(small.folder / "P", trials=3, nested_trials=0, new_share=0.15)
     return small.folder
 
 

@@ -15,6 +15,8 @@ import ensemble.identification.second_stage
 import ensemble.report.page.words
 import ensemble.report.sections.blend_charts
 import ensemble.report.sections.models
+import ensemble.tuning.measure
+from cv.metrics import average_precisions
 from ensemble import Project
 from ensemble.protocol.bootstrap import Bootstrap
 from ensemble.report.charts.charts import Bars, Heatmap, Lines
@@ -25,7 +27,7 @@ from ensemble.report.sections import calibration as trust_section
 from ensemble.report.sections import models as models_section
 from ensemble.report.sections.models import similarity
 from ensemble.report.state import State
-from postproc import NEW, Decision
+from postproc import Decision, decide
 
 SHARE = 0.15
 
@@ -37,7 +39,9 @@ def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     project = pods(folder, 0.8)[0] if staged else small_project(folder)
     with pytest.MonkeyPatch.context() as patch:
         if not staged:
-            patch.setattr(ensemble.identification.second_stage, "CONFIDENCE", 2.0)
+            # nothing is so sure: not the blend's own second stage, and none of a fold's
+            patch.setattr(ensemble.tuning.measure, "SURE", 2.0)
+            patch.setattr(ensemble.identification.second_stage, "SURE", 2.0)
         tuned = ensemble.tune(project, trials=6, new_share=SHARE, nested_trials=1)
     assert Project.open(project).blend_path.is_file()
     assert tuned["second_stage"]["used"] is staged
@@ -62,20 +66,19 @@ def test_models_alone_score_what_models_and_tune_say(scene: Scene) -> None:
     table = scene.of("models", Table, "Registered")
     assert {row[0] for row in table.rows} == set(told)
     evaluation_set = scene.state.setup.evaluation_set  # type: ignore[union-attr]
-    labels = scene.state.project.catalogue.labels
     for name, map5, low, high, known, _, whitening, *_ in table.rows:
         assert map5 == pytest.approx(told[name]["map5"]) == pytest.approx(scene.tuned["single_models"][name])
         assert (known, whitening) == (pytest.approx(told[name]["known"]), told[name]["whitening"])
         precision = scene.state.baselines[str(name)].precision
-        assert [low, high] == pytest.approx(Bootstrap(evaluation_set, labels).interval(precision))
+        assert [low, high] == pytest.approx(Bootstrap(evaluation_set).interval(precision))
     best = max(told, key=lambda name: told[name]["map5"])
     bars = scene.of("models", Bars, f"{best} is the best")
     assert bars.values == sorted((row["map5"] for row in told.values()), reverse=True)
 
 
 def test_folds_make_up_the_whole(scene: Scene) -> None:
-    evaluation_set, folds = scene.state.setup.evaluation_set, scene.state.project.catalogue.folds  # type: ignore[union-attr]
-    fold, strange = folds[np.append(evaluation_set.rows, evaluation_set.hidden)], evaluation_set.truth == NEW
+    evaluation_set = scene.state.setup.evaluation_set  # type: ignore[union-attr]
+    fold, strange = evaluation_set.fold, evaluation_set.is_new
     for name, solo in scene.state.baselines.items():
         rows = [row for row in scene.of("models", Table, "Models per fold").rows if row[0] == name]
         assert [row[1] for row in rows] == [str(one) for one in np.unique(fold)]
@@ -194,12 +197,11 @@ def test_the_curve_over_thresholds_is_what_each_of_them_scores(scene: Scene, rul
     if rule == scene.tuned["rule"]:
         assert dict(zip(line.x, line.y, strict=True))[blend.threshold] == pytest.approx(scene.tuned["map5"])
     for at in [*range(0, len(line.x), 9), line.x.index(blend.threshold)]:
-        own = replace(blend, threshold=line.x[at])
-        assert line.y[at] == pytest.approx(
-            float(evaluation_set.weights @ evaluation_set.precisions(scored.ranking, own))
-        )
-        assert line.y[at] == pytest.approx(evaluation_set.run(blend, Decision(rule, line.x[at])).map5, abs=1e-3)
-        labels = evaluation_set.answers(scored.ranking, own)
+        decision = Decision(rule, line.x[at])
+        labels = decide(evaluation_set.lists(scored.ranking, blend.background), decision)
+        precision = average_precisions(labels, evaluation_set.truth)
+        assert line.y[at] == pytest.approx(float(evaluation_set.weights @ precision))
+        assert line.y[at] == pytest.approx(evaluation_set.score(blend, decision).map5, abs=1e-3)
         assert told[line.x[at]] == pytest.approx(evaluation_set.share_of_new(labels))
     assert max(line.y) - min(line.y) > 0.01
 

@@ -28,8 +28,9 @@ def while_calling(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], 
     return done
 
 
-@pytest.mark.parametrize("step", ["first_points", "certify", "choose_stage"])
-@pytest.mark.parametrize("merged_before", [False, True])
+@pytest.mark.parametrize(
+    ("step", "merged_before"), [("first_points", False), ("first_points", True), ("choose_stage", True)]
+)
 def test_a_merge_while_tune_runs_is_not_stamped_on_the_blend(
     project: Path, sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, merged_before: bool
 ) -> None:
