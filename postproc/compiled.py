@@ -21,7 +21,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _Announcer(event.Listener):
-    """Logs one line where the first of our loops is compiled in this process; numba tells it of nothing else."""
+    """Warns in one line where the first of our loops is compiled in this process; numba tells it of nothing else."""
 
     def __init__(self) -> None:
         self.has_spoken = False
@@ -30,7 +30,7 @@ class _Announcer(event.Listener):
     def on_start(self, event: Any) -> None:
         if not self.has_spoken and event.data["dispatcher"].py_func.__module__.startswith("postproc."):
             self.has_spoken = True
-            logging.getLogger("finblend").info(COMPILING + (KEPT if self.are_kept else NOT_KEPT))
+            logging.getLogger("finblend").warning(COMPILING + (KEPT if self.are_kept else NOT_KEPT))
 
     def on_end(self, event: Any) -> None:
         pass

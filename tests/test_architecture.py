@@ -88,3 +88,14 @@ def test_a_planted_circle_is_found(tmp_path: Path) -> None:
     assert circle(import_graph(tmp_path, ("p",), inside_functions=False)) == []
     (tmp_path / "p" / "q" / "b.py").write_text("if TYPE_CHECKING:\n    from p.a import other")
     assert circle(import_graph(tmp_path, ("p",), inside_functions=True)) == []
+
+
+def test_every_room_says_what_comes_in_what_goes_out_and_what_it_imports() -> None:
+    rooms = [path for package in PACKAGES for path in sorted((ROOT / package).glob("*/**/__init__.py"))]
+    docstrings = {
+        path.parent.relative_to(ROOT).as_posix(): ast.get_docstring(ast.parse(path.read_text())) for path in rooms
+    }
+    assert len(docstrings) > 30
+    lengths = {room: len((text or "").splitlines()) for room, text in docstrings.items()}
+    assert {room: n for room, n in lengths.items() if not 3 <= n <= 6} == {}
+    assert [room for room, text in docstrings.items() if "mport" not in str(text)] == []

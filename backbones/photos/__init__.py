@@ -1,4 +1,8 @@
-"""From image names to arrays of pixels: finding photos, reading boxes, decoding, fitting into a network's frame."""
+"""From image names to arrays of pixels: finding photos, reading boxes, decoding, fitting into a network's frame.
+
+In: names, folders, tables of boxes. Out: arrays (h, w, 3) in a network's frame, and what was wrong with the rest.
+Imports nothing else of `backbones`; no torch.
+"""
 
 from backbones.photos.boxes import Box, jittered, reaches_outside, read_boxes
 from backbones.photos.find import Found, find_photos

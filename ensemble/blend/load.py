@@ -7,7 +7,7 @@ from pathlib import Path
 from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
-from ensemble.project.pseudo_rounds import gallery_of
+from ensemble.project.pseudo_rounds import GalleryAdditions, gallery_of
 from ensemble.registry.models import usable_models
 
 
@@ -23,9 +23,14 @@ def tuned_blend(project: Project, path: Path | None = None) -> Blend:
             raise FinblendError(refused.get(name, f"{path}: {name} is not registered any more; tune again"))
         if blend.contents and blend.contents.get(name) != usable[name].out_of_fold_contents():
             raise FinblendError(f"{path}: {name} was registered again after tuning; run 'finblend tune' again")
-    if blend.gallery != gallery_of(project).fingerprint:
-        raise FinblendError(
-            f"{path}: was tuned with another gallery: pseudo-labels have joined or left it since; "
-            f"run 'finblend tune {project.folder}' again"
-        )
+    check_gallery(project, blend, gallery_of(project), path)
     return blend
+
+
+def check_gallery(project: Project, blend: Blend, gallery: GalleryAdditions, path: Path | None = None) -> None:
+    """Refuse a gallery that the blend was not tuned with."""
+    if blend.gallery != gallery.fingerprint:
+        raise FinblendError(
+            f"{path or project.blend_path}: was tuned with another gallery: pseudo-labels have joined or left it "
+            f"since; run 'finblend tune {project.folder}' again"
+        )

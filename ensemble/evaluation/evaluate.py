@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from ensemble.project.result import Result
 from ensemble.protocol.bootstrap import Bootstrap
 from ensemble.protocol.new_share import NewShareEstimate, ShareLike, setup_at_share
 from ensemble.protocol.scores import ScoreAtShare, SpeciesScore, over_shares, per_species, summary
-from ensemble.protocol.setup import Setup, read_setup
+from ensemble.protocol.setup import Setup, setup_with
+from ensemble.retrieval.selection import choose_whitening
 from ensemble.tuning.nested import TRIALS, nested_score
 from ensemble.tuning.nested_result import NestedResult
 from ensemble.tuning.result import Certificate
@@ -118,7 +119,7 @@ def evaluate(
     scored = score_blend(setup, blend, progress)
     evaluation_set, precision = setup.evaluation_set, scored.precision
     as_itself = ~evaluation_set.is_simulated
-    score, over_candidates = summary(evaluation_set, precision), scored.over_candidates
+    score = summary(evaluation_set, precision)
     return EvaluateResult(
         map5=score.map5,
         known=score.known,
@@ -135,12 +136,7 @@ def evaluate(
         photos=int(as_itself.sum()),
         strangers=int((evaluation_set.is_new & as_itself).sum()),
         played_strangers=len(evaluation_set.simulated_new),
-        certified=Certificate(
-            share=1.0 - over_candidates.undecided,
-            least=over_candidates.lower,
-            most=over_candidates.upper,
-            recomputed=scored.rescored,
-        ),
+        certified=Certificate.of(scored.over_candidates, scored.rescored),
         nested=_nested(setup, score.map5, nested_trials, seed, progress) if nested else None,
         measured=scored.measured,
     )
@@ -148,5 +144,6 @@ def evaluate(
 
 def _nested(setup: Setup, in_sample: float, trials: int, seed: int, progress: Progress | None) -> NestedResult:
     """The nested score of the same models and mix, whitening chosen anew."""
-    fresh = read_setup(setup.project, setup.mix, list(setup.models), progress=progress)
+    whitening = choose_whitening(setup.project, setup.models, progress)
+    fresh = setup_with(replace(setup.retriever, whitening=whitening), setup.mix)
     return NestedResult.of(nested_score(fresh, trials=trials, seed=seed, progress=progress), in_sample)

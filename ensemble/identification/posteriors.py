@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from cv.errors import FinblendError
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.retrieval.query_set import QuerySet
 from postproc import NOBODY
@@ -60,3 +61,9 @@ class PosteriorModel(Protocol):
 
     def held_out(self, evaluation_set: EvaluationSet, inside: np.ndarray) -> Posteriors:
         """Rows of another evaluation set, given as a mask, that the whole fit has not seen."""
+
+
+def refuse_train(query_set: QuerySet) -> None:
+    """Refuse out-of-fold photos where test photos are asked for: the fit on all folds has seen their labels."""
+    if query_set.tasks[0].split == "train":
+        raise FinblendError("train photos are named by an evaluation set: the fit on all folds has seen their labels")

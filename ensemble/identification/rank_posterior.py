@@ -10,7 +10,7 @@ import numpy as np
 from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import ranking_of, rescored
-from ensemble.identification.posteriors import Posteriors
+from ensemble.identification.posteriors import Posteriors, refuse_train
 from ensemble.identification.prediction import certain_ranking
 from ensemble.project.progress import Progress
 from ensemble.protocol.evaluation_set import EvaluationSet
@@ -42,6 +42,7 @@ class RankPosterior:
     def posteriors(self, photos: EvaluationSet | QuerySet) -> Posteriors:
         """Out-of-fold photos each by a fit that never saw their fold, test photos by the fit on all folds."""
         if not isinstance(photos, EvaluationSet):
+            refuse_train(photos)
             ranking, _ = certain_ranking(photos, self.blend, self.progress)
             return _posteriors(photos.lists(ranking, self.blend.background), self._fitted)
         lists = photos.lists(self.ranking, self.blend.background)

@@ -8,6 +8,7 @@ given the probabilities of a fit that never saw its fold.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
@@ -18,7 +19,7 @@ from cv.metrics import average_precisions
 from cv.paired import PairedTest, clearly_better
 from ensemble.blend.blend import Blend
 from ensemble.identification.candidate_table import CandidateTable
-from ensemble.identification.posteriors import Posteriors
+from ensemble.identification.posteriors import Posteriors, refuse_train
 from ensemble.identification.prediction import predict
 from ensemble.project.cache import FEW, cached
 from ensemble.protocol.bootstrap import Bootstrap
@@ -59,6 +60,7 @@ class SecondStage:
     def posteriors(self, photos: EvaluationSet | QuerySet) -> Posteriors:
         """Out-of-fold photos each by a fit that never saw their fold, test photos by the fit on all folds."""
         if not isinstance(photos, EvaluationSet):
+            refuse_train(photos)
             return _posteriors(self.table.of_test(photos), self.fitted)
         features = self.features(photos)
         probability = np.empty((len(photos.row), features.present.shape[1] + 2))
@@ -129,27 +131,40 @@ def _posteriors(features: CandidateFeatures, fit: ConditionalLogit) -> Posterior
     return Posteriors(features.individual, features.photo, fit.of(features))
 
 
-def gain_of_stage(stage: SecondStage, ranking: Ranking) -> tuple[float, PairedTest]:
-    """MAP@5 of the stage, cross-fitted, and its gain over the blend alone, whose decision has seen the photos.
+@dataclass(frozen=True)
+class StageGain:
+    """What a second stage answers, cross-fitted, and its gain over the blend alone, whose decision has seen the photos.
 
-    Parameters
+    Attributes
     ----------
-    stage : SecondStage
-    ranking : Ranking
-        Of all queries by the blend.
+    labels : (n + m, 5) int array
+    map5 : float
+    test : PairedTest
     """
+
+    labels: np.ndarray
+    map5: float
+    test: PairedTest
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the stage is to be used."""
+        return clearly_better(self.test, SURE)
+
+
+def gain_of_stage(stage: SecondStage, ranking: Ranking) -> StageGain:
+    """Compare a stage with its blend alone, on the evaluation set; `ranking` of all queries is by the blend."""
     evaluation_set, blend = stage.evaluation_set, stage.table.blend
-    alone = predict(evaluation_set, blend, ranking=ranking)
-    staged = predict(evaluation_set, blend, stage=stage)
-    precisions = [average_precisions(labels, evaluation_set.truth) for labels in (staged.labels, alone.labels)]
-    draws = Bootstrap(evaluation_set).draws(np.stack(precisions))
+    answers = [predict(evaluation_set, blend, stage=stage), predict(evaluation_set, blend, ranking=ranking)]
+    precisions = np.stack([average_precisions(answer.labels, evaluation_set.truth) for answer in answers])
+    draws = Bootstrap(evaluation_set).draws(precisions)
     map5, map5_alone = (float(evaluation_set.weights @ precision) for precision in precisions)
-    return map5, PairedTest.of_draws(map5 - map5_alone, draws[:, 0] - draws[:, 1])
+    return StageGain(answers[0].labels, map5, PairedTest.of_draws(map5 - map5_alone, draws[:, 0] - draws[:, 1]))
 
 
 def stage_helps(stage: SecondStage, ranking: Ranking) -> bool:
     """Whether a blend is to have a second stage; not where some fold's photos alone carry the mix."""
     try:
-        return clearly_better(gain_of_stage(stage, ranking)[1], SURE)
+        return gain_of_stage(stage, ranking).is_clear
     except FinblendError:
         return False

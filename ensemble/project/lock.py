@@ -15,6 +15,8 @@ from pathlib import Path
 from cv.errors import FinblendError
 
 _HELD_ELSEWHERE = (errno.EAGAIN, errno.EACCES)
+# file systems that know no locks: nobody is kept away there
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 # open files of the locks that this process holds
 _held: set[int] = set()
 
@@ -74,6 +76,8 @@ def _lock(path: Path, what: str) -> int:
             os.close(file)
             if error.errno in _HELD_ELSEWHERE:
                 raise FinblendError(f"{what}: is being made by {holder}; wait until it is done, or end it") from None
+            if error.errno in _NO_LOCKS:
+                return os.open(path, os.O_RDWR)
             raise FinblendError(f"{path}: cannot be locked ({error.strerror})") from None
         if _is_at(file, path):
             return file

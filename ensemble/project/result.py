@@ -32,6 +32,15 @@ class Result:
         """The names of the values, so that `dict(result)` and `{**result}` work."""
         return iter(self._fields())
 
+    __iter__ = keys
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._fields()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """One value, or the default where there is none of that name."""
+        return self[key] if key in self._fields() else default
+
     def __getitem__(self, key: str) -> Any:
         """One value as `as_dict` has it."""
         return plain(getattr(self, self._fields()[key]))

@@ -36,14 +36,8 @@ class Certified:
     rescored: int
 
 
-def decided(evaluation_set: EvaluationSet, blend: Blend) -> tuple[Blend, BlendScore]:
-    """Give a blend its best rule and threshold, among the candidates, and tell what they reach."""
-    score = evaluation_set.score(blend)
-    return blend.deciding(score.decision), score
-
-
 def certify(
-    evaluation_set: EvaluationSet, blend: Blend, progress: Progress | None = None, *, keep: bool = True
+    evaluation_set: EvaluationSet, blend: Blend, progress: Progress | None = None, *, keep: bool = False
 ) -> Certified:
     """Rescore what is open about a blend's score and solve its decision again, until nothing is open.
 

@@ -123,6 +123,11 @@ class EvaluationSet:
             decision=decision,
         )
 
+    def decided(self, blend: Blend) -> tuple[Blend, BlendScore]:
+        """Give a blend its best rule and threshold, among the candidates, and tell what they reach."""
+        score = self.score(blend)
+        return blend.deciding(score.decision), score
+
     def score_ranking(self, ranking: Ranking, blend: Blend, decision: Decision | None = None) -> BlendScore:
         """The same from what the blend ranks for all queries."""
         return self.scorer.score_ranking(ranking.take(self.queries), blend.background, decision)

@@ -11,6 +11,7 @@ import numpy as np
 from cv.errors import shown
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
+from ensemble.blend.load import check_gallery
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.pseudo_rounds import gallery_of
@@ -110,11 +111,13 @@ def setup_of_blend(
 
 def retriever_of(project: Project, blend: Blend, progress: Progress | None = None) -> Retriever:
     """The retriever of a tuned blend."""
+    gallery = gallery_of(project)
+    check_gallery(project, blend, gallery)
     return Retriever(
         project=project,
         models=require_models(project, list(blend.weights)),
         whitening=blend.whitening,
-        gallery=gallery_of(project),
+        gallery=gallery,
         progress=progress,
     )
 

@@ -85,6 +85,6 @@ def _precision(evaluation_set: EvaluationSet, blend: Blend, progress: Progress |
     if blend.second_stage:
         prediction = predict(evaluation_set, blend, stage=SecondStage.of(evaluation_set, blend))
     else:
-        certified = certify(evaluation_set, blend, progress, keep=False)
+        certified = certify(evaluation_set, blend, progress)
         prediction = predict(evaluation_set, certified.blend, ranking=certified.ranking)
     return average_precisions(prediction.labels, evaluation_set.truth)

@@ -59,7 +59,7 @@ def merge(
     for merged in earlier:
         if merged.kind == kind and merged.ledger.get("source", {}).get("sha256") == source["sha256"]:
             raise FinblendError(f"{file}: was merged for {kind} before, as {merged.folder.name}")
-    blend = Blend.load(project.blend_path) if project.blend_path.is_file() else None
+    blend = Blend.load(project.blend_path, as_start=True) if project.blend_path.is_file() else None
     effect = _effect(project, file, sets, force, progress) if kind == "gallery" else None
     name = f"round-{1 + max((merged.number for merged in earlier), default=0)}"
     full = sets["full"]

@@ -1,4 +1,4 @@
-"""Evidence of a part, cached, and extended where a model has come in."""
+"""Evidence of a task, cached, and extended where a model has come in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from postproc.ranking.prune import prune
 
 
 def task_evidence(task: RetrievalTask, progress: Progress | None) -> tuple[Evidence, np.ndarray]:
-    """Pruned evidence and species shares of one part, from the cache or computed.
+    """Pruned evidence and species shares of one task, from the cache or computed.
 
     Evidence is kept whole, too, so that a further model is compared on what is new only.
     """

@@ -1,4 +1,4 @@
-"""The neighbours that a part's candidates come from: per source, within the likeliest species, by all sources at once.
+"""The neighbours that a task's candidates come from: per source, within the likeliest species, by all sources at once.
 
 Each search is in the cache by what it depends on.
 """
@@ -100,7 +100,7 @@ def _top(
     query_class: np.ndarray | None = None,
     gallery_class: np.ndarray | None = None,
 ) -> Neighbours:
-    """The nearest photos that the part's queries may meet: none of its fold, and no photo itself."""
+    """The nearest photos that the task's queries may meet: none of its fold, and no photo itself."""
     gallery = task.gallery
     own = gallery.own(rows)
     with_groups = task.fold is not None

@@ -140,7 +140,7 @@ class RetrievalTask:
         labels = self.project.catalogue.labels
         self.project.cache.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.project.cache) as folder:
-            found = {}
+            spaces = {}
             for name in self.models if names is None else names:
                 kind, raw = self.whitening.get(name, "none"), self.raw[name]
                 # photos that pseudo-labels name have no say in the whitening
@@ -149,13 +149,13 @@ class RetrievalTask:
                     raw = self._extended(name, raw, Path(folder))
                 if fitted is not None:
                     raw = whitened(raw, fitted, Path(folder), name)
-                found[name] = raw
-            yield found
+                spaces[name] = raw
+            yield spaces
 
     def _extended(self, name: str, raw: Space, folder: Path) -> Space:
         """A space with the added photos behind its gallery, written into files: it is as large as the embeddings."""
         assert self.added is not None  # noqa: S101 - checked by the caller
-        tasks = []
+        parts = []
         for p, (store, views) in enumerate(zip(self.stores[name], raw.gallery, strict=True)):
             out = []
             for v, (view, array) in enumerate(zip(self.models[name].views, views, strict=True)):
@@ -165,8 +165,8 @@ class RetrievalTask:
                 both[: len(array)] = array
                 both[len(array) :] = store.embedding("test", view)[self.added.rows]
                 out.append(both)
-            tasks.append(tuple(out))
-        return Space(raw.query, tuple(tasks))
+            parts.append(tuple(out))
+        return Space(raw.query, tuple(parts))
 
     def whole(self, spaces: Mapping[str, Space]) -> ExhaustiveSearch:
         """The whole gallery for single queries."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.blend.blend import Blend
-from ensemble.protocol.certify import decided
 from ensemble.protocol.setup import Setup
 
 # what single models and equal weights are tuned over: (background, root of the species penalty)
@@ -36,7 +35,7 @@ class Baseline:
 
 def baseline(setup: Setup, weights: Mapping[str, float]) -> Baseline:
     """Weights against the whole background, without a species penalty, as studies try them first."""
-    blend, score = decided(setup.evaluation_set, Blend(dict(weights), dict(setup.whitening), background=1.0))
+    blend, score = setup.evaluation_set.decided(Blend(dict(weights), dict(setup.whitening), background=1.0))
     return Baseline(blend, score.map5, score.precision)
 
 
@@ -56,7 +55,7 @@ def tuned_baselines(setup: Setup) -> tuple[Blend, Blend]:
 
     def best_of(weightings: list[dict[str, float]]) -> Blend:
         scored = [
-            decided(setup.evaluation_set, Blend(weights, dict(setup.whitening), 1, root**3, background))
+            setup.evaluation_set.decided(Blend(weights, dict(setup.whitening), 1, root**3, background))
             for weights in weightings
             for background, root in GRID
         ]

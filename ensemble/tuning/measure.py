@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cv.errors import FinblendError
-from cv.paired import clearly_better
 from ensemble.blend.blend import Blend
 from ensemble.identification.prediction import predict
-from ensemble.identification.second_stage import HOW_STAGED, SURE, KeptSecondStage, gain_of_stage
+from ensemble.identification.second_stage import HOW_STAGED, KeptSecondStage, gain_of_stage
 from ensemble.project.progress import Progress
 from ensemble.protocol.certify import Certified
 from ensemble.protocol.evaluation_set import EvaluationSet
@@ -54,13 +53,11 @@ def choose_stage(evaluation_set: EvaluationSet, certified: Certified, warnings: 
     blend, ranking = certified.blend, certified.ranking
     test, interrupted = None, False
     try:
-        stage = KeptSecondStage.of(evaluation_set, blend)
-        map5, gain = gain_of_stage(stage, ranking)
-        test = StageTest(used=clearly_better(gain, SURE), map5=map5, gain=gain.gain, sure=gain.sure)
+        gain = gain_of_stage(KeptSecondStage.of(evaluation_set, blend), ranking)
+        test = StageTest(used=gain.is_clear, map5=gain.map5, gain=gain.test.gain, sure=gain.test.sure)
         if test.used:
-            labels = predict(evaluation_set, blend, stage=stage).labels
             staged = replace(blend, second_stage=True)
-            return StagedBlend(blend=staged, map5=map5, labels=labels, test=test, interrupted=False)
+            return StagedBlend(blend=staged, map5=gain.map5, labels=gain.labels, test=test, interrupted=False)
     except KeyboardInterrupt:
         # the blend itself is done
         interrupted = True

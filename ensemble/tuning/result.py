@@ -11,6 +11,7 @@ from ensemble.protocol.new_share import NewShareEstimate
 from ensemble.tuning.convergence import Convergence
 from ensemble.tuning.nested_result import NestedResult
 from ensemble.tuning.shapley import Contribution
+from postproc.ranking.scorer import BlendScore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,11 @@ class Certificate(Result):
     least: float
     most: float
     recomputed: int
+
+    @classmethod
+    def of(cls, score: BlendScore, rescored: int) -> Certificate:
+        """From the score over the candidates, and how many photos were compared with the whole gallery."""
+        return cls(share=1.0 - score.undecided, least=score.lower, most=score.upper, recomputed=rescored)
 
 
 @dataclass(frozen=True, kw_only=True)

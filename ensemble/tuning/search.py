@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ensemble.blend.blend import Blend
-from ensemble.protocol.certify import decided
 from ensemble.protocol.setup import Setup
 from ensemble.tuning.greedy import forward_selection
 from ensemble.tuning.search_space import draw, fixed, starting_points, weighted_point
@@ -29,12 +28,15 @@ class SearchResult:
         The best trial's, with its decision and, where these prove better, weights per species.
     kappa : float or None
         As of `with_species_weights`.
+    trials : list of optuna.trial.FrozenTrial
+        All that the study has, the best first.
     interrupted : bool
         Whether Ctrl-C ended it early.
     """
 
     blend: Blend
     kappa: float | None
+    trials: list[optuna.trial.FrozenTrial]
     interrupted: bool
 
 
@@ -46,6 +48,17 @@ def first_points(setup: Setup, previous: Blend | None = None) -> tuple[list[dict
     if len(names) > 1:
         points.append(weighted_point(weights, names))
     return points, map5
+
+
+def starts_of_study(setup: Setup, study: optuna.Study, previous: Blend | None) -> tuple[list[dict[str, float]], float]:
+    """The first points that a study lacks, each once: it may have been interrupted, or be new; greedy's score.
+
+    The last blend is one of them unless the study holds its trials already.
+    """
+    tried = [trial.params for trial in complete(study)]
+    holds_previous = bool(tried) and previous is not None and previous.mix == setup.mix
+    points, greedy_map5 = first_points(setup, None if holds_previous else previous)
+    return [params for n, params in enumerate(points) if params not in tried and params not in points[:n]], greedy_map5
 
 
 def search(
@@ -90,7 +103,7 @@ def search(
             raise
         interrupted = True
     best_first = sorted(complete(study), key=lambda trial: -(trial.value or 0.0))
-    blend, _ = decided(setup.evaluation_set, draw(fixed(study.best_trial.params), setup))
+    blend, _ = setup.evaluation_set.decided(draw(fixed(best_first[0].params), setup))
     weights_tried = [draw(fixed(trial.params), setup).weights for trial in best_first]
     blend, kappa = with_species_weights(setup.evaluation_set, blend, weights_tried, seed)
-    return SearchResult(blend, kappa, interrupted)
+    return SearchResult(blend, kappa, best_first, interrupted)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cv.errors import FinblendError
-from ensemble.protocol.certify import decided
 from ensemble.protocol.setup import Setup
 from ensemble.retrieval.task import NEAREST, NEAREST_FUSED
 from postproc.ranking.scorer import BlendScore
@@ -30,7 +29,7 @@ def run_trial(study: optuna.Study, setup: Setup, params: Mapping[str, float] | N
 
     if params is not None:
         # added when it is done: a point left waiting in a queue would be taken for another trial's
-        _, score = decided(setup.evaluation_set, draw(fixed(params), setup))
+        _, score = setup.evaluation_set.decided(draw(fixed(params), setup))
         study.add_trial(
             optuna.trial.create_trial(
                 params=dict(params),
@@ -42,7 +41,7 @@ def run_trial(study: optuna.Study, setup: Setup, params: Mapping[str, float] | N
         return score.map5
     trial = study.ask()
     try:
-        _, score = decided(setup.evaluation_set, draw(trial, setup))
+        _, score = setup.evaluation_set.decided(draw(trial, setup))
         for key, value in _attributes(score).items():
             trial.set_user_attr(key, value)
         study.tell(trial, score.map5)
@@ -162,4 +161,4 @@ def score_of(study: optuna.Study, setup: Setup, params: Mapping[str, float]) -> 
     for trial in complete(study):
         if trial.params == params and trial.value is not None:
             return trial.value
-    return decided(setup.evaluation_set, draw(fixed(params), setup))[1].map5
+    return setup.evaluation_set.decided(draw(fixed(params), setup))[1].map5

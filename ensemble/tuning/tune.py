@@ -12,18 +12,20 @@ from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.project.result import plain
-from ensemble.protocol.certify import certify, decided
+from ensemble.protocol.certify import certify
 from ensemble.protocol.new_share import ShareLike, setup_at_share, share_or_kept
 from ensemble.tuning.convergence import convergence
 from ensemble.tuning.measure import choose_stage, nested_or_why_not
 from ensemble.tuning.nested import TRIALS
 from ensemble.tuning.result import Certificate, TuneResult
 from ensemble.tuning.samplers import MAX_SEED, SAMPLERS
-from ensemble.tuning.search import first_points, search
+from ensemble.tuning.search import search, starts_of_study
 from ensemble.tuning.search_space import point
 from ensemble.tuning.shapley import shapley
 from ensemble.tuning.study import complete, open_study, score_of
+
+# what of the result stays in blend.json
+KEPT = ("map5", "new_first", "trials", "nested", "second_stage", "estimate", "contributions", "certified")
 
 
 def tune(
@@ -82,13 +84,11 @@ def tune(
 
     # the search goes on where the study stopped, from points that every study tries first
     study = open_study(setup, sampler, seed)
-    earlier = [trial.params for trial in complete(study)]
-    is_foreign = previous is not None and (not earlier or previous.mix != setup.mix)
-    points, greedy = first_points(setup, previous if is_foreign else None)
-    starts = [params for n, params in enumerate(points) if params not in earlier and params not in points[:n]]
+    n_earlier = len(complete(study))
+    starts, greedy_map5 = starts_of_study(setup, study, previous)
     n_trials = max(trials, len(starts))
     try:
-        found = search(
+        best = search(
             setup,
             study,
             starts,
@@ -103,48 +103,19 @@ def tune(
         raise FinblendError("interrupted before the first trial was done; nothing is changed") from None
 
     # its best recipe: decided, certified over the whole gallery, with a second stage where that is clearly better
-    blend, over_candidates = decided(setup.evaluation_set, found.blend)
-    certified = certify(setup.evaluation_set, blend, progress)
-    done = complete(study)
+    recipe, over_candidates = setup.evaluation_set.decided(best.blend)
+    certified = certify(setup.evaluation_set, recipe, progress, keep=True)
     staged = choose_stage(setup.evaluation_set, certified, warnings)
-    interrupted = found.interrupted or staged.interrupted
 
     # the honest score: the same search without each fold in turn
-    nested, wanted = None, min(len(done), TRIALS) if nested_trials is None else nested_trials
-    if wanted and not interrupted:
-        nested, interrupted = nested_or_why_not(setup, wanted, seed, staged.map5, warnings, progress)
+    nested, interrupted = None, best.interrupted or staged.interrupted
+    if nested_trials is None:
+        nested_trials = min(len(best.trials), TRIALS)
+    if nested_trials and not interrupted:
+        nested, interrupted = nested_or_why_not(setup, nested_trials, seed, staged.map5, warnings, progress)
 
-    certificate = Certificate(
-        share=1.0 - over_candidates.undecided,
-        least=over_candidates.lower,
-        most=over_candidates.upper,
-        recomputed=certified.rescored,
-    )
-    names = list(setup.models)
-    contributions = shapley(setup.evaluation_set, staged.blend)
-    new_first = setup.evaluation_set.share_of_new(staged.labels)
-    blend = replace(
-        staged.blend,
-        mix=setup.mix,
-        contents={name: model.out_of_fold_contents() for name, model in setup.models.items()},
-        gallery=setup.retriever.gallery.fingerprint,
-        measured={
-            "map5": certified.score.map5,
-            "new_first": new_first,
-            "how": staged.measured,
-            "trials": len(done),
-            "sampler": sampler,
-            "seed": seed,
-            "nested": nested and nested.as_dict(),
-            "second_stage": staged.test and staged.test.as_dict(),
-            "estimate": setup.estimate and setup.estimate.as_dict(),
-            # what would take long to tell again, of this very blend
-            "contributions": plain(contributions),
-            "certified": certificate.as_dict(),
-        },
-    )
-    blend.save(project.blend_path)
-    return TuneResult(
+    blend, names = staged.blend, list(setup.models)
+    result = TuneResult(
         map5=certified.score.map5,
         map5_of_answers=staged.map5,
         nested=nested,
@@ -152,28 +123,43 @@ def tune(
         rule=blend.rule,
         weights=blend.weights,
         species_weights=blend.species_weights,
-        kappa=found.kappa,
+        kappa=best.kappa,
         whitening=blend.whitening,
         top_photos=blend.top_photos,
         species_penalty=blend.species_penalty,
         background=blend.background,
-        trials=len(done),
-        new_trials=len(done) - len(earlier),
+        trials=len(best.trials),
+        new_trials=len(best.trials) - n_earlier,
         seconds=time.monotonic() - started,
         equal_weights=score_of(study, setup, point(names, names)),
-        greedy=greedy,
+        greedy=greedy_map5,
         single_models={name: score_of(study, setup, point([name], names)) for name in names},
-        contributions=contributions,
-        certified=certificate,
-        enough=convergence(done),
+        contributions=shapley(setup.evaluation_set, blend),
+        certified=Certificate.of(over_candidates, certified.rescored),
+        enough=convergence(best.trials),
         second_stage=staged.test,
         mix=setup.mix.as_dict(),
         estimate=setup.estimate,
-        new_first=new_first,
+        new_first=setup.evaluation_set.share_of_new(staged.labels),
         measured=staged.measured,
         interrupted=interrupted,
         warnings=warnings,
     )
+    blend = replace(
+        blend,
+        mix=setup.mix,
+        contents={name: model.out_of_fold_contents() for name, model in setup.models.items()},
+        gallery=setup.retriever.gallery.fingerprint,
+        measured={
+            "how": result.measured,
+            "sampler": sampler,
+            "seed": seed,
+            # and what would take long to tell again, of this very blend
+            **{key: result[key] for key in KEPT},
+        },
+    )
+    blend.save(project.blend_path)
+    return result
 
 
 def _check_options(

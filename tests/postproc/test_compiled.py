@@ -19,7 +19,7 @@ from postproc.compiled import COMPILING, KEPT, NOT_KEPT
 SMALL = """
 import logging, sys
 import numpy as np
-logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(name)s: %(message)s")
+logging.basicConfig(stream=sys.stdout, format="%(name)s: %(message)s")
 from postproc.neighbours.exact_kernels import row_norms
 for kind in (np.float32, np.float64):
     print(row_norms(np.full((1, 4), 2.0, dtype=kind), np.arange(1)))

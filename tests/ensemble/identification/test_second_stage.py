@@ -16,12 +16,11 @@ import ensemble.identification.second_stage
 from cv.errors import FinblendError
 from cv.metrics import average_precisions, map5
 from cv.mix import Mix
-from cv.paired import clearly_better
 from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import ranking_of
 from ensemble.identification.posteriors import Answers
 from ensemble.identification.prediction import Prediction, predict
-from ensemble.identification.second_stage import SURE, KeptSecondStage, SecondStage, gain_of_stage, stage_helps
+from ensemble.identification.second_stage import KeptSecondStage, SecondStage, gain_of_stage, stage_helps
 from ensemble.project.folder import Project
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.setup import Setup, setup_of_blend
@@ -218,15 +217,16 @@ def test_the_verdict_is_a_paired_one(setup: tuple[Setup, Blend], monkeypatch: py
         return stand_in
 
     monkeypatch.setattr(ensemble.identification.second_stage, "predict", answering(plain))
-    map5_of_stage, test = gain_of_stage(stage, ranking)
-    assert (clearly_better(test, SURE), test.gain, test.sure) == (False, 0.0, 0.0)
-    assert map5_of_stage == evaluation_set.weights @ average_precisions(plain, evaluation_set.truth)
+    gain = gain_of_stage(stage, ranking)
+    assert (gain.is_clear, gain.test.gain, gain.test.sure) == (False, 0.0, 0.0)
+    np.testing.assert_array_equal(gain.labels, plain)
+    assert gain.map5 == evaluation_set.weights @ average_precisions(plain, evaluation_set.truth)
     # one photo more is right: a gain in every draw that has its individual, and only there
     better = plain.copy()
     wrong = np.flatnonzero((plain[:, 0] != evaluation_set.truth) & (evaluation_set.weights > 0))[0]
     better[wrong, 0] = evaluation_set.truth[wrong]
     monkeypatch.setattr(ensemble.identification.second_stage, "predict", answering(better))
-    assert gain_of_stage(stage, ranking)[1].sure == pytest.approx(1 - np.exp(-1), abs=0.05)
+    assert gain_of_stage(stage, ranking).test.sure == pytest.approx(1 - np.exp(-1), abs=0.05)
 
 
 def test_another_mix_is_asked_of_the_stage_that_is_submitted(tuned: tuple[Path, list[str], TuneResult]) -> None:

@@ -15,7 +15,6 @@ import ensemble.identification.second_stage
 import ensemble.report.page.words
 import ensemble.report.sections.blend_charts
 import ensemble.report.sections.models
-import ensemble.tuning.measure
 from cv.metrics import average_precisions
 from ensemble import Project
 from ensemble.protocol.bootstrap import Bootstrap
@@ -40,7 +39,6 @@ def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with pytest.MonkeyPatch.context() as patch:
         if not staged:
             # nothing is so sure: not the blend's own second stage, and none of a fold's
-            patch.setattr(ensemble.tuning.measure, "SURE", 2.0)
             patch.setattr(ensemble.identification.second_stage, "SURE", 2.0)
         tuned = ensemble.tune(project, trials=6, new_share=SHARE, nested_trials=1)
     assert Project.open(project).blend_path.is_file()

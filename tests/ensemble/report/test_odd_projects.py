@@ -18,6 +18,7 @@ from small import Small
 import ensemble.tuning.study
 import ensemble.tuning.tune
 from ensemble import Blend, Project, init, tune
+from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.report import write_report
 from ensemble.report.charts.charts import Bars, Lines
 from ensemble.report.page.pieces import Section, Table, Warnings
@@ -166,7 +167,7 @@ def test_an_interrupted_study_gives_what_is_there(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = fresh(tmp_path, lambda p, small: add(p, small, "m1", 1))
-    whole, calls = ensemble.tuning.study.decided, [0]
+    whole, calls = EvaluationSet.decided, [0]
 
     def interrupted(*args: Any) -> Any:
         calls[0] += 1
@@ -175,7 +176,7 @@ def test_an_interrupted_study_gives_what_is_there(
         return whole(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ensemble.tuning.study, "decided", interrupted)
+        patch.setattr(EvaluationSet, "decided", interrupted)
         assert tune(project, trials=9, new_share=0.15, nested_trials=2)["interrupted"]
     found = sections(project)
     assert any(title.startswith("3 trials reached") for title in titles(found["blend"]))

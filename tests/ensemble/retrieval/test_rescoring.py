@@ -19,7 +19,7 @@ from ensemble import Blend, Project, init, submit
 from ensemble.blend.ranking import ranking_of, rescored
 from ensemble.identification.prediction import Prediction, certain_ranking, predict
 from ensemble.identification.scored_blend import score_blend
-from ensemble.protocol.certify import certify, decided
+from ensemble.protocol.certify import certify
 from ensemble.protocol.setup import Setup, setup_with
 from ensemble.retrieval.query_set import QuerySet
 from postproc import Ranking
@@ -129,7 +129,7 @@ def test_only_open_questions_are_asked_again(world: World) -> None:
 @pytest.mark.parametrize("blend", BLENDS)
 def test_a_certified_score_is_that_of_the_whole_gallery(world: World, blend: Blend, nearest: int) -> None:
     evaluation_set, whole = world.setup[nearest].evaluation_set, world.setup[EVERYTHING].evaluation_set
-    among = decided(evaluation_set, blend)[1]
+    among = evaluation_set.decided(blend)[1]
     assert among.lower < among.upper or nearest > 2, "two candidates a search leave the score open"
     certified = certify(evaluation_set, blend)
     found, score = certified.blend, certified.score
@@ -146,7 +146,7 @@ def test_a_certified_score_is_that_of_the_whole_gallery(world: World, blend: Ble
 
 def test_what_was_settled_once_is_kept_for_the_same_blend(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     setup = world.setup[2]
-    certified = certify(setup.evaluation_set, Blend(WEIGHTS["frozen and trained"], background=1.0))
+    certified = certify(setup.evaluation_set, Blend(WEIGHTS["frozen and trained"], background=1.0), keep=True)
     blend = certified.blend
 
     def forbidden(*given: object, **named: object) -> None:
@@ -197,7 +197,7 @@ def test_rescored_lists_are_the_same_whether_some_are_kept_or_none(world: World)
 
 def test_a_certified_score_needs_nothing_where_all_photos_are_candidates(world: World) -> None:
     evaluation_set, blend = world.setup[EVERYTHING].evaluation_set, Blend(WEIGHTS["frozen and trained"], background=1.0)
-    certified, (found, score) = certify(evaluation_set, blend), decided(evaluation_set, blend)
+    certified, (found, score) = certify(evaluation_set, blend), evaluation_set.decided(blend)
     assert certified.rescored == 0
     assert certified.blend == found
     for name, value in vars(score).items():

@@ -10,7 +10,6 @@ from small import Small
 
 from cv import Mix
 from ensemble import Blend, Project, init
-from ensemble.protocol.certify import decided
 from ensemble.protocol.setup import Setup, read_setup
 from ensemble.tuning.greedy import BACKGROUND, forward_selection
 
@@ -68,7 +67,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
 
 
 def run(setup: Setup, weights: dict[str, float]) -> float:
-    return decided(setup.evaluation_set, Blend(weights, dict(setup.whitening), background=BACKGROUND))[1].map5
+    return setup.evaluation_set.decided(Blend(weights, dict(setup.whitening), background=BACKGROUND))[1].map5
 
 
 def literal(setup: Setup, rounds: int) -> list[tuple[float, dict[str, int]]]:

@@ -19,7 +19,6 @@ from cv import Mix
 from ensemble import Blend, Project, evaluate, init, register, tune
 from ensemble.blend.ranking import ranking_of
 from ensemble.identification.prediction import certain_ranking
-from ensemble.protocol.certify import decided
 from ensemble.protocol.setup import Setup, read_setup, setup_with
 from ensemble.registry.models import require_models
 from ensemble.retrieval.query_set import LabelledQuerySet
@@ -91,7 +90,7 @@ def test_a_lucky_blend_of_noise_is_exposed(tmp_path: Path, frozen: bool) -> None
         points, _ = first_points(setup)
         blend = search(setup, study_in_memory(0), points, trials=12 + len(points), seed=0).blend
         score = scored(setup, trials=12)
-        report = NestedResult.of(score, decided(setup.evaluation_set, blend)[1].map5)
+        report = NestedResult.of(score, setup.evaluation_set.decided(blend)[1].map5)
         assert report["optimism"] == pytest.approx(report["in_sample"] - report["map5"])
         assert report["optimism"] > 0
         in_sample.append(report["in_sample"])

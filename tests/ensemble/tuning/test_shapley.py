@@ -11,7 +11,6 @@ from small import Small
 import ensemble.tuning.shapley
 from cv import Mix
 from ensemble import Blend, init, register
-from ensemble.protocol.certify import decided
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.tuning.shapley import restricted, shapley
 from postproc import NEW
@@ -84,7 +83,7 @@ def test_they_add_up_to_what_the_blend_gains_over_calling_everybody_new(
         assert set(found) == set(NAMES)
         nobody = float(evaluation_set.weights[evaluation_set.truth == NEW].sum())
         assert nobody == pytest.approx(0.15)
-        gained = decided(evaluation_set, blend)[1].map5 - nobody
+        gained = evaluation_set.decided(blend)[1].map5 - nobody
         assert sum(one.shapley for one in found.values()) == pytest.approx(gained)
         assert gained > 0.3
 
@@ -92,8 +91,8 @@ def test_they_add_up_to_what_the_blend_gains_over_calling_everybody_new(
 def test_left_out_is_the_blend_without_the_source(evaluation_set: EvaluationSet) -> None:
     blend = Blend({"m0": 0.5, "m1": 0.3, "m2": 0.2}, background=0.5)
     found = shapley(evaluation_set, blend)
-    without = decided(evaluation_set, Blend({"m0": 0.625, "m1": 0.375}, background=0.5))[1].map5
-    assert found["m2"].left_out == pytest.approx(decided(evaluation_set, blend)[1].map5 - without)
+    without = evaluation_set.decided(Blend({"m0": 0.625, "m1": 0.375}, background=0.5))[1].map5
+    assert found["m2"].left_out == pytest.approx(evaluation_set.decided(blend)[1].map5 - without)
 
 
 def test_a_copy_of_a_network_shares_its_value(evaluation_set: EvaluationSet) -> None:
@@ -128,9 +127,9 @@ def test_a_source_that_has_weight_for_one_species_only_contributes(evaluation_se
     blend = Blend({"m4": 1.0, "m0": 0.0}, background=1.0, species_weights={"beluga": {"m0": 0.9, "m4": 0.1}})
     found = shapley(evaluation_set, blend)
     assert set(found) == {"m4", "m0"}
-    whole = decided(evaluation_set, blend)[1].map5
+    whole = evaluation_set.decided(blend)[1].map5
     assert found["m0"].left_out == pytest.approx(
-        whole - decided(evaluation_set, Blend({"m4": 1.0}, background=1.0))[1].map5
+        whole - evaluation_set.decided(Blend({"m4": 1.0}, background=1.0))[1].map5
     )
     assert sum(one.shapley for one in found.values()) == pytest.approx(whole - 0.15)
 

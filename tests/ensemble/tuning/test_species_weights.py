@@ -15,7 +15,6 @@ import ensemble.tuning.species_weights
 from cv import Mix
 from ensemble import Blend
 from ensemble.identification.prediction import certain_ranking, predict
-from ensemble.protocol.certify import decided
 from ensemble.protocol.evaluation_set import build_evaluation_set
 from ensemble.protocol.setup import Setup
 from ensemble.tuning.species_weights import KAPPAS, with_species_weights
@@ -32,7 +31,7 @@ def small_worlds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(setup: Setup) -> Blend:
-    return decided(setup.evaluation_set, Blend(dict(ALIKE), background=1.0))[0]
+    return setup.evaluation_set.decided(Blend(dict(ALIKE), background=1.0))[0]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def test_they_help_on_photos_of_a_fold_they_were_not_chosen_on(planted: Setup) -
     gained = []
     for fold in np.unique(folds):
         others = planted.evaluation_set_in(MIX, np.flatnonzero(folds != fold))
-        blend = decided(others, Blend(dict(ALIKE), background=1.0))[0]
+        blend = others.decided(Blend(dict(ALIKE), background=1.0))[0]
         found, kappa = with_species_weights(others, blend, TRIED)
         assert kappa is not None
         inside = evaluation_set.fold == fold

@@ -16,7 +16,6 @@ from studies import SAMPLERS, trial_points, trial_values
 import ensemble.tuning.tune
 from cv import FinblendError, Mix
 from ensemble import Blend, Project, init, models, register, tune
-from ensemble.protocol.certify import decided
 from ensemble.protocol.setup import Setup, read_setup
 from ensemble.tuning.greedy import forward_selection
 from ensemble.tuning.result import TuneResult
@@ -62,14 +61,14 @@ def test_never_below_equal_weights_greedy_selection_or_a_single_model(project: P
     setup = read_setup(Project.open(project), Mix(0.15))
     for weights in (dict.fromkeys(MODELS, 1 / 3), *({name: 1.0} for name in MODELS)):
         for background in (0.0, 1.0):
-            _, alone = decided(setup.evaluation_set, Blend(weights, dict(setup.whitening), background=background))
+            _, alone = setup.evaluation_set.decided(Blend(weights, dict(setup.whitening), background=background))
             if background == 1.0 or len(weights) > 1:
                 assert report["map5"] >= alone.map5 - 1e-12
     weights, reached = forward_selection(setup.evaluation_set, MODELS, setup.whitening)
     assert report["greedy"] == reached
     assert (
         report["map5"]
-        >= decided(setup.evaluation_set, Blend(weights, dict(setup.whitening), background=1.0))[1].map5 - 1e-12
+        >= setup.evaluation_set.decided(Blend(weights, dict(setup.whitening), background=1.0))[1].map5 - 1e-12
     )
 
 
@@ -124,7 +123,7 @@ def test_the_blend_file_is_the_report(project: Path) -> None:
     assert all(0.0 <= weight <= 1.0 for weight in blend.weights.values())
     assert set(blend.weights) == set(MODELS)
     setup = read_setup(Project.open(project), Mix(0.15))
-    again, score = decided(setup.evaluation_set, blend)
+    again, score = setup.evaluation_set.decided(blend)
     assert score.map5 == pytest.approx(report["map5"])
     assert again.decision == score.decision
     assert (report["nested"], blend.measured["nested"]) == (None, None)
