@@ -267,7 +267,7 @@ def test_what_few_candidates_leave_open_of_a_held_out_fold_is_settled(
             setups[nearest] = unwhitened(project, MIX)
     score = scored(setups[3], trials=0)
     assert score.width <= TOLERANCE
-    assert decided(setups[3].evaluation_set, blend_without(score, 0))[1].undecided > 0.1
+    assert setups[3].evaluation_set.decided(blend_without(score, 0))[1].undecided > 0.1
     whole = setups[EVERYTHING].evaluation_set
     for fold in FOLDS:
         inside, blend = whole.fold == fold, blend_without(score, fold)
