@@ -262,7 +262,13 @@ def test_two_processes_that_compute_the_same_at_once_both_get_it(tmp_path: Path)
             return {"numbers": np.arange(5)}
 
         def once(trial: int = trial, found: list[Any] = found, compute: Any = compute) -> None:
-            found.append(cached(tmp_path / str(trial), "same", [1], compute)["numbers"].tolist())
+            try:
+                arrays = cached(tmp_path / str(trial), "same", [1], compute)
+            except SystemError as error:
+                # Python 3.11 parses array headers wrongly in two threads at once (gh-106905); processes have no such fault
+                assert "recursion depth mismatch" in str(error)
+                arrays = cached(tmp_path / str(trial), "same", [1], compute)
+            found.append(arrays["numbers"].tolist())
 
         threads = [threading.Thread(target=once) for _ in range(2)]
         for thread in threads:
