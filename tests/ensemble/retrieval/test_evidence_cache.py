@@ -265,8 +265,9 @@ def test_two_processes_that_compute_the_same_at_once_both_get_it(tmp_path: Path)
             try:
                 arrays = cached(tmp_path / str(trial), "same", [1], compute)
             except SystemError as error:
-                # Python 3.11 parses array headers wrongly in two threads at once (gh-106905); processes have no such fault
-                assert "recursion depth mismatch" in str(error)
+                # Python 3.11 parses array headers wrongly in two threads at once (gh-106905), never in two processes
+                if "recursion depth mismatch" not in str(error):
+                    raise
                 arrays = cached(tmp_path / str(trial), "same", [1], compute)
             found.append(arrays["numbers"].tolist())
 
