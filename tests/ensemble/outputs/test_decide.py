@@ -15,8 +15,9 @@ import ensemble.outputs.decide
 from cv import FinblendError
 from ensemble import decide, init, register, submit, tune
 from ensemble.blend.blend import Blend
+from ensemble.identification.posteriors import Answers
 from ensemble.identification.scored_blend import posterior_model_of
-from ensemble.outputs.bands import Bands, bands_for
+from ensemble.outputs.bands import BANDS, Bands, CrossFittedAnswers, bands_for
 from ensemble.project.folder import Project
 from ensemble.protocol.setup import setup_of_blend
 from postproc import NEW
@@ -121,3 +122,16 @@ def test_a_fold_that_alone_has_weight_is_named(project: Path) -> None:
     alone = replace(evaluation_set, weights=np.where(evaluation_set.fold == 1, evaluation_set.weights, 0.0))
     with pytest.raises(FinblendError, match="without fold 1 no photo has weight"):
         posterior_model_of(alone, blend).posteriors(alone)
+
+
+def test_a_folds_bands_are_chosen_on_the_other_folds_alone() -> None:
+    """Two folds whose first answers are all right, and all wrong: each is judged by what the other shows."""
+    labels = np.full((4, 1), 7)
+    answers = Answers(labels, np.array([[0.9], [0.8], [0.9], [0.8]]), np.zeros((4, 1), dtype=int))
+    right, fold = np.array([True, True, False, False]), np.array([0, 0, 1, 1])
+    cross_fitted = CrossFittedAnswers(answers, right, np.ones(4), fold)
+    assert [BANDS[n] for n in cross_fitted.band(0.5)] == ["review", "review", "auto", "auto"]
+    expected = cross_fitted.expected(0.5)
+    assert (expected["auto"], expected["review"]) == ((0.5, 0.0), (0.5, 1.0))
+    # on all of them together every photo would pass
+    assert cross_fitted.bands(0.5).auto == 0.8
