@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ class Blend:
 
     weights: dict[str, float]
     whitening: dict[str, str] = field(default_factory=dict)
+    _: KW_ONLY
     top_photos: int = 1
     species_penalty: float = 0.0
     background: float = 0.0

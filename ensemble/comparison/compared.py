@@ -172,8 +172,12 @@ def common_evaluation_set(first: Setup, second: Setup) -> EvaluationSet:
 
 def matched_evaluation_set(setup: Setup, evaluation_set: EvaluationSet, row: np.ndarray) -> EvaluationSet:
     """The same photos with the same weights, as another project's queries; `row` as of `matched_rows`."""
-    queries, simulated_new = row[evaluation_set.queries], row[evaluation_set.simulated_new]
-    return EvaluationSet(setup.evaluation_set.query_set, queries, simulated_new, evaluation_set.weights)
+    return EvaluationSet(
+        query_set=setup.evaluation_set.query_set,
+        queries=row[evaluation_set.queries],
+        simulated_new=row[evaluation_set.simulated_new],
+        weights=evaluation_set.weights,
+    )
 
 
 def blend_answers(

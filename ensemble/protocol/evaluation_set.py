@@ -26,7 +26,7 @@ LISTS = ("individual", "score", "photo")
 PRIOR_PHOTOS = 50.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluationSet:
     """Out-of-fold photos with the weight each has in the stated mix.
 
@@ -181,4 +181,10 @@ def build_evaluation_set(
         query_set.catalogue_photos, query_set.species.of_individual, test_species, query_set.species_names
     )
     weights = mix_weights(sample, population, mix)
-    return EvaluationSet(query_set, queries, simulated, weights, joined_species(sample, population, mix))
+    return EvaluationSet(
+        query_set=query_set,
+        queries=queries,
+        simulated_new=simulated,
+        weights=weights,
+        joined=joined_species(sample, population, mix),
+    )

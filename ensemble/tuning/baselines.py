@@ -55,7 +55,9 @@ def tuned_baselines(setup: Setup) -> tuple[Blend, Blend]:
 
     def best_of(weightings: list[dict[str, float]]) -> Blend:
         scored = [
-            setup.evaluation_set.decided(Blend(weights, dict(setup.whitening), 1, root**3, background))
+            setup.evaluation_set.decided(
+                Blend(weights, dict(setup.whitening), species_penalty=root**3, background=background)
+            )
             for weights in weightings
             for background, root in GRID
         ]

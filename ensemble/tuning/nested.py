@@ -35,7 +35,7 @@ TRIALS = 100
 TOLERANCE = 0.0005
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HeldOutFold:
     """What was tuned without one fold's photos as queries.
 
@@ -117,7 +117,7 @@ def tune_on_other_folds(
         tuned = search(others, study_in_memory(seed), points, trials=n_trials, seed=seed, advance=advance)
         if tuned.interrupted:
             raise KeyboardInterrupt
-        yield HeldOutFold(fold, setups[key], others, tuned.blend, tuned.kappa)
+        yield HeldOutFold(fold=fold, setup=setups[key], others=others, blend=tuned.blend, kappa=tuned.kappa)
 
 
 def _score_held_out(evaluation_set: EvaluationSet, blend: Blend, inside: np.ndarray) -> tuple[np.ndarray, float]:

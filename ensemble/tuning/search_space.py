@@ -35,7 +35,13 @@ def draw(trial: optuna.trial.BaseTrial, setup: Setup) -> Blend:
     # the third power gives small penalties room without a special case for none
     root = trial.suggest_float("species_penalty_root", 0.0, 1.0)
     background = trial.suggest_float("background", 0.0, MAX_BACKGROUND)
-    return Blend(_normalised(factors), dict(setup.whitening), top_photos, root**3, background)
+    return Blend(
+        _normalised(factors),
+        dict(setup.whitening),
+        top_photos=top_photos,
+        species_penalty=root**3,
+        background=background,
+    )
 
 
 def _normalised(factors: Mapping[str, float]) -> dict[str, float]:

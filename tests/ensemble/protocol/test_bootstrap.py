@@ -27,7 +27,12 @@ class World:
         weights = rng.uniform(0.5, 1.5, len(truth) + hidden)
         query_set = SimpleNamespace(truth=truth, catalogue=SimpleNamespace(labels=self.labels))
         rows = np.arange(len(truth))
-        self.evaluation_set = EvaluationSet(query_set, rows, played, weights / weights.sum())  # type: ignore[arg-type]
+        self.evaluation_set = EvaluationSet(
+            query_set=query_set,  # type: ignore[arg-type]
+            queries=rows,
+            simulated_new=played,
+            weights=weights / weights.sum(),
+        )
         self.precisions = rng.choice([0.0, 0.2, 0.5, 1.0], (3, len(weights)))
 
     def bootstrap(self, seed: int = 0) -> Bootstrap:
@@ -148,7 +153,12 @@ def test_photos_of_one_animal_are_one_observation(photos_each: int) -> None:
     labels = np.repeat(np.arange(n), photos_each).astype(np.int32)
     query_set = SimpleNamespace(truth=labels, catalogue=SimpleNamespace(labels=labels))
     weights = np.full(len(labels), 1 / len(labels))
-    evaluation_set = EvaluationSet(query_set, np.arange(len(labels)), np.empty(0, int), weights)  # type: ignore[arg-type]
+    evaluation_set = EvaluationSet(
+        query_set=query_set,  # type: ignore[arg-type]
+        queries=np.arange(len(labels)),
+        simulated_new=np.empty(0, int),
+        weights=weights,
+    )
     right = (labels % 2).astype(float)
     draws = Bootstrap(evaluation_set).draws(right[None])[:, 0]
     assert draws.std() == pytest.approx(np.sqrt(0.25 / n), rel=0.1)

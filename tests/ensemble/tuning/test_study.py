@@ -123,7 +123,13 @@ def test_a_new_study_starts_from_the_old_best(project: Path, tmp_path: Path) -> 
     assert found[0] == pytest.approx([old.weights["m0"], old.weights["m1"], 0.0])
     assert found[1] == pytest.approx(list(greedy_weights(project, 0.15).values()))
     setup = read_setup(Project.open(project), Mix(0.15))
-    carried = Blend(old.weights, dict(setup.whitening), old.top_photos, old.species_penalty, old.background)
+    carried = Blend(
+        old.weights,
+        dict(setup.whitening),
+        top_photos=old.top_photos,
+        species_penalty=old.species_penalty,
+        background=old.background,
+    )
     assert report["map5"] >= setup.evaluation_set.decided(carried)[1].map5 - 1e-9
 
 
