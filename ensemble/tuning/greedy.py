@@ -21,7 +21,7 @@ def forward_selection(
 
     Parameters
     ----------
-    evaluation set : EvaluationSet
+    evaluation_set : EvaluationSet
     names : sequence of str
         Models to choose from.
     whitening : mapping of str to str

@@ -32,7 +32,7 @@ def with_species_weights(
 
     Parameters
     ----------
-    evaluation set : EvaluationSet
+    evaluation_set : EvaluationSet
     blend : Blend
         With its decision; only its weights change.
     tried : sequence of dict

@@ -63,9 +63,9 @@ class BlendScorer:
     weights : (m,) float array
         One for each of `rows`, then one for each of `hidden`.
     rows : (r,) int array, optional
-        The queries that sit; all by default.
+        The queries that are scored as themselves; all by default.
     hidden : (h,) int array, optional
-        Those of the rows that sit again as strangers, their individual hidden from the gallery.
+        Those of the rows that are scored again as strangers, their individual hidden from the gallery.
     """
 
     def __init__(
