@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import torch
 
-from benchmarks.common.measuring import best_of, timed
+from benchmarks.common.measuring import best_of
 from benchmarks.speed.faiss_peer import faiss, faiss_kernel, seconds_as_installed
 from postproc import Space, top_k
 
@@ -77,9 +77,3 @@ def agreement(index: np.ndarray, similarity: np.ndarray, score: np.ndarray, expe
     # in another place, but with the same similarity there
     no_tie = differ & (np.abs(similarity - score) > TIE)
     return {"same_place": float(1 - differ.mean()), "differ_beyond_ties": int(no_tie.sum())}
-
-
-def seconds_of_backends(query: np.ndarray, gallery: np.ndarray, k: int) -> dict[str, float]:
-    """Seconds of each back end on the same queries."""
-    space = Space(((query,),), ((gallery,),))
-    return {name: timed(lambda name=name: top_k(space, k, backend=name))[0] for name in ("bfloat16", "float32")}
