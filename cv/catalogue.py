@@ -90,6 +90,13 @@ class Catalogue:
         return {fold: np.flatnonzero(self.folds == fold) for fold in self.fold_ids}
 
     @cached_property
+    def encounters(self) -> np.ndarray:
+        """(n_train,) int32 number of each train photo's encounter; -1 where it is not known."""
+        values = self.train["encounter"].cast(pl.String)
+        numbers = values.rank("dense").cast(pl.Int32) - 1
+        return np.asarray(numbers.fill_null(-1).to_numpy(), dtype=np.int32)
+
+    @cached_property
     def train_images(self) -> list[str]:
         """Names of the train photos, in order."""
         return self.train["image"].to_list()

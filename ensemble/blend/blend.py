@@ -54,6 +54,8 @@ class Blend:
         Whether the candidates are judged again (`ensemble.identification.second_stage`) instead of by rule and
         threshold. What judges them is fitted anew wherever it is needed: it is a function of the out-of-fold photos
         and this blend.
+    pair_sources : dict of str to str
+        Pair sources whose traits the second stage weighs, with the hash of what each said.
     gallery : str
         Hash of the test photos that were merged into the gallery; empty where there are none.
     format : int
@@ -75,6 +77,7 @@ class Blend:
     contents: dict[str, list[str]] = field(default_factory=dict)
     species_weights: dict[str, dict[str, float]] = field(default_factory=dict)
     second_stage: bool = False
+    pair_sources: dict[str, str] = field(default_factory=dict)
     gallery: str = ""
     format: int = FORMAT
     by_hand: bool = field(default=False, compare=False)
@@ -97,6 +100,8 @@ class Blend:
             raise FinblendError(f"background >= 0 must hold, but got background={self.background}")
         if not isinstance(self.second_stage, bool):
             raise FinblendError(f"second_stage must be true or false, but got second_stage={self.second_stage!r}")
+        if self.pair_sources and not self.second_stage:
+            raise FinblendError("pair sources speak in the second stage: with pair_sources, second_stage must be true")
         if self.format != FORMAT:
             raise FinblendError(f"blend format {self.format}, this finblend reads {FORMAT}")
         if not math.isfinite(self.threshold):
@@ -215,7 +220,7 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
         lambda value: _holds(value, lambda each: _holds(each, _is_number)),
         "a number for each model, by species",
     ),
-    "dict[str, str]": (lambda value: _holds(value, lambda each: isinstance(each, str)), "a word for each model"),
+    "dict[str, str]": (lambda value: _holds(value, lambda each: isinstance(each, str)), "a word for each"),
     "dict": (_holds, "a mapping"),
     "Mix": (_holds, "a mapping"),
     "float": (_is_number, "a number"),

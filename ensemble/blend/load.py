@@ -9,6 +9,7 @@ from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
 from ensemble.project.pseudo_rounds import GalleryAdditions, gallery_of
 from ensemble.registry.models import usable_models
+from ensemble.registry.pair_sources import pair_contents, require_pair_sources
 
 
 def tuned_blend(project: Project, path: Path | None = None) -> Blend:
@@ -23,6 +24,10 @@ def tuned_blend(project: Project, path: Path | None = None) -> Blend:
             raise FinblendError(refused.get(name, f"{path}: {name} is not registered any more; tune again"))
         if blend.contents and blend.contents.get(name) != usable[name].out_of_fold_contents():
             raise FinblendError(f"{path}: {name} was registered again after tuning; run 'finblend tune' again")
+    stores = require_pair_sources(project, list(blend.pair_sources))
+    for name, content in pair_contents(stores).items():
+        if content != blend.pair_sources[name]:
+            raise FinblendError(f"{path}: {name} was matched again after tuning; run 'finblend tune' again")
     check_gallery(project, blend, gallery_of(project), path)
     return blend
 

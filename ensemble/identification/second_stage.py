@@ -116,7 +116,7 @@ class KeptSecondStage(SecondStage):
             lambda: {"fitted": super(KeptSecondStage, self)._fit(fold, weights).flat()},
             keep=FEW,
         )
-        return ConditionalLogit.from_flat(features.names, features.query_names, kept["fitted"])
+        return ConditionalLogit.from_flat(features.names, features.query_names, kept["fitted"], features.own_say)
 
     @cached_property
     def _features_hash(self) -> str:

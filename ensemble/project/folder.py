@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from backbones.pair_store import PairStore
 from backbones.store import MANIFEST, Seen, Store
 from cv.catalogue import Catalogue
 from cv.errors import FinblendError
@@ -101,6 +102,15 @@ class Project:
         """Hash of what out-of-fold rests on beside the embeddings: photos, individuals, species, folds."""
         train = self.catalogue.train.select("image", "individual_id", "species", "fold")
         return hashlib.sha256(train.write_csv().encode()).hexdigest()
+
+    def pair_folder(self, name: str) -> Path:
+        """Where a pair source lives."""
+        return self.folder / "pairs" / name
+
+    def pair_stores(self) -> dict[str, PairStore]:
+        """Every pair source by name, sorted."""
+        manifests = sorted((self.folder / "pairs").glob(f"*/{MANIFEST}"))
+        return {path.parent.name: PairStore(path.parent) for path in manifests if not path.parent.name.startswith(".")}
 
     def store_folder(self, model: str, seen: Seen) -> Path:
         """Where a store lives."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -131,6 +131,10 @@ class EvaluationSet:
     def score_ranking(self, ranking: Ranking, blend: Blend, decision: Decision | None = None) -> BlendScore:
         """The same from what the blend ranks for all queries."""
         return self.scorer.score_ranking(ranking.take(self.queries), blend.background, decision)
+
+    def among(self, query_set: LabelledQuerySet) -> EvaluationSet:
+        """The same rows and weights with other evidence of the same queries."""
+        return replace(self, query_set=query_set)
 
     def lists(self, ranking: Ranking, background: float) -> Ranking:
         """Rankings of five against their background, a row a time, from what a blend ranks for all queries."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backbones.pair_store import PairStore
 from cv.errors import shown
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
@@ -17,6 +18,7 @@ from ensemble.project.progress import Progress
 from ensemble.project.pseudo_rounds import gallery_of
 from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
 from ensemble.registry.models import Model, require_models
+from ensemble.registry.pair_sources import pair_contents, require_pair_sources
 from ensemble.retrieval.retriever import Retriever
 from ensemble.retrieval.selection import choose_whitening
 
@@ -77,6 +79,13 @@ class Setup:
         """The same set-up in another mix, of some of the queries only."""
         return replace(self, mix=mix, evaluation_set=self.evaluation_set_in(mix, queries))
 
+    def with_pairs(self, pair_stores: Mapping[str, PairStore]) -> Setup:
+        """The same set-up with other pair sources; the evaluation set has the same rows and weights."""
+        if pair_contents(pair_stores) == pair_contents(self.retriever.pair_stores):
+            return self
+        retriever = replace(self.retriever, pair_stores=pair_stores)
+        return replace(self, retriever=retriever, evaluation_set=self.evaluation_set.among(retriever.out_of_fold()))
+
     def warnings(self) -> list[str]:
         """What to tell: torn encounters, a share nobody stated, species that photos cannot make up, an estimate."""
         return mix_warnings(self) + (self.estimate.warnings() if self.estimate else [])
@@ -118,6 +127,7 @@ def retriever_of(project: Project, blend: Blend, progress: Progress | None = Non
         models=require_models(project, list(blend.weights)),
         whitening=blend.whitening,
         gallery=gallery,
+        pair_stores=require_pair_sources(project, list(blend.pair_sources)),
         progress=progress,
     )
 

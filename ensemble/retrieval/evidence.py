@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from cv.catalogue import Catalogue
 from ensemble.project.cache import cached, entries
 from ensemble.project.progress import Progress, step
+from ensemble.registry.pair_sources import pair_contents
 from ensemble.retrieval.neighbours import fused_search, nearest, nearest_same_species
 from ensemble.retrieval.task import RetrievalTask
 from postproc import Evidence, Neighbours, Space, build_evidence, vote_species
@@ -33,6 +35,8 @@ def task_evidence(task: RetrievalTask, progress: Progress | None) -> tuple[Evide
             if not opened:
                 for store in {store.folder: store for own in task.stores.values() for store in own}.values():
                     store.check_files()
+                for pair_store in task.pair_stores.values():
+                    pair_store.check_files()
                 opened.append(stack.enter_context(task.spaces()))
             return opened[0]
 
@@ -52,18 +56,24 @@ def _evidence(
     shares = task.settle_species(np.array(votes))
     likely = shares.argmax(axis=1).astype(np.int32)
     decided = [hashlib.sha256(likely.tobytes()).hexdigest(), hashlib.sha256(shares.tobytes()).hexdigest()]
-    made_from = {name: [task.made_from(name), task.nearest_fused, decided[0]] for name in task.models}
+    made_from: dict[str, Any] = {name: [task.made_from(name), task.nearest_fused, decided[0]] for name in task.models}
+    made_from |= {f"pairs {name}": content for name, content in pair_contents(task.pair_stores).items()}
 
     def whole() -> dict[str, np.ndarray]:
         return _whole_evidence(task, spaces, likely, progress)
 
     def pruned() -> dict[str, np.ndarray]:
-        arrays = cached(project.cache, f"evidence-{task.name}", list(made_from.items()), whole, _described(task))
+        arrays = cached(project.cache, f"evidence-{_entry(task)}", list(made_from.items()), whole, _described(task))
         evidence = Evidence.from_arrays(tuple(task.models), arrays)
         return prune(evidence, species_mismatch(shares), catalogue.species_of_individual).arrays()
 
-    arrays = cached(project.cache, f"pruned-{task.name}", [list(made_from.items()), decided[1]], pruned)
+    arrays = cached(project.cache, f"pruned-{_entry(task)}", [list(made_from.items()), decided[1]], pruned)
     return Evidence.from_arrays(tuple(task.models), arrays), shares
+
+
+def _entry(task: RetrievalTask) -> str:
+    """What evidence is kept as: with pair sources and without, for a blend is compared with itself without them."""
+    return f"{task.name}-pairs" if task.pair_stores else task.name
 
 
 def _votes(nearest: Mapping[str, list[Neighbours]], catalogue: Catalogue, labels: np.ndarray) -> np.ndarray:
@@ -87,6 +97,7 @@ def _whole_evidence(
         same_species=same_species,
         fused=fused_search(task, spaces, likely, progress),
         known=_known(task),
+        pairs=task.pair_tables,
         progress=step(progress, f"evidence {task.name}", len(channel_table(task.views)[1])),
     )
     return evidence.arrays()
@@ -100,7 +111,8 @@ def _described(task: RetrievalTask) -> dict[str, Any]:
 def _known(task: RetrievalTask) -> Evidence | None:
     """Evidence of the same queries in the cache whose sources, or most of them, are still the same."""
     best: Evidence | None = None
-    for about, arrays in entries(task.project.cache, f"evidence-{task.name}"):
+    kept = [entries(task.project.cache, f"evidence-{name}") for name in dict.fromkeys((task.name, _entry(task)))]
+    for about, arrays in itertools.chain(*kept):
         models = about.get("sources", {})
         same = all(name in task.models and task.made_from(name) == made for name, made in models.items())
         if same and models and (best is None or len(models) > len(best.sources)):

@@ -46,6 +46,11 @@ class QuerySet:
         return self.project.catalogue
 
     @property
+    def pair_columns(self) -> list[str]:
+        """Names of the columns of `evidence.pairs`: a pair source's score, and its second number."""
+        return [column for name in self.tasks[0].pair_stores for column in (name, f"{name}/second")]
+
+    @property
     def species_shares(self) -> np.ndarray:
         """(n_species,) share of the photos that are likeliest of each species."""
         return np.bincount(self.species.likely, minlength=self.species.mismatch.shape[1]) / len(self.images)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from backbones.pair_store import PairStore
 from cv.catalogue import NO_SPECIES
 from cv.folds import gallery_photos
 from ensemble.project.folder import Project
@@ -42,6 +43,8 @@ class Retriever:
         Named test photos that are in the gallery.
     is_tried : bool
         Whether that gallery is only tried: what it gives stands apart in the cache.
+    pair_stores : mapping of str to PairStore
+        Pair sources that have a say.
     progress : callable or None
         Called with (what, done since the last call, total).
     """
@@ -51,6 +54,7 @@ class Retriever:
     whitening: Mapping[str, str]
     gallery: GalleryAdditions
     is_tried: bool = False
+    pair_stores: Mapping[str, PairStore] = field(default_factory=dict)
     progress: Progress | None = None
     _asked: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -130,6 +134,7 @@ class Retriever:
             models=self.models,
             whitening=self.whitening,
             added=self.gallery.sets.get(seen),
+            pair_stores=self.pair_stores,
             settle_species=lambda votes: given_species(
                 index, with_predicted_species(votes, stores, split, rows, self.project)
             ),

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from backbones.pair_store import PairStore
 from backbones.store import Store
 from ensemble.project.folder import Project
 from ensemble.project.pseudo_rounds import AddedPhotos
 from ensemble.registry.models import Model
 from ensemble.retrieval.whitening import fit, whitened
 from postproc import NOBODY, Gallery, Space
+from postproc.evidence.pairs import PairTable
 from postproc.ranking.exhaustive import ExhaustiveSearch
 
 # Candidates per source and view: the K nearest photos, and as many within the likeliest species. Those of all sources
@@ -50,6 +52,8 @@ class RetrievalTask:
         Named test photos in the gallery, behind the train photos.
     settle_species : callable
         (n, n_species) votes to the shares that count: with registered and given species.
+    pair_stores : mapping of str to PairStore
+        Pair sources that say something of these queries.
     """
 
     project: Project
@@ -64,6 +68,7 @@ class RetrievalTask:
     fold: int | None
     added: AddedPhotos | None = None
     settle_species: Callable[[np.ndarray], np.ndarray] = lambda votes: votes
+    pair_stores: Mapping[str, PairStore] = field(default_factory=dict)
 
     @property
     def views(self) -> dict[str, list[str]]:
@@ -109,6 +114,21 @@ class RetrievalTask:
         if self.added is None:
             return train_images
         return train_images + [catalogue.test_images[int(row)] for row in self.added.rows]
+
+    @property
+    def pair_tables(self) -> list[PairTable]:
+        """What each pair source says of the queries and the train photos that they meet."""
+        tables = []
+        for store in self.pair_stores.values():
+            pairs = store.pairs(self.split)
+            n = self.project.catalogue.test.height if self.split == "test" else len(self.project.catalogue.labels)
+            start = np.searchsorted(pairs.query, np.arange(n + 1)).astype(np.int64)
+            second = np.full(len(pairs), np.nan, dtype=np.float32) if pairs.second is None else pairs.second
+            table = PairTable(start, pairs.gallery, pairs.score, second).take(self.rows)
+            if self.fold is not None:
+                table = table.where(self.project.catalogue.folds[table.gallery] != self.fold)
+            tables.append(table)
+        return tables
 
     def made_from(self, name: str) -> list[Any]:
         """What a source's neighbours depend on."""

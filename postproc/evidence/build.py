@@ -11,7 +11,11 @@ from cv.errors import FinblendError
 from postproc.evidence.channels import channel_table
 from postproc.evidence.evidence import Evidence, FusedSearch, Gallery
 from postproc.evidence.evidence_kernels import copy_near, copy_sorted
+from postproc.evidence.pairs import PairTable
 from postproc.neighbours.search import NOBODY, Neighbours, Space, pair_similarities
+
+# photos that a pair source brings in: those it says most of
+NEAREST_OF_PAIRS = 32
 
 
 def build_evidence(
@@ -25,6 +29,7 @@ def build_evidence(
     same_species: Mapping[str, Sequence[Neighbours]] | None = None,
     fused: FusedSearch | None = None,
     known: Evidence | None = None,
+    pairs: Sequence[PairTable] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Evidence:
     """Join the sources' neighbours and compute every candidate's similarity in every source.
@@ -45,6 +50,8 @@ def build_evidence(
     known : Evidence, optional
         Evidence of the same queries and gallery from some of the same sources with the same views: what it holds is
         copied rather than computed again.
+    pairs : sequence of PairTable
+        What pair sources say of the same queries; the photos that they say most of are candidates, too.
     progress : callable, optional
         Called with 1 after each column of similarities.
 
@@ -63,7 +70,7 @@ def build_evidence(
     lists = [near for search in searches for each in search.values() for near in each]
     if fused is not None:
         lists += [fused.nearest, fused.same_species]
-    query, photo = _union([near.index for near in lists], n)
+    query, photo = _union([near.index for near in lists] + [table.top(NEAREST_OF_PAIRS) for table in pairs], n)
     query, photo, place = by_individual(query, photo, gallery.labels)
     query_start = np.searchsorted(query, np.arange(n + 1))
     similarity = np.full((len(query), len(columns)), np.nan, dtype=np.float32)
@@ -97,6 +104,8 @@ def build_evidence(
         *upper_bounds,
         selves=gallery.own(query_rows),
     )
+    if pairs:
+        evidence = replace(evidence, pairs=np.concatenate([table.at(evidence) for table in pairs], axis=1))
     if fused is None:
         return evidence
     last = np.stack([near.similarity[:, -1] for near in (fused.nearest, fused.same_species)], axis=1)

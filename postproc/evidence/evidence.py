@@ -78,6 +78,8 @@ class Evidence:
     fused_upper_bound : (n, 2) float32 array, optional
         The K-th similarity of that search, over the whole gallery and within the likeliest species: hardly any photo
         is as near as the K-th in all sources at once, so this bound is much lower than the mean of the others.
+    pairs : (photos, 2 x pair sources) float32 array, optional
+        Score and second number of every pair source; NaN where a pair was not compared.
     """
 
     sources: tuple[str, ...]
@@ -93,6 +95,7 @@ class Evidence:
     people: np.ndarray | None = None
     fused_weights: np.ndarray | None = None
     fused_upper_bound: np.ndarray | None = None
+    pairs: np.ndarray | None = None
 
     @property
     def n_queries(self) -> int:

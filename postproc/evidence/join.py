@@ -44,12 +44,13 @@ def join_evidence(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evid
         people=_joined([p.people for p in parts], back),
         fused_weights=parts[0].fused_weights,
         fused_upper_bound=_joined([p.fused_upper_bound for p in parts], back),
+        pairs=_joined([p.pairs for p in parts], photos),
     )
 
 
-def _joined(parts: Sequence[np.ndarray | None], back: np.ndarray) -> np.ndarray | None:
+def _joined(parts: Sequence[np.ndarray | None], order: np.ndarray) -> np.ndarray | None:
     present = [part for part in parts if part is not None]
-    return np.concatenate(present)[back] if len(present) == len(parts) else None
+    return np.concatenate(present)[order] if len(present) == len(parts) else None
 
 
 def _concat_starts(starts: Sequence[np.ndarray]) -> np.ndarray:

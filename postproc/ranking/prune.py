@@ -48,7 +48,7 @@ def prune(evidence: Evidence, species_mismatch: np.ndarray, species_of_individua
         evidence.individual,
         evidence.gallery_photos,
         evidence.photo_start,
-        evidence.similarity,
+        _all_columns(evidence),
         species_mismatch,
         species_of_individual,
         keep_group,
@@ -66,9 +66,18 @@ def prune(evidence: Evidence, species_mismatch: np.ndarray, species_of_individua
         photo_start=np.append(0, np.cumsum(per_group[keep_group])),
         photo=evidence.photo[keep_photo],
         similarity=evidence.similarity[keep_photo],
+        pairs=None if evidence.pairs is None else evidence.pairs[keep_photo],
         unseen_upper_bound=np.array(evidence.unseen_upper_bound),
         species_upper_bound=None if evidence.species_upper_bound is None else np.array(evidence.species_upper_bound),
     )
+
+
+def _all_columns(evidence: Evidence) -> np.ndarray:
+    """Similarities, and what pair sources say: no blend needs that, but the second stage looks at their best, too."""
+    if evidence.pairs is None:
+        return evidence.similarity
+    compared = np.where(np.isnan(evidence.pairs), -np.inf, evidence.pairs)
+    return np.ascontiguousarray(np.concatenate([evidence.similarity, compared], axis=1, dtype=np.float32))
 
 
 @kernel(inline="always")

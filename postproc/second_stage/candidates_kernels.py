@@ -1,4 +1,4 @@
-"""The compiled loop behind `candidates_of`: each query's best individuals and their similarity in every source."""
+"""The compiled loops behind `candidates_of`: each query's best individuals, and what each source says of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from postproc.compiled import kernel
 from postproc.ranking.rank_kernels import insert
 
 BEST, SECOND, TOP3 = 0, 1, 2
+# of pair sources the sum over an individual's photos takes the third place
+SUM = 2
 
 
 @kernel(parallel=True)
@@ -21,20 +23,32 @@ def fill_candidates(
     photo_start: np.ndarray,
     photo: np.ndarray,
     similarity: np.ndarray,
+    pairs: np.ndarray,
     penalty: float,
     species_mismatch: np.ndarray,
     species_of: np.ndarray,
+    hidden: np.ndarray,
+    further: int,
     out_individual: np.ndarray,
     out_photo: np.ndarray,
     out_seen: np.ndarray,
     out_similarity: np.ndarray,
+    out_pairs: np.ndarray,
 ) -> None:
-    """Fill the places of each query; `out` is (queries, places, sources + 1, 3), the last source is the blend."""
-    places, n_sources, n_views = out_individual.shape[1], channels.shape[0], channels.shape[1]
+    """Fill the places of each query, the last `further` a pair source with those that it says most of.
+
+    `out_similarity` is (queries, places, sources + 1, 3), the last source is the blend; `out_pairs` is (queries,
+    places, columns of `pairs`, 3).
+    """
+    n_sources, n_views = channels.shape
+    n_pair_sources = pairs.shape[1] // 2
+    places = out_individual.shape[1] - further * n_pair_sources
     for i in numba.prange(group_start.shape[0] - 1):
         score = np.full(places, -np.inf)
-        group = np.full(places, -1, dtype=np.int64)
+        group = np.full(out_individual.shape[1], -1, dtype=np.int64)
         for g in range(group_start[i], group_start[i + 1]):
+            if individual[g] == hidden[i]:
+                continue
             top = -np.inf
             for p in range(photo_start[g], photo_start[g + 1]):
                 top = max(top, _blend(weights[recipe[i]], channels, similarity[p]))
@@ -46,11 +60,16 @@ def fill_candidates(
                 score[at], group[at] = score[at - 1], group[at - 1]
                 at -= 1
             score[at], group[at] = value, g
+        n_chosen = 0
+        while n_chosen < places and group[n_chosen] >= 0:
+            n_chosen += 1
+        for s in range(n_pair_sources):
+            n_chosen = _add_further(
+                group, n_chosen, further, pairs[:, 2 * s], group_start[i : i + 2], individual, photo_start, hidden[i]
+            )
         values = np.empty(3)
-        for c in range(places):
+        for c in range(n_chosen):
             g = group[c]
-            if g < 0:
-                break
             out_individual[i, c] = individual[g]
             out_seen[i, c] = photo_start[g + 1] - photo_start[g]
             for s in range(n_sources + 1):
@@ -71,6 +90,47 @@ def fill_candidates(
                     out_similarity[i, c, s, TOP3] = values[:n_kept].sum() / n_kept
                     if n_kept > 1:
                         out_similarity[i, c, s, SECOND] = values[1]
+            for s in range(pairs.shape[1]):
+                n_kept, total = 0, 0.0
+                for p in range(photo_start[g], photo_start[g + 1]):
+                    if np.isfinite(pairs[p, s]):
+                        n_kept = insert(values, n_kept, 3, pairs[p, s])
+                        total += pairs[p, s]
+                if n_kept:
+                    out_pairs[i, c, s, BEST], out_pairs[i, c, s, SUM] = values[0], total
+                    if n_kept > 1:
+                        out_pairs[i, c, s, SECOND] = values[1]
+
+
+@kernel(inline="always")
+def _add_further(
+    group: np.ndarray,
+    n_chosen: int,
+    further: int,
+    score: np.ndarray,
+    bounds: np.ndarray,
+    individual: np.ndarray,
+    photo_start: np.ndarray,
+    hidden: int,
+) -> int:
+    """Append the groups of the best scores above 0 that are not chosen yet; returns how many are chosen."""
+    for _ in range(further):
+        best, chosen = 0.0, -1
+        for g in range(bounds[0], bounds[1]):
+            if individual[g] == hidden:
+                continue
+            is_new = True
+            for c in range(n_chosen):
+                is_new = is_new and group[c] != g
+            if is_new:
+                for p in range(photo_start[g], photo_start[g + 1]):
+                    if score[p] > best:
+                        best, chosen = score[p], g
+        if chosen < 0:
+            break
+        group[n_chosen] = chosen
+        n_chosen += 1
+    return n_chosen
 
 
 @kernel(inline="always")

@@ -2,8 +2,9 @@
 
 McFadden 1974, "Conditional logit analysis of qualitative choice behavior". A candidate's utility is linear in its
 traits; those of somebody new and of somebody missed are linear in the query's, and somebody new has an offset for each
-species, shrunk to 0: the more photos, the freer. Probabilities sum to 1, and fitted to
-photos weighted to the stated mix they carry the expected share of strangers as their prior.
+species, shrunk to 0: the more photos, the freer. Traits that say much of one kind of animal and little of another
+(marks) have a say of their own in each species, shrunk to the common one. Probabilities sum to 1, and fitted to photos
+weighted to the stated mix they carry the expected share of strangers as their prior.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from postproc.ranking.decision import NEW
 from postproc.second_stage.features import CandidateFeatures
 
 RIDGE = 1.0
+# of what a species' own say differs from the common one
+SPECIES_RIDGE = 2.0
 _STEPS = 200
 # beyond so many standard deviations from what was fitted, a trait says no more
 _REACH = 6.0
@@ -44,6 +47,8 @@ class ConditionalLogit:
         Coefficients, the constant last.
     offsets : (species,) float64 array
         What the query's species adds to the utility of somebody new.
+    own : (species, traits with a say of their own) float64 array
+        What the query's species adds to the coefficients of a candidate's last traits.
     """
 
     names: tuple[str, ...]
@@ -56,20 +61,26 @@ class ConditionalLogit:
     new: np.ndarray
     missed: np.ndarray
     offsets: np.ndarray
+    own: np.ndarray
 
     def flat(self) -> np.ndarray:
         """(k,) float64: all numbers one after the other, to be kept."""
         of_candidates = (self.centre, self.spread, self.query_centre, self.query_spread, self.candidate)
-        return np.concatenate([*of_candidates, self.new, self.missed, self.offsets]).astype(np.float64)
+        of_species = np.concatenate([self.offsets[:, None], self.own], axis=1)
+        return np.concatenate([*of_candidates, self.new, self.missed, of_species.ravel()]).astype(np.float64)
 
     @classmethod
-    def from_flat(cls, names: tuple[str, ...], query_names: tuple[str, ...], flat: np.ndarray) -> ConditionalLogit:
-        """From the numbers of `flat`."""
+    def from_flat(
+        cls, names: tuple[str, ...], query_names: tuple[str, ...], flat: np.ndarray, own_say: int = 0
+    ) -> ConditionalLogit:
+        """From the numbers of `flat`; `own_say` as of the traits that it was fitted on."""
         n, m = len(names), len(query_names)
         sizes = (n, n, m, m, n, m + 1, m + 1)
         if flat.ndim != 1 or len(flat) <= sum(sizes):
             raise FinblendError(f"a second stage of more than {sum(sizes)} numbers is needed, but got {flat.shape}")
-        return cls(names, query_names, *np.split(np.array(flat), np.cumsum(sizes)))
+        of_all = np.split(np.array(flat), np.cumsum(sizes))
+        of_species = of_all.pop().reshape(-1, 1 + own_say)
+        return cls(names, query_names, *of_all, offsets=of_species[:, 0], own=of_species[:, 1:])
 
     def of(self, traits: CandidateFeatures) -> np.ndarray:
         """Probability of every outcome.
@@ -92,9 +103,11 @@ class ConditionalLogit:
             x, z = _scaled(part, self)
             # no offset for a species that the fit has not met
             known = part.species < len(self.offsets)
-            offset = np.where(known, self.offsets[np.where(known, part.species, 0)], 0.0)
+            species = np.where(known, part.species, 0)
+            offset = np.where(known, self.offsets[species], 0.0)
+            own = np.where(known[:, None], self.own[species], 0.0)
             out[start : start + _BLOCK] = _probability(
-                x, z, part.present, self.candidate, self.new, self.missed, offset
+                x, z, part.present, self.candidate, self.new, self.missed, offset, own
             )
         return out
 
@@ -141,19 +154,29 @@ def fit_conditional_logit(
         np.zeros(len(query_centre) + 1),
         np.zeros(len(query_centre) + 1),
         np.zeros(int(traits.species.max()) + 1),
+        np.zeros((int(traits.species.max()) + 1, traits.own_say)),
     )
     x, z = _scaled(traits, empty)
     outcomes = outcome(traits.individual, truth)
-    cuts = np.cumsum([len(empty.candidate), len(empty.new), len(empty.missed)])
+    n_species, own_say = empty.own.shape
+    cuts = np.cumsum([len(empty.candidate), len(empty.new), len(empty.missed), n_species])
     of_query = np.append(np.ones(z.shape[1] - 1), 0.0)
     # as other coefficients are, offsets are shrunk as if their prior's standard deviation were 1
-    penalised = np.concatenate([np.ones(len(empty.candidate)), of_query, of_query, np.ones(len(empty.offsets))])
+    penalised = np.concatenate(
+        [
+            *(np.ones(len(empty.candidate)), of_query, of_query, np.ones(n_species)),
+            np.full(empty.own.size, SPECIES_RIDGE),
+        ]
+    )
     at = np.arange(len(outcomes))
     flat = x.reshape(-1, x.shape[2])
+    last = np.ascontiguousarray(x[:, :, x.shape[2] - own_say :])
+    of_species = [np.flatnonzero(traits.species == s) for s in range(n_species)]
 
     def loss(flat_coefficients: np.ndarray) -> tuple[float, np.ndarray]:
-        candidate, new, missed, offsets = np.split(flat_coefficients, cuts)
-        share = _probability(x, z, traits.present, candidate, new, missed, offsets[traits.species])
+        candidate, new, missed, offsets, own = np.split(flat_coefficients, cuts)
+        own_of_query = own.reshape(n_species, own_say)[traits.species]
+        share = _probability(x, z, traits.present, candidate, new, missed, offsets[traits.species], own_of_query)
         value = -float(weights @ np.log(np.maximum(share[at, outcomes], 1e-300)))
         share[at, outcomes] -= 1.0
         share *= weights[:, None]
@@ -163,6 +186,7 @@ def fit_conditional_logit(
                 share[:, -2] @ z,
                 share[:, -1] @ z,
                 np.bincount(traits.species, weights=share[:, -2], minlength=len(offsets)),
+                _slope_of_species(share[:, :-2].astype(np.float32), last, of_species),
             ]
         )
         shrunk = ridge * penalised * flat_coefficients
@@ -171,8 +195,17 @@ def fit_conditional_logit(
     # the products are small: more threads would wait for each other most of the time
     with threadpool_limits(1, user_api="blas"):
         fitted = minimize(loss, np.zeros(len(penalised)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    candidate, new, missed, offsets = np.split(fitted.x, cuts)
-    return replace(empty, candidate=candidate, new=new, missed=missed, offsets=offsets)
+    candidate, new, missed, offsets, own = np.split(fitted.x, cuts)
+    own = own.reshape(n_species, own_say)
+    return replace(empty, candidate=candidate, new=new, missed=missed, offsets=offsets, own=own)
+
+
+def _slope_of_species(share: np.ndarray, last: np.ndarray, of_species: list[np.ndarray]) -> np.ndarray:
+    """(species x traits,) slope of the loss in each species' own coefficients."""
+    if not last.shape[2]:
+        return np.empty(0)
+    slopes = [share[rows].ravel() @ last[rows].reshape(-1, last.shape[2]) for rows in of_species]
+    return np.concatenate(slopes).astype(np.float64)
 
 
 def _subsample(chosen: np.ndarray, new: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -193,19 +226,31 @@ def _subsample(chosen: np.ndarray, new: np.ndarray, weights: np.ndarray) -> np.n
 
 
 def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and standard deviation of the last axis' columns; 1 where a column is constant."""
+    """Weighted mean and standard deviation of what is known of each column; 1 where it is constant."""
     flat, share = values.reshape(-1, values.shape[-1]).astype(np.float64), weights.ravel() / weights.sum()
-    centre = share @ flat
-    spread = np.sqrt(np.maximum(share @ (flat - centre) ** 2, 0.0))
+    unknown = np.isnan(flat)
+    if unknown.any():
+        known_share = np.maximum(1.0 - share @ unknown, 1e-12)
+        centre = share @ np.where(unknown, 0.0, flat) / known_share
+        flat = np.where(unknown, centre, flat)
+    else:
+        known_share, centre = np.ones(flat.shape[1]), share @ flat
+    spread = np.sqrt(np.maximum(share @ (flat - centre) ** 2 / known_share, 0.0))
     return centre, np.where(spread > 1e-9, spread, 1.0)
 
 
 def _scaled(traits: CandidateFeatures, logit: ConditionalLogit) -> tuple[np.ndarray, np.ndarray]:
-    """Centred, scaled and bounded traits: (n, places, traits) float32 and, with the constant, (n, query traits + 1)."""
+    """Centred, scaled and bounded traits: (n, places, traits) float32 and, with the constant, (n, query traits + 1).
+
+    What is not known stands at the mean.
+    """
     x = (traits.candidate - logit.centre.astype(np.float32)) / logit.spread.astype(np.float32)
     np.clip(x, -_REACH, _REACH, out=x)
     x[~traits.present] = 0.0
     z = np.clip((traits.query - logit.query_centre) / logit.query_spread, -_REACH, _REACH)
+    if traits.own_say:
+        np.nan_to_num(x, copy=False)
+        np.nan_to_num(z, copy=False)
     return x, np.concatenate([z, np.ones((len(z), 1))], axis=1)
 
 
@@ -217,8 +262,11 @@ def _probability(
     new: np.ndarray,
     missed: np.ndarray,
     offset: np.ndarray,
+    own: np.ndarray,
 ) -> np.ndarray:
     named = (x.reshape(-1, x.shape[2]) @ candidate.astype(np.float32)).reshape(present.shape).astype(np.float64)
+    if own.shape[1]:
+        named += np.einsum("npt,nt->np", x[:, :, x.shape[2] - own.shape[1] :], own.astype(np.float32))
     utility = np.concatenate(
         [np.where(present, named, -np.inf), (z @ new + offset)[:, None], (z @ missed)[:, None]], axis=1
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from postproc.neighbours.search import NOBODY
 from postproc.second_stage.candidates import Candidates
 from postproc.second_stage.candidates_kernels import BEST, SECOND, TOP3
+from postproc.second_stage.traits import CandidateRows, Trait
 
 # places 2 to 6 are a query's background, as in `Ranking.against_background`
 _BACKGROUND = slice(1, 6)
@@ -25,7 +26,7 @@ class CandidateFeatures:
     names : tuple of str
         Of a candidate's traits.
     candidate : (n, places, traits) float32 array
-        0 where there is nobody.
+        0 where there is nobody, NaN where a trait is not known.
     query_names : tuple of str
     query : (n, query traits) float32 array
         What tells somebody new: the best candidate's traits and the query's background.
@@ -34,6 +35,8 @@ class CandidateFeatures:
         As of `Candidates`.
     species : (n,) int array
         The query's likeliest species.
+    own_say : int
+        So many of the last traits of a candidate have a say of their own in each species.
     """
 
     names: tuple[str, ...]
@@ -44,6 +47,7 @@ class CandidateFeatures:
     individual: np.ndarray
     photo: np.ndarray
     species: np.ndarray
+    own_say: int = 0
 
     def take(self, rows: np.ndarray) -> CandidateFeatures:
         """Those of some queries."""
@@ -63,7 +67,8 @@ def candidate_features(
     mismatch: np.ndarray,
     gallery_background: np.ndarray,
     species: np.ndarray,
-    logits: Mapping[str, np.ndarray] | None = None,
+    traits: Sequence[Trait] = (),
+    rows: CandidateRows | None = None,
 ) -> CandidateFeatures:
     """Describe candidates.
 
@@ -72,7 +77,8 @@ def candidate_features(
     `behind`, how much lower than the query's best; `lead`, how much above the best of the others; `cohort`, the
     individual's background in the gallery (`postproc.second_stage.cohort`). Then `agree`, in how many sources the
     candidate is the best, its photos in the gallery and among the candidates, its rank, and `doubt`, the mismatch of
-    its species.
+    its species. Behind these stand the traits, and for each that is not known of everybody whether it is. A query has
+    its first candidate's numbers, and of each trait the highest among its candidates.
 
     Parameters
     ----------
@@ -86,18 +92,21 @@ def candidate_features(
         Of the candidate.
     species : (n,) int array
         The query's likeliest.
-    logits : mapping of source to (n, places) float array, optional
-        What the source's own head says of the candidate; NaN where it does not know the individual. Gives `logit`, how
-        far above the mean of the query's known candidates, and `logit_known`.
+    traits : sequence of Trait
+        What else is known.
+    rows : CandidateRows, optional
+        What traits are asked about: these candidates.
     """
     n = len(candidates.individual)
     parts = []
     for start in range(0, max(n, 1), _BLOCK):
         at = slice(start, start + _BLOCK)
-        block_logits = {source: logit[at] for source, logit in (logits or {}).items()}
-        part = candidates.take(np.arange(start, min(start + _BLOCK, n)))
+        block = np.arange(start, min(start + _BLOCK, n))
+        values = [trait.of(rows.take(block)) for trait in traits] if rows is not None else []
+        known = [(trait.name, np.asarray(value)) for trait, value in zip(traits, values, strict=True)]
+        part = candidates.take(block)
         parts.append(
-            _block(part, sources, gallery_photos[at], mismatch[at], gallery_background[at], species[at], block_logits)
+            _block(part, sources, gallery_photos[at], mismatch[at], gallery_background[at], species[at], known)
         )
     arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
     return replace(parts[0], **arrays)
@@ -110,7 +119,7 @@ def _block(
     mismatch: np.ndarray,
     gallery_background: np.ndarray,
     species: np.ndarray,
-    logits: Mapping[str, np.ndarray],
+    traits: Sequence[tuple[str, np.ndarray]],
 ) -> CandidateFeatures:
     present = candidates.individual != NOBODY
     columns = (*sources, "blend")
@@ -152,16 +161,29 @@ def _block(
     ):
         names.append(name)
         numbers.append(np.where(present, number, 0.0)[..., None])
-    for source, logit in logits.items():
-        known = present & np.isfinite(logit)
-        usual = np.where(known, logit, 0.0).sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
-        names += [f"logit:{source}", f"logit_known:{source}"]
-        numbers += [np.where(known, logit - usual, 0.0)[..., None], known[..., None]]
-    each = np.concatenate(numbers, axis=2).astype(np.float32)
-    query = np.concatenate([each[:, 0], background[:, 0].astype(np.float32)], axis=1)
-    query_names = (*names, *(f"background:{column}" for column in columns))
+    query_names = [*names, *(f"background:{column}" for column in columns)]
+    query_numbers = [number[:, 0] for number in numbers] + [background[:, 0]]
+    for name, value in traits:
+        known = present & np.isfinite(value)
+        highest = np.where(known, value, -np.inf).max(axis=1)
+        names += [name, f"known:{name}"]
+        numbers += [np.where(known | ~present, np.where(known, value, 0.0), np.nan)[..., None], known[..., None]]
+        query_names += [name, f"known:{name}", f"highest:{name}"]
+        query_numbers += [
+            numbers[-2][:, 0],
+            numbers[-1][:, 0],
+            np.where(np.isfinite(highest), highest, np.nan)[:, None],
+        ]
     return CandidateFeatures(
-        tuple(names), each, query_names, query, present, candidates.individual, candidates.photo, species
+        tuple(names),
+        np.concatenate(numbers, axis=2).astype(np.float32),
+        tuple(query_names),
+        np.concatenate(query_numbers, axis=1).astype(np.float32),
+        present,
+        candidates.individual,
+        candidates.photo,
+        species,
+        own_say=2 * len(traits),
     )
 
 
