@@ -14,7 +14,8 @@ Array = NDArray[np.float64]
 
 MAX_SCALE = 4.0
 MAX_STRETCH = 3.0
-REFINEMENTS = 5
+WIDE = 3.0
+STEPS = 6
 # of the determinant of the points' covariance over that of a round cloud: below it, they lie on a line
 ROUNDNESS = 1e-3
 
@@ -121,21 +122,26 @@ def best_affine(
         Zeros if no plausible proposal explains two matches.
     inliers : (m,) bool
     """
-    best, best_total = np.zeros(6), 0.0
+    best, best_total, best_wide_total = np.zeros(6), 0.0, 0.0
     best_inliers, inliers = np.zeros(len(query), np.bool_), np.zeros(len(query), np.bool_)
     for proposal in proposals:
         if not is_plausible(proposal[0], proposal[1], proposal[3], proposal[4], max_rotation):
             continue
+        wide_total = support(query, gallery, proposal, (WIDE * thresholds[0], WIDE * thresholds[1]), inliers)
+        if wide_total <= best_wide_total or inliers.sum() < 2:
+            continue
+        best_wide_total = wide_total
         affine = proposal.copy()
-        for _ in range(1 + REFINEMENTS):
-            total = support(query, gallery, affine, thresholds, inliers)
-            if total <= best_total or inliers.sum() < 2:
-                break
-            best_total = total
-            best[:], best_inliers[:] = affine, inliers
+        for step in range(STEPS + 1):
+            factor = max(WIDE - step * (WIDE - 1) / (STEPS // 2), 1.0)
+            total = support(query, gallery, affine, (factor * thresholds[0], factor * thresholds[1]), inliers)
+            if factor == 1.0 and total > best_total and inliers.sum() >= 2:
+                best_total = total
+                best[:], best_inliers[:] = affine, inliers
+            previous = affine.copy()
             if not (
                 least_squares(query, gallery, inliers, affine)
                 and is_plausible(affine[0], affine[1], affine[3], affine[4], max_rotation)
             ):
-                break
+                affine[:] = previous
     return best, best_inliers

@@ -163,7 +163,7 @@ def _refuse(
         raise FinblendError("matched points must be finite")
     if model not in MODELS:
         raise FinblendError(f"model must be one of {', '.join(MODELS)}, but is {model}")
-    if not (min(thresholds) > 0 and max(thresholds) < np.inf):
+    if not all(0 < pixels < np.inf for pixels in thresholds):
         raise FinblendError(f"`threshold > 0` must hold, but got threshold={thresholds}")
     if not 0 < max_rotation <= 180:
         raise FinblendError(f"`0 < max_rotation <= 180` must hold, but got max_rotation={max_rotation}")
