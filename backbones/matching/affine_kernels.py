@@ -1,4 +1,4 @@
-"""The affine map that explains most matches: each match proposes one, the others vote, least squares refines.
+"""The affine map that explains most matches: matches propose maps, all matches vote, least squares refines.
 
 A map is six numbers (a, b, x, c, d, y): (p, q) goes to (a p + b q + x, c p + d q + y).
 """
@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from backbones.matching.compiled import kernel
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 MAX_SCALE = 4.0
 MAX_STRETCH = 3.0
+# measured scales and angles are not exact: a proposal is judged by matches within this many thresholds, which come down
+# to one while it is refined
 WIDE = 3.0
 STEPS = 6
 # of the determinant of the points' covariance over that of a round cloud: below it, they lie on a line
@@ -65,7 +68,7 @@ def proposals_of_couples(query: Array, gallery: Array, limit: int) -> Array:
 
 
 @kernel
-def support(query: Array, gallery: Array, affine: Array, thresholds: tuple[float, float], inliers: Array) -> float:
+def support(query: Array, gallery: Array, affine: Array, thresholds: tuple[float, float], inliers: Flags) -> float:
     """Mark the matches that a map explains, in both photos, and say how well: the sum of 1 - (error / threshold)^2.
 
     The error in the query's photo counts, too: else a map that shrinks all to a point would explain everything.
@@ -84,7 +87,7 @@ def support(query: Array, gallery: Array, affine: Array, thresholds: tuple[float
 
 
 @kernel
-def least_squares(query: Array, gallery: Array, chosen: Array, affine: Array) -> bool:
+def least_squares(query: Array, gallery: Array, chosen: Flags, affine: Array) -> bool:
     """Fit a map to the chosen matches; False if they are fewer than three or lie on a line."""
     count, centre = 0, np.zeros(4)
     for k in range(len(query)):
@@ -113,8 +116,11 @@ def least_squares(query: Array, gallery: Array, chosen: Array, affine: Array) ->
 @kernel
 def best_affine(
     query: Array, gallery: Array, proposals: Array, thresholds: tuple[float, float], max_rotation: float
-) -> tuple[Array, NDArray[np.bool_]]:
-    """Try all proposals; whichever beats the best so far is refined on its inliers while that helps (Chum 2003).
+) -> tuple[Array, Flags]:
+    """Try all proposals; one with more support than all before it is refined on its inliers (Chum et al. 2003).
+
+    Support is counted within wide thresholds, which come down step by step while least squares follows, and of the maps
+    that are reached so, the one with most support within the thresholds themselves is taken.
 
     Returns
     -------

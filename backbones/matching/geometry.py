@@ -50,13 +50,13 @@ class Verification:
         return int(np.count_nonzero(self.inliers))
 
 
-def pixel_threshold(size: tuple[int, int], share: float = 0.05) -> float:
+def pixel_threshold(size: tuple[int, int], share: float = 0.015) -> float:
     """Pixels that a match may be off in a photo of this size (width, height): a share of its diagonal.
 
     Examples
     --------
     >>> pixel_threshold((400, 300))
-    25.0
+    7.5
     """
     return share * float(np.hypot(*size))
 
@@ -84,13 +84,13 @@ def verify(
     *,
     threshold: float | tuple[float, float],
     extents: tuple[float, float] | None = None,
-    max_rotation: float = 45.0,
+    max_rotation: float = 30.0,
 ) -> Verification:
     """Find the map that explains most matches, and the matches that it explains.
 
     "affine": every match proposes the similarity that its keypoints' scale and angle give (Philbin et al. 2007; Crall
     et al. 2013); without scales and angles, two matches propose it together, the surest first. The others vote, and
-    least squares makes a better proposal an affine map. Nothing is drawn at random. Maps that no camera makes of an
+    least squares makes the best proposals affine maps. Nothing is drawn at random. Maps that no camera makes of an
     animal are refused: mirrored, scaled by more than 4, stretched by more than 3, turned by more than `max_rotation`.
     "homography": OpenCV's MAGSAC with a fixed seed; refused by the same rules at the inliers' centre. "none": all
     matches count.
@@ -105,7 +105,7 @@ def verify(
     extents : (float, float), optional
         `extent` of all keypoints of the query's and the gallery's photo; without it, of the matched ones.
     max_rotation : float
-        Degrees in (0, 180]; animals are mostly photographed upright, and 45 keeps most chance maps away. Say 180 for
+        Degrees in (0, 180]; animals are mostly photographed upright, and 30 keeps most chance maps away. Say 180 for
         photos from above.
 
     Raises

@@ -39,12 +39,12 @@ def best_homography(
         import cv2
     except ModuleNotFoundError:
         raise FinblendError(f"cv2 is needed for homographies and is not installed; {INSTALL}") from None
-    found, _ = cv2.findHomography(query, gallery, cv2.USAC_MAGSAC, thresholds[1], maxIters=2000, confidence=0.99)
-    if found is None or abs(np.linalg.det(found)) < 1e-12:
+    estimate, _ = cv2.findHomography(query, gallery, cv2.USAC_MAGSAC, thresholds[1], maxIters=2000, confidence=0.99)
+    if estimate is None or abs(np.linalg.det(estimate)) < 1e-12:
         return None, nothing
-    homography = np.asarray(found, dtype=np.float64)
+    homography = np.asarray(estimate, dtype=np.float64)
     moved, depth = _apply(homography, query)
-    back, _ = _apply(np.linalg.inv(homography), gallery)
+    back, _ = _apply(np.asarray(np.linalg.inv(homography), dtype=np.float64), gallery)
     inliers = (
         (depth > 0)
         & (np.linalg.norm(moved - gallery, axis=1) <= thresholds[1])

@@ -44,7 +44,7 @@ class RatioMatcher:
     [[0, 2]]
     """
 
-    ratio: float = 0.9
+    ratio: float = 0.95
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio <= 1:

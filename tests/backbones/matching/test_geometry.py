@@ -29,7 +29,9 @@ def planted(
     """Matched keypoints of which `right` follow a map, off by a pixel, and `wrong` lie anywhere; shuffled."""
     draw = np.random.default_rng(seed)
     count = right + wrong
-    query = np.column_stack([draw.uniform(0, SIZE, (count, 2)), draw.uniform(2, 10, count), draw.uniform(0, 360, count)])
+    query = np.column_stack(
+        [draw.uniform(0, SIZE, (count, 2)), draw.uniform(2, 10, count), draw.uniform(0, 360, count)]
+    )
     gallery = query.copy()
     gallery[:, :2] = query[:, :2] @ matrix.T + shift + draw.normal(size=(count, 2))
     # what a detector measures: size by area, angle by where its direction goes, neither exactly
@@ -102,9 +104,7 @@ def test_a_planted_homography_is_found_among_chance_matches() -> None:
 
 @pytest.mark.parametrize("model", ["affine", "homography"])
 def test_chance_matches_have_few_inliers(model: str) -> None:
-    counts = [
-        verify(*planted(np.eye(2), (0, 0), 0, 50, seed)[:2], model, threshold=NEAR).count for seed in range(20)
-    ]
+    counts = [verify(*planted(np.eye(2), (0, 0), 0, 50, seed)[:2], model, threshold=NEAR).count for seed in range(20)]
     assert np.mean(counts) < 7
     assert max(counts) <= 9
 
@@ -133,30 +133,50 @@ def test_what_is_plausible_worked_by_hand() -> None:
     assert not is_plausible(np.nan, 0.0, 0.0, 1.0, np.pi)
 
 
-@given(**similarities, wrong=st.integers(0, 30), right=st.integers(3, 12))
-def test_no_proposal_and_its_literal_fit_does_better(
+def literal_support(query: np.ndarray, gallery: np.ndarray, affine: np.ndarray, pixels: float) -> np.ndarray:
+    """What each match adds, by distances in both photos; 0 for outliers."""
+    matrix, shift = affine[:, :2], affine[:, 2]
+    forth = np.linalg.norm(query[:, :2] @ matrix.T + shift - gallery[:, :2], axis=1)
+    back = np.linalg.norm((gallery[:, :2] - shift) @ np.linalg.inv(matrix).T - query[:, :2], axis=1)
+    return np.maximum(1 - (np.maximum(forth, back) / pixels) ** 2, 0)
+
+
+def literal_search(query: np.ndarray, gallery: np.ndarray, pixels: float) -> float:
+    """The best support that is reached from proposals with more of it, by wide thresholds, than all before them."""
+    best, best_wide = 0.0, 0.0
+    for (x, y, size, angle), (u, v, other_size, other_angle) in zip(query, gallery, strict=True):
+        matrix = linear(other_size / size, other_angle - angle, 1, 0)
+        affine = np.column_stack([matrix, np.array([u, v]) - matrix @ (x, y)])
+        added = literal_support(query, gallery, affine, 3 * pixels)
+        if not is_plausible(*matrix.ravel(), np.pi) or added.sum() <= best_wide or np.count_nonzero(added) < 2:
+            continue
+        best_wide = added.sum()
+        for factor in (3, 7 / 3, 5 / 3, 1, 1, 1, 1):
+            added = literal_support(query, gallery, affine, factor * pixels)
+            chosen = added > 0
+            if factor == 1 and chosen.sum() >= 2:
+                best = max(best, added.sum())
+            spread = np.cov(query[chosen, :2].T) if chosen.sum() >= 3 else np.zeros((2, 2))
+            if np.linalg.det(spread) > 1e-3 * np.trace(spread) ** 2 / 4:
+                lifted = np.column_stack([query[chosen, :2], np.ones(chosen.sum())])
+                fitted = np.linalg.lstsq(lifted, gallery[chosen, :2], rcond=None)[0].T
+                if is_plausible(*fitted[:, :2].ravel(), np.pi):
+                    affine = fitted
+    return best
+
+
+@given(**similarities, wrong=st.integers(0, 30), right=st.integers(0, 12))
+def test_it_reaches_the_support_of_a_literal_search(
     scale: float, degrees: float, stretch: float, along: float, seed: int, wrong: int, right: int
 ) -> None:
     query, gallery, _ = planted(linear(scale, degrees, stretch, along), (5, 5), right, wrong, seed)
-    thresholds = (10.0, 10.0)
-    proposals = proposals_of_frames(query, gallery)
-    affine, inliers = best_affine(query, gallery, proposals, thresholds, np.pi)
-
-    def literal(six: np.ndarray) -> float:
-        matrix, shift = six.reshape(2, 3)[:, :2], six.reshape(2, 3)[:, 2]
-        forth = np.linalg.norm(query[:, :2] @ matrix.T + shift - gallery[:, :2], axis=1)
-        back = np.linalg.norm((gallery[:, :2] - shift) @ np.linalg.inv(matrix).T - query[:, :2], axis=1)
-        return float(np.maximum(1 - (np.maximum(forth, back) / 10) ** 2, 0).sum())
-
-    if not inliers.any():
-        return
-    reached = literal(affine)
+    affine, inliers = best_affine(query, gallery, proposals_of_frames(query, gallery), (10.0, 10.0), np.pi)
+    reached = literal_support(query, gallery, affine.reshape(2, 3), 10) if inliers.any() else np.zeros(len(query))
+    assert reached.sum() == pytest.approx(literal_search(query, gallery, 10), abs=1e-6)
+    assert inliers.tolist() == (reached > 0).tolist()
     marked = np.zeros(len(query), np.bool_)
-    assert support(query, gallery, affine, thresholds, marked) == pytest.approx(reached)
-    assert marked.tolist() == inliers.tolist()
-    for proposal in proposals:
-        if is_plausible(*proposal[[0, 1, 3, 4]], np.pi):
-            assert literal(proposal) <= reached + 1e-9
+    if inliers.any():
+        assert support(query, gallery, affine, (10.0, 10.0), marked) == pytest.approx(reached.sum())
 
 
 def test_least_squares_is_that_of_linear_algebra() -> None:
