@@ -19,7 +19,7 @@ class Features(Protocol):
     Attributes
     ----------
     keypoints : (n, 4) float32
-        x, y, scale in pixels, and angle in degrees.
+        x, y, scale in pixels, and angle in degrees, -1 where it is unknown.
     descriptors : (n, d) float32
         Rows of length 1.
     """

@@ -99,7 +99,7 @@ def verify(
     ----------
     points_query, points_gallery : (m, 2) or (m, 4)
         Matched keypoints, row by row, by falling confidence: x, y, and scale and angle in degrees where there are any
-        (constant ones count as none).
+        (an angle below 0 is unknown).
     threshold : float or (float, float)
         Pixels that a match may be off in the query's and in the gallery's photo; see `pixel_threshold`.
     extents : (float, float), optional
@@ -145,8 +145,8 @@ def verify(
 
 
 def _have_frames(points: NDArray[np.float64]) -> bool:
-    """Whether scales and angles were measured; detectors without them write constants."""
-    return points.shape[1] == 4 and bool((points[:, 2] > 0).all()) and bool((points[1:, 2:] != points[:1, 2:]).any())
+    """Whether scales and angles were measured; detectors that do not know the angle write -1."""
+    return points.shape[1] == 4 and bool((points[:, 2] > 0).all() and (points[:, 3] >= 0).all())
 
 
 def _refuse(
