@@ -6,8 +6,9 @@ Imports pytest, which finblend itself does not need.
 import pytest
 
 # failures of the contract then show their values, as those of a test file do
-pytest.register_assert_rewrite("backbones.testing.adapters")
+pytest.register_assert_rewrite("backbones.testing.adapters", "backbones.testing.matching")
 
 from backbones.testing.adapters import AdapterContract  # noqa: E402
+from backbones.testing.matching import MatcherContract  # noqa: E402
 
-__all__ = ["AdapterContract"]
+__all__ = ["AdapterContract", "MatcherContract"]
