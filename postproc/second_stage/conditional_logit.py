@@ -78,9 +78,9 @@ class ConditionalLogit:
         sizes = (n, n, m, m, n, m + 1, m + 1)
         if flat.ndim != 1 or len(flat) <= sum(sizes):
             raise FinblendError(f"a second stage of more than {sum(sizes)} numbers is needed, but got {flat.shape}")
-        of_all = np.split(np.array(flat), np.cumsum(sizes))
-        of_species = of_all.pop().reshape(-1, 1 + own_say)
-        return cls(names, query_names, *of_all, offsets=of_species[:, 0], own=of_species[:, 1:])
+        parts = np.split(np.array(flat), np.cumsum(sizes))
+        of_species = parts.pop().reshape(-1, 1 + own_say)
+        return cls(names, query_names, *parts, of_species[:, 0], of_species[:, 1:])  # type: ignore[call-arg,unused-ignore]
 
     def of(self, traits: CandidateFeatures) -> np.ndarray:
         """Probability of every outcome.
