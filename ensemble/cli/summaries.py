@@ -54,6 +54,8 @@ def print_tuned(result: TuneResult) -> None:
     # last, since the end is what a terminal shows
     if result.second_stage:
         say(format_second_stage(result.second_stage))
+        for name, test in result.pairs.items():
+            say(format_pair_source(name, test))
         print()
     print_nested(result.nested)
 
@@ -67,12 +69,18 @@ def print_nested(nested: NestedResult | None) -> None:
     staged = any(fold.second_stage for fold in nested.folds)
     baselines = [("best single model", "single"), ("equal weights", "equal")]
     baselines += [("the blend without its second stage", "plain")] if staged else []
+    baselines += [("the blend without pair sources", "without_pairs")] if "without_pairs" in against else []
     rows = [["the blend, as submitted", nested.map5, *nested.interval]]
     rows += [[name, against[key].map5, None, None] for name, key in baselines]
     print_table("Honest score (nested)", ["", "MAP@5", "95 % from", "to"], rows)
-    rows = [[name, *map(signed, (against[key].difference, *against[key].interval))] for name, key in baselines]
+    gains = [[name, *map(signed, (against[key].difference, *against[key].interval))] for name, key in baselines]
     note = f"{nested.measured}; intervals over individuals, gains paired"
-    print_table("What the blend gains", ["over", "gain", "95 % from", "to"], rows, note)
+    print_table("What the blend gains", ["over", "gain", "95 % from", "to"], gains, note)
+    if nested.gain_of_pairs:
+        species = sorted(nested.gain_of_pairs.items(), key=lambda item: -item[1].share)
+        rows = [[name, g.share, g.without, signed(g.gain), *map(signed, g.interval)] for name, g in species]
+        columns = ["species", "share", "MAP@5 without", "gain", "95 % from", "to"]
+        print_table("What pair sources gain (nested)", columns, rows)
     low, high = nested.prediction
     say(f"MAP@5 {nested.map5:.4f}; a test of {nested.test_photos} photos: {low:.4f} to {high:.4f} with 95 %")
     say(format_gains(nested))
@@ -97,8 +105,8 @@ def _print_in_sample(result: TuneResult) -> None:
         ["greedy selection", result.greedy],
         ["best single model", max(result.single_models.values())],
     ]
-    if stage and stage.used:
-        rows.insert(0, ["with the second stage (cross-fitted), as submitted", stage.map5])
+    if (stage and stage.used) or any(test.used for test in result.pairs.values()):
+        rows.insert(0, ["with the second stage (cross-fitted), as submitted", result.map5_of_answers])
     optimism = f"; optimism of what is submitted {result.nested.optimism:+.4f}" if result.nested else ""
     print_table(
         "In-sample, too good: on the photos it was tuned on", ["", "MAP@5"], rows, f"{result.measured}{optimism}"
@@ -119,6 +127,14 @@ def format_second_stage(test: StageTest) -> str:
     return (
         f"Second stage {'used' if test.used else 'not used'}: MAP@5 {test.map5:.4f} cross-fitted, "
         f"{test.gain:+.4f} against the blend alone, a gain in {100 * test.sure:.1f} % of drawn catalogues"
+    )
+
+
+def format_pair_source(name: str, test: StageTest) -> str:
+    """Whether the second stage weighs a pair source, and why, in one line."""
+    return (
+        f"Pair source {name} {'used' if test.used else 'not used'}: MAP@5 {test.map5:.4f} cross-fitted, "
+        f"{test.gain:+.4f} against the same without it, a gain in {100 * test.sure:.1f} % of drawn catalogues"
     )
 
 

@@ -8,24 +8,18 @@ given the probabilities of a fit that never saw its fold.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
 import numpy as np
 
 from cv.errors import FinblendError
-from cv.metrics import average_precisions
-from cv.paired import PairedTest, clearly_better
 from ensemble.blend.blend import Blend
 from ensemble.identification.candidate_table import CandidateTable
 from ensemble.identification.posteriors import Posteriors, refuse_train
-from ensemble.identification.prediction import predict
 from ensemble.project.cache import FEW, cached
-from ensemble.protocol.bootstrap import Bootstrap
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.retrieval.query_set import QuerySet
-from postproc import Ranking
 from postproc.second_stage.cohort import NO_FOLD
 from postproc.second_stage.conditional_logit import ConditionalLogit, fit_conditional_logit
 from postproc.second_stage.features import CandidateFeatures
@@ -34,8 +28,6 @@ HOW_STAGED = (
     "second stage cross-fitted: each fold's photos by what was fitted on the other folds, weighted to the stated mix; "
     "the blend's weights have seen all folds; no network saw the label of a photo it scored"
 )
-# the stage is used where this share of the drawn catalogues shows a gain
-SURE = 0.95
 
 
 class SecondStage:
@@ -129,42 +121,3 @@ class KeptSecondStage(SecondStage):
 
 def _posteriors(features: CandidateFeatures, fit: ConditionalLogit) -> Posteriors:
     return Posteriors(features.individual, features.photo, fit.of(features))
-
-
-@dataclass(frozen=True)
-class StageGain:
-    """What a second stage answers, cross-fitted, and its gain over the blend alone, whose decision has seen the photos.
-
-    Attributes
-    ----------
-    labels : (n + m, 5) int array
-    map5 : float
-    test : PairedTest
-    """
-
-    labels: np.ndarray
-    map5: float
-    test: PairedTest
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the stage is to be used."""
-        return clearly_better(self.test, SURE)
-
-
-def gain_of_stage(stage: SecondStage, ranking: Ranking) -> StageGain:
-    """Compare a stage with its blend alone, on the evaluation set; `ranking` of all queries is by the blend."""
-    evaluation_set, blend = stage.evaluation_set, stage.table.blend
-    answers = [predict(evaluation_set, blend, stage=stage), predict(evaluation_set, blend, ranking=ranking)]
-    precisions = np.stack([average_precisions(answer.labels, evaluation_set.truth) for answer in answers])
-    draws = Bootstrap(evaluation_set).draws(precisions)
-    map5, map5_alone = (float(evaluation_set.weights @ precision) for precision in precisions)
-    return StageGain(answers[0].labels, map5, PairedTest.of_draws(map5 - map5_alone, draws[:, 0] - draws[:, 1]))
-
-
-def stage_helps(stage: SecondStage, ranking: Ranking) -> bool:
-    """Whether a blend is to have a second stage; not where some fold's photos alone carry the mix."""
-    try:
-        return gain_of_stage(stage, ranking).is_clear
-    except FinblendError:
-        return False

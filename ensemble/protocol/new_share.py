@@ -75,6 +75,7 @@ def setup_at_share(
     gallery_exponent: float | None,
     names: list[str] | None = None,
     *,
+    pairs: list[str] | None = None,
     progress: Progress | None = None,
     blend: Blend | None = None,
 ) -> Setup:
@@ -86,8 +87,8 @@ def setup_at_share(
     new_share : float, mapping, path, "estimate" or None
     gallery_exponent : float or None
         See `cv.Mix`.
-    names : list of str, optional
-        Which models; all by default.
+    names, pairs : lists of str, optional
+        Which models, and which pair sources; all by default.
     progress : callable, optional
     blend : Blend, optional
         Its models and whitening are taken, and an estimate rests on its scores; on equal weights by default.
@@ -96,7 +97,7 @@ def setup_at_share(
     def setup_in(mix: Mix) -> Setup:
         if blend is not None:
             return setup_of_blend(project, blend, progress, mix=mix)
-        return read_setup(project, mix, names, progress=progress)
+        return read_setup(project, mix, names, pairs=pairs, progress=progress)
 
     share = stated_share(project, new_share)
     if not isinstance(share, str):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backbones.pair_store import PairStore
 from cv.errors import shown
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
@@ -18,7 +17,7 @@ from ensemble.project.progress import Progress
 from ensemble.project.pseudo_rounds import gallery_of
 from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
 from ensemble.registry.models import Model, require_models
-from ensemble.registry.pair_sources import pair_contents, require_pair_sources
+from ensemble.registry.pair_sources import require_pair_sources
 from ensemble.retrieval.retriever import Retriever
 from ensemble.retrieval.selection import choose_whitening
 
@@ -79,11 +78,11 @@ class Setup:
         """The same set-up in another mix, of some of the queries only."""
         return replace(self, mix=mix, evaluation_set=self.evaluation_set_in(mix, queries))
 
-    def with_pairs(self, pair_stores: Mapping[str, PairStore]) -> Setup:
-        """The same set-up with other pair sources; the evaluation set has the same rows and weights."""
-        if pair_contents(pair_stores) == pair_contents(self.retriever.pair_stores):
+    def with_pairs(self, pairs: tuple[str, ...]) -> Setup:
+        """The same set-up with other pair sources in use; the evaluation set has the same rows and weights."""
+        if pairs == self.retriever.pairs:
             return self
-        retriever = replace(self.retriever, pair_stores=pair_stores)
+        retriever = replace(self.retriever, pairs=pairs)
         return replace(self, retriever=retriever, evaluation_set=self.evaluation_set.among(retriever.out_of_fold()))
 
     def warnings(self) -> list[str]:
@@ -96,9 +95,10 @@ def read_setup(
     mix: Mix,
     names: list[str] | None = None,
     *,
+    pairs: list[str] | None = None,
     progress: Progress | None = None,
 ) -> Setup:
-    """The set-up of a project's models (all by default); their whitening is chosen here."""
+    """The set-up of a project's models and pair sources (all by default); the models' whitening is chosen here."""
     models = require_models(project, names)
     whitening = choose_whitening(project, models, progress)
     retriever = Retriever(
@@ -106,6 +106,7 @@ def read_setup(
         models=models,
         whitening=whitening,
         gallery=gallery_of(project),
+        pair_stores=require_pair_sources(project, pairs),
         progress=progress,
     )
     return setup_with(retriever, mix)
@@ -127,7 +128,8 @@ def retriever_of(project: Project, blend: Blend, progress: Progress | None = Non
         models=require_models(project, list(blend.weights)),
         whitening=blend.whitening,
         gallery=gallery,
-        pair_stores=require_pair_sources(project, list(blend.pair_sources)),
+        pair_stores=require_pair_sources(project),
+        pairs=tuple(blend.pair_sources),
         progress=progress,
     )
 

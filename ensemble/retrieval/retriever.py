@@ -44,7 +44,9 @@ class Retriever:
     is_tried : bool
         Whether that gallery is only tried: what it gives stands apart in the cache.
     pair_stores : mapping of str to PairStore
-        Pair sources that have a say.
+        Pair sources that there are.
+    pairs : tuple of str
+        Those that are in use.
     progress : callable or None
         Called with (what, done since the last call, total).
     """
@@ -55,6 +57,7 @@ class Retriever:
     gallery: GalleryAdditions
     is_tried: bool = False
     pair_stores: Mapping[str, PairStore] = field(default_factory=dict)
+    pairs: tuple[str, ...] = ()
     progress: Progress | None = None
     _asked: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -134,7 +137,7 @@ class Retriever:
             models=self.models,
             whitening=self.whitening,
             added=self.gallery.sets.get(seen),
-            pair_stores=self.pair_stores,
+            pair_stores={name: self.pair_stores[name] for name in self.pairs},
             settle_species=lambda votes: given_species(
                 index, with_predicted_species(votes, stores, split, rows, self.project)
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,11 +10,12 @@ import numpy as np
 from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
 from ensemble.identification.prediction import predict
-from ensemble.identification.second_stage import HOW_STAGED, KeptSecondStage, gain_of_stage
+from ensemble.identification.second_stage import HOW_STAGED, KeptSecondStage
+from ensemble.identification.stage_choice import choose_stage
 from ensemble.project.progress import Progress
 from ensemble.protocol.certify import Certified
-from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.setup import HOW, Setup
+from ensemble.registry.pair_sources import pair_contents
 from ensemble.tuning.nested import nested_score
 from ensemble.tuning.nested_result import NestedResult
 from ensemble.tuning.result import StageTest
@@ -32,7 +34,9 @@ class StagedBlend:
     labels : (n + m, 5) int array
         Its answers.
     test : StageTest or None
-        What the stage was judged by; None where there can be none.
+        What the models' stage was judged by; None where there can be none.
+    pairs : mapping of str to StageTest
+        What each pair source was judged by.
     interrupted : bool
     """
 
@@ -40,6 +44,7 @@ class StagedBlend:
     map5: float
     labels: np.ndarray
     test: StageTest | None
+    pairs: Mapping[str, StageTest]
     interrupted: bool
 
     @property
@@ -48,23 +53,33 @@ class StagedBlend:
         return f"map5: the blend alone, {HOW};\nnew_first: {HOW_STAGED}" if self.blend.second_stage else HOW
 
 
-def choose_stage(evaluation_set: EvaluationSet, certified: Certified, warnings: list[str]) -> StagedBlend:
+def staged_blend(setup: Setup, certified: Certified, warnings: list[str]) -> StagedBlend:
     """Give a blend its second stage if that is clearly better; why there can be none is added to the warnings."""
     blend, ranking = certified.blend, certified.ranking
-    test, interrupted = None, False
+    interrupted, test = False, None
     try:
-        gain = gain_of_stage(KeptSecondStage.of(evaluation_set, blend), ranking)
-        test = StageTest(used=gain.is_clear, map5=gain.map5, gain=gain.test.gain, sure=gain.test.sure)
-        if test.used:
-            staged = replace(blend, second_stage=True)
-            return StagedBlend(blend=staged, map5=gain.map5, labels=gain.labels, test=test, interrupted=False)
+        choice = choose_stage(setup, blend, ranking, KeptSecondStage)
+        test = StageTest.of(choice.gain, used=choice.without_pairs is not None)
+        pairs = {name: StageTest.of(gain, used=name in choice.pairs) for name, gain in choice.gain_of_pairs.items()}
+        if choice.stage is not None:
+            contents = pair_contents({name: setup.retriever.pair_stores[name] for name in choice.pairs})
+            return StagedBlend(
+                blend=replace(blend, second_stage=True, pair_sources=contents),
+                map5=choice.gain_of_pairs[choice.pairs[-1]].map5 if choice.pairs else choice.gain.map5,
+                labels=choice.labels,
+                test=test,
+                pairs=pairs,
+                interrupted=False,
+            )
     except KeyboardInterrupt:
         # the blend itself is done
         interrupted = True
     except FinblendError as error:
         warnings.append(f"no second stage: {error}")
-    labels = predict(evaluation_set, blend, ranking=ranking).labels
-    return StagedBlend(blend=blend, map5=certified.score.map5, labels=labels, test=test, interrupted=interrupted)
+    labels = predict(setup.evaluation_set, blend, ranking=ranking).labels
+    return StagedBlend(
+        blend=blend, map5=certified.score.map5, labels=labels, test=test, pairs={}, interrupted=interrupted
+    )
 
 
 def nested_or_why_not(

@@ -18,9 +18,9 @@ from cv.errors import FinblendError
 from cv.metrics import average_precisions
 from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import ranking_of, rescored
-from ensemble.identification.candidate_table import CandidateTable
 from ensemble.identification.posteriors import Answers
-from ensemble.identification.second_stage import SecondStage, stage_helps
+from ensemble.identification.second_stage import SecondStage
+from ensemble.identification.stage_choice import choose_stage
 from ensemble.project.progress import Progress
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.setup import Setup, setup_with
@@ -76,7 +76,9 @@ def nested_score(setup: Setup, *, trials: int = TRIALS, seed: int = 0, progress:
         If the other folds of a fold lack the strangers, or the known photos, of the mix.
     """
     evaluation_set = setup.evaluation_set
-    precision = {recipe: np.zeros(len(evaluation_set.row)) for recipe in ("blend", "plain", "single", "equal")}
+    precision = {
+        recipe: np.zeros(len(evaluation_set.row)) for recipe in ("blend", "without_pairs", "plain", "single", "equal")
+    }
     results: list[HeldOutResult] = []
     width = 0.0
     for held_out in tune_on_other_folds(setup, trials=trials, seed=seed, progress=progress):
@@ -87,13 +89,15 @@ def nested_score(setup: Setup, *, trials: int = TRIALS, seed: int = 0, progress:
             precision[recipe][inside] = scored[inside]
             if recipe == "plain":
                 width += width_of_fold
-        staged = _by_second_stage(held_out, inside)
+        staged, without, pairs = _by_second_stage(held_out, inside)
         precision["blend"][inside] = precision["plain"][inside] if staged is None else staged
+        precision["without_pairs"][inside] = precision["plain"][inside] if without is None else without
         weights = evaluation_set.weights[inside]
         # the mix may leave a fold without weight, as one of strangers where none are expected
         map5 = float(weights @ precision["blend"][inside] / weights.sum()) if weights.sum() > 0 else None
-        results.append(HeldOutResult.of(held_out, map5, single, staged is not None))
-    return NestedScore(evaluation_set=evaluation_set, **precision, folds=results, width=width)
+        results.append(HeldOutResult.of(held_out, map5, single, staged is not None, pairs))
+    has_pairs = bool(setup.retriever.pair_stores)
+    return NestedScore(evaluation_set=evaluation_set, **precision, folds=results, width=width, has_pairs=has_pairs)
 
 
 def tune_on_other_folds(
@@ -101,6 +105,7 @@ def tune_on_other_folds(
 ) -> Iterator[HeldOutFold]:
     """Tune without each fold in turn; parameters and errors as of `nested_score`."""
     project, folds = setup.project, setup.project.catalogue.folds
+    setup = setup.with_pairs(())
     setups = {tuple(sorted(setup.whitening.items())): setup}
     for fold in project.catalogue.fold_ids:
         whitening = choose_whitening(project, setup.models, progress, without=fold)
@@ -133,11 +138,26 @@ def _score_held_out(evaluation_set: EvaluationSet, blend: Blend, inside: np.ndar
     return score.precision, width
 
 
-def _by_second_stage(held_out: HeldOutFold, inside: np.ndarray) -> np.ndarray | None:
-    """Precision of the held-out rows by the second stage; None where it is not clearly better on the other folds."""
-    evaluation_set, others = held_out.setup.evaluation_set, held_out.others.evaluation_set
-    stage = SecondStage(others, CandidateTable(evaluation_set.query_set, held_out.blend))
-    if not stage_helps(stage, ranking_of(evaluation_set.query_set, held_out.blend)):
-        return None
-    answers = Answers.of(stage.held_out(evaluation_set, inside))
-    return average_precisions(answers.labels, evaluation_set.truth[inside])
+def _by_second_stage(
+    held_out: HeldOutFold, inside: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None, list[str]]:
+    """Precision of the held-out rows by the stage that is chosen on the other folds, and by the one without pairs.
+
+    None where none is clearly better; last the pair sources that are weighed.
+    """
+    blend, query_set = held_out.blend, held_out.setup.evaluation_set.query_set
+    try:
+        choice = choose_stage(held_out.others, blend, ranking_of(query_set, blend))
+    except FinblendError:
+        # some fold's photos alone carry the mix
+        return None, None, []
+
+    def precision(stage: SecondStage | None) -> np.ndarray | None:
+        if stage is None:
+            return None
+        evaluation_set = held_out.setup.evaluation_set.among(stage.evaluation_set.query_set)
+        answers = Answers.of(stage.held_out(evaluation_set, inside))
+        return average_precisions(answers.labels, evaluation_set.truth[inside])
+
+    without = precision(choice.without_pairs)
+    return (precision(choice.stage) if choice.pairs else without), without, list(choice.pairs)

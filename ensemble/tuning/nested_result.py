@@ -39,6 +39,8 @@ class HeldOutResult(Result):
     kappa : float or None
         As of `with_species_weights`.
     second_stage : bool
+    pairs : list of str
+        Pair sources that it weighs.
     whitening : mapping of str to str
     """
 
@@ -53,10 +55,13 @@ class HeldOutResult(Result):
     threshold: float
     kappa: float | None
     second_stage: bool
+    pairs: list[str]
     whitening: Mapping[str, str]
 
     @classmethod
-    def of(cls, held_out: HeldOutFold, map5: float | None, single: Blend, second_stage: bool) -> HeldOutResult:
+    def of(
+        cls, held_out: HeldOutFold, map5: float | None, single: Blend, second_stage: bool, pairs: list[str]
+    ) -> HeldOutResult:
         """From what was tuned without the fold."""
         blend = held_out.blend
         return cls(
@@ -71,6 +76,7 @@ class HeldOutResult(Result):
             threshold=blend.threshold,
             kappa=held_out.kappa,
             second_stage=second_stage,
+            pairs=pairs,
             whitening=dict(held_out.setup.whitening),
         )
 
@@ -82,21 +88,26 @@ class NestedScore:
     Attributes
     ----------
     evaluation_set : EvaluationSet
-    blend, plain, single, equal : (n + m,) float64 arrays
-        Average precision of each row: by the blend with its second stage where that was chosen, by the blend without,
-        by the best single model, by equal weights.
+    blend, without_pairs, plain, single, equal : (n + m,) float64 arrays
+        Average precision of each row: by the blend with its second stage and pair sources where these were chosen, by
+        the blend as it would be if there were no pair sources, by the blend without second stage, by the best single
+        model, by equal weights.
     folds : list of HeldOutResult
     width : float
         How much of MAP@5 the candidates leave open.
+    has_pairs : bool
+        Whether there were pair sources to choose.
     """
 
     evaluation_set: EvaluationSet
     blend: np.ndarray
+    without_pairs: np.ndarray
     plain: np.ndarray
     single: np.ndarray
     equal: np.ndarray
     folds: list[HeldOutResult]
     width: float
+    has_pairs: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +118,45 @@ class Against(Result):
     difference: float
     interval: list[float]
     own_interval: list[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeciesGain(Result):
+    """What pair sources gain on the photos of a species.
+
+    Attributes
+    ----------
+    share : float
+        Of the evaluation set's weight.
+    without, gain : float
+        MAP@5 without pair sources, and what they add; nested.
+    interval : list of float
+        95 % of the gain, bootstrap over individuals.
+    """
+
+    share: float
+    without: float
+    gain: float
+    interval: list[float]
+
+
+def _gain_of_species(score: NestedScore, bootstrap: Bootstrap) -> dict[str, SpeciesGain]:
+    evaluation_set = score.evaluation_set
+    species, names = evaluation_set.species, evaluation_set.query_set.species_names
+    precisions = np.stack([score.blend, score.without_pairs])
+    draws = bootstrap.grouped(precisions, species, len(names))
+    gains = {}
+    for s, name in enumerate(names):
+        weights = np.where(species == s, evaluation_set.weights, 0.0)
+        if weights.any():
+            with_pairs, without = precisions @ weights / weights.sum()
+            gains[name] = SpeciesGain(
+                share=float(weights.sum()),
+                without=float(without),
+                gain=float(with_pairs - without),
+                interval=interval_of(draws[:, s, 0] - draws[:, s, 1]),
+            )
+    return gains
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +173,9 @@ class NestedResult(Result):
         95 % for a test of the real one's size.
     test_photos : int
     against : mapping of str to Against
-        `single`, `equal`, and `plain`, the blend alone.
+        `single`, `equal`, `plain`, the blend alone, and where there are pair sources `without_pairs`.
+    gain_of_pairs : mapping of str to SpeciesGain
+        What pair sources gain on the photos of each species, where there are pair sources.
     folds : list of HeldOutResult
     width : float
         How much of MAP@5 the candidates leave open.
@@ -137,6 +189,7 @@ class NestedResult(Result):
     prediction: list[float]
     test_photos: int
     against: Mapping[str, Against]
+    gain_of_pairs: Mapping[str, SpeciesGain]
     folds: list[HeldOutResult]
     width: float
     measured: str = HOW
@@ -146,9 +199,13 @@ class NestedResult(Result):
         """From a nested score, beside the in-sample one."""
         evaluation_set = score.evaluation_set
         weights, test_photos = evaluation_set.weights, evaluation_set.catalogue.test.height
-        stacked = np.stack([score.blend, score.single, score.equal, score.plain])
+        names = ["single", "equal", "plain"]
+        if score.has_pairs:
+            names.append("without_pairs")
+        stacked = np.stack([score.blend, *(getattr(score, name) for name in names)])
         means = stacked @ weights
-        draws = Bootstrap(evaluation_set).draws(stacked)
+        bootstrap = Bootstrap(evaluation_set)
+        draws = bootstrap.draws(stacked)
         map5 = float(means[0])
         return cls(
             map5=map5,
@@ -164,8 +221,9 @@ class NestedResult(Result):
                     interval=interval_of(draws[:, 0] - draws[:, n]),
                     own_interval=interval_of(draws[:, n]),
                 )
-                for n, name in ((1, "single"), (2, "equal"), (3, "plain"))
+                for n, name in enumerate(names, start=1)
             },
+            gain_of_pairs=_gain_of_species(score, bootstrap) if "without_pairs" in names else {},
             folds=score.folds,
             width=score.width,
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ensemble.identification.stage_choice import StageGain
 from ensemble.project.result import Result
 from ensemble.protocol.new_share import NewShareEstimate
 from ensemble.tuning.convergence import Convergence
@@ -41,7 +42,7 @@ class Certificate(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class StageTest(Result):
-    """Whether the second stage is used, and what that was judged by.
+    """Whether a second stage, or a pair source in it, is used, and what that was judged by.
 
     Attributes
     ----------
@@ -49,7 +50,8 @@ class StageTest(Result):
     map5 : float
         Of the stage, cross-fitted over folds.
     gain : float
-        Over the blend alone, whose decision has seen the photos it is scored on.
+        Over what would answer otherwise: the blend alone, whose decision has seen the photos it is scored on, or for a
+        pair source what answers without it.
     sure : float
         Share of drawn catalogues (bootstrap over individuals) in which there is a gain.
     """
@@ -58,6 +60,11 @@ class StageTest(Result):
     map5: float
     gain: float
     sure: float
+
+    @classmethod
+    def of(cls, gain: StageGain, *, used: bool) -> StageTest:
+        """From the gain, and what came of it."""
+        return cls(used=used, map5=gain.map5, gain=gain.test.gain, sure=gain.test.sure)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +94,9 @@ class TuneResult(Result):
     enough : Convergence
         After which trial more gained less than `gain`.
     second_stage : StageTest or None
-        None where there can be none.
+        The models' own; None where there can be none.
+    pairs : mapping of str to StageTest
+        Of each pair source.
     mix : mapping
     estimate : NewShareEstimate or None
         Where the share of strangers was estimated.
@@ -120,6 +129,7 @@ class TuneResult(Result):
     certified: Certificate
     enough: Convergence
     second_stage: StageTest | None
+    pairs: Mapping[str, StageTest]
     mix: Mapping[str, Any]
     estimate: NewShareEstimate | None
     new_first: float

@@ -15,7 +15,7 @@ from ensemble.project.progress import Progress
 from ensemble.protocol.certify import certify
 from ensemble.protocol.new_share import ShareLike, setup_at_share, share_or_kept
 from ensemble.tuning.convergence import convergence
-from ensemble.tuning.measure import choose_stage, nested_or_why_not
+from ensemble.tuning.measure import nested_or_why_not, staged_blend
 from ensemble.tuning.nested import TRIALS
 from ensemble.tuning.result import Certificate, TuneResult
 from ensemble.tuning.samplers import MAX_SEED, SAMPLERS
@@ -25,7 +25,7 @@ from ensemble.tuning.shapley import shapley
 from ensemble.tuning.study import complete, open_study, score_of
 
 # what of the result stays in blend.json
-KEPT = ("map5", "new_first", "trials", "nested", "second_stage", "estimate", "contributions", "certified")
+KEPT = ("map5", "new_first", "trials", "nested", "second_stage", "pairs", "estimate", "contributions", "certified")
 
 
 def tune(
@@ -38,6 +38,7 @@ def tune(
     seed: int = 0,
     timeout: float | None = None,
     models: list[str] | None = None,
+    pairs: list[str] | None = None,
     nested_trials: int | None = None,
     progress: Progress | None = None,
 ) -> TuneResult:
@@ -67,6 +68,8 @@ def tune(
         Stop drawing trials after this many seconds.
     models : list of str, optional
         Which models to blend; all by default.
+    pairs : list of str, optional
+        Which pair sources the second stage may weigh; all by default, none with [].
     nested_trials : int, optional
         Trials per fold for the honest score (`ensemble.tuning.nested`), beside its starting points; by default as many
         as the blend was chosen from but at most 100, 0 for none.
@@ -79,7 +82,7 @@ def tune(
     project = Project.open(folder)
     previous = Blend.load(project.blend_path, as_start=True) if project.blend_path.is_file() else None
     share, warnings = share_or_kept(new_share, previous)
-    setup = setup_at_share(project, share, gallery_exponent, models, progress=progress)
+    setup = setup_at_share(project, share, gallery_exponent, models, pairs=pairs, progress=progress)
     warnings = warnings + setup.warnings()
 
     # the search goes on where the study stopped, from points that every study tries first
@@ -105,7 +108,7 @@ def tune(
     # its best recipe: decided, certified over the whole gallery, with a second stage where that is clearly better
     recipe, over_candidates = setup.evaluation_set.decided(best.blend)
     certified = certify(setup.evaluation_set, recipe, progress, keep=True)
-    staged = choose_stage(setup.evaluation_set, certified, warnings)
+    staged = staged_blend(setup, certified, warnings)
 
     # the honest score: the same search without each fold in turn
     nested, interrupted = None, best.interrupted or staged.interrupted
@@ -138,6 +141,7 @@ def tune(
         certified=Certificate.of(over_candidates, certified.rescored),
         enough=convergence(best.trials),
         second_stage=staged.test,
+        pairs=staged.pairs,
         mix=setup.mix.as_dict(),
         estimate=setup.estimate,
         new_first=setup.evaluation_set.share_of_new(staged.labels),

@@ -26,6 +26,10 @@ def tune(
     model: Annotated[
         list[str] | None, typer.Option(metavar="MODEL", help="Blend only these models (repeat it); default: all.")
     ] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|none", help="Weigh only these pair sources (repeat it), or none; default: all."),
+    ] = None,
     nested_trials: Annotated[
         int | None,
         typer.Option(
@@ -53,6 +57,7 @@ def tune(
             seed=seed,
             timeout=timeout,
             models=model or None,
+            pairs=[] if pairs == ["none"] else pairs or None,
             nested_trials=nested_trials,
             progress=progress,
         )
