@@ -1,0 +1,75 @@
+"""RootSIFT: the square roots of Lowe's descriptors, compared by their angle.
+
+Descriptors whose parts sum to 1 are compared by Hellinger's kernel, the dot product of their square roots (Arandjelovic
+and Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backbones.local_features.contract import LocalFeatures
+from backbones.vision import INSTALL_PHOTOS, load
+
+# of 400 asked for, 100 photos of fins and coats gave 337 in the mean at 0.02, 353 at 0.005, 354 at 0.002 and 0.001.
+# Enlarged without `enable_precise_upscale` keypoints are off by a quarter of a pixel, and of a photo turned by 90 degrees
+# 0.94 are found again by their descriptors, with it 0.97
+CONTRAST = 0.002
+WIDTH = 128
+
+
+@dataclass(frozen=True)
+class RootSift:
+    """RootSIFT of the luminance, by OpenCV.
+
+    Attributes
+    ----------
+    keypoints : int
+        Features a photo, at most.
+    contrast : float
+        OpenCV's `contrastThreshold`: weaker extrema are none.
+    """
+
+    keypoints: int
+    contrast: float = CONTRAST
+    name: str = "sift"
+    width: int = WIDTH
+    # a photo takes one core: many go side by side
+    in_workers: bool = True
+
+    @property
+    def fingerprint(self) -> str:
+        """Parameters and OpenCV's version."""
+        return f"rootsift {self.keypoints} contrast {self.contrast} opencv {_cv2().__version__}"
+
+    def extract(self, photo: np.ndarray) -> LocalFeatures:
+        """Extract the strongest; keypoints at one place with several angles are several."""
+        cv2 = _cv2()
+        grey = cv2.cvtColor(np.ascontiguousarray(photo), cv2.COLOR_RGB2GRAY)
+        # unlike other objects of OpenCV's, this one costs nothing to make
+        sift = cv2.SIFT_create(nfeatures=self.keypoints, contrastThreshold=self.contrast, enable_precise_upscale=True)
+        found, histograms = sift.detectAndCompute(grey, None)
+        if not found:
+            return LocalFeatures.none(WIDTH)
+        places = np.array([(*point.pt, point.size, point.angle) for point in found], dtype=np.float32)
+        places[:, 3] %= 360
+        scores = np.array([point.response for point in found], dtype=np.float32)
+        total = histograms.sum(axis=1)
+        # a keypoint on a plateau may have no gradient around it
+        described = np.flatnonzero(total > 0)
+        descriptors = np.sqrt(histograms[described] / total[described, None])
+        descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+        return LocalFeatures.strongest(places[described], descriptors, scores[described], self.keypoints)
+
+
+def _cv2() -> Any:
+    return load("cv2", INSTALL_PHOTOS)
+
+
+def build(name: str, keypoints: int) -> RootSift:
+    """Build RootSIFT; OpenCV is asked for now rather than at the first photo."""
+    _cv2()
+    return RootSift(keypoints, name=name)
