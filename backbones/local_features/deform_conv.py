@@ -40,7 +40,7 @@ def deform_conv2d(
     (b, o, ho, wo) Tensor
     """
     height, width = photo.shape[2:]
-    down, across = offset.unflatten(1, (-1, 2)).unbind(2)
+    down, across = offset[:, 0::2], offset[:, 1::2]
     y = torch.arange(down.shape[2], device=photo.device)[:, None] - padding[0]
     x = torch.arange(down.shape[3], device=photo.device)[None, :] - padding[1]
     out = photo.new_zeros(len(photo), len(weight), *down.shape[2:])

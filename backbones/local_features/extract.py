@@ -1,7 +1,7 @@
 """Photos to a store of local features, in parts that are each kept as they are done: killed at any moment, it goes on.
 
-A part's name is a hash of all that decides what is in it, so that no other run's part is ever taken for it. When all are
-there, they are joined into the store, which replaces an older one at once.
+A part's name is a hash of all that decides what is in it, so that no other run's part is ever taken for it. When all
+are there, they are joined into the store, which replaces an older one at once.
 
 Memory: a part's features in each process (128 photos x 400 keypoints: 35 MB) and one photo in full as it is decoded
 (24 megapixels: 72 MB, twice while it is turned or shrunk).
@@ -68,7 +68,7 @@ class LocalPhotos:
         lengths = len(self.names), len(self.files), len(self.boxes)
         if len(set(lengths)) > 1 or not 0 <= self.train <= len(self.names):
             raise FinblendError(
-                f"photos must be one name, file and box each, train ones first, but got {lengths} and {self.train} train"
+                f"photos must be a name, a file and a box each, train first, but got {lengths} and {self.train} of train"
             )
 
 

@@ -1,9 +1,9 @@
 """Features as files: some photos' features in one record batch of Arrow, descriptors in whole numbers.
 
-A descriptor is a direction: it is kept as int8, stretched so that its largest part is 127, and gets its length of 1 back
-when it is read; no scale has to be kept. Of 1,500 RootSIFT descriptors asked among 107,984, 98.2 % kept their nearest
-neighbour (float16: 99.6 % in twice the space; uint8 on one scale of 1/255: 95.2 %, int8 on one of 1/127: 90.1 %), and the
-gap between the first and the fifth neighbour's distance moved by 1.5 % in the mean.
+A descriptor is a direction: it is kept as int8, stretched so that its largest part is 127, and gets its length of 1
+back when it is read; no scale has to be kept. Of 1,500 RootSIFT descriptors asked among 107,984, 98.2 % kept their
+nearest neighbour (float16: 99.6 % in twice the space; uint8 on one scale of 1/255: 95.2 %, int8 on one of 1/127:
+90.1 %), and the gap between the first and the fifth neighbour's distance moved by 1.5 % in the mean.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 def encoded(descriptors: np.ndarray) -> np.ndarray:
     """(n, d) int8 of (n, d) float32 unit rows."""
     largest = np.abs(descriptors).max(axis=1, keepdims=True)
-    return np.rint(descriptors * (127 / largest)).astype(np.int8)
+    return np.asarray(np.rint(descriptors * (127 / largest)), dtype=np.int8)
 
 
 def decoded(codes: np.ndarray) -> np.ndarray:
@@ -90,9 +90,12 @@ def record_batch(
 def write_part(path: Path, batch: pa.RecordBatch) -> None:
     """Write a part beside its place and rename it, with a hash of what is in it."""
     schema = batch.schema.with_metadata({_DIGEST: digest_of(batch).encode()})
-    with written_beside(path) as temporary, pa.OSFile(str(temporary), "wb") as sink:
-        with pa.ipc.new_file(sink, schema) as writer:
-            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+    with (
+        written_beside(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
+        writer.write_batch(batch.replace_schema_metadata(schema.metadata))
 
 
 def read_part(path: Path, images: Sequence[str]) -> pa.RecordBatch | None:

@@ -17,8 +17,8 @@ from cv.errors import FinblendError
 LONG_SIDE = 1024
 # keypoints are kept in a box that is wider by this share of its sides on every side: boxes are drawn too tight
 MARGIN = 0.05
-# the extractor sees so much more on every side, and what it finds there is dropped: whitened out, or cut off at the box,
-# the animal would get edges that it does not have. The whole photo would show a small animal in few pixels
+# the extractor sees so much more on every side, and what it finds there is dropped: whitened out, or cut off at the
+# box, the animal would get edges that it does not have. The whole photo would show a small animal in few pixels
 CONTEXT = 0.15
 
 

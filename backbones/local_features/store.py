@@ -182,7 +182,9 @@ class FeatureStore:
             except (OSError, pa.ArrowException, KeyError) as error:
                 raise FinblendError(f"{path}: cannot be read ({error}); {_AGAIN}") from None
             if len(rows.counts) != self.manifest.photos.get(split):
-                raise FinblendError(f"{path}: holds {len(rows.counts)} photos, and its manifest says otherwise; {_AGAIN}")
+                raise FinblendError(
+                    f"{path}: holds {len(rows.counts)} photos, and its manifest says otherwise; {_AGAIN}"
+                )
             self._rows[split, view] = rows
         return self._rows[split, view]
 
@@ -208,7 +210,9 @@ class FeatureStore:
             rows.values("scores", row, 1)[:, 0].astype(np.float32),
         )
 
-    def descriptors(self, split: str, rows: Sequence[int] | np.ndarray, view: str = WHOLE) -> tuple[np.ndarray, np.ndarray]:
+    def descriptors(
+        self, split: str, rows: Sequence[int] | np.ndarray, view: str = WHOLE
+    ) -> tuple[np.ndarray, np.ndarray]:
         """All descriptors of some photos.
 
         Parameters

@@ -1,13 +1,28 @@
 """Contracts as test classes: subclass one in your own tests, and every rule is checked on what you wrote.
 
-Imports pytest, which finblend itself does not need.
+Imports pytest, which finblend itself does not need, and torch where `AdapterContract` is asked for.
 """
+
+from typing import TYPE_CHECKING
 
 import pytest
 
-# failures of the contract then show their values, as those of a test file do
-pytest.register_assert_rewrite("backbones.testing.adapters")
+from cv.lazy import lazy_names
 
-from backbones.testing.adapters import AdapterContract  # noqa: E402
+if TYPE_CHECKING:
+    from backbones.testing.adapters import AdapterContract
+    from backbones.testing.local_features import LocalFeatureContract
 
-__all__ = ["AdapterContract"]
+# failures of the contracts then show their values, as those of a test file do
+pytest.register_assert_rewrite("backbones.testing.adapters", "backbones.testing.local_features")
+
+# on first use: features need no torch, and networks no OpenCV
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "AdapterContract": "backbones.testing.adapters",
+        "LocalFeatureContract": "backbones.testing.local_features",
+    },
+)
+
+__all__ = ["AdapterContract", "LocalFeatureContract"]
