@@ -104,11 +104,23 @@ def test_photos_that_cannot_be_read_have_no_features_and_a_reason(
 ) -> None:
     built(monkeypatch)
     Path(str(photos.files[1])).write_text("no photo")
-    files = [*photos.files[:5], None, str(tmp_path / "gone.png")]
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
+    noise.save(tmp_path / "cut.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-900])
+    files = [
+        photos.files[0],
+        photos.files[1],
+        str(tmp_path / "cut.jpg"),
+        *photos.files[3:5],
+        None,
+        str(tmp_path / "gone.png"),
+    ]
     photos = replace(photos, files=files, problems={"5.png": "ambiguous: two of them"})
     store = extract_features(photos, "spots", 5, tmp_path / "store")
-    assert store.counts("train").tolist() == [2, 0, 2, 2]
+    assert store.counts("train")[[0, 1, 3]].tolist() == [2, 0, 2]
     assert store.counts("test").tolist() == [2, 0, 0]
+    assert store.photo_sizes("train")[2].tolist() == [60, 80]
+    assert store.manifest.notes == {"2.png": "truncated: shown as far as it goes"}
     assert store.photo_sizes("test").tolist() == [[60, 80], [0, 0], [0, 0]]
     assert store.manifest.unreadable == {
         "1.png": "unreadable: not a photo in any format known here",
