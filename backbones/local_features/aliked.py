@@ -57,7 +57,7 @@ def build(name: str, keypoints: int) -> NetworkExtractor:
     return NetworkExtractor(
         name=name,
         width=WIDTH,
-        fingerprint=f"{MODEL} {keypoints} threshold {THRESHOLD} radius {RADIUS} {stamp}",
+        fingerprint=f"{MODEL}-1 {keypoints} threshold {THRESHOLD} radius {RADIUS} {stamp}",
         keypoints=keypoints,
         diameter=2 * RADIUS + 1,
         detect=detect,

@@ -117,8 +117,8 @@ class LocalExtractor(Protocol):
     width : int
         Number of a descriptor's parts.
     fingerprint : str
-        All that decides what it gives: parameters, versions of libraries, a hash of weights. Features of another
-        fingerprint are never mixed with these.
+        All that decides what it gives: parameters, versions of libraries and of its own code, a hash of weights.
+        Features of another fingerprint are never mixed with these.
     in_workers : bool, optional
         It can be pickled, and copies of it work side by side in worker processes, each on one core; False where it is
         absent: it stays in the main process.

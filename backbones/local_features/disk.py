@@ -33,7 +33,7 @@ def build(name: str, keypoints: int) -> NetworkExtractor:
     return NetworkExtractor(
         name=name,
         width=WIDTH,
-        fingerprint=f"disk {keypoints} window {WINDOW} kornia {version('kornia')} {stamp}",
+        fingerprint=f"disk-1 {keypoints} window {WINDOW} kornia {version('kornia')} {stamp}",
         keypoints=keypoints,
         diameter=WINDOW,
         detect=detect,

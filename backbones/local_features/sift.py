@@ -15,8 +15,8 @@ from backbones.local_features.contract import LocalFeatures
 from backbones.vision import INSTALL_PHOTOS, load
 
 # of 400 asked for, 100 photos of fins and coats gave 345 in the mean at 0.02, 361 at 0.005, 362 at 0.002 and 0.001.
-# OpenCV's `enable_precise_upscale` is left off: places are then off by a quarter of a pixel, but it leaves out 2 % of the
-# keypoints, and retrieval by 236 seals, lions and nyalas was no better with it (MAP@5 0.249 against 0.264)
+# OpenCV's `enable_precise_upscale` is left off: places are then off by a quarter of a pixel, but it leaves out 2 % of
+# the keypoints, and retrieval by 236 seals, lions and nyalas was no better with it (MAP@5 0.249 against 0.264)
 CONTRAST = 0.002
 WIDTH = 128
 
@@ -42,8 +42,8 @@ class RootSift:
 
     @property
     def fingerprint(self) -> str:
-        """Parameters and OpenCV's version."""
-        return f"rootsift {self.keypoints} contrast {self.contrast} opencv {_cv2().__version__}"
+        """Parameters and OpenCV's version; whoever changes what `extract` does counts `rootsift-1` on."""
+        return f"rootsift-1 {self.keypoints} contrast {self.contrast} opencv {_cv2().__version__}"
 
     def extract(self, photo: np.ndarray) -> LocalFeatures:
         """Extract the strongest; keypoints at one place with several angles are several."""
