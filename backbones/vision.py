@@ -19,6 +19,7 @@ _SCHEMAS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 INSTALL = "pip install 'finblend[backbones]'"
+INSTALL_PHOTOS = "pip install 'finblend[photos]'"
 
 
 @cache
@@ -36,13 +37,15 @@ def _declared() -> Any:
     return None
 
 
-def load(name: str) -> Any:
+def load(name: str, install: str = INSTALL) -> Any:
     """Import `timm`, `torchvision`, `lightning` or a module of theirs; refuse with the install line where it is absent.
 
     Parameters
     ----------
     name : str
         The module's dotted name.
+    install : str
+        What installs it. OpenCV and what else needs no torch is loaded without torchvision's declarations.
 
     Raises
     ------
@@ -50,7 +53,8 @@ def load(name: str) -> Any:
         If it is not installed.
     """
     try:
-        _declared()
+        if install != INSTALL_PHOTOS:
+            _declared()
         return import_module(name)
     except ModuleNotFoundError as error:
-        raise FinblendError(f"{error.name or name} is needed here and is not installed; {INSTALL}") from None
+        raise FinblendError(f"{error.name or name} is needed here and is not installed; {install}") from None
