@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ensemble.comparison.compare import compare
     from ensemble.evaluation.evaluate import evaluate
     from ensemble.evaluation.models import models
+    from ensemble.marks.match import match
     from ensemble.networks.embed import embed
     from ensemble.networks.train import train
     from ensemble.outputs.check import check
@@ -45,6 +46,7 @@ __getattr__ = lazy_names(
         "evaluate": "ensemble.evaluation.evaluate",
         "export": "ensemble.outputs.export",
         "init": "ensemble.project.create",
+        "match": "ensemble.marks.match",
         "merge": "ensemble.pseudo_labels.merge",
         "models": "ensemble.evaluation.models",
         "pseudo": "ensemble.pseudo_labels.generate",
@@ -68,6 +70,7 @@ __all__ = [
     "evaluate",
     "export",
     "init",
+    "match",
     "merge",
     "models",
     "pseudo",

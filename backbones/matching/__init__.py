@@ -6,7 +6,7 @@ Imports cv.errors; LightGlue loads torch and homographies load OpenCV where they
 """
 
 from backbones.matching.contract import Features, Matcher, Matches
-from backbones.matching.geometry import Verification, extent, pixel_threshold, verify
+from backbones.matching.geometry import Model, Verification, extent, pixel_threshold, verify
 from backbones.matching.lightglue import LightGlueMatcher
 from backbones.matching.ratio import RatioMatcher
 
@@ -15,6 +15,7 @@ __all__ = [
     "LightGlueMatcher",
     "Matcher",
     "Matches",
+    "Model",
     "RatioMatcher",
     "Verification",
     "extent",

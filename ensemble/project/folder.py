@@ -107,6 +107,10 @@ class Project:
         """Where a pair source lives."""
         return self.folder / "pairs" / name
 
+    def feature_folder(self, features: str) -> Path:
+        """Where local features of a kind live, whatever stands in its name."""
+        return self.folder / "features" / re.sub(r"[^A-Za-z0-9._-]+", "-", features).strip(".-")
+
     def pair_stores(self) -> dict[str, PairStore]:
         """Every pair source by name, sorted."""
         manifests = sorted((self.folder / "pairs").glob(f"*/{MANIFEST}"))

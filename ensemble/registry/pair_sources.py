@@ -10,6 +10,7 @@ from backbones.pair_store import PairStore
 from cv.catalogue import Catalogue
 from cv.errors import FinblendError
 from ensemble.project.folder import Project
+from ensemble.registry.stores import refuse_odd_name
 
 
 def require_pair_sources(project: Project, names: list[str] | None = None) -> dict[str, PairStore]:
@@ -24,6 +25,15 @@ def require_pair_sources(project: Project, names: list[str] | None = None) -> di
     for store in chosen.values():
         store.verify(project.photos_hash)
     return chosen
+
+
+def check_pair_place(project: Project, name: str, *, replace: bool = False) -> None:
+    """Refuse a name that no pair source may have, or has already."""
+    refuse_odd_name(name)
+    if name in project.stores():
+        raise FinblendError(f"{name}: is a model of {project.folder}; give the pair source another name")
+    if name in project.pair_stores() and not replace:
+        raise FinblendError(f"{name}: is a pair source of {project.folder} already; use --replace to make it again")
 
 
 def pair_contents(stores: Mapping[str, PairStore]) -> dict[str, str]:

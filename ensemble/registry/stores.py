@@ -38,7 +38,7 @@ def check_place(
     replace : bool
         Whether a store that is there goes.
     """
-    _refuse_odd_name(model)
+    refuse_odd_name(model)
     stores_of_model = project.stores().get(model, {})
     existing = None if replace else stores_of_model.get(str(seen))
     if existing is not None:
@@ -60,7 +60,7 @@ def check_place(
 @contextlib.contextmanager
 def held_place(project: Project, model: str, seen: Seen) -> Iterator[None]:
     """Keep other processes from a store's place while its photos are embedded, or refuse because one holds it."""
-    _refuse_odd_name(model)
+    refuse_odd_name(model)
     with locked(project.cache / "embed" / f"{model}-{seen}.lock", f"{project.folder}: {model} {seen}"):
         yield
 
@@ -113,9 +113,10 @@ def add_store(
     return store.manifest
 
 
-def _refuse_odd_name(model: str) -> None:
+def refuse_odd_name(model: str) -> None:
+    """Refuse a name that no folder should have."""
     if not MODEL_NAME.fullmatch(model):
-        raise FinblendError(f"model name '{model}': letters, digits, '.', '_' and '-' only, a letter or digit first")
+        raise FinblendError(f"name '{model}': letters, digits, '.', '_' and '-' only, a letter or digit first")
 
 
 def refuse_weights_elsewhere(project: Project, weights: str | None, model: str, seen: Seen) -> None:

@@ -1,0 +1,196 @@
+"""`finblend match`: photos to a pair source: what marks say of a query photo and a gallery photo."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backbones.pair_store import write_pair_store
+from cv.errors import FinblendError
+from ensemble.marks.asked import asked_of
+from ensemble.marks.matching import Matching
+from ensemble.marks.result import MatchResult
+from ensemble.networks.photos import PhotoFiles, find_photo_files
+from ensemble.project.folder import Project
+from ensemble.project.lock import locked
+from ensemble.project.progress import Progress
+from ensemble.project.version import finblend_version
+from ensemble.registry.pair_sources import check_pair_place
+
+if TYPE_CHECKING:
+    from backbones.local_features import FeatureStore
+    from backbones.matching import Matcher, Model
+
+VERIFY: dict[str, Model] = {"affine": "affine", "homography": "homography", "none": "none"}
+MATCHERS = ("ratio", "lightglue")
+MOST_KEYPOINTS = 10_000
+
+
+def match(
+    folder: str | Path,
+    name: str,
+    *,
+    images: Sequence[str | Path],
+    features: str = "sift",
+    boxes: Sequence[str] = (),
+    box_form: str = "auto",
+    keypoints: int = 400,
+    matcher: str = "ratio",
+    verify: str = "affine",
+    shortlist: int = 30,
+    per_species: bool = True,
+    max_rotation: float = 30.0,
+    mirrored: bool = False,
+    workers: int | None = None,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> MatchResult:
+    """Compare photos by their marks, and keep what that says as a pair source.
+
+    Marks of each query vote for gallery photos (`postproc.lnbnn`); what the models and the marks bring up is verified
+    by geometry. Out-of-fold and test alike: a train photo meets no photo of its fold or encounter. Killed at any time,
+    the same call goes on; with a further model it compares only the pairs that are new.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The project.
+    name : str
+        Of the pair source.
+    images : sequence of path
+        Folders that hold the photos.
+    features : str
+        See `backbones.local_features.build_local`.
+    boxes, box_form
+        Where the animal is, see `ensemble.networks.photos.find_photo_files`: features beside it are left out.
+    keypoints : int
+        A photo, at most.
+    matcher : {"ratio", "lightglue"}
+    verify : {"affine", "homography", "none"}
+        The map that matches of one animal have in common; "none" verifies nothing.
+    shortlist : int >= 0
+        Photos a query that the models bring up, and as many that its marks bring up.
+    per_species : bool
+        Look for marks among photos of the query's likely species only.
+    max_rotation : float
+        Degrees, in (0, 180], that an animal may be turned between two photos.
+    mirrored : bool
+        Match the mirrored query, too: the other flank.
+    workers : int, optional
+        Processes and threads; all cores by default.
+    replace : bool
+        Replace a pair source that is there.
+    progress : callable, optional
+    """
+    started = time.monotonic()
+    _check_options(verify, shortlist, keypoints, max_rotation, workers)
+    project = Project.open(folder)
+    check_pair_place(project, name, replace=replace)
+    workers = workers or os.cpu_count() or 1
+    seconds: dict[str, float] = {}
+
+    def timed(step: str, since: float) -> float:
+        now = time.monotonic()
+        seconds[step] = now - since
+        return now
+
+    with locked(project.cache / "match" / f"{name}.lock", f"{project.folder}: match {name}"):
+        # local features of every photo, kept once a photo
+        photos = find_photo_files(project, images, boxes, (), box_form)
+        store = _features(project, photos, features, keypoints, workers, mirrored, progress)
+        since = timed("features", started)
+
+        # who is asked about whom, as the protocol asks models
+        asked = asked_of(project, shortlist, per_species, progress)
+        since = timed("models", since)
+
+        # retrieval by marks
+        matching = Matching(project=project, store=store, name=name, views=store.views if mirrored else ["orig"])
+        tables = matching.votes(asked, progress)
+        since = timed("votes", since)
+
+        # verification of what the models and the marks bring up
+        verifier = matching.verifier(matcher_of(matcher, features), VERIFY[verify], max_rotation, workers)
+        verified = matching.verified(verifier, asked, tables, shortlist, progress)
+        timed("verification", since)
+
+        made = {
+            **{"how": "match", "features": features, "fingerprint": store.manifest.fingerprint},
+            **{"keypoints": keypoints, "matcher": verifier.matcher.fingerprint, "verify": verify},
+            **{"max_rotation": max_rotation, "mirrored": mirrored, "shortlist": shortlist, "per_species": per_species},
+            **{"boxes": list(boxes), "images": [str(Path(each).absolute()) for each in images]},
+        }
+        pairs = {split: matching.pairs(asked[split], tables[split], verified[split]) for split in asked}
+        folder_of_pairs = project.pair_folder(name)
+        written = write_pair_store(
+            folder_of_pairs, name, pairs, photos_sha256=project.photos_hash, made=made, made_by=finblend_version()
+        )
+        matching.drop_older(verifier)
+    timed("all", started)
+    counts = np.concatenate([store.counts(split) for split in asked])
+    return MatchResult(
+        name=name,
+        features=features,
+        matcher=verifier.matcher.name,
+        verify=verify,
+        keypoints=float(counts.mean()),
+        pairs=written.manifest.pairs,
+        verified={split: len(each.query) for split, each in verified.items()},
+        compared=verifier.compared,
+        unreadable=store.manifest.unreadable,
+        seconds=seconds,
+        warnings=[],
+    )
+
+
+def _features(
+    project: Project,
+    photos: PhotoFiles,
+    features: str,
+    keypoints: int,
+    workers: int,
+    mirrored: bool,
+    progress: Progress | None,
+) -> FeatureStore:
+    from backbones.local_features import LocalPhotos, extract_features
+
+    (boxes,) = photos.boxes
+    local_photos = LocalPhotos(
+        names=photos.names,
+        files=photos.files,
+        boxes=boxes,
+        train=len(project.catalogue.labels),
+        problems=photos.problems,
+    )
+    tell = None if progress is None else (lambda done, total: progress("local features", done, total))
+    folder = project.feature_folder(features)
+    store = extract_features(local_photos, features, keypoints, folder, workers, mirrored, tell)
+    store.check_files()
+    return store
+
+
+def matcher_of(name: str, features: str) -> Matcher:
+    """The matcher of a name, for features of a kind."""
+    from backbones.matching import LightGlueMatcher, RatioMatcher
+
+    if name not in MATCHERS:
+        raise FinblendError(f"--matcher must be one of {', '.join(MATCHERS)}, but got {name}")
+    return RatioMatcher() if name == "ratio" else LightGlueMatcher(features)
+
+
+def _check_options(verify: str, shortlist: int, keypoints: int, max_rotation: float, workers: int | None) -> None:
+    if verify not in VERIFY:
+        raise FinblendError(f"--verify must be one of {', '.join(VERIFY)}, but got {verify}")
+    if shortlist < 0:
+        raise FinblendError(f"--shortlist >= 0 must hold, but got shortlist={shortlist}")
+    if not 1 <= keypoints <= MOST_KEYPOINTS:
+        raise FinblendError(f"--keypoints: 1 <= keypoints <= {MOST_KEYPOINTS} must hold, but got keypoints={keypoints}")
+    if not 0 < max_rotation <= 180:
+        raise FinblendError(f"--max-rotation: 0 < degrees <= 180 must hold, but got max_rotation={max_rotation}")
+    if workers is not None and workers < 1:
+        raise FinblendError(f"--workers >= 1 must hold, but got workers={workers}")

@@ -1,0 +1,124 @@
+"""Votes of marks for both splits, species by species, in blocks that are kept as they are done.
+
+Memory: the descriptors of the photos of one species (float32; beyond `EXACT` of them 8 bits each, in an index), and
+those of a block of queries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from backbones.local_features import FeatureStore
+from ensemble.marks.asked import Asked
+from ensemble.marks.kept import read_arrays, write_arrays
+from ensemble.project.progress import Progress
+from postproc.evidence.pairs import PairTable
+from postproc.lnbnn.inverted_index import CELL, PROBES, InvertedIndex
+from postproc.lnbnn.votes import MOST_PHOTOS, VOTERS, DescriptorIndex, ExactIndex, PhotoDescriptors, votes
+
+# descriptors of a gallery up to which every one is compared: 1 GB of RootSIFT
+EXACT = 2_000_000
+BLOCK = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Voting:
+    """Votes by one store of features.
+
+    Attributes
+    ----------
+    store : FeatureStore
+    species : (n_train,) int32 array
+        Of each train photo.
+    folds : (n_train,) int32 array
+    folder : Path
+        Where blocks are kept.
+    views : sequence of str
+        In which the queries are shown.
+    exact : int
+        Descriptors of a gallery up to which every one is compared.
+    """
+
+    store: FeatureStore
+    species: np.ndarray
+    folds: np.ndarray
+    folder: Path
+    views: Sequence[str]
+    exact: int = EXACT
+
+    def tables(self, asked: Mapping[str, Asked], progress: Progress | None = None) -> dict[str, PairTable]:
+        """Votes of each split's queries for train photos; of two views the better."""
+        parts: dict[str, list[tuple[np.ndarray, ...]]] = {split: [] for split in asked}
+        total = sum(len(each.species) for each in asked.values())
+        for species in np.unique(np.concatenate([each.species for each in asked.values()])).tolist():
+            gallery_rows = np.flatnonzero((self.species == species) | (species < 0))
+            index: DescriptorIndex | None = None
+            for split, rows in self._blocks(asked, species):
+                path = self._path(split, species, rows, asked[split])
+                arrays = read_arrays(path, ("query", "gallery", "score"))
+                if arrays is None:
+                    index = self._index(gallery_rows) if index is None else index
+                    arrays = self._vote(index, asked[split], rows)
+                    write_arrays(path, arrays)
+                parts[split].append((arrays["query"], arrays["gallery"], arrays["score"]))
+                if progress is not None:
+                    progress("votes of marks", len(rows), total)
+        tables = {}
+        for split, blocks in parts.items():
+            columns = [np.concatenate(column) for column in zip(*blocks, strict=True)] if blocks else [np.empty(0)] * 3
+            tables[split] = PairTable.of(len(asked[split].species), *columns)
+        return tables
+
+    def _blocks(self, asked: Mapping[str, Asked], species: int) -> Iterator[tuple[str, np.ndarray]]:
+        for split, each in asked.items():
+            rows = np.flatnonzero(each.species == species)
+            for start in range(0, len(rows), BLOCK):
+                yield split, rows[start : start + BLOCK]
+
+    def _path(self, split: str, species: int, rows: np.ndarray, asked: Asked) -> Path:
+        made = (
+            split,
+            species,
+            rows.tolist(),
+            asked.group[rows].tolist(),
+            VOTERS,
+            MOST_PHOTOS,
+            self.exact,
+            CELL,
+            PROBES,
+        )
+        digest = hashlib.sha256(repr(made).encode()).hexdigest()[:24]
+        return self.folder / f"votes-{digest}.npz"
+
+    def _index(self, rows: np.ndarray) -> DescriptorIndex:
+        descriptors, photo = self.store.descriptors("train", rows)
+        gallery = PhotoDescriptors(descriptors=descriptors, photo=photo, group=self.folds[photo])
+        return ExactIndex(gallery) if len(photo) <= self.exact else InvertedIndex(gallery)
+
+    def _vote(self, index: DescriptorIndex, asked: Asked, rows: np.ndarray) -> dict[str, np.ndarray]:
+        tables = []
+        for view in self.views:
+            descriptors, photo = self.store.descriptors(asked.split, rows, view)
+            # rows are ascending, so a photo's place among them is
+            place = np.searchsorted(rows, photo)
+            queries = PhotoDescriptors(descriptors=descriptors, photo=place, group=asked.group[photo])
+            tables.append(votes(index, queries, len(rows), len(self.folds)))
+        best = tables[0]
+        for table in tables[1:]:
+            best = _better(best, table)
+        return {"query": rows[best.query], "gallery": best.gallery, "score": best.score}
+
+
+def _better(first: PairTable, second: PairTable) -> PairTable:
+    """The higher score of pairs that stand in either table."""
+    query, gallery = np.append(first.query, second.query), np.append(first.gallery, second.gallery)
+    score = np.append(first.score, second.score)
+    order = np.lexsort((-score, gallery, query))
+    query, gallery, score = query[order], gallery[order], score[order]
+    is_first = np.append(True, (np.diff(query) != 0) | (np.diff(gallery) != 0))[: len(query)]
+    return PairTable.of(first.n_queries, query[is_first], gallery[is_first], score[is_first])
