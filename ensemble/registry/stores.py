@@ -38,7 +38,9 @@ def check_place(
     replace : bool
         Whether a store that is there goes.
     """
-    _refuse_odd_name(model)
+    refuse_odd_name(model)
+    if model in project.pair_stores():
+        raise FinblendError(f"{model}: is a pair source of {project.folder}; a model needs another name")
     stores_of_model = project.stores().get(model, {})
     existing = None if replace else stores_of_model.get(str(seen))
     if existing is not None:
@@ -60,7 +62,7 @@ def check_place(
 @contextlib.contextmanager
 def held_place(project: Project, model: str, seen: Seen) -> Iterator[None]:
     """Keep other processes from a store's place while its photos are embedded, or refuse because one holds it."""
-    _refuse_odd_name(model)
+    refuse_odd_name(model)
     with locked(project.cache / "embed" / f"{model}-{seen}.lock", f"{project.folder}: {model} {seen}"):
         yield
 
@@ -113,7 +115,8 @@ def add_store(
     return store.manifest
 
 
-def _refuse_odd_name(model: str) -> None:
+def refuse_odd_name(model: str) -> None:
+    """Models and pair sources are folders of a project: their names are as plain as that needs."""
     if not MODEL_NAME.fullmatch(model):
         raise FinblendError(f"model name '{model}': letters, digits, '.', '_' and '-' only, a letter or digit first")
 
