@@ -66,7 +66,7 @@ def _read_file(path: Path) -> pl.DataFrame:
 
 
 def _kind_of(path: Path) -> str:
-    """ ".csv" or ".parquet"; anything else is refused."""
+    """`.csv` or `.parquet`; anything else is refused."""
     if path.is_dir():
         raise FinblendError(f"{path}: is a folder; a table is a .csv or .parquet file")
     if not path.is_file():
@@ -109,7 +109,7 @@ def select_from_file(path: Path, *columns: pl.Expr, rows: slice | None = None) -
         scan = pl.scan_csv(path, infer_schema=False, glob=False) if suffix == ".csv" else pl.scan_parquet(path)
         if rows is not None:
             scan = scan.slice(rows.start, rows.stop - rows.start)
-        return scan.select(*columns).collect(engine="streaming")
+        return scan.select(*columns).collect()
 
 
 def _refuse_other_separators(path: Path) -> None:

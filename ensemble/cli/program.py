@@ -24,6 +24,7 @@ def program() -> TyperGroup:
     # isort: off
     from ensemble.cli.commands import project  # noqa: F401
     from ensemble.cli.commands import networks  # noqa: F401
+    from ensemble.cli.commands import pairs  # noqa: F401
     from ensemble.cli.commands import blend  # noqa: F401
     from ensemble.cli.commands import pseudo  # noqa: F401
     from ensemble.cli.commands import outputs  # noqa: F401
