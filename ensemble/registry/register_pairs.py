@@ -131,7 +131,7 @@ def register_pairs(
 
 
 def _sorted(files: Sequence[NamedPairs], catalogue: Catalogue, names: Sequence[str]) -> list[Pairs]:
-    """The train and the test pairs of all files, ascending by query, then gallery; a pair that stands twice is refused."""
+    """The train and the test pairs of all files, ascending by query, then gallery, each once."""
     query = np.concatenate([read.query for read in files])
     gallery = np.concatenate([read.gallery for read in files])
     key = query.astype(np.int64) * len(names) + gallery

@@ -118,7 +118,7 @@ def add_store(
 def refuse_odd_name(model: str) -> None:
     """Models and pair sources are folders of a project: their names are as plain as that needs."""
     if not MODEL_NAME.fullmatch(model):
-        raise FinblendError(f"model name '{model}': letters, digits, '.', '_' and '-' only, a letter or digit first")
+        raise FinblendError(f"name '{model}': letters, digits, '.', '_' and '-' only, a letter or digit first")
 
 
 def refuse_weights_elsewhere(project: Project, weights: str | None, model: str, seen: Seen) -> None:
