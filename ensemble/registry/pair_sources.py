@@ -52,7 +52,7 @@ def _told(made: Mapping[str, Any]) -> str:
 
 def check_pair_place(project: Project, name: str, *, replace: bool = False) -> None:
     """Refuse a name that is odd, a model's, or, without replace, another pair source's."""
-    refuse_odd_name(name)
+    refuse_odd_name(name, "pair source")
     if name in project.stores():
         raise FinblendError(f"{name}: is a model of {project.folder}; a pair source needs another name")
     if not replace and name in project.pair_stores():

@@ -115,10 +115,10 @@ def add_store(
     return store.manifest
 
 
-def refuse_odd_name(model: str) -> None:
+def refuse_odd_name(name: str, what: str = "model") -> None:
     """Models and pair sources are folders of a project: their names are as plain as that needs."""
-    if not MODEL_NAME.fullmatch(model):
-        raise FinblendError(f"name '{model}': letters, digits, '.', '_' and '-' only, a letter or digit first")
+    if not MODEL_NAME.fullmatch(name):
+        raise FinblendError(f"{what} name '{name}': letters, digits, '.', '_' and '-' only, a letter or digit first")
 
 
 def refuse_weights_elsewhere(project: Project, weights: str | None, model: str, seen: Seen) -> None:

@@ -204,7 +204,7 @@ def test_names_are_a_models_or_a_pair_sources(small: Small, tmp_path: Path) -> N
     register_pairs(project, "x", pairs=rows)
     assert refused(project, rows, replace=False) == "x is a pair source already; use --replace to register it again"
     assert refused(project, rows, "net").endswith("a pair source needs another name")
-    assert refused(project, rows, "../x").startswith("name '../x': letters, digits, '.', '_' and '-' only")
+    assert refused(project, rows, "../x").startswith("pair source name '../x': letters, digits, '.', '_' and '-' only")
     with pytest.raises(FinblendError, match=r"x: is a pair source of .*; a model needs another name"):
         register(project, "x", frozen=True, **embeddings)
 
