@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -58,23 +60,56 @@ def _from_pandas(frame: Any, what: str) -> pl.DataFrame:
 
 
 def _read_file(path: Path) -> pl.DataFrame:
+    suffix = _kind_of(path)
+    with _told(path):
+        return pl.read_csv(path, infer_schema=False) if suffix == ".csv" else pl.read_parquet(path)
+
+
+def _kind_of(path: Path) -> str:
+    """`.csv` or `.parquet`; anything else is refused."""
     if path.is_dir():
         raise FinblendError(f"{path}: is a folder; a table is a .csv or .parquet file")
     if not path.is_file():
         raise FinblendError(f"{path}: no such file")
     suffix = path.suffix.lower()
+    if suffix == ".csv":
+        _refuse_other_separators(path)
+        return suffix
+    if suffix in {".parquet", ".pq"}:
+        return ".parquet"
+    raise FinblendError(f"{path}: unknown kind of table '{suffix}'; use .csv or .parquet")
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Refuse in one line what polars says of a file."""
     try:
-        if suffix == ".csv":
-            _refuse_other_separators(path)
-            return pl.read_csv(path, infer_schema=False)
-        if suffix in {".parquet", ".pq"}:
-            return pl.read_parquet(path)
+        yield
     except pl.exceptions.NoDataError:
         raise FinblendError(f"{path}: is empty") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise FinblendError(f"{path}: cannot be read as {suffix[1:]} ({reason})") from None
-    raise FinblendError(f"{path}: unknown kind of table '{suffix}'; use .csv or .parquet")
+        raise FinblendError(f"{path}: cannot be read as {path.suffix.lower()[1:]} ({reason})") from None
+
+
+def select_from_file(path: Path, *columns: pl.Expr, rows: slice | None = None) -> pl.DataFrame:
+    """Read a few columns of a large table, or some of its rows, in bounded memory; text files hold text, as always.
+
+    Parameters
+    ----------
+    path : Path
+        A `.csv` or `.parquet` file.
+    columns : polars.Expr
+        What is wanted of each row.
+    rows : slice, optional
+        Which rows, from `start` up to `stop`; all by default.
+    """
+    suffix = _kind_of(path)
+    with _told(path):
+        scan = pl.scan_csv(path, infer_schema=False, glob=False) if suffix == ".csv" else pl.scan_parquet(path)
+        if rows is not None:
+            scan = scan.slice(rows.start, rows.stop - rows.start)
+        return scan.select(*columns).collect()
 
 
 def _refuse_other_separators(path: Path) -> None:

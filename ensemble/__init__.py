@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ensemble.pseudo_labels.generate import pseudo
     from ensemble.pseudo_labels.merge import merge
     from ensemble.registry.register import register
+    from ensemble.registry.register_pairs import register_pairs
     from ensemble.report.write import write_report
     from ensemble.tuning.tune import tune
 
@@ -51,6 +52,7 @@ __getattr__ = lazy_names(
         "models": "ensemble.evaluation.models",
         "pseudo": "ensemble.pseudo_labels.generate",
         "register": "ensemble.registry.register",
+        "register_pairs": "ensemble.registry.register_pairs",
         "submit": "ensemble.outputs.submit",
         "train": "ensemble.networks.train",
         "tune": "ensemble.tuning.tune",
@@ -75,6 +77,7 @@ __all__ = [
     "models",
     "pseudo",
     "register",
+    "register_pairs",
     "submit",
     "train",
     "tune",

@@ -25,6 +25,7 @@ def program() -> TyperGroup:
     from ensemble.cli.commands import project  # noqa: F401
     from ensemble.cli.commands import networks  # noqa: F401
     from ensemble.cli.commands import marks  # noqa: F401
+    from ensemble.cli.commands import pairs  # noqa: F401
     from ensemble.cli.commands import blend  # noqa: F401
     from ensemble.cli.commands import pseudo  # noqa: F401
     from ensemble.cli.commands import outputs  # noqa: F401

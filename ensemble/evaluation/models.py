@@ -15,6 +15,7 @@ from ensemble.project.result import Result
 from ensemble.protocol.new_share import NewShareEstimate, ShareLike, setup_at_share, stated_share
 from ensemble.protocol.scores import summary
 from ensemble.registry.models import Model, refuse_no_models, usable_models
+from ensemble.registry.pair_sources import PairSource, pair_sources
 from ensemble.tuning.baselines import HOW_ALONE, single_models
 
 # a network that has never seen a catalogue's labels hardly names its known photos this well
@@ -76,9 +77,10 @@ class ModelScore(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelsResult(Result):
-    """Every registered model alone; `mix`, `estimate`, `measured` and `warnings` as of `EvaluateResult`."""
+    """Every registered model alone, and what pair sources there are; the rest as of `EvaluateResult`."""
 
     models: list[ModelScore]
+    pair_sources: list[PairSource]
     mix: Mapping[str, Any]
     estimate: NewShareEstimate | None
     measured: str
@@ -124,7 +126,14 @@ def models(
             whitening = setup.whitening[name]
             rows.append(ModelScore.of(name, stores[name], map5=alone.map5, known=known, whitening=whitening))
     rows += [ModelScore.of(name, stores[name], reason=reason) for name, reason in refused.items()]
-    return ModelsResult(models=rows, mix=mix.as_dict(), estimate=estimate, measured=HOW_ALONE, warnings=warnings)
+    return ModelsResult(
+        models=rows,
+        pair_sources=pair_sources(project),
+        mix=mix.as_dict(),
+        estimate=estimate,
+        measured=HOW_ALONE,
+        warnings=warnings,
+    )
 
 
 def seems_to_know(name: str, model: Model, known: float | None) -> list[str]:

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 # what changes a project, or writes answers from it
-LOGGED = ("init", "register", "embed", "train", "tune", "pseudo", "merge", "decide", "submit", "export")
+LOGGED = (
+    "init", "register", "embed", "train", "register-pairs", "tune", "pseudo", "merge", "decide", "submit", "export",
+)  # fmt: skip
 NAME = "commands.jsonl"
 
 

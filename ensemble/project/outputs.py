@@ -8,7 +8,7 @@ from cv.errors import FinblendError
 
 # what a project's folder holds: no output may take their names
 PROJECT_FILES = ("project.json", "catalogue.parquet", "blend.json", "study.journal", "commands.jsonl")
-PROJECT_FOLDERS = ("stores", "cache", "pseudo")
+PROJECT_FOLDERS = ("stores", "pairs", "cache", "pseudo")
 
 
 def refuse_output(output: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,51 @@ from backbones.pair_store import PairStore
 from cv.catalogue import Catalogue
 from cv.errors import FinblendError
 from ensemble.project.folder import Project
+from ensemble.project.result import Result
 from ensemble.registry.stores import refuse_odd_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSource(Result):
+    """One pair source.
+
+    Attributes
+    ----------
+    name : str
+    train_pairs, test_pairs : int
+    made : str
+        How it came about.
+    """
+
+    name: str
+    train_pairs: int
+    test_pairs: int
+    made: str
+
+
+def pair_sources(project: Project) -> list[PairSource]:
+    """Every pair source of a project, by name."""
+    manifests = {name: store.manifest for name, store in project.pair_stores().items()}
+    return [
+        PairSource(name=name, train_pairs=each.pairs["train"], test_pairs=each.pairs["test"], made=_told(each.made))
+        for name, each in manifests.items()
+    ]
+
+
+def _told(made: Mapping[str, Any]) -> str:
+    """How pairs came about, in words: the files they were registered from, or what they were made by."""
+    if "files" in made:
+        return f"registered from {' and '.join(each['file'] or 'a table' for each in made['files'])}"
+    return ", ".join(f"{key} {value}" for key, value in made.items() if isinstance(value, (str, int, float)))
+
+
+def check_pair_place(project: Project, name: str, *, replace: bool = False) -> None:
+    """Refuse a name that is odd, a model's, or, without replace, another pair source's."""
+    refuse_odd_name(name, "pair source")
+    if name in project.stores():
+        raise FinblendError(f"{name}: is a model of {project.folder}; a pair source needs another name")
+    if not replace and name in project.pair_stores():
+        raise FinblendError(f"{name} is a pair source already; use --replace to register it again")
 
 
 def require_pair_sources(project: Project, names: list[str] | None = None) -> dict[str, PairStore]:
@@ -25,15 +71,6 @@ def require_pair_sources(project: Project, names: list[str] | None = None) -> di
     for store in chosen.values():
         store.verify(project.photos_hash)
     return chosen
-
-
-def check_pair_place(project: Project, name: str, *, replace: bool = False) -> None:
-    """Refuse a name that no pair source may have, or has already."""
-    refuse_odd_name(name)
-    if name in project.stores():
-        raise FinblendError(f"{name}: is a model of {project.folder}; give the pair source another name")
-    if name in project.pair_stores() and not replace:
-        raise FinblendError(f"{name}: is a pair source of {project.folder} already; use --replace to make it again")
 
 
 def pair_contents(stores: Mapping[str, PairStore]) -> dict[str, str]:

@@ -39,6 +39,8 @@ def check_place(
         Whether a store that is there goes.
     """
     refuse_odd_name(model)
+    if model in project.pair_stores():
+        raise FinblendError(f"{model}: is a pair source of {project.folder}; a model needs another name")
     stores_of_model = project.stores().get(model, {})
     existing = None if replace else stores_of_model.get(str(seen))
     if existing is not None:
@@ -113,10 +115,10 @@ def add_store(
     return store.manifest
 
 
-def refuse_odd_name(model: str) -> None:
-    """Refuse a name that no folder should have."""
-    if not MODEL_NAME.fullmatch(model):
-        raise FinblendError(f"name '{model}': letters, digits, '.', '_' and '-' only, a letter or digit first")
+def refuse_odd_name(name: str, what: str = "model") -> None:
+    """Models and pair sources are folders of a project: their names are as plain as that needs."""
+    if not MODEL_NAME.fullmatch(name):
+        raise FinblendError(f"{what} name '{name}': letters, digits, '.', '_' and '-' only, a letter or digit first")
 
 
 def refuse_weights_elsewhere(project: Project, weights: str | None, model: str, seen: Seen) -> None:

@@ -53,6 +53,27 @@ def registered(folder: Path) -> dict[str, Any]:
     return names
 
 
+def pairs(folder: Path) -> dict[str, Any]:
+    """The same, and scores of pairs: a list of those that may be compared, one with others, and a square matrix."""
+    from ensemble import Project
+    from ensemble.registry.pair_sources import is_leak
+
+    names, small = registered(folder), Small(folder)
+    images = small.train_images + small.test_images
+    vectors = np.concatenate([small.train, small.test])
+    similarity = np.round(vectors @ vectors.T, 3)
+    catalogue = Project.open(folder / "P").catalogue
+    query, gallery = (each.ravel() for each in np.mgrid[: len(images), : len(small.train_images)])
+    allowed = query >= len(small.train_images)
+    allowed[~allowed] = ~is_leak(catalogue, query[~allowed], gallery[~allowed])
+    all_names = np.array(images)
+    for name, keep in (("loftr", allowed), ("within_folds", allowed | (query == gallery))):
+        q, g = query[keep], gallery[keep]
+        table = {"query": all_names[q], "gallery": all_names[g], "score": similarity[q, g]}
+        pl.DataFrame(table).write_csv(folder / f"{name}.csv")
+    return {**names, "names": images, "similarity": similarity}
+
+
 def tuned(folder: Path) -> dict[str, Any]:
     """The same, tuned."""
     names = registered(folder)
@@ -105,7 +126,7 @@ def _run(*arguments: object) -> None:
 
 
 SCENES: dict[str, Callable[[Path], dict[str, Any]]] = {
-    made.__name__: made for made in (files, registered, tuned, adapter, demo, happywhale)
+    made.__name__: made for made in (files, registered, pairs, tuned, adapter, demo, happywhale)
 }
 
 

@@ -205,6 +205,10 @@ def models(
     header = ["model", "MAP@5", "known only", "whitening", "views", "stores"]
     print_table(f"Models in {folder}", header, rows, result.measured, spare=["whitening", "views", "stores"])
     print_estimate(result.estimate)
+    for source in result.pair_sources:
+        print(
+            f"pair source {source.name}: {source.train_pairs} train and {source.test_pairs} test pairs, {source.made}"
+        )
 
 
 def _stores(stores: list[str]) -> str:

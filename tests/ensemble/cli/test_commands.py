@@ -18,7 +18,7 @@ from small import Small
 from ensemble.cli import main
 
 FINBLEND = Path(sys.executable).with_name("finblend")
-COMMANDS = ["init", "register", "models", "embed", "train", "tune", "evaluate"]
+COMMANDS = ["init", "register", "models", "embed", "train", "register-pairs", "tune", "evaluate"]
 COMMANDS += ["pseudo", "merge", "decide", "submit", "export", "check", "report", "compare", "demo"]
 
 
