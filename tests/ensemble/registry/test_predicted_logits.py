@@ -111,13 +111,15 @@ def test_a_head_s_logits_are_traits_of_the_second_stage(tmp_path: Path, small_pr
     setup = read_setup(Project.open(folder), Mix(0.2, None))
     stage = SecondStage.of(setup.evaluation_set, Blend({"m": 0.5, "plain": 0.5}, dict(setup.whitening)))
     features = stage.features(setup.evaluation_set)
-    assert {"logit:m", "logit_known:m"} <= set(features.names)
+    assert {"logit:m", "known:logit:m"} <= set(features.names)
     assert "logit:plain" not in features.names
     truth = setup.evaluation_set.truth
     at = features.candidate[..., features.names.index("logit:m")]
     right = (features.individual == truth[:, None]) & features.present
     # the planted head is always right: nobody stands above the right individual
-    assert (at[right] >= at.max(axis=1)[right.any(axis=1)] - 1e-6).all()
+    assert (at[right] >= np.nanmax(at, axis=1)[right.any(axis=1)] - 1e-6).all()
+    known = features.candidate[..., features.names.index("known:logit:m")]
+    np.testing.assert_array_equal(np.isnan(at), features.present & (known == 0))
     assert right.any(axis=1).sum() > 30
 
 
@@ -137,6 +139,6 @@ def test_the_folds_logits_do_not_judge_by_a_full_store_that_has_none(
         queries = setup.retriever.of_test(use)
         features = stage.table.of_test(queries)
         assert stage.posteriors(queries).probability.sum(axis=1) == pytest.approx(1)
-        assert features.candidate[..., features.names.index("logit_known:m")].any()
+        assert features.candidate[..., features.names.index("known:logit:m")].any()
     with pytest.raises(FinblendError, match="m: the second stage was fitted with its logits"):
         stage.posteriors(setup.retriever.of_test("full"))
