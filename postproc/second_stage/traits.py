@@ -13,12 +13,15 @@ from typing import Protocol
 
 import numpy as np
 
+from cv.errors import FinblendError
 from postproc.neighbours.search import NOBODY
 from postproc.second_stage.candidates import Candidates
 from postproc.second_stage.candidates_kernels import BEST, SECOND, SUM
 
 # best candidates but one whose mean is a query's background, as of similarities
 _BACKGROUND = 5
+# what a pair source's column is asked of a candidate, see `PairTrait`
+PAIR_KINDS = ("best", "lead", "behind", "second", "sum")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,10 @@ class PairColumn:
     column: int
     scale: float
 
+    def __post_init__(self) -> None:
+        if not (self.scale > 0 and np.isfinite(self.scale)):
+            raise FinblendError(f"scale > 0 must hold for {self.name}, but got scale={self.scale}")
+
     def best(self, rows: CandidateRows) -> np.ndarray:
         """(n, places) level of each candidate's best photo."""
         return self._level(rows, BEST)
@@ -128,6 +135,10 @@ class PairTrait:
     kind: str
     column: PairColumn
     needs: str = "pair source"
+
+    def __post_init__(self) -> None:
+        if self.kind not in PAIR_KINDS:
+            raise FinblendError(f"kind must be one of {', '.join(PAIR_KINDS)}, but got {self.kind!r}")
 
     @property
     def name(self) -> str:
@@ -212,5 +223,4 @@ def background_of(level: np.ndarray) -> np.ndarray:
 
 def pair_traits(column: PairColumn, of_individuals: dict[int, np.ndarray]) -> Sequence[Trait]:
     """All that is asked of one column of a pair source."""
-    kinds = ("best", "lead", "behind", "second", "sum")
-    return (*(PairTrait(kind, column) for kind in kinds), PairCohort(column, of_individuals))
+    return (*(PairTrait(kind, column) for kind in PAIR_KINDS), PairCohort(column, of_individuals))
