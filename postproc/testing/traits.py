@@ -53,6 +53,10 @@ class TraitContract:
 
     @pytest.fixture
     def rows(self) -> CandidateRows:
+        """Candidates that the trait is asked about: those of `drawn`."""
+        return self.drawn()
+
+    def drawn(self) -> CandidateRows:
         """Draw candidates of queries of two folds and of none; the first query has nobody, most pairs no number."""
         n, places, individuals = SIZE
         draw = np.random.default_rng(3)
@@ -129,7 +133,9 @@ class TraitContract:
             pytest.skip("it is about places")
         n, places = rows.candidates.individual.shape
         order = np.random.default_rng(4).permuted(np.tile(np.arange(places), (n, 1)), axis=1)
-        moved = Candidates(*(getattr(rows.candidates, f.name)[np.arange(n)[:, None], order] for f in fields(Candidates)))
+        moved = Candidates(
+            *(getattr(rows.candidates, f.name)[np.arange(n)[:, None], order] for f in fields(Candidates))
+        )
         value = self.told(trait, CandidateRows(moved, rows.query, rows.fold))
         whole = np.take_along_axis(self.told(trait, rows), order, axis=1)
         np.testing.assert_allclose(value, whole, rtol=1e-5, atol=1e-6)

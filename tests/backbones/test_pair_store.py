@@ -49,9 +49,7 @@ def written(folder: Path, train: Pairs = TWO, test: Pairs = NONE, **about: Any) 
 
 
 @examples(30)
-@given(
-    train=told_pairs, test=told_pairs, second=st.tuples(st.booleans(), st.booleans()), has_points=st.booleans()
-)
+@given(train=told_pairs, test=told_pairs, second=st.tuples(st.booleans(), st.booleans()), has_points=st.booleans())
 def test_round_trip(train: Told, test: Told, second: tuple[bool, bool], has_points: bool) -> None:
     given = {"train": pairs_of(train, second[0], has_points), "test": pairs_of(test, second[1], has_points)}
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +85,9 @@ def test_round_trip(train: Told, test: Told, second: tuple[bool, bool], has_poin
 def test_the_content_is_what_pairs_say_and_nothing_else(tmp_path: Path) -> None:
     one = written(tmp_path / "one").manifest.content_sha256
     assert written(tmp_path / "two", made={"features": "disk"}).manifest.content_sha256 == one
-    wide = Pairs(query=TWO.query.astype(np.int64), gallery=TWO.gallery, score=TWO.score.astype(float), second=TWO.second)
+    wide = Pairs(
+        query=TWO.query.astype(np.int64), gallery=TWO.gallery, score=TWO.score.astype(float), second=TWO.second
+    )
     assert written(tmp_path / "wide", wide).manifest.content_sha256 == one
     others = [
         pairs_of({(0, 3): (1.5, 2.0, None)}),

@@ -45,9 +45,7 @@ def drawn(rng: np.random.Generator, n: int, species: np.ndarray) -> CandidateFea
     present = individual != NOBODY
     candidate = np.where(present[..., None], rng.standard_normal((n, PLACES, 2)), 0).astype(np.float32)
     query = candidate[:, 0, :1]
-    return CandidateFeatures(
-        ("x", "y"), candidate, ("z",), query, present, individual, individual, species, own_say=1
-    )
+    return CandidateFeatures(("x", "y"), candidate, ("z",), query, present, individual, individual, species, own_say=1)
 
 
 def truth_drawn(rng: np.random.Generator, features: CandidateFeatures, logit: ConditionalLogit) -> np.ndarray:
@@ -141,7 +139,7 @@ def test_a_fit_comes_back_from_its_numbers(own_say: int, n_species: int, seed: i
 @pytest.mark.parametrize(("n", "own_say"), [(19, 0), (10, 0), (22, 1), (0, 0)])
 def test_numbers_that_are_no_fit_are_refused(n: int, own_say: int) -> None:
     """Three traits and two of the query are 19 numbers, and for each species 1 and its own."""
-    with pytest.raises(FinblendError, match="a second stage .* is needed, but got"):
+    with pytest.raises(FinblendError, match=r"a second stage .* is needed, but got"):
         ConditionalLogit.from_flat(("a", "b", "c"), ("z", "y"), np.zeros(n), own_say)
 
 

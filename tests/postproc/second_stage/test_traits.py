@@ -63,7 +63,9 @@ def rows_of(best: list[float], second: list[float], total: list[float], fold: in
     pairs[0, :-1, 0] = np.array([best, second, total]).T
     similarity = np.zeros((1, len(best) + 1, 2, 3), dtype=np.float32)
     return CandidateRows(
-        Candidates(individual, individual, np.ones_like(individual), similarity, pairs), np.zeros(1, int), np.array([fold])
+        Candidates(individual, individual, np.ones_like(individual), similarity, pairs),
+        np.zeros(1, int),
+        np.array([fold]),
     )
 
 
@@ -79,9 +81,7 @@ def test_pair_traits_by_hand() -> None:
     assert list(told) == ["best:m", "lead:m", "behind:m", "second:m", "sum:m", "cohort:m"]
     six, four, two, ten, nothing = level(6, 4, 2, 10, 0)
     # the background is the mean of those but the best, compared ones only; 0 is a score, not compared is none
-    assert told["best:m"] == pytest.approx(
-        [six - two / 2, two - two / 2, nan, nothing - two / 2, nan], nan_ok=True
-    )
+    assert told["best:m"] == pytest.approx([six - two / 2, two - two / 2, nan, nothing - two / 2, nan], nan_ok=True)
     assert told["lead:m"] == pytest.approx([six - two, two - six, nan, -six, nan], nan_ok=True)
     assert told["behind:m"] == pytest.approx([0, two - six, nan, -six, nan], nan_ok=True)
     assert told["second:m"] == pytest.approx([four - six, nan, nan, 0, nan], nan_ok=True)
@@ -103,7 +103,7 @@ def test_a_usual_score_is_one_above_0(scores: list[float], usual: float) -> None
 
 
 def test_traits_that_are_refused() -> None:
-    with pytest.raises(FinblendError, match="kind must be one of best, lead, .*'worst'"):
+    with pytest.raises(FinblendError, match=r"kind must be one of best, lead, .*'worst'"):
         PairTrait("worst", PairColumn("m", 0, 1.0))
     for scale in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(FinblendError, match="scale > 0 must hold for m, but got scale="):
@@ -127,7 +127,9 @@ def test_further_candidates_are_those_of_a_slow_search(seed: int, sources: int) 
     assert first.pairs.shape == (n, 3, 0, 3)
     for q in range(n):
         groups = range(evidence.group_start[q], evidence.group_start[q + 1])
-        who = {int(evidence.individual[g]): pairs[evidence.photo_start[g] : evidence.photo_start[g + 1]] for g in groups}
+        who = {
+            int(evidence.individual[g]): pairs[evidence.photo_start[g] : evidence.photo_start[g + 1]] for g in groups
+        }
         # the blend's best are as without pairs; then each source's, who are not there yet
         chosen = [int(i) for i in first.individual[q] if i != NOBODY]
         for s in range(sources):
