@@ -106,9 +106,9 @@ def test_a_worked_choice_with_a_say_of_its_own() -> None:
         np.array([1]),
         own_say=1,
     )
-    logit = planted([[0.0], [0.75]])
+    logit = planted([[-0.5], [0.75]])
     # the last species is one that the fit has not met: the common say
-    for species, y_says in ((0, 1.0), (1, 1.75), (7, 1.0)):
+    for species, y_says in ((0, 0.5), (1, 1.75), (7, 1.0)):
         odds = np.exp([1.0, 2 * y_says, -np.inf, -np.inf, -0.8 + 0.5, 0.4 - 1.0])
         told = logit.of(replace(features, species=np.array([species])))[0]
         assert told == pytest.approx(odds / odds.sum())
