@@ -19,6 +19,7 @@ from cv.files import folder_written_beside, read_json, sha256_of, write_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+_COLUMNS = {"query": np.int32, "gallery": np.int32, "score": np.float32, "second": np.float32}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,11 @@ class Pairs:
     score: np.ndarray
     second: np.ndarray | None = None
     points: list[np.ndarray | None] | None = None
+
+    def __post_init__(self) -> None:
+        columns = (self.gallery, self.score, self.second, self.points)
+        if any(each is not None and len(each) != len(self.query) for each in columns):
+            raise FinblendError(f"{len(self.query)} pairs need as many gallery rows, scores and points")
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -90,9 +96,13 @@ class PairManifest:
         if not isinstance(value, dict) or value.keys() - names or value.get("format") != FORMAT:
             raise FinblendError(f"{path}: is not a manifest of pairs in format {FORMAT}; match or register them again")
         try:
-            return cls(**value)
+            manifest = cls(**value)
         except TypeError as error:
             raise FinblendError(f"{path}: is incomplete ({error}); match or register the pairs again") from None
+        for name, kind in (("pairs", dict), ("files", dict), ("content_sha256", str), ("has_second", bool)):
+            if not isinstance(getattr(manifest, name), kind):
+                raise FinblendError(f"{path}: {name} must be a {kind.__name__}, but got {getattr(manifest, name)!r}")
+        return manifest
 
 
 @dataclass(frozen=True)
@@ -169,10 +179,11 @@ def write_pair_store(
     has_second = any(pairs.second is not None for pairs in splits.values())
     digest = hashlib.sha256()
     for split in SPLITS:
-        for column in ("query", "gallery", "score", "second"):
+        _refuse_disorder(name, split, splits[split])
+        for column, dtype in _COLUMNS.items():
             array = getattr(splits[split], column)
             digest.update(f"{split} {column}".encode())
-            digest.update(b"" if array is None else np.ascontiguousarray(array).data)
+            digest.update(b"" if array is None else np.ascontiguousarray(array, dtype=dtype).data)
     with folder_written_beside(folder) as temporary:
         files = {}
         for split in SPLITS:
@@ -193,15 +204,23 @@ def write_pair_store(
     return PairStore(folder)
 
 
+def _refuse_disorder(name: str, split: str, pairs: Pairs) -> None:
+    """Pairs are looked up by bisection: by query, then gallery, no pair twice."""
+    query, gallery = np.diff(pairs.query), np.diff(pairs.gallery)
+    wrong = np.flatnonzero((query < 0) | ((query == 0) & (gallery <= 0)))
+    if len(wrong):
+        at = wrong[0] + 1
+        pair = f"pair {at} of {split}, ({pairs.query[at]}, {pairs.gallery[at]}),"
+        raise FinblendError(f"{name}: {pair} must stand behind the one before it, by query, then gallery")
+
+
 def _write_arrow(path: Path, pairs: Pairs, has_second: bool) -> None:
-    columns: dict[str, pa.Array] = {
-        "query": pa.array(np.asarray(pairs.query, dtype=np.int32)),
-        "gallery": pa.array(np.asarray(pairs.gallery, dtype=np.int32)),
-        "score": pa.array(np.asarray(pairs.score, dtype=np.float32)),
-    }
-    if has_second:
-        second = np.full(len(pairs), np.nan) if pairs.second is None else pairs.second
-        columns["second"] = pa.array(np.asarray(second, dtype=np.float32))
+    columns: dict[str, pa.Array] = {}
+    for column, dtype in _COLUMNS.items():
+        array = getattr(pairs, column)
+        if array is not None or has_second:
+            array = np.full(len(pairs), np.nan) if array is None else array
+            columns[column] = pa.array(np.asarray(array, dtype=dtype))
     points = [None] * len(pairs) if pairs.points is None else pairs.points
     flat = [None if each is None else np.asarray(each, dtype=np.float32).ravel() for each in points]
     columns["points"] = pa.array(flat, pa.list_(pa.float32()))

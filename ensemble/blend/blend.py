@@ -100,6 +100,8 @@ class Blend:
             raise FinblendError(f"background >= 0 must hold, but got background={self.background}")
         if not isinstance(self.second_stage, bool):
             raise FinblendError(f"second_stage must be true or false, but got second_stage={self.second_stage!r}")
+        if not _holds(self.pair_sources, lambda each: isinstance(each, str)):
+            raise FinblendError(f"pair_sources must be a word for each, but got pair_sources={self.pair_sources!r}")
         if self.pair_sources and not self.second_stage:
             raise FinblendError("pair sources speak in the second stage: with pair_sources, second_stage must be true")
         if self.format != FORMAT:

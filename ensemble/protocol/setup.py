@@ -123,6 +123,7 @@ def retriever_of(project: Project, blend: Blend, progress: Progress | None = Non
     """The retriever of a tuned blend."""
     gallery = gallery_of(project)
     check_gallery(project, blend, gallery)
+    require_pair_sources(project, list(blend.pair_sources))
     return Retriever(
         project=project,
         models=require_models(project, list(blend.weights)),

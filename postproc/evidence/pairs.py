@@ -41,14 +41,23 @@ class PairTable:
 
     def __post_init__(self) -> None:
         m = len(self.gallery)
-        if self.start[-1] != m or len(self.score) != m or len(self.second) != m or (np.diff(self.start) < 0).any():
+        whole = self.start[0] == 0 and self.start[-1] == m and (np.diff(self.start) >= 0).all()
+        if not whole or len(self.score) != m or len(self.second) != m:
             raise FinblendError("a pair table needs as many gallery rows and scores as its last query ends at")
+        # pairs are looked up by bisection
+        within = np.ones(max(m - 1, 0), dtype=bool)
+        within[self.start[(self.start > 0) & (self.start < m)] - 1] = False
+        if not (np.diff(self.gallery)[within] > 0).all():
+            raise FinblendError("a query's gallery rows must ascend in a pair table, each at most once")
 
     @classmethod
     def of(
         cls, n: int, query: np.ndarray, gallery: np.ndarray, score: np.ndarray, second: np.ndarray | None = None
     ) -> PairTable:
-        """Sort pairs of n queries; a pair that stands twice is refused."""
+        """Sort pairs of n queries; a pair that stands twice, or of another query, is refused."""
+        strange = np.flatnonzero((np.asarray(query) < 0) | (np.asarray(query) >= n))
+        if len(strange):
+            raise FinblendError(f"0 <= query < {n} must hold, but got query={query[strange[0]]}")
         order = np.lexsort((gallery, query))
         query, gallery = np.asarray(query)[order], np.asarray(gallery, dtype=np.int32)[order]
         twice = np.flatnonzero((np.diff(query) == 0) & (np.diff(gallery) == 0))

@@ -76,8 +76,9 @@ class ConditionalLogit:
         """From the numbers of `flat`; `own_say` as of the traits that it was fitted on."""
         n, m = len(names), len(query_names)
         sizes = (n, n, m, m, n, m + 1, m + 1)
-        if flat.ndim != 1 or len(flat) <= sum(sizes):
-            raise FinblendError(f"a second stage of more than {sum(sizes)} numbers is needed, but got {flat.shape}")
+        if flat.ndim != 1 or len(flat) <= sum(sizes) or (len(flat) - sum(sizes)) % (1 + own_say):
+            wanted = f"{sum(sizes)} numbers and {1 + own_say} for each species"
+            raise FinblendError(f"a second stage of {wanted} is needed, but got {flat.shape}")
         parts = np.split(np.array(flat), np.cumsum(sizes))
         of_species = parts.pop().reshape(-1, 1 + own_say)
         return cls(names, query_names, *parts, of_species[:, 0], of_species[:, 1:])  # type: ignore[call-arg,unused-ignore]

@@ -13,12 +13,15 @@ from typing import Protocol
 
 import numpy as np
 
+from cv.errors import FinblendError
 from postproc.neighbours.search import NOBODY
 from postproc.second_stage.candidates import Candidates
 from postproc.second_stage.candidates_kernels import BEST, SECOND, SUM
 
 # best candidates but one whose mean is a query's background, as of similarities
 _BACKGROUND = 5
+# what a pair source's column is asked of a candidate, see `PairTrait`
+PAIR_KINDS = ("best", "lead", "behind", "second", "sum")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,10 @@ class PairColumn:
     column: int
     scale: float
 
+    def __post_init__(self) -> None:
+        if not (self.scale > 0 and np.isfinite(self.scale)):
+            raise FinblendError(f"scale > 0 must hold for {self.name}, but got scale={self.scale}")
+
     def best(self, rows: CandidateRows) -> np.ndarray:
         """(n, places) level of each candidate's best photo."""
         return self._level(rows, BEST)
@@ -128,6 +135,10 @@ class PairTrait:
     kind: str
     column: PairColumn
     needs: str = "pair source"
+
+    def __post_init__(self) -> None:
+        if self.kind not in PAIR_KINDS:
+            raise FinblendError(f"kind must be one of {', '.join(PAIR_KINDS)}, but got {self.kind!r}")
 
     @property
     def name(self) -> str:
@@ -194,23 +205,20 @@ def best_of_others(level: np.ndarray) -> np.ndarray:
 
 
 def background_of(level: np.ndarray) -> np.ndarray:
-    """(n,) mean level of the places 2 to 6 among a query's candidates; the best's where there is one, 0 where none.
+    """(n,) mean level of the places 2 to 6 among a query's candidates; 0, which says nothing, where there are none.
 
     Examples
     --------
     >>> background_of(np.array([[0.5, np.nan, 2.0, 1.5], [3.0, np.nan, np.nan, np.nan]]))
-    array([1., 3.])
+    array([1., 0.])
     """
     falling = -np.sort(np.where(np.isnan(level), np.inf, -level), axis=1)
     known = np.isfinite(falling)
     others = falling[:, 1 : 1 + _BACKGROUND]
     count = known[:, 1 : 1 + _BACKGROUND].sum(axis=1)
-    mean = np.where(np.isfinite(others), others, 0.0).sum(axis=1) / np.maximum(count, 1)
-    alone = np.where(known[:, 0], falling[:, 0], 0.0)
-    return np.asarray(np.where(count > 0, mean, alone))
+    return np.asarray(np.where(np.isfinite(others), others, 0.0).sum(axis=1) / np.maximum(count, 1))
 
 
 def pair_traits(column: PairColumn, of_individuals: dict[int, np.ndarray]) -> Sequence[Trait]:
     """All that is asked of one column of a pair source."""
-    kinds = ("best", "lead", "behind", "second", "sum")
-    return (*(PairTrait(kind, column) for kind in kinds), PairCohort(column, of_individuals))
+    return (*(PairTrait(kind, column) for kind in PAIR_KINDS), PairCohort(column, of_individuals))

@@ -92,3 +92,10 @@ def test_a_column_that_is_not_there_a_missing_file_and_a_file_of_other_images_ar
     (tmp_path / "seen.csv").write_text("image,sighting\nzz,s1\n")
     with pytest.raises(FinblendError, match=r"--encounters .*seen\.csv:sighting: names no image of train"):
         encounters_of(TRAIN, f"{tmp_path}/seen.csv:sighting")
+
+
+def test_encounters_have_numbers_and_photos_without_one_have_none() -> None:
+    day = TRAIN.with_columns(date=pl.Series(["day2", "day10", "", "day2"]))
+    assert read_catalogue(day, TEST, encounters="date")[0].encounters.tolist() == [1, 0, -1, 1]
+    nowhere = read_catalogue(TRAIN, TEST)[0].encounters
+    assert (nowhere.tolist(), nowhere.dtype) == ([-1] * 4, "int32")

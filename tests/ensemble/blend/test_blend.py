@@ -22,6 +22,7 @@ shares = st.floats(0, 1)
 def blends(draw: st.DrawFn) -> Blend:
     raw = draw(st.dictionaries(st.text(min_size=1), st.floats(0.01, 1), min_size=1, max_size=5))
     total = sum(raw.values())
+    second_stage = draw(st.booleans())
     return Blend(
         {name: value / total for name, value in raw.items()},
         whitening={name: draw(st.sampled_from(["none", "total", "within"])) for name in raw},
@@ -34,6 +35,8 @@ def blends(draw: st.DrawFn) -> Blend:
         measured={"map5": draw(shares), "how": draw(st.text())},
         contents={name: [draw(st.text())] for name in raw},
         species_weights=draw(st.dictionaries(st.text(), own_weights(sorted(raw)), max_size=3)),
+        second_stage=second_stage,
+        pair_sources=draw(st.dictionaries(st.text(), st.text(), max_size=3)) if second_stage else {},
     )
 
 
@@ -85,6 +88,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"species_weights": {"orca": {"a": float("nan")}}},
         "summing to 1.*species_weights of orca",
     ),
+    "pair sources without a second stage": (
+        {"pair_sources": {"marks": "a1"}},
+        "with pair_sources, second_stage must be true",
+    ),
     "strange whitening": ({"whitening": {"a": "zca"}}, "whitening.*'zca'"),
 }
 
@@ -129,6 +136,11 @@ def test_wrong_values_are_refused_at_construction_and_on_loading(tmp_path: Path,
             "species_weights must be .*, by species, but is",
         ),
         ('{"weights": {"a": 1.0}, "species_weights": {"orca": {"a": "all"}}}', "not a blend"),
+        (
+            '{"weights": {"a": 1.0}, "second_stage": true, "pair_sources": ["a"]}',
+            "pair_sources must be a word for each",
+        ),
+        ('{"weights": {"a": 1.0}, "second_stage": true, "pair_sources": {"a": 1}}', "pair_sources must be a word"),
         ('{"weights": {"a": 1.0}, "specie_weights": {}}', "unknown key 'specie_weights'"),
     ],
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from predicted import order_file, registered
 from small import Small
 
-from backbones.embeddings import Embeddings
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble import init, register
@@ -20,40 +19,11 @@ from ensemble.protocol.setup import read_setup
 from ensemble.registry.predicted_logits import classes_of, logits_of, why_logits_unusable
 
 
-def registered(
-    folder: Path, small: Small, order: Path | None, name: str = "m", noise: int = 0, **seen: int
-) -> list[str]:
-    """A model, frozen by default, with two logits a photo: the right individual's and id00's."""
-    names = sorted(set(small.individuals))
-    right = np.array([names.index(i) for i in small.individuals])
-    told = np.array([small.answers[n] if small.answers[n] < len(names) else 1 for n in range(12)])
-    made = {}
-    for split, images, who, array in (
-        ("train", small.train_images, right, small.noisy(noise or len(name), 1.0)[0]),
-        ("test", small.test_images, told, small.noisy(noise or len(name), 1.0)[1]),
-    ):
-        other = np.where(who == 0, 1, 0)
-        pairs = {
-            "pred_idx": np.stack([who, other], axis=1).astype(np.int32),
-            "pred_logit": np.tile(np.array([0.9, 0.2], dtype=np.float32), (len(who), 1)),
-        }
-        made[split] = Embeddings({"orig": array}, images, predictions=pairs)
-    return list(register(folder, name, labels=order, **(seen or {"frozen": True}), **made)["warnings"])
-
-
 @pytest.fixture
 def small_project(tmp_path: Path) -> tuple[Path, Small]:
     small = Small(tmp_path / "data")
     init(tmp_path / "P", train=small.train_csv, test=small.sample_csv, folds=3)
     return tmp_path / "P", small
-
-
-def order_file(folder: Path, suffix: str, names: list[str]) -> Path:
-    path = folder / f"order{suffix}"
-    path.write_text(
-        {".json": json.dumps(names), ".txt": "\n".join(names), ".csv": "\n".join(["individual_id", *names])}[suffix]
-    )
-    return path
 
 
 @pytest.mark.parametrize("suffix", [".json", ".txt", ".csv"])
@@ -111,13 +81,15 @@ def test_a_head_s_logits_are_traits_of_the_second_stage(tmp_path: Path, small_pr
     setup = read_setup(Project.open(folder), Mix(0.2, None))
     stage = SecondStage.of(setup.evaluation_set, Blend({"m": 0.5, "plain": 0.5}, dict(setup.whitening)))
     features = stage.features(setup.evaluation_set)
-    assert {"logit:m", "logit_known:m"} <= set(features.names)
+    assert {"logit:m", "known:logit:m"} <= set(features.names)
     assert "logit:plain" not in features.names
     truth = setup.evaluation_set.truth
     at = features.candidate[..., features.names.index("logit:m")]
     right = (features.individual == truth[:, None]) & features.present
     # the planted head is always right: nobody stands above the right individual
-    assert (at[right] >= at.max(axis=1)[right.any(axis=1)] - 1e-6).all()
+    assert (at[right] >= np.nanmax(at, axis=1)[right.any(axis=1)] - 1e-6).all()
+    known = features.candidate[..., features.names.index("known:logit:m")]
+    np.testing.assert_array_equal(np.isnan(at), features.present & (known == 0))
     assert right.any(axis=1).sum() > 30
 
 
@@ -137,6 +109,6 @@ def test_the_folds_logits_do_not_judge_by_a_full_store_that_has_none(
         queries = setup.retriever.of_test(use)
         features = stage.table.of_test(queries)
         assert stage.posteriors(queries).probability.sum(axis=1) == pytest.approx(1)
-        assert features.candidate[..., features.names.index("logit_known:m")].any()
+        assert features.candidate[..., features.names.index("known:logit:m")].any()
     with pytest.raises(FinblendError, match="m: the second stage was fitted with its logits"):
         stage.posteriors(setup.retriever.of_test("full"))

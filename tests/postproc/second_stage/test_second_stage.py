@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from postproc.second_stage.candidates import Candidates, candidates_of
 from postproc.second_stage.cohort import NO_FOLD, cohort_background
 from postproc.second_stage.conditional_logit import ConditionalLogit, fit_conditional_logit
 from postproc.second_stage.features import CandidateFeatures, candidate_features
+from postproc.second_stage.traits import CandidateRows
 
 
 def similarities(evidence: Evidence, weights: np.ndarray, group: int) -> np.ndarray:
@@ -90,7 +91,8 @@ def one_query() -> Candidates:
         if len(values) > 1:
             similarity[0, c, :, 1] = values[1]
     individual = np.array([[5, 3, 8, NOBODY]], dtype=np.int32)
-    return Candidates(individual, individual, np.array([[2, 1, 1, 0]], dtype=np.int32), similarity)
+    no_pairs = np.empty((1, 4, 0, 3), dtype=np.float32)
+    return Candidates(individual, individual, np.array([[2, 1, 1, 0]], dtype=np.int32), similarity, no_pairs)
 
 
 def test_traits_by_hand() -> None:
@@ -115,12 +117,30 @@ def test_traits_by_hand() -> None:
     assert found.present.tolist() == [[True, True, True, False]]
 
 
-def test_hiding_the_best_moves_everybody_up() -> None:
-    found = one_query().hiding(np.array([5]))
-    assert found.individual.tolist() == [[3, 8, NOBODY]]
-    assert found.similarity[0, :2, 0, 0] == pytest.approx([0.6, 0.4])
-    # somebody who is no candidate: the last place goes
-    assert one_query().hiding(np.array([7])).individual.tolist() == [[5, 3, 8]]
+@examples(15)
+@given(st.integers(0, 10_000))
+def test_whoever_is_hidden_is_as_if_evidence_had_never_held_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    evidence = random_evidence(rng, CHANNELS[int(rng.integers(len(CHANNELS)))], 4)
+    n, who = evidence.n_queries, rng.integers(0, N_PEOPLE, evidence.n_queries)
+    species, weights = random_species(rng, n), random_weights(rng, len(evidence.sources))[None]
+    found = candidates_of(evidence, weights, np.zeros(n, dtype=int), species, 0.5, places=3, hidden=who)
+    query = np.repeat(np.arange(n), np.diff(evidence.group_start))
+    left = evidence.individual != who[query]
+    size = np.diff(evidence.photo_start)
+    photos = np.repeat(left, size)
+    without = replace(
+        evidence,
+        group_start=np.append(0, np.cumsum(left))[evidence.group_start],
+        individual=evidence.individual[left],
+        gallery_photos=evidence.gallery_photos[left],
+        photo_start=np.append(0, np.cumsum(size[left])),
+        photo=evidence.photo[photos],
+        similarity=evidence.similarity[photos],
+    )
+    other = candidates_of(without, weights, np.zeros(n, dtype=int), species, 0.5, places=3)
+    for field in fields(Candidates):
+        np.testing.assert_array_equal(getattr(found, field.name), getattr(other, field.name))
 
 
 def random_traits(rng: np.random.Generator, n: int) -> CandidateFeatures:
@@ -152,6 +172,7 @@ PLANTED = ConditionalLogit(
     np.array([-0.8, 0.5]),
     np.array([0.4, -1.0]),
     np.array([0.0, 1.2]),
+    np.empty((2, 0)),
 )
 
 
@@ -234,16 +255,36 @@ def test_a_fit_on_some_of_many_photos_keeps_the_share_of_strangers(monkeypatch: 
     assert np.average(share, weights=weights) == pytest.approx(0.2, abs=0.06)
 
 
+@dataclass(frozen=True)
+class Told:
+    """A trait whose numbers are told: a row for each row of the query set."""
+
+    numbers: np.ndarray
+    name: str = "told"
+    needs: str = "column"
+
+    def of(self, rows: CandidateRows) -> np.ndarray:
+        """The rows' numbers."""
+        return self.numbers[rows.query]
+
+
 def test_traits_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     three = one_query().joined(one_query().joined(one_query().take(np.array([0]))))
     given = (np.ones((3, 4)), np.zeros((3, 4)), np.zeros((3, 4, 2)), np.zeros(3, dtype=np.int64))
-    logits = {"a": np.array([[0.5, np.nan, 0.1, np.nan]] * 3)}
-    whole = candidate_features(three, ("a",), *given, logits)
+    told = Told(np.array([[0.1, 0.2, 0.3, np.nan], [0.4, 0.0, -0.1, np.nan], [0.2, np.nan, -0.2, np.nan]]))
+    rows = CandidateRows(three, np.array([1, 0, 2]), np.full(3, NO_FOLD))
+    whole = candidate_features(three, ("a",), *given, [told], rows)
     monkeypatch.setattr(postproc.second_stage.features, "_BLOCK", 2)
-    np.testing.assert_array_equal(whole.candidate, candidate_features(three, ("a",), *given, logits).candidate)
-    at = whole.names.index("logit:a")
-    assert whole.candidate[2, :, at] == pytest.approx([0.2, 0, -0.2, 0])
+    np.testing.assert_array_equal(whole.candidate, candidate_features(three, ("a",), *given, [told], rows).candidate)
+    at = whole.names.index("told")
+    assert (whole.names[at + 1], whole.own_say) == ("known:told", 2)
+    assert whole.candidate[:2, :, at] == pytest.approx(np.array([[0.4, 0, -0.1, 0], [0.1, 0.2, 0.3, 0]]))
+    # of a candidate it is not known, and not 0; nobody has nothing
+    assert whole.candidate[2, :, at] == pytest.approx([0.2, np.nan, -0.2, 0], nan_ok=True)
     assert whole.candidate[2, :, at + 1].tolist() == [1, 0, 1, 0]
+    # a query has its first candidate's, and the highest of all
+    assert whole.query_names[-3:] == ("told", "known:told", "highest:told")
+    assert whole.query[:, -3:] == pytest.approx(np.array([[0.4, 1, 0.4], [0.1, 1, 0.3], [0.2, 1, 0.2]]))
 
 
 def test_refusals() -> None:
