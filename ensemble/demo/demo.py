@@ -41,6 +41,8 @@ class DemoResult(Result):
     best_single_model : str
     gain : float
         Of the blend over that model.
+    without_marks : float
+        MAP@5 on the answers held back, of the same blend without its pair source.
     predicted : float
         MAP@5 that the project foretold: nested, or in-sample where there were no nested trials.
     interval : list of float
@@ -54,6 +56,7 @@ class DemoResult(Result):
     best_single: float
     best_single_model: str
     gain: float
+    without_marks: float
     predicted: float
     interval: list[float]
     submission: Path
@@ -69,7 +72,7 @@ def demonstrate(
     say: Callable[[str], None] | None = print,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> DemoResult:
-    """Run the whole path as a user would: photos, init, embed, models, tune, submit, check; then score the answers.
+    """Run the whole path as a user would: init, embed, models, match, tune, submit, check; then score the answers.
 
     Parameters
     ----------
@@ -80,7 +83,7 @@ def demonstrate(
         Gets one line a step.
     progress : callable, optional
     """
-    from ensemble import check, embed, evaluate, init, models, submit, tune
+    from ensemble import check, embed, evaluate, init, match, models, submit, tune
     from ensemble.networks.embed import require_backbones
 
     folder = Path(folder)
@@ -126,29 +129,41 @@ def demonstrate(
     single_submission = folder / "best_single.csv"
     submit(project, single_submission)
     single = _score(single_submission, painted)
-    tuned = tune(project, trials=trials, new_share=NEW_SHARE, seed=seed)
+    matched = match(project, "marks", images=[data / "photos"], progress=progress)
+    tell(
+        f"5. match: {matched.keypoints:.0f} keypoints a photo, {sum(matched.verified.values())} pairs of photos verified "
+        f"in {matched.seconds['all']:.0f} s"
+    )
+    tune(project, trials=trials, new_share=NEW_SHARE, seed=seed, pairs=[], nested_trials=0)
+    submit(project, submission)
+    without_marks = _score(submission, painted)
+    tuned = tune(project, trials=0, new_share=NEW_SHARE, seed=seed)
     shares = ", ".join(f"{name} {weight:.2f}" for name, weight in tuned["weights"].items())
-    tell(f"5. tune: {tuned['trials']} trials, weights {shares}")
+    tell(f"6. tune: {tuned['trials']} trials, weights {shares}")
     nested = tuned["nested"] or {"map5": tuned["map5"], "prediction": evaluate(project)["interval"]}
     low, high = nested["prediction"]
     tell(
         f"   predicted MAP@5 {nested['map5']:.4f} ({'nested' if tuned['nested'] else 'in-sample'}; 95 % of such tests "
         f"{low:.4f} to {high:.4f}; in-sample {tuned['map5']:.4f})"
     )
+    marks = tuned["pairs"].get("marks")
+    if marks is not None:
+        tell(f"   marks {'are used' if marks['used'] else 'are not used'}: {marks['gain']:+.4f}, cross-fitted")
     submit(project, submission)
     check(submission, sample=data / "sample_submission.csv")
     _show_answers(folder / "answers.png", submission, painted)
-    tell(f"6. submit and check: {submission} keeps every rule; look at {folder / 'answers.png'}")
+    tell(f"7. submit and check: {submission} keeps every rule; look at {folder / 'answers.png'}")
     blend = _score(submission, painted)
     tell(
-        f"7. on the answers held back: blend {blend:.4f}, best single model ({best}) {single:.4f}, "
-        f"gain {blend - single:+.4f}"
+        f"8. on the answers held back: blend {blend:.4f}, without marks {without_marks:.4f}, best single model ({best}) "
+        f"{single:.4f}, gain {blend - single:+.4f}"
     )
     return DemoResult(
         blend=blend,
         best_single=single,
         best_single_model=best,
         gain=blend - single,
+        without_marks=without_marks,
         predicted=nested["map5"],
         interval=[low, high],
         submission=submission,
