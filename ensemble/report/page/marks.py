@@ -30,7 +30,7 @@ def match_of(query: Shot, candidate: Shot, place: int, found: Matched) -> Match 
         return None
     drawn = f"{len(inside)} of {found.count:,}" if len(inside) < found.count else f"{found.count:,}"
     marks = "matched mark" if found.count == 1 else "matched marks"
-    return Match(place, inside, f"{drawn} {marks} with {candidate.caption[0]} ({found.source})")
+    return Match(place, inside, f"{found.source}: {drawn} {marks} with {candidate.caption[0]}")
 
 
 def _in_area(x: float, y: float, shot: Shot) -> tuple[float, float]:
@@ -57,7 +57,7 @@ def pair(row: GalleryRow, match: Match, key: str) -> Markup:
         Of the row: its query was shown by `photo` with the key `{key}-0`, the first candidate with `{key}-1`.
     """
     candidate = row.candidates[match.candidate]
-    left, right = _Placed(row.query, 0.0), _Placed(candidate, WIDTH + GAP)
+    left, right = _Placed(row.query, WIDTH, before=True), _Placed(candidate, WIDTH + GAP)
     lines, dots = [], []
     for x, y, to_x, to_y in match.points:
         start, end = left.at(x, y), right.at(to_x, to_y)
@@ -78,12 +78,13 @@ def pair(row: GalleryRow, match: Match, key: str) -> Markup:
 
 
 class _Placed:
-    """A small copy in its room: as large as fits, in the middle."""
+    """A small copy in its room: as large as fits, from an edge on or, with `before`, up to it."""
 
-    def __init__(self, shot: Shot, start: float) -> None:
+    def __init__(self, shot: Shot, edge: float, *, before: bool = False) -> None:
         self.width, self.height = shot.size
         self.scale = min(WIDTH / self.width, HEIGHT / self.height)
-        self.x, self.y = start + (WIDTH - self.scale * self.width) / 2, (HEIGHT - self.scale * self.height) / 2
+        self.x = edge - self.scale * self.width if before else edge
+        self.y = (HEIGHT - self.scale * self.height) / 2
 
     @property
     def transform(self) -> str:

@@ -21,7 +21,7 @@ MEASURED = (
     "Gains per species are nested: each fold is answered by what was chosen on the other folds alone, with and without "
     "pair sources. Intervals hold 95 %, by drawing individuals anew."
 )
-HELPS, HURTS, UNCLEAR = "clearly helps", "clearly hurts", "not clear"
+VERDICTS = HELPS, HURTS, UNCLEAR = "clearly helps", "clearly hurts", "not clear"
 MOST = 50
 MAPS = {"affine": "an affine map", "homography": "a homography"}
 
@@ -34,30 +34,30 @@ def section(state: State) -> Section | None:
     measured = {} if state.blend is None else state.blend.measured
     used = [] if state.blend is None else list(state.blend.pair_sources)
     body: list[Piece] = [Warnings([state.stale])] if state.stale is not None else []
+    body += [Text(f"{name}: {how(store.manifest.made)}.") for name, store in stores.items()]
     body += [_sources(stores, used, measured.get("pairs") or {}), *_gains(measured)]
     body += [piece for name, store in stores.items() if (piece := _cost(name, store.manifest.made)) is not None]
     return Section("marks", TITLE, MEASURED, body)
 
 
 def _sources(stores: Mapping[str, PairStore], used: list[str], tests: Mapping[str, Any]) -> Table:
-    header = ["pair source", "how it came about", "pairs out-of-fold", "pairs of test", "verified", "used"]
-    header += ["gain in MAP@5", "drawn catalogues with a gain"]
+    header = ["pair source", "pairs out-of-fold", "pairs of test", "verified", "used", "gain in MAP@5", "sure"]
     rows: list[list[Cell]] = []
     for name, store in stores.items():
         manifest, test = store.manifest, tests.get(name)
         answer = "yes" if name in used else "not known" if test is None else "no"
         rows.append(
             [
-                *(name, how(manifest.made), manifest.pairs["train"], manifest.pairs["test"], _verified(store)),
+                *(name, manifest.pairs["train"], manifest.pairs["test"], _verified(store)),
                 *(answer, test and test["gain"], test and test["sure"]),
             ]
         )
     note = (
         "'verified' is the share of pairs whose matched keypoints were compared by geometry; of the others there are "
-        "votes alone. A pair that is not there was not compared, which is not 0. A source is used where it is clearly "
-        "better."
+        "votes alone. A pair that is not there was not compared, which is not 0. 'sure' is the share of drawn "
+        "catalogues with a gain; a source is used where it is clearly better."
     )
-    return Table("Pair sources", header, rows, note, ("verified", "drawn catalogues with a gain"))
+    return Table("Pair sources", header, rows, note, ("verified", "sure"))
 
 
 def how(made: Mapping[str, Any]) -> str:
@@ -104,17 +104,17 @@ def _gains(measured: Mapping[str, Any]) -> list[Piece]:
         gain, ends = whole["difference"], whole["interval"]
         drawn.insert(0, ("all photos", gain, ends))
         rows.insert(0, ["all photos", 1.0, whole["map5"], gain, *ends, verdict(*ends)])
-    called = {what: [name for name, _, ends in drawn if verdict(*ends) == what] for what in (HELPS, HURTS, UNCLEAR)}
+    called = {what: [name for name in names if verdict(*gains[name]["interval"]) == what] for what in VERDICTS}
     finding = "; ".join(f"{what}: {_listed(of)}" for what, of in called.items() if of)
     chart = Bars(
-        f"What pair sources do, nested: {finding}",
+        f"With pair sources {drawn[0][1]:+.4f} in MAP@5, nested; {finding}",
         "gain in MAP@5 by pair sources, with 95 % intervals",
         "photos of",
         "; ".join(f"{name} {gain:+.4f} ({interval(ends)})" for name, gain, ends in drawn) + ".",
         [name for name, _, _ in drawn],
         [gain for _, gain, _ in drawn],
         [(low, high) for _, _, (low, high) in drawn],
-        [n for n, (name, _, _) in enumerate(drawn) if name in called[HELPS]],
+        [n for n, (_, _, ends) in enumerate(drawn) if verdict(*ends) == HELPS],
     )
     header = ["photos of", "share of the mix", "MAP@5 without", "gain", "from", "to", "pair sources"]
     note = "'from' and 'to' hold 95 %, paired; an interval with 0 in it is not clear."
