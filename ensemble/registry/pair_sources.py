@@ -38,12 +38,12 @@ def pair_sources(project: Project) -> list[PairSource]:
     """Every pair source of a project, by name."""
     manifests = {name: store.manifest for name, store in project.pair_stores().items()}
     return [
-        PairSource(name=name, train_pairs=each.pairs["train"], test_pairs=each.pairs["test"], made=_told(each.made))
+        PairSource(name=name, train_pairs=each.pairs["train"], test_pairs=each.pairs["test"], made=told(each.made))
         for name, each in manifests.items()
     ]
 
 
-def _told(made: Mapping[str, Any]) -> str:
+def told(made: Mapping[str, Any]) -> str:
     """How pairs came about, in words: the files they were registered from, or what they were made by."""
     if "files" in made:
         return f"registered from {' and '.join(each['file'] or 'a table' for each in made['files'])}"

@@ -17,7 +17,7 @@ from ensemble.project.version import finblend_version
 from ensemble.report.page.album import photo_folders
 from ensemble.report.page.html import render
 from ensemble.report.page.pieces import Section
-from ensemble.report.sections import blend, calibration, catalogue, mistakes, models, provenance
+from ensemble.report.sections import blend, calibration, catalogue, marks, mistakes, models, provenance
 from ensemble.report.state import State
 
 # in the order of the page; each is left out where there is nothing to tell yet
@@ -25,6 +25,7 @@ SECTIONS: tuple[Callable[[State], Section | None], ...] = (
     catalogue.section,
     models.section,
     blend.section,
+    marks.section,
     calibration.section,
     mistakes.section,
     provenance.section,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cv.errors import FinblendError
 from ensemble.project.folder import Project
@@ -27,6 +27,27 @@ SIDE = 208
 QUALITY = 70
 # columns of a catalogue that hold the animal's box
 COLUMNS = ("bbox", "box")
+
+
+class Copy(NamedTuple):
+    """A small copy of a photo.
+
+    Attributes
+    ----------
+    uri : str or None
+        A JPEG as a data URI; None where the file is no photo.
+    note : str
+        What is wrong with it; empty when all is fine.
+    size : (int, int)
+        Width and height in pixels.
+    area : (float, float, float, float)
+        Left, upper, right and lower edge of what it shows, in shares of the upright photo.
+    """
+
+    uri: str | None
+    note: str
+    size: tuple[int, int] = (0, 0)
+    area: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass
@@ -53,7 +74,7 @@ class Album:
     budget: int = BUDGET
     left_out: set[str] = field(default_factory=set)
     broken: dict[str, str] = field(default_factory=dict)
-    _made: dict[str, tuple[str | None, str]] = field(default_factory=dict)
+    _made: dict[str, Copy] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.images:
@@ -72,7 +93,7 @@ class Album:
             return Shot(image, None, caption)
         if image not in self._made:
             self._made[image] = self._make(image)
-        uri, note = self._made[image]
+        uri, note, size, area = self._made[image]
         if uri is None:
             self.broken[image] = note
             return Shot(image, None, [*caption, note])
@@ -80,7 +101,7 @@ class Album:
             self.left_out.add(image)
             return Shot(image, None, [*caption, "left out: the page is full"])
         self.budget -= len(uri)
-        return Shot(image, uri, [*caption, note] if note else caption)
+        return Shot(image, uri, [*caption, note] if note else caption, size=size, area=area)
 
     @property
     def notes(self) -> list[str]:
@@ -95,13 +116,12 @@ class Album:
             notes.append(f"{len(self.left_out)} photos are left out to keep the page small")
         return notes
 
-    def _make(self, image: str) -> tuple[str | None, str]:
-        """A data URI and what to say of the photo."""
+    def _make(self, image: str) -> Copy:
         if image not in self._files:
-            return None, "no such photo in the catalogue"
+            return Copy(None, "no such photo in the catalogue")
         file = self._files[image]
         if file is None:
-            return None, self._problems.get(image, "missing")
+            return Copy(None, self._problems.get(image, "missing"))
         return small_copy(file, self._boxes.get(image))
 
     @cached_property
@@ -151,7 +171,7 @@ def photo_folders(images: str | Path | Sequence[str | Path] | None) -> tuple[Pat
     return folders
 
 
-def small_copy(file: Path, box: Box | None, side: int = SIDE) -> tuple[str | None, str]:
+def small_copy(file: Path, box: Box | None, side: int = SIDE) -> Copy:
     """A photo as a small JPEG in a data URI.
 
     Parameters
@@ -161,13 +181,6 @@ def small_copy(file: Path, box: Box | None, side: int = SIDE) -> tuple[str | Non
         What to crop it to; a box that is too small or reaches far outside the photo is passed over.
     side : int
         Most pixels of the longer side.
-
-    Returns
-    -------
-    uri : str or None
-        None where the file is no photo.
-    note : str
-        What is wrong with it; empty when all is fine.
     """
     from backbones.photos.boxes import reaches_outside
     from backbones.photos.decode import decode
@@ -183,14 +196,16 @@ def small_copy(file: Path, box: Box | None, side: int = SIDE) -> tuple[str | Non
 
     decoded = decode(file, wanted)
     if decoded.image is None:
-        return None, decoded.note
+        return Copy(None, decoded.note)
     x1, y1, x2, y2 = area_of(decoded.width, decoded.height)
     shrunk = min(1.0, side / max(x2 - x1, y2 - y1))
     size = max(1, round((x2 - x1) * shrunk)), max(1, round((y2 - y1) * shrunk))
     small = decoded.image.resize(size, box=decoded.place((x1, y1, x2, y2)))
     out = BytesIO()
     small.save(out, "JPEG", quality=QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode(), decoded.note
+    uri = "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+    area = x1 / decoded.width, y1 / decoded.height, x2 / decoded.width, y2 / decoded.height
+    return Copy(uri, decoded.note, size, area)
 
 
 def _require_pillow() -> None:

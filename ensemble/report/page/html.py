@@ -17,6 +17,7 @@ from ensemble.report.charts.charts import Bars, Chart, Heatmap, Lines
 from ensemble.report.charts.draw import drawing, height_of, keys
 from ensemble.report.charts.svg import clean
 from ensemble.report.numbers import numeric, shown
+from ensemble.report.page import marks
 from ensemble.report.page.pieces import Cell, Piece, Section, Table
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def template() -> Template:
         shown_cell=shown_cell,
         sort_key=sort_key,
         keys=keys,
+        photo=marks.photo,
+        pair=marks.pair,
     )
     return environment.get_template("page.html.j2")
 

@@ -12,9 +12,11 @@ from cv.errors import FinblendError
 from ensemble.evaluation.confusions import Confusion, confident_mistakes, confusions
 from ensemble.identification.posteriors import Answers
 from ensemble.outputs.bands import BANDS, band_of
+from ensemble.registry.matched_points import MatchedPoints
 from ensemble.report.numbers import share
 from ensemble.report.page.album import Album
-from ensemble.report.page.photos import GalleryRow
+from ensemble.report.page.marks import match_of
+from ensemble.report.page.photos import GalleryRow, Match, Shot
 from ensemble.report.page.pieces import Cell, Gallery, Piece, Section, Table, Text, Warnings
 from ensemble.report.state import State
 from postproc import NEW, NOBODY
@@ -197,8 +199,32 @@ class _Shown:
         gallery = []
         for image, lines, shots, note in rows:
             candidates = [self.album.answer(*shot) for shot in shots]
-            gallery.append(GalleryRow(self.album.shot(image, [image, *lines]), candidates, note))
+            query = self.album.shot(image, [image, *lines])
+            gallery.append(GalleryRow(query, candidates, note, matches=self._matches(query, candidates)))
         return [Gallery(gallery, title)]
+
+    def _matches(self, query: Shot, candidates: Sequence[Shot]) -> list[Match]:
+        """Marks that pair sources of the blend matched on the query and its candidates."""
+        train = self._row_of["train"]
+        split = "train" if query.image in train else "test"
+        row = self._row_of[split][query.image]
+        matches = []
+        for place, shot in enumerate(candidates):
+            # a gallery photo may be a merged test photo, of which no pair source speaks
+            found = self._points.of(split, row, train[shot.image]) if shot.image in train else None
+            match = None if found is None else match_of(query, shot, place, found)
+            matches += [] if match is None else [match]
+        return matches
+
+    @cached_property
+    def _points(self) -> MatchedPoints:
+        stores = self.state.project.pair_stores()
+        return MatchedPoints({name: stores[name] for name in self.blend.pair_sources})
+
+    @cached_property
+    def _row_of(self) -> dict[str, dict[str, int]]:
+        images = {"train": self.catalogue.train_images, "test": self.catalogue.test_images}
+        return {split: {image: row for row, image in enumerate(names)} for split, names in images.items()}
 
     def _name(self, label: int) -> str:
         return NEW_INDIVIDUAL if label == NEW else self._individual(label)

@@ -15,7 +15,7 @@ from small import Small
 from ensemble import init, write_report
 from ensemble.report.charts.charts import Bars, Heatmap, Lines, Mark, Series
 from ensemble.report.page.html import render
-from ensemble.report.page.photos import GalleryRow, Shot
+from ensemble.report.page.photos import GalleryRow, Match, Shot
 from ensemble.report.page.pieces import Code, Figures, Gallery, Section, Table, Text, Warnings
 
 BROWSER = os.environ.get("FINBLEND_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -47,7 +47,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every kind of piece, with names that are too long and rows that are too many."""
-    shot = Shot(f"{LONG}.jpg", PIXEL, [LONG, "0.93"])
+    shot = Shot(f"{LONG}.jpg", PIXEL, [LONG, "0.93"], size=(200, 150))
+    match = Match(1, [(0.1, 0.2, 0.3, 0.4), (0.5, 0.6, 0.7, 0.8)], f"2 matched marks with {LONG} ({LONG})")
     rows: list[list[Any]] = [
         [f"name {n}", (7 * n) % 40, f"{(11 * n) % 40:.1f} %", None if n == 3 else n / 7] for n in range(40)
     ]
@@ -64,6 +65,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Heatmap("t", "x", "y", "alt", [LONG, "b"], [[1.0, -0.2], [-0.2, 1.0]]),
         Code("finblend init P " + LONG * 4),
         Gallery([GalleryRow(shot, [shot] * 5, LONG), GalleryRow(Shot("x", None, []), [shot], "")]),
+        Gallery([GalleryRow(shot, [shot] * 5, LONG, matches=[match] * 3)]),
     ]
     sections = [Section(f"part-{n}", f"{LONG[: 20 * n]} {n}", LONG, pieces) for n in (1, 2, 3)]
     path = tmp_path_factory.mktemp("page") / "page.html"
@@ -179,6 +181,28 @@ def test_dark_follows_the_system_and_the_button(browser: Any, page: Path) -> Non
     opened(browser, page, 1280, "light")
     browser.find_element(By.ID, "theme").click()
     assert ground(browser) == dark
+
+
+def test_lines_between_marks_go_by_a_click_and_come_back(browser: Any, page: Path) -> None:
+    from selenium.webdriver.common.by import By
+
+    opened(browser, page, 1280)
+    pair = browser.find_element(By.CSS_SELECTOR, "#part-1 .pair")
+
+    def seen() -> list[bool]:
+        return [path.is_displayed() for path in pair.find_elements(By.TAG_NAME, "path")]
+
+    # both photos are shown again: as large as their rooms
+    boxes = [use.rect for use in pair.find_elements(By.TAG_NAME, "use")]
+    assert [round(box["height"] / pair.rect["height"], 2) for box in boxes] == [1.0, 1.0]
+    assert seen() == [True, True]
+    switch = browser.find_element(By.CSS_SELECTOR, "#part-1 .switch")
+    switch.click()
+    assert seen() == [False, False]
+    # of this gallery only
+    assert browser.find_element(By.CSS_SELECTOR, "#part-2 .pair path").is_displayed()
+    switch.find_element(By.TAG_NAME, "input").send_keys(" ")
+    assert seen() == [True, True]
 
 
 CONTRAST = """
