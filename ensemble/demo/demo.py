@@ -131,8 +131,8 @@ def demonstrate(
     single = _score(single_submission, painted)
     matched = match(project, "marks", images=[data / "photos"], progress=progress)
     tell(
-        f"5. match: {matched.keypoints:.0f} keypoints a photo, {sum(matched.verified.values())} pairs of photos verified "
-        f"in {matched.seconds['all']:.0f} s"
+        f"5. match: {matched.keypoints:.0f} keypoints a photo, {sum(matched.verified.values())} pairs of photos "
+        f"verified in {matched.seconds['all']:.0f} s"
     )
     tune(project, trials=trials, new_share=NEW_SHARE, seed=seed, pairs=[], nested_trials=0)
     submit(project, submission)
@@ -155,8 +155,8 @@ def demonstrate(
     tell(f"7. submit and check: {submission} keeps every rule; look at {folder / 'answers.png'}")
     blend = _score(submission, painted)
     tell(
-        f"8. on the answers held back: blend {blend:.4f}, without marks {without_marks:.4f}, best single model ({best}) "
-        f"{single:.4f}, gain {blend - single:+.4f}"
+        f"8. on the answers held back: blend {blend:.4f}, without marks {without_marks:.4f}, best single model "
+        f"({best}) {single:.4f}, gain {blend - single:+.4f}"
     )
     return DemoResult(
         blend=blend,

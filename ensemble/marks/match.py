@@ -117,13 +117,14 @@ def match(
         # verification of what the models and the marks bring up
         verifier = matching.verifier(matcher_of(matcher, features), VERIFY[verify], max_rotation, workers)
         verified = matching.verified(verifier, asked, tables, shortlist, progress)
-        timed("verification", since)
+        since = timed("verification", since)
 
         made = {
             **{"how": "match", "features": features, "fingerprint": store.manifest.fingerprint},
-            **{"keypoints": keypoints, "matcher": verifier.matcher.fingerprint, "verify": verify},
+            **{"keypoints": keypoints, "matcher": matcher, "verify": verify},
             **{"max_rotation": max_rotation, "mirrored": mirrored, "shortlist": shortlist, "per_species": per_species},
             **{"boxes": list(boxes), "images": [str(Path(each).absolute()) for each in images]},
+            "seconds": {**seconds, "all": since - started},
         }
         pairs = {split: matching.pairs(asked[split], tables[split], verified[split]) for split in asked}
         folder_of_pairs = project.pair_folder(name)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 # what changes a project, or writes answers from it
 LOGGED = (
-    "init", "register", "embed", "train", "register-pairs", "tune", "pseudo", "merge", "decide", "submit", "export",
+    "init", "register", "embed", "train", "register-pairs", "match", "tune",
+    "pseudo", "merge", "decide", "submit", "export",
 )  # fmt: skip
 NAME = "commands.jsonl"
 

@@ -25,12 +25,13 @@ def recipe(project: Project, stores: Mapping[str, Mapping[str, Store]], blend: B
     blend : Blend or None
     """
     commands = logged_commands(project.folder)
-    if _is_whole(commands, stores, blend):
+    if _is_whole(commands, {*stores, *project.pair_stores()}, blend):
         origin = f"The command lines as they were typed, from {project.folder / 'commands.jsonl'}."
         return "\n".join(_typed(commands)), origin
     lines = [_init_line(project.settings)]
     for model, stores_of_model in stores.items():
         lines += [_store_line(model, store) for store in stores_of_model.values()]
+    lines += [_pair_line(name, store.manifest.made) for name, store in project.pair_stores().items()]
     lines += [
         f"# then finblend merge P FILE --as {merged.kind}: {merged.folder.name}, its ledger says from what"
         for merged in rounds(project)
@@ -45,11 +46,12 @@ def recipe(project: Project, stores: Mapping[str, Mapping[str, Store]], blend: B
     return "\n".join(lines[:MOST_LINES]), origin
 
 
-def _is_whole(commands: Sequence[Command], stores: Mapping[str, Mapping[str, Store]], blend: Blend | None) -> bool:
+def _is_whole(commands: Sequence[Command], sources: set[str], blend: Blend | None) -> bool:
     """Whether the log tells how everything came to be that is there."""
     done = [command.words[0] for command in commands]
-    words = {word for c in commands if c.words[0] in {"register", "embed", "train"} for word in c.words}
-    return done[:1] == ["init"] and set(stores) <= words and (blend is None or "tune" in done)
+    makers = {"register", "embed", "train", "register-pairs", "match"}
+    words = {word for c in commands if c.words[0] in makers for word in c.words}
+    return done[:1] == ["init"] and sources <= words and (blend is None or "tune" in done)
 
 
 def _typed(commands: Sequence[Command]) -> list[str]:
@@ -95,6 +97,26 @@ def _embed_line(model: str, seen: Seen, sources: Mapping[str, str]) -> str:
     for name, file in sources.items():
         words += ["--boxes", file] if name.startswith("boxes") else []
     return f"# photos' folder not recorded, add --images DIR: {shlex.join(words)}"
+
+
+def _pair_line(name: str, made: Mapping[str, Any]) -> str:
+    if made.get("how") == "match":
+        words = ["finblend", "match", "P", name]
+        for option in ("features", "keypoints", "matcher", "verify", "shortlist", "max_rotation"):
+            words += [f"--{option.replace('_', '-')}", made[option]]
+        words += [] if made["per_species"] else ["--all-species"]
+        words += ["--mirrored"] if made["mirrored"] else []
+        for option, key in (("--boxes", "boxes"), ("--images", "images")):
+            for each in made[key]:
+                words += [option, each]
+        return shlex.join(map(str, words))
+    files = [each["file"] for each in made.get("files", [])]
+    if not files or None in files:
+        return f"# {name}: pairs from Python"
+    words = ["finblend", "register-pairs", "P", name, "--pairs", files[0]]
+    words += ["--test-pairs", files[1]] if len(files) > 1 else []
+    words += ["--lower-is-better"] if made.get("usual_distance") else []
+    return shlex.join(words)
 
 
 def _tune_lines(blend: Blend) -> list[str]:
