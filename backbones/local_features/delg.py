@@ -23,11 +23,10 @@ from backbones.layers import DelgHead
 from backbones.local_features.contract import UNKNOWN_ANGLE, LocalFeatures
 from backbones.local_features.learned import device_here, ready
 from backbones.weights import fill
-from backbones.weights.saved import NETWORK_FILE, Origin
+from backbones.weights.saved import HEADS_FILE, NETWORK_FILE, Origin, read_origin
 from cv.errors import FinblendError
 from cv.files import sha256_of
 
-HEADS_FILE = "heads.safetensors"
 _HEAD = "local.head."
 # of the side of the network's own input
 SCALES = (0.5, 2**-0.5, 1.0, 2**0.5, 2.0)
@@ -77,31 +76,28 @@ class DelgExtractor:
         if (photo == photo[:1, :1]).all():
             return LocalFeatures.none(self.width)
         image = Image.fromarray(np.ascontiguousarray(photo))
-        levels = [self._level(image, sides) for sides in dict.fromkeys(map(self._sides(image), self.scales))]
-        return LocalFeatures.strongest(*map(np.concatenate, zip(*levels, strict=True)), self.keypoints)  # type: ignore[arg-type]
+        # small networks' smallest levels may be one
+        sizes = dict.fromkeys(self._size(image, scale) for scale in self.scales)
+        places, descriptors, scores = zip(*(self._level(image, size) for size in sizes), strict=True)
+        every = np.concatenate(places), np.concatenate(descriptors), np.concatenate(scores)
+        return LocalFeatures.strongest(*every, self.keypoints)
 
-    def _sides(self, image: Image.Image):
-        """Width and height of a level: as many pixels as the network's input has at 1, sides multiples of the stride."""
-        area = self.backbone.height * self.backbone.width
-        unit = (area / (image.width * image.height)) ** 0.5
-        longest = LONGEST * max(self.backbone.height, self.backbone.width)
+    def _size(self, image: Image.Image, scale: float) -> tuple[int, int]:
+        """Width and height of a level: at 1 as many pixels as the network's input, each a multiple of the stride."""
+        height, width = self.backbone.height, self.backbone.width
+        shrink = scale * (height * width / (image.width * image.height)) ** 0.5
+        longest = LONGEST * max(height, width) // STRIDE * STRIDE
+        across, down = (min(max(STRIDE * round(side * shrink / STRIDE), LEAST), longest) for side in image.size)
+        return across, down
 
-        def sides(scale: float) -> tuple[int, int]:
-            across, down = (
-                min(max(STRIDE * round(side * unit * scale / STRIDE), LEAST), longest) for side in image.size
-            )
-            return across, down
-
-        return sides
-
-    def _level(self, image: Image.Image, sides: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _level(self, image: Image.Image, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All features of one size."""
-        shown = np.array(image.resize(sides, Image.Resampling.BICUBIC))
+        shown = np.array(image.resize(size, Image.Resampling.BICUBIC))
         mean, std = (255 * torch.tensor(each, device=self.device) for each in (self.backbone.mean, self.backbone.std))
         pixels = torch.from_numpy(shown).to(self.device).float().sub_(mean).div_(std).permute(2, 0, 1)[None]
         described, attention = self.head(self.stride_map.of_photos(self.backbone.network, pixels))
         rows, columns = np.indices(attention.shape[1:]).reshape(2, -1)
-        across, down = image.width / sides[0], image.height / sides[1]
+        across, down = image.width / size[0], image.height / size[1]
         places = np.column_stack(
             [
                 (STRIDE * columns + self.centre + 0.5) * across - 0.5,
@@ -163,8 +159,6 @@ def _head(name: str, file: Path) -> DelgHead:
 
 
 def _network(name: str, folder: Path) -> tuple[Backbone, Origin]:
-    from backbones.weights import read_origin
-
     origin = read_origin(folder)
     if origin is None:
         raise FinblendError(f"--features {name}: {folder / NETWORK_FILE} does not say what it has seen")

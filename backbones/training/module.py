@@ -36,6 +36,7 @@ class Trained(LightningModule):
         self.recipe = recipe
         self.body = backbone.body
         self.losses: list[Tensor] = []
+        self.local_losses: list[Tensor] = []
         self.stride_map = StrideMap.of(backbone) if LOCAL in heads else None
         mean, std = (255 * torch.tensor(values).view(1, 3, 1, 1) for values in (backbone.mean, backbone.std))
         self.register_buffer("mean", mean, persistent=False)
@@ -50,14 +51,17 @@ class Trained(LightningModule):
         loss: Tensor = self.heads["individuals"](embedded, individuals)
         if "species" in self.heads:
             loss = loss + self.recipe.species_weight * self.heads["species"](embedded, species)
-        for each in maps:
-            loss = loss + self.heads[LOCAL](each, individuals)
         self.losses.append(loss.detach())
+        for each in maps:
+            local = self.heads[LOCAL](each, individuals)
+            self.local_losses.append(local.detach())
+            loss = loss + local
         return loss
 
     def on_train_epoch_start(self) -> None:
         """Draw dropout and the like from the epoch, so that a resumed run goes on as one that was never killed."""
         self.losses.clear()
+        self.local_losses.clear()
         torch.manual_seed(self.recipe.seed * 100_003 + self.current_epoch)
 
     def configure_optimizers(self) -> Any:

@@ -68,6 +68,7 @@ class FoldTraining:
             Build the network, and look at photos through its frame: the same for every fold.
         progress : callable, optional
         """
+        from backbones.adapters.stride_map import StrideMap
         from backbones.extraction.forward import PRECISIONS, device_of
         from backbones.extraction.views import views_of
         from backbones.weights import origin_of
@@ -81,7 +82,10 @@ class FoldTraining:
         wanted = self.options.precision
         if wanted not in PRECISIONS:
             raise FinblendError(f"--precision must be one of {', '.join(PRECISIONS)}, but got '{wanted}'")
-        frame = frame_of(self._network(start), self.options, start)
+        network = self._network(start)
+        if self.recipe.local:
+            StrideMap.of(network)
+        frame = frame_of(network, self.options, start)
         refuse_wrong_form(self.photos, frame)
         if self.options.strict:
             refuse_bad_photos(self.photos, frame, self.options.decoders(device.type), progress)
