@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -46,7 +46,8 @@ class Trained(LightningModule):
         """Loss of one batch: (b, H, W, 3) uint8 photos, (b,) individuals, (b,) species."""
         pixels, individuals, species = batch
         photos = pixels.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
-        with self.stride_map.tapped(self.network) if self.stride_map else nullcontext([]) as maps:
+        nothing: AbstractContextManager[list[Tensor]] = nullcontext([])
+        with self.stride_map.tapped(self.network) if self.stride_map else nothing as maps:
             embedded = self.network(photos)
         loss: Tensor = self.heads["individuals"](embedded, individuals)
         if "species" in self.heads:

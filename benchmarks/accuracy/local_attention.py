@@ -3,8 +3,8 @@
     python -m benchmarks.accuracy.local_attention P MODEL --fold 0 --images DIR [--images DIR]
 
 P/runs/MODEL/fold-K was trained with --local and has not seen fold K's labels. Every position of every size is described
-once; what differs is which of them are kept. The known photos of fold K are named by LNBNN (McCann and Lowe 2012) against
-the other folds' photos of their species; intervals draw individuals, 2,000 times.
+once; what differs is which of them are kept. The known photos of fold K are named by LNBNN (McCann and Lowe 2012)
+against the other folds' photos of their species; intervals draw individuals, 2,000 times.
 """
 
 from __future__ import annotations

@@ -104,5 +104,5 @@ def test_attention_learns_to_look_where_the_class_shows_and_reconstruction_falls
     with torch.no_grad():
         _, attention = training.eval().head(seen)
     best = attention.flatten(1).topk(4).indices
-    # by chance 4 of 36; one class of eight may be told by the absence of the others' marks, and then nobody looks at its
+    # by chance 4 of 36; a class may be told by the absence of the others' marks, and then attention leaves its out
     assert there.flatten(1).gather(1, best).float().mean() > 0.7
