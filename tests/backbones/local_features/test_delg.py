@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from backbones.local_features import build_local
 from backbones.testing import LocalFeatureContract
@@ -52,7 +53,8 @@ def test_every_position_of_every_size_is_a_feature_at_its_place(run: Path) -> No
     extractor = build_local(f"delg:{run}", 1000)
     features = extractor.extract(TestDelg().photo(100, 200))
     keypoints, sizes = features.keypoints, [(48, 32), (64, 32), (96, 48), (128, 64), (176, 96)]
-    assert [extractor._size(type("Image", (), {"size": (200, 100), "width": 200, "height": 100})(), scale) for scale in extractor.scales] == sizes  # type: ignore[attr-defined] # fmt: skip # noqa: E501
+    shown = Image.new("RGB", (200, 100))
+    assert [extractor._size(shown, scale) for scale in extractor.scales] == sizes  # type: ignore[attr-defined]
     assert len(features) == sum(width * height // 256 for width, height in sizes)
     for width, height in sizes:
         scale = 16 * (200 / width * 100 / height) ** 0.5
