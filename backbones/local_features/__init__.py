@@ -1,7 +1,8 @@
 """Local features: where the marks of a photo are and what they look like, kept once a photo.
 
 In: photos, perhaps boxes. Out: keypoints, descriptors and scores, in a store that is read by memory map.
-Imports `photos`; one extractor a file, third parties' come in by entry points.
+Imports `photos`, and for trained ones `adapters`, `layers` and `weights`; one extractor a file, third parties' come in
+by entry points.
 """
 
 from backbones.local_features.contract import LocalBuilder, LocalExtractor, LocalFeatures

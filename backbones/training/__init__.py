@@ -1,7 +1,7 @@
 """Training one fold's network: recipe, samples, augmentation, the lightning module, a run that can be resumed.
 
 In: photos with labels, a recipe. Out: weights, and the curve of the run.
-Imports `adapters`, `heads`, `photos` and `weights`.
+Imports `adapters`, `heads`, `layers`, `photos` and `weights`.
 """
 
 from backbones.training.augment import Augment

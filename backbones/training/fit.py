@@ -29,12 +29,11 @@ from backbones.training.lightning_here import (
 from backbones.training.module import Trained
 from backbones.training.recipe import Recipe
 from backbones.training.samples import ShareSampler, TrainingPhotos
-from backbones.weights.saved import NETWORK_FILE, Origin, save_network
+from backbones.weights.saved import HEADS_FILE, NETWORK_FILE, Origin, save_network
 from backbones.workers import end_with_run
 from cv.errors import FinblendError
 from cv.files import written_beside
 
-HEADS_FILE = "heads.safetensors"
 CURVE_FILE = "curve.csv"
 # epoch, the network after it -> further columns of the curve
 Validate = Callable[[int, nn.Module], dict[str, float]]
@@ -79,14 +78,16 @@ class _Curve(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Trained)  # noqa: S101 - the only module that a run trains
-        loss = float(torch.stack(pl_module.losses).mean())
+        losses = {"loss": pl_module.losses, "local": pl_module.local_losses}
+        means = {name: float(torch.stack(each).mean()) for name, each in losses.items() if each}
+        loss = sum(means.values())
         if not loss < float("inf"):
             raise FinblendError(
                 f"the loss is {loss} in epoch {pl_module.current_epoch + 1}: lower --lr-body and --lr-head"
             )
         if not trainer.is_global_zero:
             return
-        row = {"epoch": pl_module.current_epoch + 1, "loss": loss, "seconds": time.perf_counter() - self.started}
+        row = {"epoch": pl_module.current_epoch + 1, **means, "seconds": time.perf_counter() - self.started}
         measured = self.validate(pl_module.current_epoch + 1, pl_module.network) if self.validate else {}
         self.append({**row, **measured})
 

@@ -1,4 +1,4 @@
-"""The heads of a training run: one for individuals, and one for species where there are several."""
+"""The heads of a training run: for individuals, for species where there are several, for local features where asked."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import torch
 from torch import nn
 
 from backbones.adapters.contract import Backbone
+from backbones.adapters.stride_map import StrideMap
 from backbones.heads import HeadRecipe, build_head
+from backbones.layers import DelgTraining
 from backbones.training.recipe import Recipe
 from cv.errors import FinblendError
+
+LOCAL = "local"
 
 
 def heads_for(backbone: Backbone, recipe: Recipe, individuals: np.ndarray, species: np.ndarray) -> dict[str, nn.Module]:
@@ -29,6 +33,9 @@ def heads_for(backbone: Backbone, recipe: Recipe, individuals: np.ndarray, speci
         if len(species) > 1 and recipe.species_weight:
             plain = HeadRecipe(sub_centers=1, scale=recipe.head.scale, margin=recipe.head.margin)
             heads["species"] = build_head(plain, width, species)
+        if recipe.local:
+            # last: whether it is there changes no other draw
+            heads[LOCAL] = DelgTraining(StrideMap.of(backbone).channels, len(individuals))
     return heads
 
 

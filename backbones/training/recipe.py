@@ -35,6 +35,8 @@ class Recipe:
     species_weight : float
         Weight of the species head's loss; 0 for none.
     seed : int
+    local : bool
+        A head for local features trains along, which leaves the network as it would be without.
     head : HeadRecipe
     augment : Augment
     """
@@ -49,6 +51,7 @@ class Recipe:
     share_power: float = 0.5
     species_weight: float = 0.1
     seed: int = 0
+    local: bool = False
     head: HeadRecipe = field(default_factory=HeadRecipe)
     augment: Augment = field(default_factory=Augment)
 
@@ -70,6 +73,8 @@ class Recipe:
                 raise FinblendError(f"{low} <= {name} <= {high} must hold, but got {name}={given!r}")
             if name in ("epochs", "batch_size", "seed") and not isinstance(given, int):
                 raise FinblendError(f"{name} must be a whole number, but got {name}={given}")
+        if not isinstance(self.local, bool):
+            raise FinblendError(f"local must be true or false, but got {self.local!r}")
 
     def rate(self, step: int, steps: int) -> float:
         """Factor on the learning rates at a step: a linear rise, then half a cosine.

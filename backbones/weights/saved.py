@@ -16,6 +16,7 @@ from cv.errors import FinblendError
 from cv.files import beginning_of, refuse_no_file, written_beside
 
 NETWORK_FILE = "network.safetensors"
+HEADS_FILE = "heads.safetensors"
 _KEY = "finblend"
 # where checkpoints keep the state dict, the averaged weights first
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "network")

@@ -101,6 +101,7 @@ def match(
 
     with locked(project.cache / "match" / f"{name}.lock", f"{project.folder}: match {name}"):
         # local features of every photo, kept once a photo
+        warnings = _seen_no_label(project, features, keypoints)
         photos = find_photo_files(project, images, boxes, (), box_form)
         store = _features(project, photos, features, keypoints, workers, mirrored, progress)
         since = timed("features", started)
@@ -145,8 +146,16 @@ def match(
         compared=verifier.compared,
         unreadable=store.manifest.unreadable,
         seconds=seconds,
-        warnings=[],
+        warnings=warnings,
     )
+
+
+def _seen_no_label(project: Project, features: str, keypoints: int) -> list[str]:
+    """Refuse features by a network that has seen a label of this catalogue: a pair source is frozen."""
+    from backbones.local_features import build_local
+    from ensemble.networks.embed import check_features_seen
+
+    return check_features_seen(project, build_local(features, keypoints))
 
 
 def _features(

@@ -21,6 +21,7 @@ from ensemble.registry.stores import check_place, held_place, seen_by
 
 if TYPE_CHECKING:
     from backbones.adapters import Backbone
+    from backbones.local_features import LocalExtractor
     from backbones.weights import Origin
 
 NORMALISATIONS = {
@@ -136,7 +137,30 @@ def normalised(backbone: Backbone, normalise: str | None, origin: Origin | None)
     return dataclasses.replace(backbone, mean=mean, std=std)
 
 
-def check_labels_seen(project: Project, origin: Origin | None, seen: Seen, weights: str) -> list[str]:
+def check_features_seen(project: Project, extractor: LocalExtractor, seen: Seen | None = None) -> list[str]:
+    """Refuse local features of a network that was trained on a label that they are said never to have seen.
+
+    Parameters
+    ----------
+    project : Project
+    extractor : LocalExtractor
+        One that was trained by finblend has its network's `origin`; others (SIFT, DISK, ALIKED) have seen no label.
+    seen : Seen, optional
+        What is said of the features: frozen by default. `Seen("fold", K)` where they are asked for fold K's photos and
+        in fold K's space alone.
+
+    Returns
+    -------
+    list of str
+        Warnings.
+    """
+    origin = getattr(extractor, "origin", None)
+    return check_labels_seen(project, origin, seen or Seen("frozen"), extractor.name, "--features")
+
+
+def check_labels_seen(
+    project: Project, origin: Origin | None, seen: Seen, weights: str, option: str = "--weights"
+) -> list[str]:
     """Refuse a network that was trained on a label that it is said never to have seen; warn of another catalogue.
 
     A network that finblend trained keeps a mark of every labelled photo that it, or a network it started from, was
@@ -149,7 +173,7 @@ def check_labels_seen(project: Project, origin: Origin | None, seen: Seen, weigh
         What the weights say of themselves; None where finblend did not train them.
     seen : Seen
         What is said of the network, or what a network that starts from it shall become.
-    weights : str
+    weights, option : str
         For the error line.
 
     Returns
@@ -169,7 +193,7 @@ def check_labels_seen(project: Project, origin: Origin | None, seen: Seen, weigh
     if forbidden.any():
         example = train["image"][int(forbidden.argmax())]
         raise FinblendError(
-            f"--weights {weights}: was trained as {origin.seen} and has seen {forbidden.sum()} labels that a {seen} "
+            f"{option} {weights}: was trained as {origin.seen} and has seen {forbidden.sum()} labels that a {seen} "
             f"network has not, such as that of {example}"
         )
     if shared.any():
@@ -177,4 +201,4 @@ def check_labels_seen(project: Project, origin: Origin | None, seen: Seen, weigh
     names = {mark[:IMAGE_DIGITS] for mark in trained_on}
     alike = sum(mark[:IMAGE_DIGITS] in names for mark in marks)
     hint = f"it has {alike} photos of the same names" if alike else "make sure that it shares no photo with this one"
-    return [f"--weights {weights}: was trained on another catalogue; {hint}"]
+    return [f"{option} {weights}: was trained on another catalogue; {hint}"]

@@ -68,6 +68,7 @@ class FoldTraining:
             Build the network, and look at photos through its frame: the same for every fold.
         progress : callable, optional
         """
+        from backbones.adapters.stride_map import StrideMap
         from backbones.extraction.forward import PRECISIONS, device_of
         from backbones.extraction.views import views_of
         from backbones.weights import origin_of
@@ -81,7 +82,10 @@ class FoldTraining:
         wanted = self.options.precision
         if wanted not in PRECISIONS:
             raise FinblendError(f"--precision must be one of {', '.join(PRECISIONS)}, but got '{wanted}'")
-        frame = frame_of(self._network(start), self.options, start)
+        network = self._network(start)
+        if self.recipe.local:
+            StrideMap.of(network)
+        frame = frame_of(network, self.options, start)
         refuse_wrong_form(self.photos, frame)
         if self.options.strict:
             refuse_bad_photos(self.photos, frame, self.options.decoders(device.type), progress)
@@ -120,6 +124,7 @@ class FoldTraining:
         """Train where that is not finished, embed and register where that is not; with warnings."""
         from backbones.extraction.views import views_of
         from backbones.training.fit import CURVE_FILE, load_heads, read_curve
+        from backbones.training.heads import LOCAL
         from backbones.weights import fill, origin_of
 
         start = origin_of(self.weights)
@@ -167,7 +172,8 @@ class FoldTraining:
             photos=self.photos,
             options=options,
         )
-        predict = self._predictor(load_heads(self.run_folder.path, heads))
+        loaded = load_heads(self.run_folder.path, heads)
+        predict = self._predictor({name: head for name, head in loaded.items() if name != LOCAL})
         extracted = extraction.extract_and_register(replace=replace, predict=predict, progress=progress)
         self.run_folder.replaced()
         return RegisteredNow(**{**vars(trained), **vars(extracted)}), warnings
@@ -186,6 +192,10 @@ class FoldTraining:
         path = Path(self.weights)
         file = path / NETWORK_FILE if path.is_dir() else path
         photos = self.training_set
+        recipe = dataclasses.asdict(self.recipe)
+        if not self.recipe.local:
+            # runs of before local features go on
+            del recipe["local"]
         boxes = [[None if box is None else dataclasses.astuple(box) for box in crop] for crop in photos.boxes]
         stamps = [(Path(file).name, *self.photos.stamp(file)) for file in photos.files]
         labels = [photos.individuals.tolist(), photos.species.tolist(), photos.classes]
@@ -195,7 +205,7 @@ class FoldTraining:
             "size": self.size,
             "resize": self.options.resize,
             "normalise": self.normalise,
-            "recipe": dataclasses.asdict(self.recipe),
+            "recipe": recipe,
             # what is long is kept as its hash
             "photos": hash_of(stamps),
             "labels": hash_of(labels),

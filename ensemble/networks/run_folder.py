@@ -15,6 +15,7 @@ from cv.files import folder_written_beside, read_json, write_json
 
 RUN_FILE = "run.json"
 REPLACING = "replacing"
+_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,15 @@ class RunFolder:
             raise FinblendError(f"{self.path}: is no folder of a training run ({RUN_FILE} is lost); use --replace")
         # what a finished network ran on no longer matters
         parts = ("what",) if self.finished else ("what", "machine")
-        before, now = _leaves(begun_with), _leaves({part: facts[part] for part in parts})
-        differing = [name for name in now if name not in before or before[name] != now[name]]
+        before, now = (_leaves({part: each.get(part) for part in parts}) for each in (begun_with, facts))
+        differing = [name for name in {**now, **before} if before.get(name, _ABSENT) != now.get(name, _ABSENT)]
         if not differing:
             return
         if self.finished or any(self.path.glob("checkpoints/*.ckpt")):
             name = differing[0].partition(".")[2].removeprefix("recipe.")
             raise FinblendError(
                 f"{self.path}: a run with another {name} is there "
-                f"({before.get(differing[0])}, not {now[differing[0]]}); use --replace"
+                f"({before.get(differing[0])}, not {now.get(differing[0])}); use --replace"
             )
         self.begin(facts, self.replaces)
 

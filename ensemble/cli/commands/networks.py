@@ -110,6 +110,9 @@ def train(
     ] = 0.5,
     species_weight: Annotated[float, typer.Option(metavar="X", help="Weight of the species head's loss.")] = 0.1,
     seed: Annotated[int, typer.Option(metavar="N")] = 0,
+    local: Annotated[
+        bool, typer.Option("--local", help="Train a head for local features along, for --features delg:RUN.")
+    ] = False,
     sub_centers: Annotated[int, typer.Option(metavar="N", help="Centres of an individual; 1: plain ArcFace.")] = 3,
     scale: Annotated[float, typer.Option(metavar="S", help="ArcFace's s.")] = 30.0,
     margin: Annotated[float, typer.Option(metavar="M", help="ArcFace's m, in radians.")] = 0.3,
@@ -182,6 +185,7 @@ def train(
         share_power=share_power,
         species_weight=species_weight,
         seed=seed,
+        local=local,
         head={
             "sub_centers": sub_centers,
             "scale": scale,

@@ -16,6 +16,7 @@ from torch import nn
 import backbones.training.fit as fitting
 from backbones.adapters import build_backbone
 from backbones.heads import HeadRecipe, build_head
+from backbones.layers import DelgTraining
 from backbones.photos import Frame
 from backbones.training import Augment, Recipe
 from backbones.training.fit import Machine, fit, load_heads, read_curve
@@ -54,12 +55,15 @@ Run = Callable[..., dict[str, torch.Tensor]]
 def run(photos: TrainingPhotos) -> Run:
     """Train in a folder; the network's tensors."""
 
-    def train(folder: Path, workers: int = 0, watch: Any = None, tell: Any = None, **settings: Any) -> Any:
+    def train(
+        folder: Path, workers: int = 0, watch: Any = None, tell: Any = None, heads: Any = None, **settings: Any
+    ) -> Any:
         recipe = Recipe(**{"epochs": EPOCHS, "batch_size": 6, "lr_body": 3e-3, "lr_head": 1e-2} | settings)
         backbone = build_backbone("timm:test_efficientnet", (SIDE, SIDE))
         backbone.network.drop_rate = 0.2  # type: ignore[assignment]
         machine = Machine("cpu", workers=workers)
-        finished = fit(folder, backbone, make_heads(), photos, recipe, machine, ORIGIN, validate=watch, tell=tell)
+        heads = heads or make_heads()
+        finished = fit(folder, backbone, heads, photos, recipe, machine, ORIGIN, validate=watch, tell=tell)
         assert finished is True
         return read_state(folder)[0]
 
@@ -134,6 +138,25 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(
     assert losses(tmp_path) == losses(straight)
     assert (tmp_path / "heads.safetensors").read_bytes() == (straight / "heads.safetensors").read_bytes()
     assert (tmp_path / "network.safetensors").read_bytes() == (straight / "network.safetensors").read_bytes()
+
+
+def test_local_features_that_were_killed_end_as_if_they_were_not_and_leave_the_network_alone(
+    straight: Path, run: Run, tmp_path: Path
+) -> None:
+    def heads() -> dict[str, nn.Module]:
+        torch.manual_seed(1)
+        return {**make_heads(), "local": DelgTraining(48, PEOPLE)}
+
+    run(tmp_path / "whole", heads=heads())
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", tell=stop_at(6), heads=heads())
+    run(tmp_path / "killed", heads=heads())
+    for name in ("heads.safetensors", "network.safetensors"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert (tmp_path / "whole" / "network.safetensors").read_bytes() == (straight / "network.safetensors").read_bytes()
+    told = [row["local"] for row in read_curve(tmp_path / "killed" / "curve.csv")]
+    assert told == [row["local"] for row in read_curve(tmp_path / "whole" / "curve.csv")]
+    assert told[-1] < told[0]
 
 
 def test_killed_between_the_curve_and_its_checkpoint_no_row_stands_twice(
