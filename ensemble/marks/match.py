@@ -170,8 +170,14 @@ def _features(
     )
     tell = None if progress is None else (lambda done, total: progress("local features", done, total))
     folder = project.feature_folder(features)
-    store = extract_features(local_photos, features, keypoints, folder, workers, mirrored, tell)
-    store.check_files()
+    # another pair source may be made of the same kind of features
+    with locked(project.cache / "features" / f"{folder.name}.lock", f"{folder}: features"):
+        store = extract_features(local_photos, features, keypoints, folder, workers, mirrored, tell)
+        store.check_files()
+        # mapped now, these files stay what they are even if another call replaces the store
+        for view in store.views:
+            for split in ("train", "test"):
+                store.counts(split, view)
     return store
 
 
