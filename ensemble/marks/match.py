@@ -91,6 +91,7 @@ def match(
     _check_options(verify, shortlist, keypoints, max_rotation, workers)
     project = Project.open(folder)
     check_pair_place(project, name, replace=replace)
+    pairing = matcher_of(matcher, features)
     workers = workers or os.cpu_count() or 1
     seconds: dict[str, float] = {}
 
@@ -115,7 +116,7 @@ def match(
         since = timed("votes", since)
 
         # verification of what the models and the marks bring up
-        verifier = matching.verifier(matcher_of(matcher, features), VERIFY[verify], max_rotation, workers)
+        verifier = matching.verifier(pairing, VERIFY[verify], max_rotation, workers)
         verified = matching.verified(verifier, asked, tables, shortlist, progress)
         since = timed("verification", since)
 
