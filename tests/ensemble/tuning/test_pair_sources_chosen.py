@@ -166,6 +166,6 @@ def test_a_blend_that_weighs_a_source_answers_alike_until_it_is_gone(tmp_path: P
             answer()
         assert "\n" not in str(caught.value)
     shutil.rmtree(project / "pairs" / "knows")
-    with pytest.raises(FinblendError, match="knows: is no pair source of .*; it has none") as caught:
+    with pytest.raises(FinblendError, match=r"knows: is no pair source of .*; it has none") as caught:
         submit(project, first)
     assert "\n" not in str(caught.value)

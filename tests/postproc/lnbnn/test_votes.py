@@ -105,7 +105,7 @@ def test_the_inverted_index_brings_up_the_same_individuals(monkeypatch: pytest.M
     position, distance = InvertedIndex(gallery, probes=10**6).nearest(queries, 1)
     near, sure = ExactIndex(gallery).nearest(queries, 1)
     assert (position == near).mean() > 0.97
-    np.testing.assert_allclose(distance, sure, atol=0.02)
+    np.testing.assert_allclose(distance, sure, atol=0.05)
 
 
 def test_beyond_the_exact_size_faiss_is_asked_for_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
