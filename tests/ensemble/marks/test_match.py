@@ -192,8 +192,8 @@ def test_a_further_model_has_only_new_pairs_compared(marked: Marked) -> None:
     assert second.compared == new > 0
     assert first.compared == sum(len(pairs) for pairs in before.values())
     assert second.verified == {split: len(pairs) for split, pairs in after.items()}
-    matched(marked, "at once", shortlist=3)
-    assert content(marked, "at once") == content(marked)
+    matched(marked, "at-once", shortlist=3)
+    assert content(marked, "at-once") == content(marked)
 
 
 def test_threads_change_nothing(marked: Marked) -> None:
@@ -228,10 +228,10 @@ def test_the_other_flank_is_found_where_asked(marked: Marked) -> None:
 def test_marks_beside_the_box_are_left_out(marked: Marked) -> None:
     """A box around the left half: so much fewer keypoints, and none to the right of it."""
     boxes = marked.photos.parent / "boxes.csv"
-    rows = "\n".join(f"{name},0,0,60,90" for name in marked.train + marked.test)
-    boxes.write_text(f"image,x1,y1,x2,y2\n{rows}\n")
+    rows = "\n".join(f'{name},"0 0 60 90"' for name in marked.train + marked.test)
+    boxes.write_text(f"image,box\n{rows}\n")
     whole = matched(marked)
-    boxed = matched(marked, "boxed", boxes=[str(boxes)])
+    boxed = matched(marked, "boxed", boxes=[str(boxes)], box_form="xyxy")
     assert 0 < boxed.keypoints < whole.keypoints
     points = [each[2] for each in told(marked, "test", "boxed").values() if each[2] is not None]
     assert points
