@@ -179,6 +179,10 @@ def _features(
         for view in store.views:
             for split in ("train", "test"):
                 store.counts(split, view)
+    if not any(store.counts(split).any() for split in ("train", "test")):
+        what = next(iter(store.manifest.unreadable.items()), None)
+        reason = "" if what is None else f"; {what[0]}: {what[1]}"
+        raise FinblendError(f"--features {features}: finds nothing on any of the {len(photos.names)} photos{reason}")
     return store
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from marked import Marked, use_planted
+from marked import Marked, Planted, use_planted
 from refusals import refusal
 
 from ensemble.cli import main
@@ -42,7 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Marked:
         ("match P marks --images photos --max-rotation nan", "max_rotation=nan"),
         ("match P marks --images photos --workers 0", "workers=0"),
         ("match P marks --images photos --boxes gone.csv", "gone.csv"),
-        ("match P marks --images photos --box-form round", "round"),
+        ("match P marks --images photos --boxes train.csv --box-form round", "round"),
     ],
 )
 def test_it_is_refused(
@@ -52,6 +53,20 @@ def test_it_is_refused(
     assert said in refusal(world.photos.parent, line, capsys)
     # before features are extracted
     assert not (world.project / "features").exists()
+
+
+def test_photos_that_show_nothing_are_refused(
+    world: Marked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Photos in one colour, and none that can be read."""
+    monkeypatch.chdir(world.photos.parent)
+    monkeypatch.setattr("backbones.local_features.extract.build_local", lambda name, keypoints: Planted(0))
+    line = "match P marks --images photos --workers 1"
+    assert main(line.split()) == 1
+    found = capsys.readouterr().err.splitlines()
+    assert found == ["finblend: --features sift: finds nothing on any of the 30 photos"]
+    assert not (world.project / "pairs").exists()
+    shutil.rmtree(world.project / "features")
 
 
 def test_a_name_is_taken_once_and_one_call_at_a_time_makes_it(
