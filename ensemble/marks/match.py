@@ -124,7 +124,7 @@ def match(
             **{"how": "match", "features": features, "fingerprint": store.manifest.fingerprint},
             **{"keypoints": keypoints, "matcher": matcher, "verify": verify},
             **{"max_rotation": max_rotation, "mirrored": mirrored, "shortlist": shortlist, "per_species": per_species},
-            **{"boxes": list(boxes), "images": [str(Path(each).absolute()) for each in images]},
+            **{"boxes": list(boxes), "box_form": box_form, "images": [str(Path(each).absolute()) for each in images]},
             "seconds": {**seconds, "all": since - started},
         }
         pairs = {split: matching.pairs(asked[split], tables[split], verified[split]) for split in asked}
