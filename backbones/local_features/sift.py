@@ -19,7 +19,7 @@ from backbones.vision import INSTALL_PHOTOS, load
 # the keypoints, and retrieval by 236 seals, lions and nyalas was no better with it (MAP@5 0.249 against 0.264)
 CONTRAST = 0.002
 WIDTH = 128
-# Smaller photos are enlarged to this many pixels on their long side, at most twice: their marks are few pixels wide and
+# Smaller photos are enlarged to this many pixels on their long side, at most twice: their marks are few pixels wide, and
 # SIFT looks for nothing finer. By votes of marks alone (LNBNN), lions of 300 pixels: MAP@5 0.347 as they are, 0.415 one
 # and a half times, 0.420 2.2 times as large
 SMALL, MOST_ENLARGED = 640, 2.0
