@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cv.catalogue import NO_SPECIES
 from cv.mix import Mix
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.protocol.setup import read_setup
 from ensemble.registry.models import usable_models
 from ensemble.retrieval.query_set import QuerySet
+from ensemble.retrieval.retriever import species_of_tables
 from postproc import Evidence
 
 
@@ -43,7 +43,8 @@ def asked_of(project: Project, shortlist: int, per_species: bool, progress: Prog
     Parameters
     ----------
     project : Project
-        Without models the species that the tables give count, and nothing is brought up.
+        Without models the species that the tables give count, of train photos where test photos have them, too; and
+        nothing is brought up.
     shortlist : int
         Photos a query that the models bring up, by equal weights.
     per_species : bool
@@ -58,10 +59,9 @@ def asked_of(project: Project, shortlist: int, per_species: bool, progress: Prog
         for split, query_set in (("train", retriever.out_of_fold()), ("test", retriever.of_test())):
             species[split], lists[split] = query_set.species.likely, brought_up(query_set, shortlist)
     else:
-        index = {name: i for i, name in enumerate(catalogue.species) if name != NO_SPECIES}
-        for split, photos in (("train", catalogue.train), ("test", catalogue.test)):
-            species[split] = np.array([index.get(name, -1) for name in photos["species"]], dtype=np.int32)
-            lists[split] = np.full((photos.height, 0), -1, dtype=np.int32)
+        for split in ("train", "test"):
+            species[split] = species_of_tables(catalogue, split)
+            lists[split] = np.full((len(species[split]), 0), -1, dtype=np.int32)
     return {
         split: Asked(
             split=split,

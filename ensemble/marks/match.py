@@ -91,6 +91,7 @@ def match(
     _check_options(verify, shortlist, keypoints, max_rotation, workers)
     project = Project.open(folder)
     check_pair_place(project, name, replace=replace)
+    pairing = matcher_of(matcher, features)
     workers = workers or os.cpu_count() or 1
     seconds: dict[str, float] = {}
 
@@ -116,7 +117,7 @@ def match(
         since = timed("votes", since)
 
         # verification of what the models and the marks bring up
-        verifier = matching.verifier(matcher_of(matcher, features), VERIFY[verify], max_rotation, workers)
+        verifier = matching.verifier(pairing, VERIFY[verify], max_rotation, workers)
         verified = matching.verified(verifier, asked, tables, shortlist, progress)
         since = timed("verification", since)
 
@@ -124,7 +125,7 @@ def match(
             **{"how": "match", "features": features, "fingerprint": store.manifest.fingerprint},
             **{"keypoints": keypoints, "matcher": matcher, "verify": verify},
             **{"max_rotation": max_rotation, "mirrored": mirrored, "shortlist": shortlist, "per_species": per_species},
-            **{"boxes": list(boxes), "images": [str(Path(each).absolute()) for each in images]},
+            **{"boxes": list(boxes), "box_form": box_form, "images": [str(Path(each).absolute()) for each in images]},
             "seconds": {**seconds, "all": since - started},
         }
         pairs = {split: matching.pairs(asked[split], tables[split], verified[split]) for split in asked}
@@ -179,8 +180,18 @@ def _features(
     )
     tell = None if progress is None else (lambda done, total: progress("local features", done, total))
     folder = project.feature_folder(features)
-    store = extract_features(local_photos, features, keypoints, folder, workers, mirrored, tell)
-    store.check_files()
+    # another pair source may be made of the same kind of features
+    with locked(project.cache / "features" / f"{folder.name}.lock", f"{folder}: features"):
+        store = extract_features(local_photos, features, keypoints, folder, workers, mirrored, tell)
+        store.check_files()
+        # mapped now, these files stay what they are even if another call replaces the store
+        for view in store.views:
+            for split in ("train", "test"):
+                store.counts(split, view)
+    if not any(store.counts(split).any() for split in ("train", "test")):
+        what = next(iter(store.manifest.unreadable.items()), None)
+        reason = "" if what is None else f"; {what[0]}: {what[1]}"
+        raise FinblendError(f"--features {features}: finds nothing on any of the {len(photos.names)} photos{reason}")
     return store
 
 

@@ -93,6 +93,9 @@ class Matching:
             query, place = np.nonzero(photos != NOBODY)
             keys = np.unique((query.astype(np.int64) << 32) | photos[query, place])
             query, gallery = keys >> 32, keys & 0xFFFFFFFF
+            # nothing is known of a photo without features: it is not compared
+            seen = (self.store.counts(split)[query] > 0) & (self.store.counts("train")[gallery] > 0)
+            query, gallery = query[seen], gallery[seen]
             if split == "train":
                 met = ~is_leak(self.project.catalogue, query, gallery)
                 query, gallery = query[met], gallery[met]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -56,13 +56,13 @@ class VerifiedPairs:
     def joined(cls, parts: Sequence[VerifiedPairs]) -> VerifiedPairs:
         """Several sets of pairs, sorted."""
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _NAMES}
-        start = np.append(0, np.cumsum(columns["n_points"]))
         order = np.lexsort((columns["gallery"], columns["query"]))
-        points = [columns["points"][start[i] : start[i + 1]] for i in order]
-        return cls(
-            points=np.concatenate([np.empty((0, 4), np.float32), *points]),
-            **{name: columns[name][order] for name in _NAMES[:-1]},
-        )
+        start = np.append(0, np.cumsum(columns["n_points"]))[:-1][order]
+        length = columns["n_points"][order]
+        # the k-th kept point of each pair lies k behind the pair's first
+        first = np.append(0, np.cumsum(length))
+        at = np.arange(first[-1]) + np.repeat(start - first[:-1], length)
+        return cls(points=columns["points"][at], **{name: columns[name][order] for name in _NAMES[:-1]})
 
     def where(self, keep: np.ndarray) -> VerifiedPairs:
         """The pairs that are true in a mask."""
@@ -204,14 +204,9 @@ class Verifier:
         height, width = self._sizes[split][row]
         return max(int(width), 1), max(int(height), 1)
 
-    @property
+    @cached_property
     def _sizes(self) -> dict[str, np.ndarray]:
-        return _sizes_of(self.store)
-
-
-@lru_cache(4)
-def _sizes_of(store: FeatureStore) -> dict[str, np.ndarray]:
-    return {split: store.photo_sizes(split) for split in ("train", "test")}
+        return {split: self.store.photo_sizes(split) for split in ("train", "test")}
 
 
 def _shares(

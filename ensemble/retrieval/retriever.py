@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from backbones.pair_store import PairStore
-from cv.catalogue import NO_SPECIES
+from cv.catalogue import NO_SPECIES, Catalogue
 from cv.folds import gallery_photos
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
@@ -131,7 +131,7 @@ class Retriever:
     def _task(self, *, seen: str, **given: Any) -> RetrievalTask:
         """A task with what the retriever has; `seen` names the set of additions that its queries may meet."""
         split, stores, rows = given["split"], given["stores"], given["rows"]
-        index = self._given_species(split)[rows]
+        index = species_of_tables(self.project.catalogue, split)[rows]
         return RetrievalTask(
             project=self.project,
             models=self.models,
@@ -143,17 +143,6 @@ class Retriever:
             ),
             **given,
         )
-
-    def _given_species(self, split: str) -> np.ndarray:
-        """Index of each photo's species as the tables give it; -1 where they give none."""
-        catalogue = self.project.catalogue
-        of_test = _species_index(catalogue.test, catalogue.species)
-        if split == "test":
-            return of_test
-        if (of_test >= 0).mean() > MOSTLY:
-            # test photos come with their species, so out-of-fold photos do too: tuned on what test will be like
-            return _species_index(catalogue.train, catalogue.species)
-        return np.full(len(catalogue.labels), -1, dtype=np.int32)
 
     def _query_set(self, tasks: list[RetrievalTask], images: list[str]) -> QuerySet:
         catalogue = self.project.catalogue
@@ -169,6 +158,17 @@ class Retriever:
             species_names=catalogue.species,
             tasks=tasks,
         )
+
+
+def species_of_tables(catalogue: Catalogue, split: str) -> np.ndarray:
+    """(n,) int32: index of each query's species as the tables give it; -1 where they give none."""
+    of_test = _species_index(catalogue.test, catalogue.species)
+    if split == "test":
+        return of_test
+    if (of_test >= 0).mean() > MOSTLY:
+        # test photos come with their species, so out-of-fold photos do too: tuned on what test will be like
+        return _species_index(catalogue.train, catalogue.species)
+    return np.full(len(catalogue.labels), -1, dtype=np.int32)
 
 
 def _species_index(photos: pl.DataFrame, species: list[str]) -> np.ndarray:

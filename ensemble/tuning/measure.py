@@ -57,6 +57,7 @@ def staged_blend(setup: Setup, certified: Certified, warnings: list[str]) -> Sta
     """Give a blend its second stage if that is clearly better; why there can be none is added to the warnings."""
     blend, ranking = certified.blend, certified.ranking
     interrupted, test = False, None
+    pairs: dict[str, StageTest] = {}
     try:
         choice = choose_stage(setup, blend, ranking, KeptSecondStage)
         test = StageTest.of(choice.gain, used=choice.without_pairs is not None)
@@ -78,7 +79,7 @@ def staged_blend(setup: Setup, certified: Certified, warnings: list[str]) -> Sta
         warnings.append(f"no second stage: {error}")
     labels = predict(setup.evaluation_set, blend, ranking=ranking).labels
     return StagedBlend(
-        blend=blend, map5=certified.score.map5, labels=labels, test=test, pairs={}, interrupted=interrupted
+        blend=blend, map5=certified.score.map5, labels=labels, test=test, pairs=pairs, interrupted=interrupted
     )
 
 

@@ -102,13 +102,15 @@ def _embed_line(model: str, seen: Seen, sources: Mapping[str, str]) -> str:
 def _pair_line(name: str, made: Mapping[str, Any]) -> str:
     if made.get("how") == "match":
         words = ["finblend", "match", "P", name]
+        # another version's manifest may lack an option, or say nothing of boxes' form
         for option in ("features", "keypoints", "matcher", "verify", "shortlist", "max_rotation"):
-            words += [f"--{option.replace('_', '-')}", made[option]]
-        words += [] if made["per_species"] else ["--all-species"]
-        words += ["--mirrored"] if made["mirrored"] else []
+            words += [f"--{option.replace('_', '-')}", made[option]] if option in made else []
+        words += [] if made.get("per_species", True) else ["--all-species"]
+        words += ["--mirrored"] if made.get("mirrored") else []
         for option, key in (("--boxes", "boxes"), ("--images", "images")):
-            for each in made[key]:
+            for each in made.get(key, []):
                 words += [option, each]
+        words += ["--box-form", made["box_form"]] if made.get("boxes") and "box_form" in made else []
         return shlex.join(map(str, words))
     files = [each["file"] for each in made.get("files", [])]
     if not files or None in files:

@@ -96,10 +96,10 @@ def test_queries_are_told_of_the_photos_that_they_meet_and_of_no_others(
     project = Project.open(untuned)
     plain = read_setup(project, Mix(0.2, None))
     assert plain.evaluation_set.query_set.evidence.pairs is None
-    assert plain.with_pairs({}) is plain
+    assert plain.with_pairs(()) is plain
     stores = require_pair_sources(project)
-    setup = plain.with_pairs(stores)
-    assert setup.with_pairs(stores) is setup
+    setup = plain.with_pairs(tuple(stores))
+    assert setup.with_pairs(tuple(stores)) is setup
     query_set, folds = setup.evaluation_set.query_set, project.catalogue.folds
     assert query_set.pair_columns == ["marks", "marks/second"]
     np.testing.assert_array_equal(setup.evaluation_set.row, plain.evaluation_set.row)
