@@ -20,10 +20,14 @@ from ensemble.project.progress import Progress
 from ensemble.registry.pair_sources import is_leak
 from postproc import NOBODY
 from postproc.evidence.pairs import PairTable
+from postproc.lnbnn.votes import MOST_PHOTOS
 
 if TYPE_CHECKING:
     from backbones.matching import Matcher, Model
     from ensemble.marks.verified import VerifiedPairs, Verifier
+
+# raise when votes or verification change, so that older parts are not taken for their own
+VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +111,8 @@ class Matching:
     def pairs(self, asked: Asked, table: PairTable, verified: VerifiedPairs) -> Pairs:
         """Votes as the score, verified matches as the second number.
 
-        A verified photo that got no vote has the score 0 where it was asked for one, and none otherwise.
+        A verified photo that got no vote has the score 0 where it was asked for one, and none otherwise, nor where the
+        query's votes are so many that the least are left out.
         """
         catalogue = self.project.catalogue
         voted = (table.query.astype(np.int64) << 32) | table.gallery
@@ -116,7 +121,9 @@ class Matching:
         query, gallery = (keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32)
         searched = asked.species[query]
         species = catalogue.species_of_individual[catalogue.labels]
-        score = np.where((searched < 0) | (species[gallery] == searched), 0.0, np.nan).astype(np.float32)
+        was_asked = (searched < 0) | (species[gallery] == searched)
+        has_all = np.diff(table.start)[query] < MOST_PHOTOS
+        score = np.where(was_asked & has_all, 0.0, np.nan).astype(np.float32)
         score[np.searchsorted(keys, voted)] = table.score
         second: np.ndarray | None = None
         points: list[np.ndarray | None] | None = None
@@ -139,5 +146,5 @@ class Matching:
 
     def _part_folder(self, what: str) -> Path:
         """A folder for the parts of these very photos, folds and features."""
-        made = (what, self.project.photos_hash, self.store.content_sha256, list(self.views))
+        made = (VERSION, what, self.project.photos_hash, self.store.content_sha256, list(self.views))
         return self.folder / hashlib.sha256(repr(made).encode()).hexdigest()[:24]
