@@ -19,7 +19,7 @@ from ensemble.marks.match import VERIFY, check_options, matcher_of
 from ensemble.marks.plan_rates import IndexWork, exact_rate, index_rates, timed
 from ensemble.marks.plan_result import MatchPlan, PlannedGallery, PlannedStep
 from ensemble.marks.verified import PICTURED, POINTS, Verifier
-from ensemble.marks.voting import EXACT
+from ensemble.marks.voting import BLOCK, EXACT
 from ensemble.networks.photos import PhotoFiles, find_photo_files
 from ensemble.project.folder import Project
 from ensemble.registry.models import usable_models
@@ -212,7 +212,8 @@ def _voting(
     compared = [each for each in galleries if each.exact]
     if compared:
         work = sum(each.queries * queries_a_photo * each.descriptors for each in compared)
-        rate = exact_rate(descriptors, compared[0].descriptors, rng)
+        asked = ceil(min(BLOCK, compared[0].queries) * queries_a_photo)
+        rate = exact_rate(descriptors, compared[0].descriptors, asked, rng)
         steps.append(PlannedStep.of("votes, exact", work, rate, "comparisons"))
     indexed = [each for each in galleries if not each.exact]
     if indexed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,11 +17,12 @@ T = TypeVar("T")
 
 # descriptors up to which a sample is grown: below, an index of few cells would be measured
 GROWN = 300_000
-# comparisons of descriptors that a rate is measured on: a second or two
-_COMPARED = 1_000_000_000
-_ASKED = 2_000
-# what a copy of a descriptor differs by
-_JITTER = 0.05
+# the same where every descriptor is compared
+_GALLERY = 100_000
+# queries that a rate is measured on
+_FEW, _ASKED = 64, 4_000
+# how far a copy of a descriptor is away: as far as the nearest one of another photo, or exact search has ties to break
+_JITTER = 0.6
 # rounds in which faiss learns the cells' centres
 _ROUNDS = 10
 
@@ -55,13 +57,21 @@ class IndexRates:
     asking: float
 
 
-def exact_rate(descriptors: np.ndarray, needed: int, rng: np.random.Generator) -> float:
-    """Comparisons of descriptors a second where every one is compared, in a gallery of up to `GROWN`."""
-    gallery = grown(descriptors, min(needed, GROWN), rng)
-    queries = descriptors[: max(1, _COMPARED // len(gallery))]
+def exact_rate(descriptors: np.ndarray, needed: int, asked: int, rng: np.random.Generator) -> float:
+    """Comparisons of descriptors a second where every one is compared, of `asked` queries at once.
+
+    Each time the gallery is prepared anew: few queries show what that takes, more of them what a query adds.
+    """
+    with suppress(ImportError, OSError):
+        # work as large as a catalogue's would load it and screen faster; the sample's is too small for that
+        import torch  # noqa: F401
+    gallery = grown(descriptors, min(needed, _GALLERY), rng)
     index = ExactIndex(_of_one_photo(gallery, 1))
-    _seconds(index, queries[:64])
-    return len(queries) * len(gallery) / _seconds(index, queries)
+    queries = grown(descriptors, _FEW + min(asked, _ASKED), rng)
+    _seconds(index, queries[:_FEW])
+    few, all_of_them = _seconds(index, queries[:_FEW]), _seconds(index, queries)
+    a_query = max(all_of_them - few, 1e-9) / (len(queries) - _FEW)
+    return asked * len(gallery) / (few + asked * a_query)
 
 
 def index_rates(descriptors: np.ndarray, needed: int, rng: np.random.Generator) -> IndexRates:
@@ -69,8 +79,8 @@ def index_rates(descriptors: np.ndarray, needed: int, rng: np.random.Generator) 
     gallery = grown(descriptors, min(needed, GROWN), rng)
     work = IndexWork.of(len(gallery))
     index, seconds = timed(lambda: InvertedIndex(_of_one_photo(gallery, 1)))
-    queries = grown(descriptors, _ASKED, rng)
-    _seconds(index, queries[:64])
+    queries = grown(descriptors, _ASKED // 2, rng)
+    _seconds(index, queries[:_FEW])
     return IndexRates(work.building / seconds, work.asking * len(queries) / _seconds(index, queries))
 
 
