@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 import ensemble
 from benchmarks.accuracy import paired, public_recipes
@@ -32,7 +33,7 @@ from benchmarks.accuracy.marks_projects import copy_of, drawn_noise, rehearsal, 
 from benchmarks.accuracy.wildfusion import SHORTLIST, wildfusion
 from benchmarks.common.marks_page import add
 from cv.mix import Mix
-from ensemble.blend.load import load_blend
+from ensemble.blend.load import tuned_blend
 from ensemble.identification.second_stage import SecondStage
 from ensemble.protocol.setup import read_setup
 from ensemble.tuning.nested import nested_score
@@ -126,8 +127,9 @@ def rehearsed(options: argparse.Namespace, place: Path) -> dict[str, Any]:
     ways: list[tuple[str, list[str] | None]] = [("finblend without pair sources", []), ("finblend", None)]
     for name, pairs in ways:
         ensemble.tune(folder, trials=options.trials, new_share=case.share, nested_trials=0, pairs=pairs)
-        ensemble.submit(folder, place / f"{name}.csv")
-        lists = [line.split(",")[1].split(" ") for line in (place / f"{name}.csv").read_text().split("\n")[1:] if line]
+        submission = place / f"{len(test)}.csv"
+        ensemble.submit(folder, submission)
+        lists = pl.read_csv(submission)["predictions"].str.split(" ").to_list()
         test[name] = public_recipes.precisions(case.labels(lists), case.truth)
     for name, recipe in recipes(case).items():
         test[name] = public_recipes.precisions(public_recipes.answers(recipe, case.material), case.truth)
@@ -165,7 +167,7 @@ def recipes(case: Case) -> dict[str, public_recipes.Fitted]:
 def coefficients(case: Case, names: list[str]) -> list[str]:
     """How large the say of pair sources is where the stage must weigh them, in standard deviations of each trait."""
     setup = read_setup(case.project, Mix(case.share))
-    blend = load_blend(case.project)
+    blend = tuned_blend(case.project)
     notes = []
     for name in names:
         fitted = SecondStage.of(setup.with_pairs((name,)).evaluation_set, blend).fitted
@@ -182,8 +184,8 @@ def coefficients(case: Case, names: list[str]) -> list[str]:
 
 def _recipes_told() -> str:
     return (
-        f"Recipes get the same embeddings, folds, share and pair scores; WildFusion's shortlist is {SHORTLIST} photos of "
-        "the best network."
+        f"Recipes get the same embeddings, folds, share and pair scores; WildFusion's shortlist is {SHORTLIST} photos "
+        "of the best network."
     )
 
 

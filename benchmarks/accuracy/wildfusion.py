@@ -37,11 +37,8 @@ def wildfusion(material: Material, pair_scores: Sequence[Splits], shortlist: int
     met = folds[:, None] != folds
     cosines = [_cosines(*splits) for splits in zip(material.train, material.test, strict=True)]
     best = max(cosines, key=lambda cosine: _top1(np.where(met, cosine[0], -np.inf), labels))
-    mean: list[np.ndarray] = [np.zeros((len(split), len(labels))) for split in best]
-    sources = [*cosines, *pair_scores]
-    for source in sources:
-        for total, same in zip(mean, calibrated_pairs(*source, labels, folds), strict=True):
-            total += same / len(sources)
+    same = [calibrated_pairs(*source, labels, folds) for source in (*cosines, *pair_scores)]
+    mean = [np.mean([source[split] for source in same], axis=0) for split in (0, 1)]
     people = labels.max() + 1
     rankings = []
     for total, first, usable in ((mean[0], best[0], met), (mean[1], best[1], np.ones_like(best[1], dtype=bool))):
