@@ -139,13 +139,16 @@ def rehearsed(options: argparse.Namespace, place: Path) -> dict[str, Any]:
         gained = test["finblend"] - test[name]
         interval = paired.middle(paired.drawn_means(gained, owner))
         scores[name] = {"map5": float(test[name].mean()), "gain": [float(gained.mean()), *interval]}
-    new, species = case.truth == public_recipes.NEW, np.array(case.project.catalogue.test["species"].to_list())
+    new, catalogue = case.truth == public_recipes.NEW, ensemble.Project.open(options.project).catalogue
+    of_photo = np.array(catalogue.species)[catalogue.species_of_individual[catalogue.labels]]
+    of_image = dict(zip(catalogue.train_images, of_photo.tolist(), strict=True))
+    species = np.array([of_image[image] for image in case.project.catalogue.test_images])
     notes = [
         f"strangers: {new.mean():.3f} of {len(new)} test photos; MAP@5 on them {test['finblend'][new].mean():.4f} with "
         f"marks, {test['finblend without pair sources'][new].mean():.4f} without; on known ones "
         f"{test['finblend'][~new].mean():.4f} and {test['finblend without pair sources'][~new].mean():.4f}"
     ]
-    for name in sorted(set(species[species != ""])) if len(set(species)) > 1 else []:
+    for name in sorted(set(species)):
         rows = species == name
         both = [test[way][rows].mean() for way in ("finblend", "finblend without pair sources")]
         notes.append(f"{name} ({rows.sum()} photos): {both[0]:.4f} with marks, {both[1]:.4f} without")

@@ -43,7 +43,7 @@ def _speed(speed: dict[str, Any]) -> list[str]:
         "|---|---|---|---|",
     ]
     rows = {
-        "features": "features of a photo | OpenCV's SIFT, square roots, photos as they are",
+        "features": "features of a photo | OpenCV's SIFT on photos enlarged alike, square roots",
         "pairs": "match and verify a pair | BFMatcher, ratio, estimateAffine2D (RANSAC)",
     }
     for key, words in rows.items():
@@ -56,7 +56,7 @@ def _speed(speed: dict[str, Any]) -> list[str]:
         lines += [
             "",
             f"Votes of a query photo, every descriptor compared and by the inverted index ({first['cell']} descriptors "
-            f"a cell, {first['probes']} cells looked into). Recall: share of the exact vote's 20 best photos.",
+            f"a cell, {first['probes']} cells looked into). Recall: of the exact vote's 20 best individuals.",
             "",
             "| descriptors | exact, ms | index, ms | ratio | index made, s | recall |",
             "|---|---|---|---|---|---|",

@@ -1,12 +1,14 @@
 """Marks: a photo's features, a query's votes, a pair's verification; each against a peer, in one run.
 
-    python -m benchmarks.speed.marks --images FOLDER [--store FOLDER] [--photos 32] [--pairs 300] [--queries 16]
+    python -m benchmarks.speed.marks PROJECT --images FOLDER [--photos 32] [--pairs 300] [--queries 16]
         [--sizes 50000,100000,200000,400000,800000] [--json benchmarks/marks.json]
 
-`--store` is a project's features of these photos (`P/features/sift`), whose descriptors are the gallery; sizes beyond
-them are made up by jittered copies. Peers: OpenCV's SIFT with square roots as people write it; the inverted index
-against the exact vote; OpenCV's BFMatcher with ratio test and estimateAffine2D by RANSAC. Everything on one thread but
-the votes. What is measured is added to the JSON file, and docs/benchmarks-marks.md is written from it.
+The project has been matched by `sift`; the descriptors of its train photos are the gallery, whatever their species, and
+sizes beyond them are made up by jittered copies. Peers: OpenCV's SIFT on photos enlarged alike, decoded by OpenCV, with
+square roots and nothing kept; the inverted index against the exact vote; OpenCV's BFMatcher with ratio test and
+estimateAffine2D by RANSAC. Everything on one thread but the votes.
+
+What is measured is added to the JSON file, and docs/benchmarks-marks.md is written from it.
 """
 
 from __future__ import annotations
@@ -19,25 +21,27 @@ from typing import Any
 import cv2
 import numpy as np
 
+import ensemble
 from backbones.local_features import FeatureStore, LocalPhotos, extract_features
+from backbones.local_features.sift import CONTRAST, MOST_ENLARGED, SMALL
 from backbones.matching import RatioMatcher, extent, pixel_threshold, verify
 from benchmarks.common.marks_page import add
 from benchmarks.common.measuring import best_of, machine, timed
 from ensemble.marks.plan_rates import grown
 from postproc.evidence.pairs import PairTable
 from postproc.lnbnn.inverted_index import CELL, PROBES, InvertedIndex
-from postproc.lnbnn.votes import DescriptorIndex, ExactIndex, PhotoDescriptors, votes
+from postproc.lnbnn.votes import MOST_PHOTOS, DescriptorIndex, ExactIndex, PhotoDescriptors, votes
 
 KEYPOINTS = 400
 TOP = 20
-# inliers in the peer's terms: pixels, and the ratio that finblend's matcher has
+# of the ratio test, in both
 RATIO = 0.95
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("project", type=Path)
     parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--photos", type=int, default=32)
     parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--queries", type=int, default=16)
@@ -47,13 +51,14 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
-    store = FeatureStore(options.store)
+    project = ensemble.Project.open(options.project)
+    store, labels = FeatureStore(project.feature_folder("sift")), project.catalogue.labels
     results: dict[str, Any] = {"machine": machine()}
     files = sorted(str(path) for path in options.images.iterdir())
     results["features"] = of_photos(rng.permutation(files)[: options.photos].tolist(), options.rounds)
     results["pairs"] = of_pairs(store, options.pairs, options.rounds, rng)
     sizes = [int(text) for text in options.sizes.split(",")]
-    results["votes"] = [of_votes(store, size, options.queries, rng) for size in sizes]
+    results["votes"] = [of_votes(store, labels, size, options.queries) for size in sizes]
     print(add(options.json, "speed", results))
 
 
@@ -66,9 +71,12 @@ def of_photos(files: list[str], rounds: int) -> dict[str, float]:
             extract_features(photos, "sift", KEYPOINTS, Path(folder))
 
     def peer() -> None:
-        sift = cv2.SIFT_create(nfeatures=KEYPOINTS)
+        sift = cv2.SIFT_create(nfeatures=KEYPOINTS, contrastThreshold=CONTRAST)
         for file in files:
-            _, found = sift.detectAndCompute(cv2.imread(file, cv2.IMREAD_GRAYSCALE), None)
+            grey = cv2.imread(file, cv2.IMREAD_GRAYSCALE)
+            enlarged = min(MOST_ENLARGED, max(1.0, SMALL / max(grey.shape)))
+            grey = cv2.resize(grey, None, fx=enlarged, fy=enlarged, interpolation=cv2.INTER_CUBIC)
+            _, found = sift.detectAndCompute(grey, None)
             if found is not None:
                 np.sqrt(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12))
 
@@ -107,8 +115,10 @@ def of_pairs(store: FeatureStore, n: int, rounds: int, rng: np.random.Generator)
     return _ratio(best_of(rounds, {"finblend": ours, "peer": peer}), len(pairs))
 
 
-def of_votes(store: FeatureStore, size: int, n_queries: int, rng: np.random.Generator) -> dict[str, Any]:
+def of_votes(store: FeatureStore, labels: np.ndarray, size: int, n_queries: int) -> dict[str, Any]:
     """Seconds a query photo with and without index in a gallery of a size, and how well the index agrees."""
+    # the same queries at every size
+    rng = np.random.default_rng(1)
     rows = rng.permutation(len(store.counts("train")))
     asked, held = rows[:n_queries], np.sort(rows[n_queries:])
     descriptors, photo = store.descriptors("train", held)
@@ -122,6 +132,7 @@ def of_votes(store: FeatureStore, size: int, n_queries: int, rng: np.random.Gene
         copies = -(-size // len(photo))
         photo = (photo + n_photos * np.arange(copies)[:, None]).ravel()[:size]
         descriptors, n_photos = grown(descriptors, size, rng), n_photos * copies
+        labels = (labels + (labels.max() + 1) * np.arange(copies)[:, None]).ravel()
     gallery = PhotoDescriptors(descriptors=descriptors, photo=photo, group=np.zeros(len(photo), np.int32))
     wanted, place = store.descriptors("train", np.sort(asked))
     place = np.searchsorted(np.sort(asked), place)
@@ -141,17 +152,24 @@ def of_votes(store: FeatureStore, size: int, n_queries: int, rng: np.random.Gene
         "index": seconds["index"] / n_queries,
         "index_made": made,
         "ratio": seconds["exact"] / seconds["index"],
-        "recall": recall(tables["exact"], tables["index"]),
+        "recall": recall(tables["exact"], tables["index"], labels),
         "cell": CELL,
         "probes": PROBES,
     }
 
 
-def recall(exact: PairTable, other: PairTable) -> float:
-    """Share of the exact vote's `TOP` photos that the other vote has among its own."""
-    best, found = exact.top(TOP), other.top(TOP)
-    shares = [np.isin(a[a >= 0], b).mean() for a, b in zip(best, found, strict=True) if (a >= 0).any()]
+def recall(exact: PairTable, other: PairTable, labels: np.ndarray) -> float:
+    """Share of the exact vote's `TOP` individuals, by their best photos, that are among the other vote's."""
+    shares = []
+    for a, b in zip(exact.top(MOST_PHOTOS), other.top(MOST_PHOTOS), strict=True):
+        best, found = (_first_of(labels[photos[photos >= 0]])[:TOP] for photos in (a, b))
+        if len(best):
+            shares.append(np.isin(best, found).mean())
     return float(np.mean(shares))
+
+
+def _first_of(labels: np.ndarray) -> np.ndarray:
+    return labels[np.sort(np.unique(labels, return_index=True)[1])]
 
 
 def _ratio(least: dict[str, float], n: int) -> dict[str, float]:
