@@ -20,6 +20,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import ensemble
 from backbones.local_features import FeatureStore, LocalPhotos, extract_features
@@ -55,8 +56,9 @@ def main() -> None:
     store, labels = FeatureStore(project.feature_folder("sift")), project.catalogue.labels
     results: dict[str, Any] = {"machine": machine()}
     files = sorted(str(path) for path in options.images.iterdir())
-    results["features"] = of_photos(rng.permutation(files)[: options.photos].tolist(), options.rounds)
-    results["pairs"] = of_pairs(store, options.pairs, options.rounds, rng)
+    with threadpool_limits(1):
+        results["features"] = of_photos(rng.permutation(files)[: options.photos].tolist(), options.rounds)
+        results["pairs"] = of_pairs(store, options.pairs, options.rounds, rng)
     sizes = [int(text) for text in options.sizes.split(",")]
     results["votes"] = [of_votes(store, labels, size, options.queries) for size in sizes]
     print(add(options.json, "speed", results))
