@@ -25,7 +25,7 @@ def page(results: dict[str, Any]) -> str:
         [
             "# Marks: benchmark",
             "",
-            "Written by `python -m benchmarks.speed.marks` and `python -m benchmarks.accuracy.marks`.",
+            "Written by `make bench-marks` and `make bench-marks-accuracy`.",
             "",
             *(_speed(results["speed"]) if "speed" in results else []),
             *(_accuracy(results["accuracy"]) if "accuracy" in results else []),

@@ -12,7 +12,7 @@ from ensemble.cli.options import AsJson, ProjectFolder
 from ensemble.cli.terminal import counted, print_json, print_table, progress_bars, say, warn
 
 if TYPE_CHECKING:
-    from ensemble.marks.plan_result import MatchPlan
+    from ensemble.marks.plan_result import MatchPlan, PlannedGallery
     from ensemble.marks.result import MatchResult
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The pair source's name.")]
@@ -100,23 +100,20 @@ def _print_plan(plan: MatchPlan) -> None:
         [each.step, f"{each.work:.3g} {each.unit}", f"{each.rate:.3g}", f"{each.seconds:.0f}"] for each in plan.steps
     ]
     print_table("Time", ["step", "work", "a second", "seconds"], rows)
-    rows = [
-        [
-            each.species,
-            each.photos,
-            each.descriptors,
-            "exact" if each.exact else "index",
-            _size(each.peak),
-            _size(each.memory),
-        ]
+    galleries = [
+        [each.species, each.photos, each.descriptors, _how(each), _size(each.peak), _size(each.memory)]
         for each in plan.galleries
     ]
     header = ["species", "photos", "descriptors", "votes", "memory at most", "then"]
-    print_table("Descriptors of one species at a time", header, rows)
+    print_table("Descriptors of one species at a time", header, galleries)
     say(f"on disk: features {_size(plan.disk['features'])}, pairs at most {_size(plan.disk['pairs'])}")
     photos = counted(sum(plan.photos.values()), "photo")
     say(f"{plan.hours:.2f} hours on {counted(plan.workers, 'core')} for {photos}, {plan.keypoints:.0f} keypoints each")
     say(f"this is an extrapolation from {counted(plan.sample, 'photo')}; nothing was written")
+
+
+def _how(gallery: PlannedGallery) -> str:
+    return "exact" if gallery.exact else "index"
 
 
 def _size(n_bytes: int) -> str:

@@ -11,6 +11,7 @@ from PIL import Image
 
 import ensemble
 from cv.errors import FinblendError
+from ensemble.cli import main
 from ensemble.marks import plan_rates
 from ensemble.marks.plan import plan_match
 from ensemble.marks.plan_rates import IndexWork, grown
@@ -80,6 +81,15 @@ def test_without_verification_and_among_all_species_there_is_one_gallery_and_no_
     plan = plan_match(scene / "P", 2, images=[scene / "photos"], keypoints=20, verify="none", per_species=False)
     assert [(each.species, each.photos, each.exact) for each in plan.galleries] == [("all", 12, True)]
     assert [each.seconds for each in plan.steps if each.step == "verification"] == [0]
+
+
+def test_the_command_says_that_it_extrapolates(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["match", scene / "P", "marks", "--images", scene / "photos", "--sample", "2", "--keypoints", "20"]
+    assert main([*map(str, words), "--verify", "none"]) == 0
+    printed = capsys.readouterr().out
+    assert "beluga" in printed
+    assert "this is an extrapolation from 2 photos; nothing was written" in printed
+    assert not list((scene / "P").rglob("pairs/*"))
 
 
 def test_a_sample_of_one_photo_is_refused(scene: Path) -> None:
