@@ -11,7 +11,7 @@ from postproc.lnbnn.votes import PhotoDescriptors
 
 # descriptors a cell holds in the mean, and cells that a query looks into
 CELL = 1024
-PROBES = 24
+PROBES = 32
 # descriptors that the cells' centres are learnt from, per cell
 _TAUGHT = 40
 INSTALL = "pip install 'finblend[marks]'"
