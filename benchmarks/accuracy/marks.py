@@ -176,11 +176,10 @@ def coefficients(case: Case, names: list[str]) -> list[str]:
         fitted = SecondStage.of(setup.with_pairs((name,)).evaluation_set, blend).fitted
         own = fitted.own.shape[1]
         models = np.abs(fitted.candidate[: len(fitted.names) - own])
-        told = ", ".join(f"{trait} {value:+.2f}" for trait, value in zip(fitted.names, fitted.candidate, strict=True))
+        largest = np.abs(fitted.candidate[-own:]).max(), np.abs(fitted.candidate[-own:] + fitted.own).max()
         notes.append(
-            f"weighed in any case, {name}'s largest coefficient is {np.abs(fitted.candidate[-own:]).max():.2f}, with a "
-            f"species' own {np.abs(fitted.candidate[-own:] + fitted.own).max():.2f}; the models' largest is "
-            f"{models.max():.2f} ({told})"
+            f"where it is weighed in any case, {name}'s largest coefficient is {largest[0]:.2f}, with a species' own "
+            f"{largest[1]:.2f}; the models' largest is {models.max():.2f} (of traits of unit spread)"
         )
     return notes
 
