@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: venv demo test test-long check format docs bench bench-photos clean
+.PHONY: venv demo test test-long check format docs bench bench-photos bench-marks bench-marks-accuracy clean
 
 venv: $(READY)
 
@@ -51,6 +51,12 @@ bench: venv
 
 bench-photos: venv
 	$(BIN)/python -m benchmarks.speed.photos $(ARGS)
+
+bench-marks: venv
+	$(BIN)/python -m benchmarks.speed.marks $(ARGS)
+
+bench-marks-accuracy: venv
+	$(BIN)/python -m benchmarks.accuracy.marks $(ARGS)
 
 clean:
 	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .hypothesis

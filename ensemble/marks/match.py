@@ -88,7 +88,7 @@ def match(
     progress : callable, optional
     """
     started = time.monotonic()
-    _check_options(verify, shortlist, keypoints, max_rotation, workers)
+    check_options(verify, shortlist, keypoints, max_rotation, workers)
     project = Project.open(folder)
     check_pair_place(project, name, replace=replace)
     pairing = matcher_of(matcher, features)
@@ -204,7 +204,8 @@ def matcher_of(name: str, features: str) -> Matcher:
     return RatioMatcher() if name == "ratio" else LightGlueMatcher(features)
 
 
-def _check_options(verify: str, shortlist: int, keypoints: int, max_rotation: float, workers: int | None) -> None:
+def check_options(verify: str, shortlist: int, keypoints: int, max_rotation: float, workers: int | None) -> None:
+    """Refuse options out of range."""
     if verify not in VERIFY:
         raise FinblendError(f"--verify must be one of {', '.join(VERIFY)}, but got {verify}")
     if shortlist < 0:

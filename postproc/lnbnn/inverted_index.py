@@ -11,10 +11,20 @@ from postproc.lnbnn.votes import PhotoDescriptors
 
 # descriptors a cell holds in the mean, and cells that a query looks into
 CELL = 1024
-PROBES = 24
+PROBES = 32
 # descriptors that the cells' centres are learnt from, per cell
 _TAUGHT = 40
 INSTALL = "pip install 'finblend[marks]'"
+
+
+def cells_of(n: int) -> int:
+    """Cells for n descriptors."""
+    return max(1, n // CELL)
+
+
+def learnt_from(n: int) -> int:
+    """Descriptors that the cells' centres are learnt from."""
+    return min(n, cells_of(n) * _TAUGHT)
 
 
 class InvertedIndex:
@@ -42,9 +52,9 @@ class InvertedIndex:
         self.photo, self._group = gallery.photo, gallery.group
         self._faiss: Any = faiss
         n, width = gallery.descriptors.shape
-        cells = max(1, n // CELL)
+        cells = cells_of(n)
         self._index = faiss.index_factory(width, f"IVF{cells},SQ8", faiss.METRIC_L2)
-        taught = np.random.default_rng(0).permutation(n)[: cells * _TAUGHT]
+        taught = np.random.default_rng(0).permutation(n)[: learnt_from(n)]
         self._index.train(gallery.descriptors[np.sort(taught)])
         self._index.add(gallery.descriptors)
         self._probes = min(probes, cells)

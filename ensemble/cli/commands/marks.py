@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from ensemble.cli.options import AsJson, ProjectFolder
 from ensemble.cli.terminal import counted, print_json, print_table, progress_bars, say, warn
 
 if TYPE_CHECKING:
+    from ensemble.marks.plan_result import MatchPlan, PlannedGallery
     from ensemble.marks.result import MatchResult
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The pair source's name.")]
@@ -48,6 +49,10 @@ def match(
     mirrored: Annotated[bool, typer.Option("--mirrored", help="Match mirrored photos, too: the other flank.")] = False,
     workers: photo.Workers = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the pair source that is there.")] = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Only plan: time, memory and disk, extrapolated from N random train photos."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Compare photos by their marks: notches, scars, spots, stripes. A call that was killed goes on.
@@ -55,26 +60,19 @@ def match(
     Example: finblend match P marks --features sift --images photos
     """
     from ensemble.marks.match import match as run
+    from ensemble.marks.plan import plan_match
 
+    options: dict[str, Any] = {
+        **{"images": images, "features": features, "boxes": boxes or [], "box_form": box_form, "keypoints": keypoints},
+        **{"matcher": matcher, "verify": verify, "shortlist": shortlist, "per_species": per_species},
+        **{"max_rotation": max_rotation, "mirrored": mirrored, "workers": workers},
+    }
+    if sample is not None:
+        plan = plan_match(folder, sample, **options)
+        print_json(plan) if json else _print_plan(plan)
+        return
     with progress_bars() as progress:
-        result = run(
-            folder,
-            name,
-            images=images,
-            features=features,
-            boxes=boxes or [],
-            box_form=box_form,
-            keypoints=keypoints,
-            matcher=matcher,
-            verify=verify,
-            shortlist=shortlist,
-            per_species=per_species,
-            max_rotation=max_rotation,
-            mirrored=mirrored,
-            workers=workers,
-            replace=replace,
-            progress=progress,
-        )
+        result = run(folder, name, **options, replace=replace, progress=progress)
     warn(result.warnings)
     if json:
         print_json(result)
@@ -94,3 +92,29 @@ def _print_matched(result: MatchResult, folder: str) -> None:
     for split, pairs in result.pairs.items():
         say(f"{split}: {counted(pairs, 'pair')}, {result.verified[split]} of them verified ({result.verify})")
     say(f"{result.name} is a pair source now; 'finblend tune {folder}' finds out what it is worth")
+
+
+def _print_plan(plan: MatchPlan) -> None:
+    """Time, memory and disk of a whole matching."""
+    rows = [
+        [each.step, f"{each.work:.3g} {each.unit}", f"{each.rate:.3g}", f"{each.seconds:.0f}"] for each in plan.steps
+    ]
+    print_table("Time", ["step", "work", "a second", "seconds"], rows)
+    galleries = [
+        [each.species, each.photos, each.descriptors, _how(each), _size(each.peak), _size(each.memory)]
+        for each in plan.galleries
+    ]
+    header = ["species", "photos", "descriptors", "votes", "memory at most", "then"]
+    print_table("Descriptors of one species at a time", header, galleries)
+    say(f"on disk: features {_size(plan.disk['features'])}, pairs at most {_size(plan.disk['pairs'])}")
+    photos = counted(sum(plan.photos.values()), "photo")
+    say(f"{plan.hours:.2f} hours on {counted(plan.workers, 'core')} for {photos}, {plan.keypoints:.0f} keypoints each")
+    say(f"this is an extrapolation from {counted(plan.sample, 'photo')}; nothing was written")
+
+
+def _how(gallery: PlannedGallery) -> str:
+    return "exact" if gallery.exact else "index"
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.2f} GiB"
