@@ -12,7 +12,7 @@ import pytest
 from planted import pods
 
 import ensemble
-import ensemble.identification.second_stage
+import ensemble.identification.stage_choice
 from cv.errors import FinblendError
 from cv.metrics import average_precisions, map5
 from cv.mix import Mix
@@ -20,7 +20,8 @@ from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import ranking_of
 from ensemble.identification.posteriors import Answers
 from ensemble.identification.prediction import Prediction, predict
-from ensemble.identification.second_stage import KeptSecondStage, SecondStage, gain_of_stage, stage_helps
+from ensemble.identification.second_stage import KeptSecondStage, SecondStage
+from ensemble.identification.stage_choice import choose_stage, gain_of_stage
 from ensemble.project.folder import Project
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.setup import Setup, setup_of_blend
@@ -197,10 +198,8 @@ def test_without_a_clear_gain_the_blend_stays_alone(tmp_path: Path) -> None:
 def test_where_one_fold_carries_the_mix_there_is_no_second_stage(setup: tuple[Setup, Blend]) -> None:
     one, blend = setup
     alone = one.evaluation_set_in(Mix(SHARE, None), np.flatnonzero(one.project.catalogue.folds == 0))
-    stage, ranking = SecondStage.of(alone, blend), ranking_of(alone.query_set, blend)
     with pytest.raises(FinblendError, match="without fold 0 no photo has weight"):
-        gain_of_stage(stage, ranking)
-    assert not stage_helps(stage, ranking)
+        choose_stage(replace(one, evaluation_set=alone), blend, ranking_of(alone.query_set, blend))
 
 
 def test_the_verdict_is_a_paired_one(setup: tuple[Setup, Blend], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,8 +215,8 @@ def test_the_verdict_is_a_paired_one(setup: tuple[Setup, Blend], monkeypatch: py
 
         return stand_in
 
-    monkeypatch.setattr(ensemble.identification.second_stage, "predict", answering(plain))
-    gain = gain_of_stage(stage, ranking)
+    monkeypatch.setattr(ensemble.identification.stage_choice, "predict", answering(plain))
+    gain = gain_of_stage(stage, plain)
     assert (gain.is_clear, gain.test.gain, gain.test.sure) == (False, 0.0, 0.0)
     np.testing.assert_array_equal(gain.labels, plain)
     assert gain.map5 == evaluation_set.weights @ average_precisions(plain, evaluation_set.truth)
@@ -225,8 +224,8 @@ def test_the_verdict_is_a_paired_one(setup: tuple[Setup, Blend], monkeypatch: py
     better = plain.copy()
     wrong = np.flatnonzero((plain[:, 0] != evaluation_set.truth) & (evaluation_set.weights > 0))[0]
     better[wrong, 0] = evaluation_set.truth[wrong]
-    monkeypatch.setattr(ensemble.identification.second_stage, "predict", answering(better))
-    assert gain_of_stage(stage, ranking).test.sure == pytest.approx(1 - np.exp(-1), abs=0.05)
+    monkeypatch.setattr(ensemble.identification.stage_choice, "predict", answering(better))
+    assert gain_of_stage(stage, plain).test.sure == pytest.approx(1 - np.exp(-1), abs=0.05)
 
 
 def test_another_mix_is_asked_of_the_stage_that_is_submitted(tuned: tuple[Path, list[str], TuneResult]) -> None:

@@ -11,7 +11,7 @@ from measured_scene import Scene, small_project
 from planted import pods
 
 import ensemble
-import ensemble.identification.second_stage
+import ensemble.identification.stage_choice
 import ensemble.report.page.words
 import ensemble.report.sections.blend_charts
 import ensemble.report.sections.models
@@ -39,7 +39,7 @@ def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with pytest.MonkeyPatch.context() as patch:
         if not staged:
             # nothing is so sure: not the blend's own second stage, and none of a fold's
-            patch.setattr(ensemble.identification.second_stage, "SURE", 2.0)
+            patch.setattr(ensemble.identification.stage_choice, "SURE", 2.0)
         tuned = ensemble.tune(project, trials=6, new_share=SHARE, nested_trials=1)
     assert Project.open(project).blend_path.is_file()
     assert tuned["second_stage"]["used"] is staged

@@ -29,7 +29,7 @@ def while_calling(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], 
 
 
 @pytest.mark.parametrize(
-    ("step", "merged_before"), [("starts_of_study", False), ("starts_of_study", True), ("choose_stage", True)]
+    ("step", "merged_before"), [("starts_of_study", False), ("starts_of_study", True), ("staged_blend", True)]
 )
 def test_a_merge_while_tune_runs_is_not_stamped_on_the_blend(
     project: Path, sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, merged_before: bool
