@@ -139,7 +139,7 @@ def of_votes(store: FeatureStore, labels: np.ndarray, size: int, n_queries: int)
     wanted, place = store.descriptors("train", np.sort(asked))
     place = np.searchsorted(np.sort(asked), place)
     queries = PhotoDescriptors(descriptors=wanted, photo=place, group=np.ones(len(place), np.int32))
-    made, index = timed(lambda: InvertedIndex(gallery))
+    made, index = timed(lambda: InvertedIndex.of(gallery))
     tables: dict[str, PairTable] = {}
 
     def vote(name: str, by: DescriptorIndex) -> None:

@@ -28,7 +28,12 @@ def commands() -> dict[str, Any]:
 
 def flags(command: Any) -> list[str]:
     """Every flag of a command, as it is typed."""
-    return [flag for parameter in command.params if _is_option(parameter) for flag in parameter.opts]
+    return [flag for parameter in command.params if _is_option(parameter) for flag in _typed(parameter)]
+
+
+def _typed(parameter: Any) -> list[str]:
+    """Ways of typing it, the one that turns it off among them."""
+    return [*parameter.opts, *parameter.secondary_opts]
 
 
 def _is_option(parameter: Any) -> bool:

@@ -23,6 +23,7 @@ from ensemble.marks.voting import BLOCK, EXACT
 from ensemble.networks.photos import PhotoFiles, find_photo_files
 from ensemble.project.folder import Project
 from ensemble.registry.models import usable_models
+from postproc.lnbnn.inverted_index import learnt_from
 from postproc.lnbnn.votes import MOST_PHOTOS
 
 FEWEST = 2
@@ -198,7 +199,7 @@ def _galleries(project: Project, keypoints: float, width: int, per_species: bool
                     descriptors=n,
                     exact=n <= exact,
                     memory=memory,
-                    peak=memory if n <= exact else memory + 4 * width * n,
+                    peak=memory if n <= exact else memory + 4 * width * learnt_from(n),
                 )
             )
     return sorted(galleries, key=lambda each: -each.descriptors)

@@ -78,7 +78,7 @@ def index_rates(descriptors: np.ndarray, needed: int, rng: np.random.Generator) 
     """Rates of an inverted index of up to `GROWN` descriptors."""
     gallery = grown(descriptors, min(needed, GROWN), rng)
     work = IndexWork.of(len(gallery))
-    index, seconds = timed(lambda: InvertedIndex(_of_one_photo(gallery, 1)))
+    index, seconds = timed(lambda: InvertedIndex.of(_of_one_photo(gallery, 1)))
     queries = grown(descriptors, _ASKED // 2, rng)
     _seconds(index, queries[:_FEW])
     return IndexRates(work.building / seconds, work.asking * len(queries) / _seconds(index, queries))

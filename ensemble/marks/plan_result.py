@@ -50,7 +50,7 @@ class PlannedGallery(Result):
     memory : int
         Bytes of its descriptors: float32, or 8 bits each and 8 bytes of place beside them in the index.
     peak : int
-        Bytes while it is made: an index is made from float32 descriptors.
+        Bytes while it is made: an index learns its cells from float32 descriptors.
     """
 
     species: str

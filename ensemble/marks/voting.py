@@ -24,6 +24,8 @@ from postproc.lnbnn.votes import MOST_PHOTOS, VOTERS, DescriptorIndex, ExactInde
 # descriptors of a gallery up to which every one is compared: 1 GB of RootSIFT
 EXACT = 2_000_000
 BLOCK = 128
+# photos whose descriptors are decoded at once for an index: 200 MB of RootSIFT
+_PART = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +98,17 @@ class Voting:
         return self.folder / f"votes-{digest}.npz"
 
     def _index(self, rows: np.ndarray) -> DescriptorIndex:
-        descriptors, photo = self.store.descriptors("train", rows)
-        gallery = PhotoDescriptors(descriptors=descriptors, photo=photo, group=self.folds[photo])
-        return ExactIndex(gallery) if len(photo) <= self.exact else InvertedIndex(gallery)
+        photo = np.repeat(rows, self.store.counts("train")[rows])
+        group = self.folds[photo]
+        if len(photo) <= self.exact:
+            descriptors, _ = self.store.descriptors("train", rows)
+            return ExactIndex(PhotoDescriptors(descriptors=descriptors, photo=photo, group=group))
+
+        def parts() -> Iterator[np.ndarray]:
+            for start in range(0, len(rows), _PART):
+                yield self.store.descriptors("train", rows[start : start + _PART])[0]
+
+        return InvertedIndex(photo, group, parts)
 
     def _vote(self, index: DescriptorIndex, asked: Asked, rows: np.ndarray) -> dict[str, np.ndarray]:
         tables = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,14 @@ def learnt_from(n: int) -> int:
 class InvertedIndex:
     """faiss' inverted file of 8-bit descriptors.
 
-    Memory: d + 8 bytes a descriptor, and the sample that the centres are learnt from, d x 160 bytes a cell.
+    Memory: d + 8 bytes a descriptor, one part, and the sample that the centres are learnt from, d x 160 bytes a cell.
 
     Parameters
     ----------
-    gallery : PhotoDescriptors
+    photo, group : (m,) int arrays
+        As of `PhotoDescriptors`.
+    parts : callable
+        Gives the (m, d) descriptors, some at a time; called twice, to learn the cells' centres and to fill them.
     probes : int
         Cells that a query looks into.
 
@@ -44,20 +48,33 @@ class InvertedIndex:
         If faiss is not installed.
     """
 
-    def __init__(self, gallery: PhotoDescriptors, probes: int = PROBES) -> None:
+    def __init__(
+        self, photo: np.ndarray, group: np.ndarray, parts: Callable[[], Iterable[np.ndarray]], probes: int = PROBES
+    ) -> None:
         try:
             import faiss
         except ModuleNotFoundError:
-            raise FinblendError(f"a gallery of {len(gallery.photo)} descriptors needs faiss; {INSTALL}") from None
-        self.photo, self._group = gallery.photo, gallery.group
+            raise FinblendError(f"a gallery of {len(photo)} descriptors needs faiss; {INSTALL}") from None
+        self.photo, self._group = photo, group
         self._faiss: Any = faiss
-        n, width = gallery.descriptors.shape
-        cells = cells_of(n)
-        self._index = faiss.index_factory(width, f"IVF{cells},SQ8", faiss.METRIC_L2)
-        taught = np.random.default_rng(0).permutation(n)[: learnt_from(n)]
-        self._index.train(gallery.descriptors[np.sort(taught)])
-        self._index.add(gallery.descriptors)
+        n, cells = len(photo), cells_of(len(photo))
+        taught = np.zeros(n, dtype=bool)
+        taught[np.random.default_rng(0).permutation(n)[: learnt_from(n)]] = True
+        drawn, start = [], 0
+        for part in parts():
+            drawn.append(part[taught[start : start + len(part)]])
+            start += len(part)
+        sample = np.concatenate(drawn)
+        self._index = faiss.index_factory(sample.shape[1], f"IVF{cells},SQ8", faiss.METRIC_L2)
+        self._index.train(sample)
+        for part in parts():
+            self._index.add(part)
         self._probes = min(probes, cells)
+
+    @classmethod
+    def of(cls, gallery: PhotoDescriptors, probes: int = PROBES) -> InvertedIndex:
+        """Of descriptors that are in memory."""
+        return cls(gallery.photo, gallery.group, lambda: [gallery.descriptors], probes)
 
     def nearest(self, queries: PhotoDescriptors, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Nearest descriptors in the cells that are looked into, none of the query's group."""

@@ -95,14 +95,14 @@ def test_the_inverted_index_brings_up_the_same_individuals(monkeypatch: pytest.M
     gallery, queries = shown(120, -1), shown(40, 1)
     assert len(gallery.photo) == 3000
     exact = votes(ExactIndex(gallery), queries, 40, 120).top(20)
-    index = InvertedIndex(gallery, probes=12)
+    index = InvertedIndex.of(gallery, probes=12)
     quick = votes(index, queries, 40, 120).top(20)
     recall = [np.isin(mine, theirs).mean() for mine, theirs in zip(exact, quick, strict=True)]
     assert np.mean(recall) >= 0.95
     # nobody met their own group
     assert not (gallery.group[np.searchsorted(gallery.photo, quick[quick >= 0])] == 1).any()
     # looking into every cell is all but exact: 8 bits a part
-    position, distance = InvertedIndex(gallery, probes=10**6).nearest(queries, 1)
+    position, distance = InvertedIndex.of(gallery, probes=10**6).nearest(queries, 1)
     near, sure = ExactIndex(gallery).nearest(queries, 1)
     assert (position == near).mean() > 0.97
     np.testing.assert_allclose(distance, sure, atol=0.05)
@@ -112,5 +112,5 @@ def test_beyond_the_exact_size_faiss_is_asked_for_in_one_line(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "faiss", None)
     gallery = drawn(np.random.default_rng(0), 3, 1, 4, 5)
     with pytest.raises(FinblendError, match=r"needs faiss; pip install 'finblend\[marks\]'$") as caught:
-        InvertedIndex(gallery)
+        InvertedIndex.of(gallery)
     assert "\n" not in str(caught.value)

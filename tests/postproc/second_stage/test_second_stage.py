@@ -17,7 +17,6 @@ import postproc.second_stage.features
 from cv.errors import FinblendError
 from postproc import NEW, NOBODY, Evidence
 from postproc.calibration.posterior import outcome
-from postproc.ranking.rank import Species
 from postproc.second_stage.candidates import Candidates, candidates_of
 from postproc.second_stage.cohort import NO_FOLD, cohort_background
 from postproc.second_stage.conditional_logit import ConditionalLogit, fit_conditional_logit
@@ -294,15 +293,3 @@ def test_refusals() -> None:
         fit_conditional_logit(traits, np.zeros(10, dtype=int), np.zeros(10))
     with pytest.raises(FinblendError, match="fitted on other traits"):
         PLANTED.of(replace(traits, names=("x", "q")))
-
-
-def test_no_species_is_no_penalty() -> None:
-    rng = np.random.default_rng(7)
-    evidence = random_evidence(rng, CHANNELS[int(rng.integers(len(CHANNELS)))], 4)
-    n = evidence.n_queries
-    weights, recipe = random_weights(rng, len(evidence.sources))[None], np.zeros(n, dtype=int)
-    none = Species.none(n, N_PEOPLE)
-    np.testing.assert_array_equal(
-        candidates_of(evidence, weights, recipe, none, 9.0).individual,
-        candidates_of(evidence, weights, recipe, none, 0.0).individual,
-    )
