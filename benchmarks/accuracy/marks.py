@@ -1,7 +1,7 @@
 """What pair sources are worth on a project of models and pair sources, finblend's way and by WildFusion's recipe.
 
     python -m benchmarks.accuracy.marks PROJECT [--parts nested,noise,rehearsal] [--share 0.12] [--trials 100]
-        [--nested-trials 100] [--images FOLDER] [--scratch FOLDER] [--json benchmarks/marks.json]
+        [--nested-trials 100] [--images FOLDER] [--scratch FOLDER] [--json FILE]
 
 Nothing is written into the project: each part works on a copy.
 

@@ -1,7 +1,7 @@
 """Marks: a photo's features, a query's votes, a pair's verification; each against a peer, in one run.
 
     python -m benchmarks.speed.marks PROJECT --images FOLDER [--photos 32] [--pairs 300] [--queries 16]
-        [--sizes 50000,100000,200000,400000,800000] [--json benchmarks/marks.json]
+        [--sizes 50000,100000,200000,400000,800000] [--json FILE]
 
 The project has been matched by `sift`; the descriptors of its train photos are the gallery, whatever their species, and
 sizes beyond them are made up by jittered copies. Peers: OpenCV's SIFT on photos enlarged alike, decoded by OpenCV, with

@@ -58,7 +58,7 @@ def _paragraph(text: str) -> str:
 def _row(parameter: Any) -> str:
     metavar = parameter.metavar or ("" if getattr(parameter, "is_flag", False) else "VALUE")
     if _is_option(parameter):
-        typed = f"`{', '.join(sorted(parameter.opts, key=len))}{f' {metavar}' if metavar else ''}`"
+        typed = f"`{', '.join(sorted(_typed(parameter), key=len))}{f' {metavar}' if metavar else ''}`"
     else:
         typed = f"`{metavar}`"
     default = "required" if parameter.required else _default(parameter)

@@ -30,7 +30,7 @@ FEWER = {
     "tune": " --trials 3 --nested-trials 2",
     "pseudo": " --trials 2",
     "embed": " --size 32 --workers 0 --precision float32",
-    "match": " --keypoints 40 --shortlist 5 --workers 1",
+    "match": " --keypoints 100 --shortlist 5 --workers 1",
 }
 PAGES = [page for page in pages() if any(block.language == "scene" for block in blocks(page))]
 

@@ -16,14 +16,19 @@ from ensemble.cli import main
 TRIALS = ["--trials", "3", "--nested-trials", "0"]
 
 
-def _photos(folder: Path, names: list[str]) -> None:
-    """A photo for each name: blocks of colour, drawn from the name's place."""
+def _photos(folder: Path, names: list[str], who: list[int] | None = None) -> None:
+    """A photo for each name: blocks of colour, drawn from the name's place; with marks of whoever is on it."""
     from PIL import Image
 
     folder.mkdir(parents=True)
     for place, name in enumerate(names):
-        blocks = np.random.default_rng(place).integers(0, 255, (4, 6, 3), dtype=np.uint8)
-        Image.fromarray(np.kron(blocks, np.ones((16, 16, 1), dtype=np.uint8))).save(folder / name)
+        rng = np.random.default_rng(place)
+        photo = np.kron(rng.integers(0, 255, (4, 6, 3), dtype=np.uint8), np.ones((16, 16, 1), dtype=np.uint8))
+        if who is not None:
+            marks = np.random.default_rng([who[place], 5]).integers(0, 255, (16, 22), dtype=np.uint8)
+            y, x = rng.integers(0, 9, 2)
+            photo[y : y + 48, x : x + 66] = np.kron(marks, np.ones((3, 3), dtype=np.uint8))[..., None]
+        Image.fromarray(photo).save(folder / name)
 
 
 def files(folder: Path) -> dict[str, Any]:
@@ -97,7 +102,10 @@ def demo(folder: Path) -> dict[str, Any]:
     people = [f"id{i:02d}" for i in range(14)] + ["new_individual"]
     answers = [people[i] for i in small.answers]
     pl.DataFrame({"image": small.test_images, "answer": answers}).write_csv(folder / "data" / "answers.csv")
-    _photos(folder / "data" / "photos", small.train_images + small.test_images)
+    who = [int(name.removeprefix("id")) for name in table["individual_id"]]
+    strangers = range(100, 100 + len(small.answers))
+    who += [one if one < 14 else stranger for one, stranger in zip(small.answers, strangers, strict=True)]
+    _photos(folder / "data" / "photos", small.train_images + small.test_images, who)
     return {}
 
 
