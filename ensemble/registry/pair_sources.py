@@ -56,7 +56,7 @@ def check_pair_place(project: Project, name: str, *, replace: bool = False) -> N
     if name in project.stores():
         raise FinblendError(f"{name}: is a model of {project.folder}; a pair source needs another name")
     if not replace and name in project.pair_stores():
-        raise FinblendError(f"{name} is a pair source already; use --replace to register it again")
+        raise FinblendError(f"{name} is a pair source already; use --replace to make it again")
 
 
 def require_pair_sources(project: Project, names: list[str] | None = None) -> dict[str, PairStore]:

@@ -202,7 +202,7 @@ def test_names_are_a_models_or_a_pair_sources(small: Small, tmp_path: Path) -> N
     register(project, "net", frozen=True, **embeddings)
     rows = table([*TRAIN, *TEST])
     register_pairs(project, "x", pairs=rows)
-    assert refused(project, rows, replace=False) == "x is a pair source already; use --replace to register it again"
+    assert refused(project, rows, replace=False) == "x is a pair source already; use --replace to make it again"
     assert refused(project, rows, "net").endswith("a pair source needs another name")
     assert refused(project, rows, "../x").startswith("pair source name '../x': letters, digits, '.', '_' and '-' only")
     with pytest.raises(FinblendError, match=r"x: is a pair source of .*; a model needs another name"):
@@ -223,7 +223,7 @@ def test_the_command_line_registers_lists_and_refuses(
     told = json.loads(capsys.readouterr().out)
     assert (told["name"], told["train_pairs"], told["test_pairs"], told["warnings"]) == ("loftr", 6, 3, [])
     assert main(line) == 1
-    assert capsys.readouterr().err == "finblend: loftr is a pair source already; use --replace to register it again\n"
+    assert capsys.readouterr().err == "finblend: loftr is a pair source already; use --replace to make it again\n"
     assert main(["register-pairs", "P", "y", "--pairs", "train_pairs.csv"]) == 1
     assert capsys.readouterr().err.startswith("finblend: train_pairs.csv: has no pair whose query is a test photo")
     np.savez("m.npz", names=np.array([*IMAGES, "q0", "q1"]), score=rng.random((8, 8)))
