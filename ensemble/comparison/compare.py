@@ -171,7 +171,8 @@ def _scores(
 def _refuse_same(pair: Sequence[ComparedBlend]) -> None:
     """Nested, the whole tuning is compared: of one project with the same models it is the same tuning twice."""
     first, second = pair
-    if first.project.folder == second.project.folder and first.blend.weights.keys() == second.blend.weights.keys():
+    sources = [(each.blend.weights.keys(), each.blend.pair_sources.keys()) for each in pair]
+    if first.project.folder == second.project.folder and sources[0] == sources[1]:
         raise FinblendError(
             f"--nested: {first.name} and {second.name} are tuned on the same models: tuned anew without each "
             "fold they would be one and the same blend"
@@ -190,7 +191,8 @@ def _nested(
     """Both tuned without each fold in turn, in the same mix, and scored on the folds."""
     precisions = []
     for compared, rows in zip(pair, (np.arange(len(row)), row), strict=True):
-        setup = read_setup(compared.project, mix, list(compared.blend.weights), progress=progress)
+        models, pairs = list(compared.blend.weights), list(compared.blend.pair_sources)
+        setup = read_setup(compared.project, mix, models, pairs=pairs, progress=progress)
         score = nested_score(setup, trials=trials, seed=seed, progress=progress)
         nested_set = score.evaluation_set
         # by train photo: as it is, and playing the stranger

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cv.errors import FinblendError
+from ensemble.blend.blend import Blend
 from ensemble.blend.load import tuned_blend
 from ensemble.identification.scored_blend import score_blend
 from ensemble.project.folder import Project
@@ -137,13 +138,17 @@ def evaluate(
         strangers=int((evaluation_set.is_new & as_itself).sum()),
         played_strangers=len(evaluation_set.simulated_new),
         certified=Certificate.of(scored.over_candidates, scored.rescored),
-        nested=_nested(setup, score.map5, nested_trials, seed, progress) if nested else None,
+        nested=_nested(setup, blend, score.map5, nested_trials, seed, progress) if nested else None,
         measured=scored.measured,
     )
 
 
-def _nested(setup: Setup, in_sample: float, trials: int, seed: int, progress: Progress | None) -> NestedResult:
-    """The nested score of the same models and mix, whitening chosen anew."""
+def _nested(
+    setup: Setup, blend: Blend, in_sample: float, trials: int, seed: int, progress: Progress | None
+) -> NestedResult:
+    """The nested score of the same models, pair sources and mix, whitening chosen anew."""
+    tried = {*blend.pair_sources, *(blend.measured.get("pairs") or {})}
+    stores = {name: store for name, store in setup.retriever.pair_stores.items() if name in tried}
     whitening = choose_whitening(setup.project, setup.models, progress)
-    fresh = setup_with(replace(setup.retriever, whitening=whitening), setup.mix)
+    fresh = setup_with(replace(setup.retriever, whitening=whitening, pair_stores=stores, pairs=()), setup.mix)
     return NestedResult.of(nested_score(fresh, trials=trials, seed=seed, progress=progress), in_sample)

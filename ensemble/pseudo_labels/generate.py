@@ -50,6 +50,7 @@ RECIPE = {
     "background",
     "species_weights",
     "second_stage",
+    "pair_sources",
 }
 HOW = (
     "full: cross-fitted, each fold's photos by probabilities and threshold of the other folds, weights tuned on all; "
@@ -138,7 +139,14 @@ def pseudo(
     sets: list[_Set] = []
     held_out: list[tuple[np.ndarray, ...]] = []
     for tuned in tune_on_other_folds(setup, trials=trials, seed=seed, progress=progress):
-        staged = replace(tuned, blend=replace(tuned.blend, second_stage=blend.second_stage))
+        # judged as the blend judges, by the pair sources that it weighs
+        pairs = setup.retriever.pairs
+        staged = replace(
+            tuned,
+            setup=tuned.setup.with_pairs(pairs),
+            others=tuned.others.with_pairs(pairs),
+            blend=replace(tuned.blend, second_stage=blend.second_stage, pair_sources=blend.pair_sources),
+        )
         fold_set, outside = _fold_set(staged, wanted, progress)
         sets.append(fold_set)
         held_out.append(outside)
