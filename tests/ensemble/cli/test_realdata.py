@@ -69,7 +69,7 @@ def test_six_layouts_become_one_checked_submission(real_data: Path, tmp_path: Pa
         512,
         1280,
     ]
-    tuned = json.loads(run("finblend tune P --trials 20 --new-share 0.12 --json", photoid, project))
+    tuned = json.loads(run("finblend tune P --trials 3 --nested-trials 1 --new-share 0.12 --json", photoid, project))
     assert tuned["map5"] > max(tuned["single_models"].values())
     assert tuned["map5"] >= tuned["equal_weights"]
     scored = json.loads(run("finblend evaluate P --json", photoid, project))
