@@ -20,10 +20,18 @@ def commands_page() -> str:
 
 
 def commands() -> dict[str, Any]:
-    """The program's commands in the order of `finblend --help`."""
+    """The program's commands in the order of `finblend --help`; one of a group goes by both words."""
     from ensemble.cli.program import program
 
-    return dict(program().commands)
+    return {
+        " ".join(words): command
+        for name, top in program().commands.items()
+        for words, command in (
+            [((name, inner), each) for inner, each in top.commands.items()]
+            if hasattr(top, "commands")
+            else [((name,), top)]
+        )
+    }
 
 
 def flags(command: Any) -> list[str]:

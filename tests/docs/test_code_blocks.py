@@ -150,10 +150,17 @@ def spoken(text: str) -> Iterator[str]:
     yield from (" ".join(code.split()) for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", outside))
 
 
+def one_command(words: list[str]) -> list[str]:
+    """The two words of a command in a group as one."""
+    first = 1 if words[:1] == ["finblend"] else 0
+    both = " ".join(words[first : first + 2])
+    return [*words[:first], both, *words[first + 2 :]] if both in COMMANDS and " " in both else words
+
+
 def wrong_words(line: str, where: str, strict: bool) -> list[str]:
     """What a line names that is not there: commands, flags, targets of make, scripts."""
     words = shlex.split(line.replace("'", " ").replace('"', " "), comments=True) if strict else line.split()
-    words = [word.rstrip(",;:") for word in words]
+    words = one_command([word.rstrip(",;:") for word in words])
     typed = re.findall(r"(?<![\w-])(?:--[a-z][\w-]*|-[a-z](?![\w-]))", " ".join(words))
     if words[:1] == ["finblend"] and len(words) > 1 and words[1] != "COMMAND" and not words[1].startswith("-"):
         if words[1] not in COMMANDS:
