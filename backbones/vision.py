@@ -2,7 +2,8 @@
 
 A CPU build of torch with the torchvision of the package index (which carries CUDA operators) is a common mix: its
 compiled operators cannot load, and `import torchvision` stops at two operators that torch does not know. Declaring
-those two schemas, without any implementation, lets the import pass; nothing here ever calls them.
+those two schemas lets the import pass. Behind one of them, `nms`, which detectors end with, stands an implementation in
+plain torch (`backbones.nms`), for CPU and CUDA; the other one, of quantised boxes, is never called here.
 """
 
 from __future__ import annotations
@@ -33,8 +34,20 @@ def _declared() -> Any:
         library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for schema in _SCHEMAS:
             library.define(schema)  # type: ignore[no-untyped-call]
+        _stand_in(library)
         return library
     return None
+
+
+def _stand_in(library: Any) -> None:
+    """Put plain torch behind the operator `torchvision::nms`, and let torchvision's own functions call it."""
+    from backbones.nms import nms
+
+    for device in ("CPU", "CUDA"):
+        library.impl("nms", nms, device)
+    # `torchvision.ops.nms` and `batched_nms` ask first whether the compiled operators are there; of all functions that
+    # ask, only those of this module are answered so: the others' operators are still missing
+    import_module("torchvision.ops.boxes")._assert_has_ops = lambda: None
 
 
 def load(name: str, install: str = INSTALL) -> Any:

@@ -4,8 +4,21 @@ In: names, folders, tables of boxes. Out: arrays (h, w, 3) in a network's frame,
 Imports nothing else of `backbones`; no torch.
 """
 
-from backbones.photos.boxes import Box, jittered, reaches_outside, read_boxes
+from backbones.photos.boxes import Box, BoxTable, jittered, reaches_outside, read_boxes, read_every_box
 from backbones.photos.find import Found, find_photos
 from backbones.photos.frame import Frame, Shown, fit, show
 
-__all__ = ["Box", "Found", "Frame", "Shown", "find_photos", "fit", "jittered", "reaches_outside", "read_boxes", "show"]
+__all__ = [
+    "Box",
+    "BoxTable",
+    "Found",
+    "Frame",
+    "Shown",
+    "find_photos",
+    "fit",
+    "jittered",
+    "reaches_outside",
+    "read_boxes",
+    "read_every_box",
+    "show",
+]

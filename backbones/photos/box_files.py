@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +22,16 @@ from cv.tables import as_text, pick_column, read_table, refuse_repeats, text_col
 COLUMNS = ("bbox", "box")
 _TABLES = {".csv", ".parquet", ".pq"}
 _CONFIDENCES = ("conf", "confidence", "score")
+CLASSES = ("class", "label", "category")
+# what labelling programs write beside a folder's labels: the names of its classes, one a line
+_CLASS_NAMES = "classes.txt"
 
 
-def read_column(spec: str, frame: pl.DataFrame, form: str) -> tuple[Candidates, str]:
-    """Boxes of `FILE`, `FILE:COLUMN` or a `COLUMN` of the catalogue, and what to call the place."""
+def read_column(spec: str, frame: pl.DataFrame, form: str, every: bool = False) -> tuple[Candidates, str]:
+    """Boxes of `FILE`, `FILE:COLUMN` or a `COLUMN` of the catalogue, and what to call the place.
+
+    With `every`, an image may stand in several rows, each with boxes of its own, and a column says what boxes show.
+    """
     if spec in frame.columns:
         table, name, column = frame, "catalogue", spec
     else:
@@ -32,10 +41,47 @@ def read_column(spec: str, frame: pl.DataFrame, form: str) -> tuple[Candidates, 
         if column not in table.columns:
             raise FinblendError(f"{name}: has no column '{column}'; it has {shown(table.columns, 12)}")
     images = text_column(table, pick_column(table, ("image", "image_id", "path"), name), name)
-    refuse_repeats(images, name)
+    if not every:
+        refuse_repeats(images, name)
     confidences = next((text_of_cells(table[other]) for other in _CONFIDENCES if other in table.columns), None)
     texts = text_of_cells(table[column])
-    return read_texts(images.to_list(), texts, confidences, form, lambda row: f"{name}: row {row + 1}: {column}"), name
+
+    def where(row: int) -> str:
+        return f"{name}: row {row + 1}: {column}"
+
+    read = read_texts(images.to_list(), texts, confidences, form, where)
+    if not every:
+        return read, name
+    said = next((text_of_cells(table[other]) for other in CLASSES if other in table.columns and other != column), None)
+    if said is not None:
+        read = replace(read, classes=_classes_of_cells(said, read, where))
+    names, place = np.unique(images.to_numpy(), return_inverse=True)
+    return replace(read, names=names.tolist(), owner=place[read.owner]), name
+
+
+def _classes_of_cells(said: pl.Series, read: Candidates, where: Callable[[int], str]) -> list[str]:
+    """What each box shows: a cell's one word for all its boxes, or a list with one for each."""
+    boxes = np.bincount(read.owner, minlength=len(said))
+    out: list[str] = []
+    for row in np.flatnonzero(boxes).tolist():
+        text = (said[row] or "").strip()
+        words = _listed(text) if text.startswith("[") else [text]
+        if len(words) not in {1, boxes[row]} or not all(words):
+            raise FinblendError(
+                f"{where(row)}: {said.name} '{text}' needs one word for the row, or a list of one for each of its "
+                f"boxes ({boxes[row]})"
+            )
+        out += words * int(boxes[row]) if len(words) == 1 else words
+    return out
+
+
+def _listed(text: str) -> list[str]:
+    """The words of a list: in quotation marks as JSON and Python write them, or with blanks or commas between."""
+    with contextlib.suppress(ValueError):
+        listed = json.loads(text.replace("'", '"'))
+        if isinstance(listed, list) and all(isinstance(word, (str, int)) for word in listed):
+            return [str(word) for word in listed]
+    return text.strip("[]").replace(",", " ").split()
 
 
 def _split(spec: str, frame: pl.DataFrame) -> tuple[str, str]:
@@ -64,11 +110,15 @@ def read_labels(folder: Path, form: str) -> Candidates:
     names: list[str] = []
     lines: list[str] = []
     places: list[tuple[int, int]] = []
+    class_names: list[str] = []
     for path in sorted(folder.rglob("*.txt")):
         try:
             written = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError):
             raise FinblendError(f"{path}: cannot be read as text") from None
+        if path == folder / _CLASS_NAMES:
+            class_names = [line.strip() for line in written if line.strip()]
+            continue
         for number, line in enumerate(written, start=1):
             if line.strip():
                 lines.append(line)
@@ -82,7 +132,13 @@ def read_labels(folder: Path, form: str) -> Candidates:
     texts = pl.Series(lines, dtype=pl.String)
     read = read_texts([""] * len(lines), texts, None, "yolo" if form == "auto" else form, where)
     file_of_line = np.array([owner for owner, _ in places], dtype=np.int64)
-    return Candidates(names, file_of_line[read.owner], read.numbers, read.scores, read.form, read.where)
+    classes = [_class_named(number, class_names) for number in read.classes]
+    return Candidates(names, file_of_line[read.owner], read.numbers, read.scores, read.form, read.where, classes)
+
+
+def _class_named(number: str, class_names: list[str]) -> str:
+    known = number.isdecimal() and int(number) < len(class_names)
+    return class_names[int(number)] if known else number
 
 
 def read_coco(path: Path, form: str) -> Candidates:
@@ -100,7 +156,9 @@ def read_coco(path: Path, form: str) -> Candidates:
         if image["id"] in index:
             raise FinblendError(f"{path}: image {row}: id {image['id']} stands twice")
         index[image["id"]] = row - 1
-    owner, numbers, scores, rows = [], [], [], []
+    kinds = document.get("categories") or []
+    category = {kind.get("id"): str(kind.get("name")) for kind in kinds if isinstance(kind, dict) and kind.get("name")}
+    owner, numbers, scores, rows, classes = [], [], [], [], []
     for row, annotation in enumerate(annotations, start=1):
         identity, box, score = annotation.get("image_id"), annotation.get("bbox"), annotation.get("score")
         if not isinstance(identity, (int, str)) or identity not in index:
@@ -115,6 +173,8 @@ def read_coco(path: Path, form: str) -> Candidates:
         numbers.append(box)
         scores.append(np.nan if score is None else score)
         rows.append(row)
+        kind = annotation.get("category_id")
+        classes.append("" if kind is None else category.get(kind, str(kind)))
     return Candidates(
         [image["file_name"] for image in images],
         np.array(owner, dtype=np.int64),
@@ -122,6 +182,7 @@ def read_coco(path: Path, form: str) -> Candidates:
         np.array(scores, dtype=np.float64),
         "xywh" if form == "auto" else form,
         lambda box: f"{path}: annotation {rows[box]}: bbox {numbers[box]}",
+        classes,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -43,6 +43,8 @@ class Candidates:
     form : {"xyxy", "xywh", "yolo"}
     where : callable
         Box index -> where it stands and what is written there, for error lines.
+    classes : list of str
+        What each box shows; empty where nobody said, and the whole list is where nobody asked.
     """
 
     names: list[str]
@@ -51,6 +53,7 @@ class Candidates:
     scores: np.ndarray
     form: str
     where: Callable[[int], str]
+    classes: list[str] = field(default_factory=list)
 
 
 def corners(candidates: Candidates) -> tuple[np.ndarray, bool]:
@@ -147,9 +150,10 @@ def read_texts(
     numbers = flat[start[:, None] + (width > 4)[:, None] + np.arange(4)]
     scores = np.full(len(owner), np.nan)
     scores[width == 6] = flat[start[width == 6] + 5]
+    classes = [f"{flat[first]:g}" if numbers > 4 else "" for first, numbers in zip(start, width, strict=True)]
     if confidences is not None and (boxes > 1).any():
         _read_confidences(confidences, boxes, scores, where)
-    return Candidates(names, owner, numbers, scores, form, lambda box: told(int(owner[box])))
+    return Candidates(names, owner, numbers, scores, form, lambda box: told(int(owner[box])), classes)
 
 
 def _shapes(texts: pl.Series) -> pl.Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -10,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from backbones.photos.box_files import images_of, read_coco, read_column, read_labels
-from backbones.photos.box_forms import FORMS, best, corners
+from backbones.photos.box_forms import FORMS, Candidates, best, corners
 from cv.errors import FinblendError
 
 # x1, y1, x2, y2 in whole pixels of the upright photo; x2 and y2 lie just beyond the box
@@ -126,15 +127,8 @@ def read_boxes(spec: str, frame: pl.DataFrame, form: str = "auto") -> dict[str, 
     FinblendError
         If a box is not four finite numbers or has a negative size, or no image of the catalogue is named.
     """
-    if form not in FORMS:
-        raise FinblendError(f"{form}: no form of boxes; one of {', '.join(FORMS)}")
-    path, by_stem, source = Path(spec), False, spec
-    if spec not in frame.columns and path.is_dir():
-        candidates, by_stem = read_labels(path, form), True
-    elif spec not in frame.columns and path.suffix.lower() == ".json":
-        candidates = read_coco(path, form)
-    else:
-        candidates, source = read_column(spec, frame, form)
+    candidates, source = _read(spec, frame, form)
+    by_stem = spec not in frame.columns and Path(spec).is_dir()
     edges, relative = corners(candidates)
     images = images_of(candidates.names, frame, source, by_stem)
     out: dict[str, Box] = {}
@@ -144,3 +138,65 @@ def read_boxes(spec: str, frame: pl.DataFrame, form: str = "auto") -> dict[str, 
         if image is not None:
             out[image] = Box(x1, y1, x2, y2, relative)
     return out
+
+
+def _read(spec: str, frame: pl.DataFrame, form: str, every: bool = False) -> tuple[Candidates, str]:
+    """Every box of whatever `spec` means, and what to call the place."""
+    if form not in FORMS:
+        raise FinblendError(f"{form}: no form of boxes; one of {', '.join(FORMS)}")
+    path = Path(spec)
+    if spec not in frame.columns and path.is_dir():
+        return read_labels(path, form), spec
+    if spec not in frame.columns and path.suffix.lower() == ".json":
+        return read_coco(path, form), spec
+    return read_column(spec, frame, form, every)
+
+
+@dataclass(frozen=True)
+class BoxTable:
+    """Every box of a file, with what it shows.
+
+    Attributes
+    ----------
+    source : str
+        What to call the file.
+    names : list of str
+        Photos, as the file names them; some may have no box.
+    owner : (m,) int array
+        Index into `names` of each box.
+    boxes : list of Box
+    classes : list of str
+        What each box shows; empty where the file does not say.
+    where : callable
+        Box index -> where it stands and what is written there, for error lines.
+    """
+
+    source: str
+    names: list[str]
+    owner: np.ndarray
+    boxes: list[Box]
+    classes: list[str]
+    where: Callable[[int], str]
+
+
+def read_every_box(spec: str, form: str = "auto") -> BoxTable:
+    """Read all boxes of a file, of photos that no catalogue needs to know.
+
+    Parameters
+    ----------
+    spec : str
+        As for `read_boxes`, but no column of the catalogue. In a table a photo may have several rows, and a column
+        `class`, `label` or `category` says what the boxes of a row show: one word, or a list of one a box. YOLO's class
+        numbers are named by `classes.txt` in the folder, COCO's by its categories.
+    form : {"auto", "xyxy", "xywh", "yolo"}
+
+    Raises
+    ------
+    FinblendError
+        If a box is not four finite numbers or has a negative size.
+    """
+    candidates, source = _read(spec, pl.DataFrame(), form, every=True)
+    edges, relative = corners(candidates)
+    boxes = [Box(*each, relative) for each in edges.tolist()]
+    classes = candidates.classes or [""] * len(boxes)
+    return BoxTable(source, candidates.names, candidates.owner, boxes, classes, candidates.where)

@@ -15,7 +15,7 @@ from cv.catalogue import NEW_INDIVIDUAL
 from cv.errors import FinblendError
 from cv.files import folder_written_beside
 from ensemble.demo.painter.individuals import SPECIES, Individual, draw_individual
-from ensemble.demo.painter.photo import SKIN_SCALE, draw_pose, take_photo
+from ensemble.demo.painter.photo import SKIN_SCALE, Taken, draw_pose, take_photo
 from ensemble.demo.painter.scene import draw_weather
 from ensemble.demo.painter.schedule import plan
 from ensemble.demo.painter.skin import paint_skin
@@ -33,7 +33,7 @@ class Painted:
     Attributes
     ----------
     folder : Path
-        Holds `photos/`, `train.csv`, `sample_submission.csv` and `answers.csv`.
+        Holds `photos/`, `train.csv`, `sample_submission.csv`, `answers.csv` and `boxes.csv`: around each animal.
     train : polars.DataFrame
         `image, species, individual_id, encounter`.
     test : polars.DataFrame
@@ -99,14 +99,17 @@ def paint_catalogue(
         (temporary / "photos").mkdir()
         # one animal after another, so that its skin is painted once
         order = details.with_row_index().sort("number", "flank", "index")
+        boxes: dict[str, str] = {}
         for done, row in enumerate(order.iter_rows(named=True), start=1):
-            file = _photo(seed, row["number"], row["species"], row["flank"], row["encounter"], row["index"], size)
-            (temporary / "photos" / row["image"]).write_bytes(file)
+            taken = _photo(seed, row["number"], row["species"], row["flank"], row["encounter"], row["index"], size)
+            (temporary / "photos" / row["image"]).write_bytes(taken.file)
+            boxes[row["image"]] = f"[[{' '.join(map(str, taken.box))}]]"
             if progress is not None:
                 progress(done, details.height)
         train, test = _tables(details)
         train.write_csv(temporary / "train.csv")
         test.write_csv(temporary / "answers.csv")
+        details.select("image", bbox=pl.col("image").replace_strict(boxes)).write_csv(temporary / "boxes.csv")
         test.select("image", predictions=pl.lit(NEW_INDIVIDUAL)).write_csv(temporary / "sample_submission.csv")
     return Painted(folder, train, test, details.drop("number"))
 
@@ -122,8 +125,8 @@ def _skin(seed: int, number: int, species: str, flank: int, size: int) -> Image.
     return paint_skin(_animal(seed, number, species), flank, round(size * SKIN_SCALE))
 
 
-def _photo(seed: int, number: int, species: str, flank: str, encounter: str, index: int, size: int) -> bytes:
-    """One photo's file, drawn from nothing but these."""
+def _photo(seed: int, number: int, species: str, flank: str, encounter: str, index: int, size: int) -> Taken:
+    """One photo, drawn from nothing but these."""
     animal = _animal(seed, number, species)
     side = animal.species.flanks.index(flank)
     weather = draw_weather(np.random.default_rng([seed, _WEATHER, int(encounter[1:])]))

@@ -70,7 +70,23 @@ def draw_pose(zoom: float, mirrored: bool, rng: np.random.Generator) -> Pose:
     )
 
 
-def take_photo(skin: Image.Image, pose: Pose, weather: Weather, width: int, rng: np.random.Generator) -> bytes:
+@dataclass(frozen=True)
+class Taken:
+    """A photo that was taken.
+
+    Attributes
+    ----------
+    file : bytes
+        A JPEG file.
+    box : tuple of int
+        x1, y1, x2, y2 around what is seen of the animal above the water, in pixels; the last two lie just beyond it.
+    """
+
+    file: bytes
+    box: tuple[int, int, int, int]
+
+
+def take_photo(skin: Image.Image, pose: Pose, weather: Weather, width: int, rng: np.random.Generator) -> Taken:
     """Paint one photo and compress it.
 
     Parameters
@@ -86,8 +102,7 @@ def take_photo(skin: Image.Image, pose: Pose, weather: Weather, width: int, rng:
 
     Returns
     -------
-    bytes
-        A JPEG file.
+    Taken
     """
     height = round(width * RATIO)
     posed = skin.transform(
@@ -107,7 +122,13 @@ def take_photo(skin: Image.Image, pose: Pose, weather: Weather, width: int, rng:
     through = 0.45 * alpha * np.exp(-np.maximum(depth, 0) / 0.02) * (depth > 0)
     photo = mixed(photo, np.maximum(above, through), animal)
     photo = _foam(photo, alpha, depth, weather, rng)
-    return _developed(photo, weather, rng)
+    return Taken(_developed(photo, weather, rng), _around(above > 0.5))
+
+
+def _around(seen: np.ndarray) -> tuple[int, int, int, int]:
+    """The box around what is seen."""
+    down, across = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    return int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
 
 
 def _backwards(pose: Pose, skin_width: int, width: int) -> tuple[float, ...]:

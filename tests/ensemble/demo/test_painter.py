@@ -120,7 +120,7 @@ def test_two_photos_of_one_skin_differ_in_pose_and_moment() -> None:
 
     def photo(seed: int) -> bytes:
         rng = np.random.default_rng(seed)
-        return take_photo(skin, draw_pose(1.0, False, rng), weather, 64, rng)
+        return take_photo(skin, draw_pose(1.0, False, rng), weather, 64, rng).file
 
     assert photo(1) == photo(1) != photo(2)
 
