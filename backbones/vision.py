@@ -47,7 +47,7 @@ def _stand_in(library: Any) -> None:
         library.impl("nms", nms, device)
     # `torchvision.ops.nms` and `batched_nms` ask first whether the compiled operators are there; of all functions that
     # ask, only those of this module are answered so: the others' operators are still missing
-    import_module("torchvision.ops.boxes")._assert_has_ops = lambda: None
+    vars(import_module("torchvision.ops.boxes"))["_assert_has_ops"] = lambda: None
 
 
 def load(name: str, install: str = INSTALL) -> Any:

@@ -197,6 +197,6 @@ def read_every_box(spec: str, form: str = "auto") -> BoxTable:
     """
     candidates, source = _read(spec, pl.DataFrame(), form, every=True)
     edges, relative = corners(candidates)
-    boxes = [Box(*each, relative) for each in edges.tolist()]
+    boxes = [Box(x1, y1, x2, y2, relative) for x1, y1, x2, y2 in edges.tolist()]
     classes = candidates.classes or [""] * len(boxes)
     return BoxTable(source, candidates.names, candidates.owner, boxes, classes, candidates.where)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 import time
@@ -18,6 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from backbones.adapters.contract import Backbone
+from backbones.curve import CURVE_FILE, append_row
 from backbones.training.lightning_here import (
     Callback,
     EMAWeightAveraging,
@@ -34,7 +34,6 @@ from backbones.workers import end_with_run
 from cv.errors import FinblendError
 from cv.files import written_beside
 
-CURVE_FILE = "curve.csv"
 # epoch, the network after it -> further columns of the curve
 Validate = Callable[[int, nn.Module], dict[str, float]]
 
@@ -89,27 +88,7 @@ class _Curve(Callback):
             return
         row = {"epoch": pl_module.current_epoch + 1, **means, "seconds": time.perf_counter() - self.started}
         measured = self.validate(pl_module.current_epoch + 1, pl_module.network) if self.validate else {}
-        self.append({**row, **measured})
-
-    def append(self, row: dict[str, float]) -> None:
-        """Replace the row of its epoch, and drop those of later ones."""
-        rows = [kept for kept in read_curve(self.path) if kept["epoch"] < row["epoch"]] + [row]
-        names = list(dict.fromkeys(name for each in rows for name in each))
-        with written_beside(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(
-                {name: f"{value:g}" if name == "epoch" else f"{value:.6g}" for name, value in each.items()}
-                for each in rows
-            )
-
-
-def read_curve(path: Path) -> list[dict[str, float]]:
-    """The rows of a curve; none where there is none yet."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        append_row(self.path, {**row, **measured})
 
 
 def fit(
@@ -154,7 +133,7 @@ def fit(
     last, done = _last_checkpoint(checkpoints)
     curve = _Curve(folder / CURVE_FILE, validate, tell or (lambda done, total: None))
     if last is None and validate is not None:
-        curve.append({"epoch": 0, **validate(0, backbone.network)})
+        append_row(curve.path, {"epoch": 0, **validate(0, backbone.network)})
     module = Trained(backbone, heads, recipe)
     module.network.train()
     module.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -23,6 +23,7 @@ def program() -> TyperGroup:
     # each module adds its commands on import
     # isort: off
     from ensemble.cli.commands import project  # noqa: F401
+    from ensemble.cli.commands import detect  # noqa: F401
     from ensemble.cli.commands import networks  # noqa: F401
     from ensemble.cli.commands import marks  # noqa: F401
     from ensemble.cli.commands import pairs  # noqa: F401

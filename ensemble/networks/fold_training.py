@@ -122,8 +122,9 @@ class FoldTraining:
         self, replace: bool, progress: Progress | None
     ) -> tuple[FinishedBefore | RegisteredNow, list[str]]:
         """Train where that is not finished, embed and register where that is not; with warnings."""
+        from backbones.curve import CURVE_FILE, read_curve
         from backbones.extraction.views import views_of
-        from backbones.training.fit import CURVE_FILE, load_heads, read_curve
+        from backbones.training.fit import load_heads
         from backbones.training.heads import LOCAL
         from backbones.weights import fill, origin_of
 

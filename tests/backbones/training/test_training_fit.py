@@ -15,11 +15,12 @@ from torch import nn
 
 import backbones.training.fit as fitting
 from backbones.adapters import build_backbone
+from backbones.curve import read_curve
 from backbones.heads import HeadRecipe, build_head
 from backbones.layers import DelgTraining
 from backbones.photos import Frame
 from backbones.training import Augment, Recipe
-from backbones.training.fit import Machine, fit, load_heads, read_curve
+from backbones.training.fit import Machine, fit, load_heads
 from backbones.training.samples import TrainingPhotos
 from backbones.weights import Origin, read_state
 from cv.errors import FinblendError
