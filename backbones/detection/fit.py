@@ -62,6 +62,8 @@ class Run:
     device : torch.device
     workers : int
         Decoding processes.
+    pretrained : bool
+        The body's batch norms keep what they know of many photos: the few of a step would blur it.
     """
 
     folder: Path
@@ -73,6 +75,7 @@ class Run:
     least: float
     device: torch.device
     workers: int
+    pretrained: bool = True
 
     def fit(self, tell: Callable[[int, int], None] | None = None) -> Best:
         """Train, going on from the last finished epoch; leaves the best epoch's tensors in `checkpoints/best`.
@@ -119,6 +122,10 @@ class Run:
         # dropout and the like are drawn from the epoch, so that a resumed run goes on as one that was never killed
         torch.manual_seed(self.recipe.seed * 100_003 + epoch)
         network.train()
+        if self.pretrained:
+            for part in self.backbone.body_module.modules():
+                if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                    part.eval()
         detector = Detector(self.backbone, self.device)
         batches = list(self._batches(epoch))
         loader = DataLoader(

@@ -99,7 +99,7 @@ def detect_apply(
             name: [box for box in each.boxes if box[1] >= least and box[2] in wanted][: None if every else 1]
             for name, each in seen.items()
         }
-        _write(out, rows)
+        write_boxes(out, rows)
         shutil.rmtree(out.with_name(f"{out.name}.parts"), ignore_errors=True)
     seconds = time.perf_counter() - started
     return DetectApplyResult(
@@ -197,7 +197,7 @@ def _found(detector: Detector, facts: DetectorFacts, files: Sequence[str], worke
             yield [kept, photo.note, photo.failed]
 
 
-def _write(path: Path, rows: Mapping[str, list[tuple[list[int], float, str]]]) -> None:
+def write_boxes(path: Path, rows: Mapping[str, list[tuple[list[int], float, str]]]) -> None:
     """The table; a cell with several boxes has lists in all three columns."""
     with written_beside(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -205,6 +205,7 @@ def _fit(
         least=what["min_score"],
         device=device,
         workers=workers,
+        pretrained=weights != "random",
     ).fit(tell)
     network = run.path / "checkpoints" / BEST
     DetectorFacts(

@@ -129,7 +129,7 @@ def training_boxes(
     boxed = sum(len(photo.boxes) > 0 for photo in photos)
     if boxed < FEWEST:
         raise FinblendError(f"there are {boxed} photos with a box; a detector needs {FEWEST}")
-    held = _held_out(photos, classes, _groups(photos, encounters), hold_out, seed)
+    held = held_out(photos, classes, _groups(photos, encounters), hold_out, seed)
     train = [photo for photo in photos if photo.name not in held]
     return TrainingBoxes(classes, train, [photo for photo in photos if photo.name in held], problems)
 
@@ -183,7 +183,7 @@ def _groups(photos: list[BoxedPhoto], encounters: str | None) -> list[str]:
     return [f"encounter {met[photo.name]}" if photo.name in met else f"photo {photo.name}" for photo in photos]
 
 
-def _held_out(
+def held_out(
     photos: list[BoxedPhoto], classes: list[str], groups: list[str], hold_out: float, seed: int
 ) -> frozenset[str]:
     """Names of held-out photos: whole groups in an order of their names' hashes, until the share is reached.
@@ -200,22 +200,26 @@ def _held_out(
         for number, kind in enumerate(classes)
     }
     held: list[str] = []
+
+    def takes_last(group: str) -> bool:
+        return any(set(where) - set(held) <= {group} for where in of_class.values())
+
     for kind, where in sorted(of_class.items(), key=lambda item: len(item[1])):
-        if len(where) < 2:
+        free = [group for group in where if not takes_last(group)]
+        if len(where) < 2 or not (free or set(where) & set(held)):
             raise FinblendError(
-                f"class {kind}: all its boxes are of one {'encounter' if where[0].startswith('enc') else 'photo'} "
+                f"class {kind}: all its boxes are of one {where[0].partition(' ')[0]} "
                 f"({where[0].partition(' ')[2]}); it needs two, one to learn from and one to be measured on"
+                if len(where) < 2
+                else f"class {kind}: no photo of it can be held out with one of each class left to learn from"
             )
-        free = [group for group in where if group not in held]
-        # one stays to be learned from
-        if len(free) == len(where) and len(free) > 1:
+        if not set(where) & set(held):
             held.append(free[0])
     n_held = sum(len(members[group]) for group in held)
     for group in order:
         if n_held >= hold_out * len(photos):
             break
-        last = any(set(where) - set(held) <= {group} for where in of_class.values())
-        if group not in held and not last:
+        if group not in held and not takes_last(group):
             held.append(group)
             n_held += len(members[group])
     return frozenset(photo.name for group in held for photo in members[group])

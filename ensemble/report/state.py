@@ -35,12 +35,15 @@ class State:
         Called with (what, done, total).
     precision : float
         Wanted precision of the first answer in the bands.
+    detector : Path or None
+        The folder of the detector that cut the photos.
     """
 
     project: Project
     images: tuple[Path, ...] = ()
     progress: Progress | None = None
     precision: float = PRECISION
+    detector: Path | None = None
 
     @cached_property
     def stores(self) -> dict[str, dict[str, Store]]:

@@ -17,12 +17,13 @@ from ensemble.project.version import finblend_version
 from ensemble.report.page.album import photo_folders
 from ensemble.report.page.html import render
 from ensemble.report.page.pieces import Section
-from ensemble.report.sections import blend, calibration, catalogue, marks, mistakes, models, provenance
+from ensemble.report.sections import blend, calibration, catalogue, marks, mistakes, models, photos, provenance
 from ensemble.report.state import State
 
 # in the order of the page; each is left out where there is nothing to tell yet
 SECTIONS: tuple[Callable[[State], Section | None], ...] = (
     catalogue.section,
+    photos.section,
     models.section,
     blend.section,
     marks.section,
@@ -47,6 +48,7 @@ def write_report(
     *,
     images: str | Path | Sequence[str | Path] | None = None,
     precision: float = PRECISION,
+    detector: str | Path | None = None,
     progress: Progress | None = None,
 ) -> ReportResult:
     """Write the report of a project as one self-contained HTML page, at whatever stage it is.
@@ -61,6 +63,8 @@ def write_report(
         The folders of the photos: the page then shows some of them, small.
     precision : float
         Wanted precision of the first answer in the bands, in (0, 1), as of `ensemble.decide`.
+    detector : str or Path, optional
+        The folder of the detector that cut the photos: the page then shows what it reached.
     progress : callable, optional
         Called with (what, done, total).
 
@@ -72,7 +76,7 @@ def write_report(
     project, out = Project.open(folder), Path(out)
     check_precision(precision)
     refuse_output(out)
-    state = State(project, photo_folders(images), progress, precision)
+    state = State(project, photo_folders(images), progress, precision, None if detector is None else Path(detector))
     if state.blend is not None:
         _ = state.album  # before minutes of computing: folders in which none of the photos is are refused
     sections = [section for make in SECTIONS if (section := _with_progress(make, state)) is not None]

@@ -133,6 +133,9 @@ def report(
     precision: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of right first answers in the bands, as of decide.")
     ] = 0.99,
+    detector: Annotated[
+        Path | None, typer.Option(metavar="DETECTOR", help="The detector that cut the photos: what it reached.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Write one self-contained page about the project, at any stage: catalogue, models, blend, answers, provenance.
@@ -142,7 +145,7 @@ def report(
     from ensemble.report.write import write_report
 
     with progress_bars() as progress:
-        written = write_report(folder, output, images=images, precision=precision, progress=progress)
+        written = write_report(folder, output, images=images, precision=precision, detector=detector, progress=progress)
     if json:
         print_json(written)
     else:
