@@ -103,15 +103,20 @@ def build_detector(name: str, classes: int, size: tuple[int, int]) -> Backbone:
         )
     detection = load("torchvision.models.detection.fcos")
     anchors = load("torchvision.models.detection.anchor_utils")
-    levels = [stride * 2**more for stride, more in ((8, 0), (16, 0), (32, 0), (32, 1), (32, 2))]
+    # half a stride each: distances of 4 to 8 of these are a level's own. An animal fills much of its photo, and its box
+    # is told by a map on which a step is an eighth of it; torchvision's levels are those of photos four times as large
+    levels = [stride // 2 for stride in (*STRIDES, 2 * STRIDES[-1], 4 * STRIDES[-1])]
     head = detection.FCOSHead(WIDTH, 1, classes, CONVOLUTIONS)
     # as torchvision draws it, half of the distances begin below 0, where the rectifier lets no gradient through
-    nn.init.constant_(head.regression_head.bbox_reg.bias, 2.0)
+    nn.init.constant_(head.regression_head.bbox_reg.bias, 6.0)
     network: nn.Module = detection.FCOS(
         Pyramid(body, channels),
         classes,
         anchor_generator=anchors.AnchorGenerator(tuple((level,) for level in levels), ((1.0,),) * len(levels)),
         head=head,
+        # of half strides: two and a half strides around the middle of a box learn its sides. The paper's one and a half
+        # keep neighbours apart, and few photos have any; the more positions learn, the fewer photos are needed
+        center_sampling_radius=5.0,
         score_thresh=LEAST_SCORE,
         nms_thresh=OVERLAP,
         detections_per_img=MOST,

@@ -26,9 +26,9 @@ class DetectorRecipe:
     """
 
     epochs: int = 12
-    batch_size: int = 8
-    lr_body: float = 5e-4
-    lr_head: float = 2e-3
+    batch_size: int = 4
+    lr_body: float = 4e-4
+    lr_head: float = 1e-3
     weight_decay: float = 0.02
     warmup: float = 0.1
     seed: int = 0

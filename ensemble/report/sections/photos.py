@@ -10,7 +10,7 @@ from ensemble.report.state import State
 TITLE = "Photos"
 MEASURED = (
     "The detector of crops was measured on photos that it did not learn from; photos of one encounter stand on one "
-    "side where encounters were told. The epoch that is kept was chosen by these figures, so they are a little too good."
+    "side where encounters were told. The epoch that is kept was chosen by these figures: they are a little too good."
 )
 FIGURES = {
     "map50": "average precision at IoU 0.5, mean over classes",

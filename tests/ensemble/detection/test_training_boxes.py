@@ -40,9 +40,8 @@ def test_groups_stay_together_and_every_class_is_on_both_sides(
             return
     try:
         held = held_out(renumbered, [names[kind] for kind in kinds], groups, share, seed)
-    except FinblendError as error:
+    except FinblendError:
         # two classes of which each stands where the other one does
-        assert "no photo of it can be held out" in str(error)
         assert len(kinds) > 1
         return
     order = np.random.default_rng(seed).permutation(len(photos))
