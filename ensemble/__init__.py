@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from cv.errors import FinblendError
     from ensemble.blend.blend import Blend
     from ensemble.comparison.compare import compare
-    from ensemble.detection.apply import detect_apply
-    from ensemble.detection.train import detect_train
     from ensemble.evaluation.evaluate import evaluate
     from ensemble.evaluation.models import models
     from ensemble.marks.match import match
@@ -45,8 +43,6 @@ __getattr__ = lazy_names(
         "check": "ensemble.outputs.check",
         "compare": "ensemble.comparison.compare",
         "decide": "ensemble.outputs.decide",
-        "detect_apply": "ensemble.detection.apply",
-        "detect_train": "ensemble.detection.train",
         "embed": "ensemble.networks.embed",
         "evaluate": "ensemble.evaluation.evaluate",
         "export": "ensemble.outputs.export",
@@ -72,8 +68,6 @@ __all__ = [
     "check",
     "compare",
     "decide",
-    "detect_apply",
-    "detect_train",
     "embed",
     "evaluate",
     "export",

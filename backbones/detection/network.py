@@ -93,7 +93,7 @@ def build_detector(name: str, classes: int, size: tuple[int, int]) -> Backbone:
     """
     if any(side % STRIDES[-1] for side in size):
         raise FinblendError(f"--size {size[0]}x{size[1]}: must be a multiple of {STRIDES[-1]}")
-    body = create(name, None)
+    body = create(name, size)
     channels = stage_channels(body, len(STRIDES), name)
     strides = tuple(int(stage["reduction"]) for stage in list(body.feature_info)[-len(STRIDES) :])  # type: ignore[arg-type]
     if strides != STRIDES:
@@ -124,6 +124,16 @@ def build_detector(name: str, classes: int, size: tuple[int, int]) -> Backbone:
     network.transform = _AsShown()
     facts: Any = body.pretrained_cfg
     return Backbone(network, *size, tuple(facts["mean"]), tuple(facts["std"]), "backbone.body")
+
+
+def try_detector(name: str, size: tuple[int, int]) -> None:
+    """Refuse a network that no detector can be made of, or that does not run at this size: before any photo is read."""
+    backbone = build_detector(name, 1, size)
+    try:
+        Detector(backbone, torch.device("cpu"))(torch.zeros(1, *size, 3, dtype=torch.uint8))
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise FinblendError(f"--network {name}: does not run on photos of {size[0]}x{size[1]} ({reason})") from None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class DetectorRecipe:
     seed : int
     """
 
-    epochs: int = 12
+    epochs: int = 10
     batch_size: int = 4
     lr_body: float = 4e-4
     lr_head: float = 1e-3

@@ -89,7 +89,7 @@ def detect_train(
     progress : callable, optional
     """
     require_backbones()
-    from backbones.detection.network import build_detector
+    from backbones.detection.network import try_detector
     from backbones.detection.recipe import DetectorRecipe
     from backbones.extraction.forward import device_of
     from backbones.weights.installed import installed_weights
@@ -103,7 +103,7 @@ def detect_train(
     weights = installed_weights(network) if str(weights) == INSTALLED else str(weights)
     specs = [str(boxes)] if isinstance(boxes, (str, Path)) else [str(each) for each in boxes]
     tables = read_tables(specs, box_form, classes)
-    build_detector(network, 1, size)  # before any photo is read
+    try_detector(network, size)
     data = training_boxes(
         tables,
         images,

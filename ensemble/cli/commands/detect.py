@@ -47,7 +47,7 @@ def train(
         str,
         typer.Option(metavar="FILE|installed|hub|random", help="Of the body; installed: a package of the registry."),
     ] = "installed",
-    epochs: Annotated[int, typer.Option(metavar="N")] = 12,
+    epochs: Annotated[int, typer.Option(metavar="N")] = 10,
     size: Annotated[
         str, typer.Option(metavar="N|HxW", help="Size that photos are shown at, between margins; multiples of 32.")
     ] = "256",

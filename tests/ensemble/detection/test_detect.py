@@ -16,9 +16,9 @@ from boxed import patch_photo, patches
 
 from backbones.photos import read_boxes, read_every_box
 from cv.errors import FinblendError
-from ensemble import detect_apply, detect_train
 from ensemble.cli import main
-from ensemble.detection.train import recipe_of
+from ensemble.detection.apply import detect_apply
+from ensemble.detection.train import detect_train, recipe_of
 
 PATCHES, EMPTY, EPOCHS = 20, 4, 3
 
@@ -224,3 +224,9 @@ def test_photos_of_one_file_name_go_by_their_folders(world: Path, tmp_path: Path
         patch_photo(tmp_path / "photos" / place, (96, 72), (10, 10, 50, 50))
     detect_apply(world / "detector", tmp_path / "b.csv", images=[tmp_path / "photos"], workers=0)
     assert pl.read_csv(tmp_path / "b.csv")["image"].to_list() == ["b.png", "east/a.jpg", "west/a.jpg"]
+
+
+@pytest.mark.parametrize("command", ["train", "apply"])
+def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", command, "--help"]) == 0
+    assert f"Example: finblend detect {command}" in " ".join(capsys.readouterr().out.split())
