@@ -160,7 +160,7 @@ class Run:
         draws, size = self.train.draws(epoch), self.recipe.batch_size
         for start in range(0, len(draws), size):
             batch = draws[start : start + size]
-            # batch norms need two photos: one alone joins the next epoch's order, its own batch would be nothing
+            # batch norms that learn need two photos: beside one that is left over, the one before it comes again
             yield batch if len(batch) > 1 else draws[start - 1 : start + 1]
 
     def _groups(self) -> list[dict[str, Any]]:

@@ -92,12 +92,11 @@ def detect_apply(
     started = time.perf_counter()
     with locked(out.absolute().with_name(f".{out.name}.lock"), str(out)):
         seen, computed = _looked_at(
-            Path(detector), facts, files, out.with_name(f"{out.name}.parts"), on.type,
+            Path(detector), facts, least, files, out.with_name(f"{out.name}.parts"), on.type,
             ExtractionOptions(workers=workers).decoders(on.type), progress,
         )  # fmt: skip
         rows = {
-            name: [box for box in each.boxes if box[1] >= least and box[2] in wanted][: None if every else 1]
-            for name, each in seen.items()
+            name: [box for box in each.boxes if box[2] in wanted][: None if every else 1] for name, each in seen.items()
         }
         write_boxes(out, rows)
         shutil.rmtree(out.with_name(f"{out.name}.parts"), ignore_errors=True)
@@ -118,6 +117,7 @@ def detect_apply(
 def _looked_at(
     folder: Path,
     facts: DetectorFacts,
+    least: float,
     files: Mapping[str, Path],
     parts: Path,
     device: str,
@@ -126,7 +126,7 @@ def _looked_at(
 ) -> tuple[dict[str, OnPhoto], int]:
     """What is on every photo, and how many photos this call looked at; finished parts stay beside the table."""
     stamps = [[name, (stat := path.stat()).st_size, stat.st_mtime_ns] for name, path in files.items()]
-    run = {"detector": facts.sha256, "photos": hash_of(stamps)}
+    run = {"detector": facts.sha256, "min_score": least, "photos": hash_of(stamps)}
     about = parts / "run.json"
     if not about.is_file() or read_json(about) != run:
         shutil.rmtree(parts, ignore_errors=True)
@@ -141,7 +141,7 @@ def _looked_at(
         progress("photos", len(names) - n_todo, len(names))
     if todo:
         paths = [str(files[name]) for n in todo for name in grid[n]]
-        found = _found(_load(folder, facts, device), facts, paths, workers)
+        found = _found(_load(folder, facts, device), facts, least, paths, workers)
         for n in todo:
             kept = []
             for _ in grid[n]:
@@ -179,13 +179,16 @@ def _load(folder: Path, facts: DetectorFacts, device: str) -> Detector:
     return Detector(backbone, torch.device(device))
 
 
-def _found(detector: Detector, facts: DetectorFacts, files: Sequence[str], workers: int) -> Iterator[list[Any]]:
+def _found(
+    detector: Detector, facts: DetectorFacts, least: float, files: Sequence[str], workers: int
+) -> Iterator[list[Any]]:
     """What is found on each photo, as JSON keeps it."""
     from backbones.detection.look import look
 
     batches = [range(start, min(start + BATCH, len(files))) for start in range(0, len(files), BATCH)]
     for batch in look(detector, files, batches, workers):
-        for found, photo in batch:
+        for seen, photo in batch:
+            found = seen.above(least)
             boxes = [
                 [[round(edge) for edge in box], round(score, 4), facts.classes[kind]]
                 for box, score, kind in zip(

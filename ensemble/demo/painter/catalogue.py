@@ -58,6 +58,7 @@ def paint_catalogue(
     individuals: int = 120,
     seed: int = 0,
     size: int = 320,
+    distance: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Painted:
     """Paint a photo-ID catalogue with known answers.
@@ -72,6 +73,8 @@ def paint_catalogue(
         The same seed gives the same bytes.
     size : int
         Width of a photo in pixels, >= 64; it is three quarters as high.
+    distance : float
+        How many times farther away the animals are than they are by default, where they fill the photo, 1 to 4.
     progress : callable or None
         Gets the photos painted so far and all there will be, after each photo.
 
@@ -91,6 +94,8 @@ def paint_catalogue(
     ):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise FinblendError(f"{name} must be a whole number >= {least}, but got {name}={value!r}")
+    if not 1 <= distance <= 4:
+        raise FinblendError(f"1 <= distance <= 4 must hold, but got distance={distance}")
     folder = Path(folder)
     if folder.exists():
         raise FinblendError(f"{folder}: already exists; choose another folder or remove it")
@@ -101,7 +106,8 @@ def paint_catalogue(
         order = details.with_row_index().sort("number", "flank", "index")
         boxes: dict[str, str] = {}
         for done, row in enumerate(order.iter_rows(named=True), start=1):
-            taken = _photo(seed, row["number"], row["species"], row["flank"], row["encounter"], row["index"], size)
+            facts = (row["number"], row["species"], row["flank"], row["encounter"], row["index"])
+            taken = _photo(seed, *facts, size, distance)
             (temporary / "photos" / row["image"]).write_bytes(taken.file)
             boxes[row["image"]] = f"[[{' '.join(map(str, taken.box))}]]"
             if progress is not None:
@@ -125,15 +131,16 @@ def _skin(seed: int, number: int, species: str, flank: int, size: int) -> Image.
     return paint_skin(_animal(seed, number, species), flank, round(size * SKIN_SCALE))
 
 
-def _photo(seed: int, number: int, species: str, flank: str, encounter: str, index: int, size: int) -> Taken:
+def _photo(
+    seed: int, number: int, species: str, flank: str, encounter: str, index: int, size: int, distance: float
+) -> Taken:
     """One photo, drawn from nothing but these."""
     animal = _animal(seed, number, species)
     side = animal.species.flanks.index(flank)
     weather = draw_weather(np.random.default_rng([seed, _WEATHER, int(encounter[1:])]))
     rng = np.random.default_rng([seed, _PHOTO, index])
-    return take_photo(
-        _skin(seed, number, species, side, size), draw_pose(animal.species.zoom, side == 1, rng), weather, size, rng
-    )
+    pose = draw_pose(animal.species.zoom, side == 1, rng, distance)
+    return take_photo(_skin(seed, number, species, side, round(size / distance)), pose, weather, size, rng)
 
 
 def _tables(details: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

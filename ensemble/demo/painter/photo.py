@@ -52,16 +52,16 @@ class Pose:
     mirrored: bool
 
 
-def draw_pose(zoom: float, mirrored: bool, rng: np.random.Generator) -> Pose:
-    """Draw the pose of one photo; its scale is `zoom` on average."""
+def draw_pose(zoom: float, mirrored: bool, rng: np.random.Generator, distance: float = 1.0) -> Pose:
+    """Draw the pose of one photo; its scale is `zoom` on average, less from a distance, and then less in the middle."""
     nearness = float(np.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2)))
     return Pose(
-        scale=zoom * nearness,
+        scale=zoom * nearness / distance,
         turn=float(np.clip(rng.normal(0, 0.28), -0.75, 0.75)),
         pitch=float(np.clip(rng.normal(0, 0.075), -0.2, 0.2)),
         shear=float(np.clip(rng.normal(0, 0.1), -0.25, 0.25)),
         tilt=float(np.clip(rng.normal(0, 0.1), -0.25, 0.25)),
-        x=float(0.5 + np.clip(rng.normal(0, 0.05), -0.15, 0.15)),
+        x=float(0.5 + np.clip(rng.normal(0, 0.05 * distance), -0.15 * min(distance, 2), 0.15 * min(distance, 2))),
         # a nearer animal is framed lower, so that its fin stays in the photo
         y=float(np.clip(rng.normal(0.58, 0.025) + 0.35 * (nearness - 1), 0.46, 0.68)),
         sunk=float(np.clip(rng.normal(0.012, 0.02), 0, 0.06)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from backbones.photos import read_every_box
 from cv.errors import FinblendError
 from ensemble.demo.painter import Painted, answers_sheet, contact_sheet, paint_catalogue
 from ensemble.demo.painter.individuals import SPECIES, draw_individual
@@ -123,6 +125,39 @@ def test_two_photos_of_one_skin_differ_in_pose_and_moment() -> None:
         return take_photo(skin, draw_pose(1.0, False, rng), weather, 64, rng).file
 
     assert photo(1) == photo(1) != photo(2)
+
+
+def test_boxes_stand_around_the_animals(painted: Painted, tmp_path: Path) -> None:
+    table = read_every_box(str(painted.folder / "boxes.csv"))
+    assert sorted(table.names) == sorted(painted.details["image"])
+    sides = np.array([[box.x1, box.y1, box.x2, box.y2] for box in table.boxes])
+    assert (sides >= 0).all()
+    assert (sides <= [SIZE, SIZE * 3 / 4] * 2).all()
+    share = np.prod(sides[:, 2:] - sides[:, :2], axis=1) / (SIZE * SIZE * 3 / 4)
+    assert 0.3 < np.median(share) < 0.7
+    # twice as far away, a quarter of the photo; the animal is as many pixels wide
+    far = paint_catalogue(tmp_path / "far", individuals=INDIVIDUALS, seed=3, size=2 * SIZE, distance=2)
+    farther = read_every_box(str(far.folder / "boxes.csv"))
+    wide = [box.x2 - box.x1 for box in farther.boxes]
+    assert np.median(wide) == pytest.approx(np.median(sides[:, 2] - sides[:, 0]), rel=0.3)
+    assert min(wide) > 5
+    with pytest.raises(FinblendError, match=r"1 <= distance <= 4 must hold, but got distance=0\.5"):
+        paint_catalogue(tmp_path / "near", distance=0.5)
+
+
+def test_the_box_is_that_of_what_is_seen() -> None:
+    """A skin that is red alone: above the water all of it is in the box, and it reaches all four sides."""
+    red = Image.new("RGBA", (80, 60), (255, 0, 0, 0))
+    red.paste((255, 0, 0, 255), (20, 15, 60, 60))
+    weather = draw_weather(np.random.default_rng(1))
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        taken = take_photo(red, draw_pose(0.8, False, rng), weather, 160, rng)
+        with Image.open(io.BytesIO(taken.file)) as photo:
+            pixels = np.asarray(photo.convert("RGB")).astype(int)
+        down, across = np.nonzero(pixels[..., 0] - pixels[..., 1] > 90)
+        seen = (across.min(), down.min(), across.max() + 1)
+        np.testing.assert_allclose(taken.box[:3], seen, atol=4)
 
 
 def test_contact_sheet_has_a_row_a_species(painted: Painted, tmp_path: Path) -> None:
