@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from cv.errors import FinblendError, shown
+from cv.tfrecords import are_records, read_record_table
 
 # a path, a polars frame or a pandas frame; pandas is never imported here, only accepted
 TableLike: TypeAlias = Any
@@ -21,7 +22,8 @@ def read_table(source: TableLike, what: str = "table") -> tuple[pl.DataFrame, st
     Parameters
     ----------
     source : path, polars.DataFrame or pandas.DataFrame
-        A `.csv` (every column is read as text) or `.parquet` file, or a frame.
+        A `.csv` (every column is read as text) or `.parquet` file, TFRecords (see `cv.tfrecords.read_record_table`), or
+        a frame.
     what : str
         What to call a frame that has no file name in error lines.
 
@@ -39,6 +41,8 @@ def read_table(source: TableLike, what: str = "table") -> tuple[pl.DataFrame, st
     if isinstance(source, pl.DataFrame):
         return source, what
     if isinstance(source, (str, Path)):
+        if are_records(source):
+            return read_record_table(source), str(source)
         return _read_file(Path(source)), str(source)
     if type(source).__module__.split(".")[0] == "pandas":
         return _from_pandas(source, what), what
