@@ -74,7 +74,7 @@ def _listed(root: Path, photos: Iterable[tuple[str, str]], all_photos: bool = Fa
     """Names with folders in them as folders; what is hidden is passed over, macOS's own notes too."""
     listings: Listings = {str(root): Listing()}
     for name, path in photos:
-        parts = PurePosixPath(name.replace("\\", "/").lstrip("/")).parts
+        parts = _parts(name)
         if not parts or ".." in parts or any(part[0] == "." or part == "__MACOSX" for part in parts):
             continue
         place = root
@@ -86,3 +86,9 @@ def _listed(root: Path, photos: Iterable[tuple[str, str]], all_photos: bool = Fa
             place = below
         listings[str(place)].add(parts[-1], path, all_photos)
     return listings
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    plain = name.replace("\\", "/").lstrip("/")
+    # most names have no folders, and paths are slow
+    return PurePosixPath(plain).parts if "/" in plain or plain in {"", "."} else (plain,)

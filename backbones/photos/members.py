@@ -5,7 +5,7 @@ the photo's own name. All that is needed to read the photo stands in it: a worke
 
 | how | place |
 |---|---|
-| `record-NUMBER` | `OFFSET+LENGTH,START+SIZE` of the record's data in the (inflated) shard, and of the photo in the data |
+| `record-NUMBER` | `OFFSET+LENGTH,START+SIZE`: the record's data in the (inflated) shard, the photo in the data |
 | `stored`, `deflated` | `OFFSET+LENGTH,SIZE+CRC`: the member's header and packed length, its size and CRC-32 |
 | `encrypted`, `method-N` | the same, but cannot be read |
 """
@@ -97,7 +97,7 @@ def opened(path: Path) -> Path | BytesIO:
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Size and time of a photo: one that changes between two calls is another photo; a container's time is its members'."""
+    """Size and time of a photo, its container's time: one that changes between two calls is another photo."""
     member = member_of(path)
     stat = (path if member is None else member.container).stat()
     return stat.st_size if member is None else member.size, stat.st_mtime_ns

@@ -108,22 +108,25 @@ def choose(features: Mapping[str, Feature], spec: Spec, shard: Shard) -> Chosen:
 
 def _image(features: Mapping[str, Feature], shard: Shard) -> str:
     found = [name for name, feature in features.items() if is_photo(feature)]
-    usual = [name for name in USUAL["image"] if name in features]
     if not found:
         # the first photo may be damaged
-        found = [name for name in usual if features[name].kind == "bytes" and not values_of(features[name], 1)]
+        usual = [name for name in USUAL["image"] if name in features and features[name].kind == "bytes"]
+        found = [name for name in usual if not values_of(features[name], 1)][:1]
     if not found:
         raise FinblendError(f"{shard.path}: no feature holds a photo; it has {_all(features)}")
-    if len(found) > 1 and usual[:1] not in (["image"], ["image/encoded"]):
-        raise FinblendError(
-            f"{shard.path}: several features hold photos, {shown(sorted(found))}: say which with :image=FEATURE"
-        )
-    return next((name for name in usual if name in found), found[0])
+    if len(found) > 1:
+        # masks and thumbnails stand beside what is called plainly so
+        plain = [name for name in USUAL["image"][:2] if name in found]
+        if not plain:
+            several = shown(map(_line, sorted(found)))
+            raise FinblendError(f"{shard.path}: several features hold photos, {several}: say which with :image=FEATURE")
+        return plain[0]
+    return found[0]
 
 
 def is_photo(feature: Feature) -> bool:
     """Whether a feature is one photo in a format of photo files."""
-    spans = feature.spans() if feature.kind == "bytes" else []
+    spans = feature.spans(1) if feature.kind == "bytes" else []
     if len(spans) != 1:
         return False
     start, stop = spans[0]
@@ -136,10 +139,11 @@ def name_of(features: Mapping[str, Feature], chosen: Chosen, shard: Shard, recor
     if chosen.name is None:
         return f"{shard.path.name.split('.')[0]}-{record.number:06d}"
     feature = features.get(chosen.name)
-    values = [] if feature is None else values_of(feature, 1) or []
-    if len(values) != 1 or not isinstance(values[0], (str, int)) or not str(values[0]).strip():
-        raise FinblendError(f"{shard.path}: record {record.number}: {chosen.name} is no name of a photo")
-    return str(values[0]).strip().lstrip("/")
+    values = (feature and values_of(feature, 1)) or []
+    text = str(values[0]).strip().lstrip("/") if len(values) == 1 and not isinstance(values[0], float) else ""
+    if not text:
+        raise FinblendError(f"{shard.path}: record {record.number}: {_line(chosen.name)} is no name of a photo")
+    return text
 
 
 def values_of(feature: Feature, most: int) -> list[str] | list[int] | list[float] | None:
@@ -147,7 +151,7 @@ def values_of(feature: Feature, most: int) -> list[str] | list[int] | list[float
     if feature.kind != "bytes":
         numbers = feature.numbers(most)
         return None if len(numbers) > most else numbers
-    spans = feature.spans()
+    spans = feature.spans(most)
     if len(spans) > most or any(stop - start > _LONGEST_TEXT for start, stop in spans):
         return None
     try:
@@ -170,14 +174,19 @@ def refuse_twice(name: str, seen: dict[str, tuple[Shard, int]], shard: Shard, re
 
 def _photo(features: Mapping[str, Feature], chosen: Chosen, shard: Shard, record: Record) -> tuple[int, int]:
     feature = features.get(chosen.image)
-    spans = feature.spans() if feature is not None and feature.kind == "bytes" else []
+    spans = feature.spans(1) if feature is not None and feature.kind == "bytes" else []
     if len(spans) != 1:
         raise FinblendError(
-            f"{shard.path}: record {record.number}: {chosen.image} is not the bytes of one photo; the record has "
+            f"{shard.path}: record {record.number}: {_line(chosen.image)} is not the bytes of one photo; it has "
             f"{_all(features)}"
         )
     return spans[0]
 
 
 def _all(features: Mapping[str, Feature]) -> str:
-    return shown((f"{name} ({features[name].kind or 'nothing'})" for name in sorted(features)), 20)
+    return shown((f"{_line(name)} ({features[name].kind or 'nothing'})" for name in sorted(features)), 20)
+
+
+def _line(name: str) -> str:
+    """A feature's name, for a line of text."""
+    return name if name.isprintable() and name else repr(name)

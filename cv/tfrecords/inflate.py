@@ -1,10 +1,10 @@
 """Any place of what a GZIP or ZLIB file holds, without unpacking it to disk.
 
-A deflated stream can only be read from its beginning, or from a state of the decoder that was kept: one every 4 MiB (39
-KB each). A place is then 2 MiB from the state before it in the mean, and reading on where the last call ended costs nothing
-more. All streams of a process keep 2,048 states between them (80 MB); where there would be more, the stream with the most
-gives up every second, and its distances double. States are kept in the process that walked there: worker processes that
-are forked inherit them, those that are spawned walk once themselves.
+A deflated stream can only be read from its beginning, or from a state of the decoder that was kept: one each MiB (39 KB
+each). A place is then half a MiB from the state before it in the mean, and reading on where the last call ended costs
+nothing more. All streams of a process keep 2,048 states between them (80 MB); where there would be more, the stream
+with the most gives up every second, and its distances double. States are kept in the process that walked there: worker
+processes that are forked inherit them, those that are spawned walk once themselves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from weakref import WeakSet
 
 GZIP, ZLIB = 31, 15
-SPACING = 4 * 2**20
+SPACING = 2**20
 MOST_STATES = 2048
 _CHUNK = 16 * 2**10
 _PIECE = 256 * 2**10

@@ -153,7 +153,8 @@ class Shard:
         if not _is_header(header):
             raise FinblendError(f"{self.path}: record {number}: its length and its checksum differ: it is damaged")
         length = int(_HEADER.unpack(header)[0])
-        if length > LONGEST:
+        # nothing deflates to less than a 1032nd
+        if length > (LONGEST if self._inflated is None else min(LONGEST, 1032 * self.size)):
             raise FinblendError(f"{self.path}: record {number}: {_too_long(length)}")
         return length
 
