@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from records import example, write_shard
 from small import Small
 
 from ensemble.cli import main
@@ -94,6 +96,29 @@ def adapter(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def containers(folder: Path) -> dict[str, Any]:
+    """Photos in TFRecords with names, individuals and boxes, and the same in an archive; a project P of the tables."""
+    adapter(folder)
+    small, photos = Small(folder), folder / "photos"
+    rows = [
+        {"image": (photos / image).read_bytes(), "image_name": image, "target": int(individual[2:]), "species": species}
+        for image, individual, species in zip(small.train_images, small.individuals, small.species, strict=True)
+    ]
+    for shard in range(4):
+        records = [example(row | {"detic_box": [4, 4, 90, 60]}) for row in rows[shard * 15 : shard * 15 + 15]]
+        write_shard(folder / "records" / f"train{shard:02d}-15.tfrec", records, "gzip" if shard == 3 else "")
+    tests = [example({"image": (photos / image).read_bytes(), "image_name": image}) for image in small.test_images]
+    write_shard(folder / "records" / "test00-12.tfrec", tests)
+    renamed = [{"jpg": row["image"], "thumbnail": row["image"], "key": row["image_name"]} for row in rows]
+    write_shard(folder / "other" / "all.tfrec", [example(row) for row in renamed])
+    cut = (folder / "records" / "test00-12.tfrec").read_bytes()[:-100]
+    (folder / "other" / "cut.tfrec").write_bytes(cut)
+    with zipfile.ZipFile(folder / "happy-whale.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for image in small.train_images + small.test_images:
+            archive.write(photos / image, f"{'train' if image.startswith('tr') else 'test'}_images/{image}")
+    return {}
+
+
 def demo(folder: Path) -> dict[str, Any]:
     """What `finblend demo` leaves for the tutorial: a catalogue with sightings, photos and answers."""
     small = Small(folder / "data")
@@ -134,7 +159,7 @@ def _run(*arguments: object) -> None:
 
 
 SCENES: dict[str, Callable[[Path], dict[str, Any]]] = {
-    made.__name__: made for made in (files, registered, pairs, tuned, adapter, demo, happywhale)
+    made.__name__: made for made in (files, registered, pairs, tuned, adapter, containers, demo, happywhale)
 }
 
 

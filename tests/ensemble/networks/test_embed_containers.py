@@ -1,8 +1,8 @@
-"""`init`, `embed`, `match` and `train` from TFRecords and archives: the same to the last bit as from photo files."""
+"""`init`, `embed`, `train` and local features from TFRecords and archives: to the last bit as from photo files."""
 
 from __future__ import annotations
 
-import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import torch
 from embedded import TINY, Photos, finblend, warned_of
 from records import example, write_shard
 
+from backbones.local_features import LocalPhotos, extract_features
 from ensemble import Project
+from ensemble.networks.photos import find_photo_files
 
 EXACT = ["--frozen", "--precision", "float32"]
 
@@ -67,26 +69,29 @@ def test_embeddings_are_those_of_the_files_to_the_last_bit(photos: Photos) -> No
     np.testing.assert_array_equal(vectors(project, "records"), wanted)
 
 
-def test_a_project_of_records_has_labels_boxes_marks_and_networks(photos: Photos) -> None:
-    project, records = from_records(photos), str(photos.folder / "records" / "*.tfrec")
-    catalogue = Project.open(project).catalogue
-    assert catalogue.individuals == [str(number) for number in range(6)]
+def test_a_project_of_records_has_labels_and_boxes(photos: Photos) -> None:
+    project, records = from_records(photos), photos.folder / "records" / "*.tfrec"
+    assert Project.open(project).catalogue.individuals == [str(number) for number in range(6)]
     done = finblend("embed", project, "boxed", *TINY, *EXACT, "--images", records, "--boxes", "box", "--workers", "0")
     assert warned_of(done) == ["6 photos have no box; they are shown whole"]
-    marks = json.loads(finblend("match", project, "marks", "--images", records, "--workers", "1", "--json").stdout)
-    assert marks["pairs"]["train"] > 0
-    train = ["train", "net", *TINY, "--folds", "0", "--epochs", "1", "--batch-size", "8", "--workers", "1"]
-    # the same catalogue, photos in files and in records
-    finblend(train[0], photos.project, *train[1:], "--images", photos.images)
-    again = photos.folder / "again"
-    finblend(
-        "init", again, "--train", photos.folder / "train.csv", "--test", photos.folder / "sample.csv", "--folds", "3"
-    )
-    finblend(train[0], again, *train[1:], "--images", records)
-    np.testing.assert_array_equal(vectors(again, "net", "fold-0"), vectors(photos.project, "net", "fold-0"))
     page = photos.folder / "report.html"
-    finblend("report", again, "-o", page, "--images", records)
+    finblend("report", project, "-o", page, "--images", records)
     assert page.is_file()
+
+
+def test_marks_and_networks_are_those_of_the_files(photos: Photos) -> None:
+    records, again = photos.folder / "records" / "*.tfrec", photos.folder / "again"
+    shutil.copytree(photos.project, again)
+    digests = []
+    for number, place in enumerate((photos.images, records)):
+        found = find_photo_files(Project.open(again), [place])
+        local = LocalPhotos(names=found.names, files=found.files, boxes=found.boxes[0], train=24)
+        digests.append(extract_features(local, "sift", 20, photos.folder / f"sift{number}").content_sha256)
+    assert digests[0] == digests[1]
+    train = ["net", *TINY, "--folds", "0", "--epochs", "1", "--batch-size", "8", "--workers", "0", "--views", "orig"]
+    finblend("train", photos.project, *train, "--images", photos.images)
+    finblend("train", again, *train, "--images", records)
+    np.testing.assert_array_equal(vectors(again, "net", "fold-0"), vectors(photos.project, "net", "fold-0"))
 
 
 def test_damage_is_told_of_the_photo_and_truncation_of_the_file(photos: Photos) -> None:
