@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from backbones.embeddings import DEFAULT_VIEW, Embeddings, embeddings_from_frame
 from backbones.formats.arrays import embeddings_from_arrays
@@ -49,16 +51,15 @@ def read_embeddings(spec: str | Path, split: str, names: str | Path | None = Non
         embeddings = Embeddings({DEFAULT_VIEW: _joined(paths)}, source=source)
     elif suffix == ".npz":
         arrays = read_npz(paths[0])
-        if EXPORT_MARK in arrays:
-            raise FinblendError(
-                f"{paths[0]}: holds the vectors of a blend, which have seen every label; nothing to score"
-            )
+        _refuse_export(paths[0], arrays)
         embeddings = embeddings_from_arrays(arrays, str(paths[0]), key, split, with_names=names is None)
     elif suffix == ".safetensors":
         embeddings = embeddings_from_arrays(
             read_safetensors(paths[0]), str(paths[0]), key, split, with_names=names is None
         )
     elif suffix in {".csv", ".parquet", ".pq"}:
+        if suffix != ".csv":
+            _refuse_export(paths[0], _parquet_metadata(paths[0]))
         table, source = read_table(paths[0])
         embeddings = embeddings_from_frame(table, source, key)
     else:
@@ -90,6 +91,19 @@ def resolve(spec: str | Path) -> tuple[list[Path], str | None]:
         if Path(candidate).is_dir():
             refuse_no_file(Path(candidate))
     raise FinblendError(f"{text}: no such file")
+
+
+def _parquet_metadata(path: Path) -> dict[str, str]:
+    """What was written beside the columns; nothing of a file that is no Parquet, which reading it will say."""
+    try:
+        return dict(pl.read_parquet_metadata(path))
+    except (pl.exceptions.PolarsError, OSError):
+        return {}
+
+
+def _refuse_export(path: Path, marks: Container[str]) -> None:
+    if EXPORT_MARK in marks:
+        raise FinblendError(f"{path}: holds the vectors of a blend, which have seen every label; nothing to score")
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
