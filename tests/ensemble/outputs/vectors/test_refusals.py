@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
+import polars as pl
 import pytest
 from postgres import Database
 from qdrant_client import models
@@ -58,9 +61,7 @@ def test_a_database_without_pgvector(server: Database, worlds: dict[str, Path]) 
 )
 def test_no_server_and_no_password_in_what_is_told(url: str, worlds: dict[str, Path]) -> None:
     told = refusal(PgvectorSink(url, "fins"), worlds)
-    assert (
-        "127.0.0.1:1: cannot be connected to" in told or "the URL is none of PostgreSQL's" in told or "/whales" in told
-    )
+    assert re.search(r"127\.0\.0\.1:1(/whales)?: cannot be connected to|the URL is none of PostgreSQL's", told)
     assert "gehe" not in told
     assert "more" not in told
 
@@ -102,10 +103,7 @@ def test_a_connection_that_breaks_in_the_middle(server: Database, worlds: dict[s
 
 
 def test_vectors_wider_than_a_column(server: Database, project: Path) -> None:
-    images = (["w.jpg"] + [f"tr{i}.jpg" for i in range(5)]), ["q.jpg"]
-    import numpy as np
-    import polars as pl
-
+    images = [f"tr{i}.jpg" for i in range(6)], ["q.jpg"]
     wide = np.random.default_rng(0).standard_normal((7, MAX_WIDTH + 1), dtype=np.float32)
     table = pl.DataFrame({"image": images[0], "individual_id": list("aabbcc"), "species": ["orca"] * 6})
     folder = project.parent / "Q"
@@ -119,8 +117,9 @@ def test_vectors_wider_than_a_column(server: Database, project: Path) -> None:
 def test_qdrant_that_is_not_there_or_wants_a_key(worlds: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     told = refusal(QdrantSink(f"http://me:secret@{NOBODY}", "fins"), worlds)
     assert told == f"http://{NOBODY}: cannot be asked ([Errno 111] Connection refused)"
-    for url in ("localhost:6333", "ftp://localhost", "http://", "http://localhost:port"):
+    for url in ("localhost:6333", "ftp://localhost", "http://"):
         assert "must be http://HOST:PORT" in refusal(QdrantSink(url, "fins"), worlds)
+    assert "is no address" in refusal(QdrantSink("http://localhost:port", "fins"), worlds)
     with stand_in() as server:
         server.key = "open sesame"
         assert "401" in (told := refusal(QdrantSink(server.url, "fins"), worlds))
