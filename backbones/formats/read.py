@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from backbones.embeddings import DEFAULT_VIEW, Embeddings, embeddings_from_frame
 from backbones.formats.arrays import embeddings_from_arrays
@@ -59,7 +58,7 @@ def read_embeddings(spec: str | Path, split: str, names: str | Path | None = Non
         )
     elif suffix in {".csv", ".parquet", ".pq"}:
         if suffix != ".csv":
-            _refuse_export(paths[0], _parquet_metadata(paths[0]))
+            _refuse_export(paths[0], _parquet_marks(paths[0]))
         table, source = read_table(paths[0])
         embeddings = embeddings_from_frame(table, source, key)
     else:
@@ -93,12 +92,14 @@ def resolve(spec: str | Path) -> tuple[list[Path], str | None]:
     raise FinblendError(f"{text}: no such file")
 
 
-def _parquet_metadata(path: Path) -> dict[str, str]:
-    """What was written beside the columns; nothing of a file that is no Parquet, which reading it will say."""
+def _parquet_marks(path: Path) -> list[str]:
+    """The keys of what was written beside the columns; none of a file that is no Parquet, which reading it will say."""
+    import pyarrow.parquet
+
     try:
-        return dict(pl.read_parquet_metadata(path))
-    except (pl.exceptions.PolarsError, OSError):
-        return {}
+        return [key.decode("utf-8", "replace") for key in pyarrow.parquet.read_schema(path).metadata or {}]
+    except (pyarrow.ArrowException, OSError):
+        return []
 
 
 def _refuse_export(path: Path, marks: Container[str]) -> None:

