@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any
 
 from backbones.embeddings import SPLITS
 from backbones.formats.read import EXPORT_MARK
@@ -61,12 +61,13 @@ class PgvectorSink:
         for name in names.values():
             _refuse_name(name)
         with self._connection() as connection:
-            for name in names.values():
-                self._refuse_present(connection, name)
+            old = [name for name in names.values() if self._is_replaced(connection, name)]
             for (n, split), name in names.items():
                 _copy(connection, name + _NEW, spaces[n], split)
+            # one that somebody has made meanwhile is not dropped: its name is then taken, and nothing is written
+            for name in old:
+                _run(connection, "DROP TABLE {}", name)
             for name in names.values():
-                _run(connection, "DROP TABLE IF EXISTS {}", name)
                 _run(connection, "ALTER TABLE {} RENAME TO {}", name + _NEW, name.rpartition(".")[2])
                 _run(connection, "ALTER TABLE {} ADD PRIMARY KEY (image, view)", name)
         return list(names.values())
@@ -88,15 +89,17 @@ class PgvectorSink:
             register(connection)
             yield connection
 
-    def _refuse_present(self, connection: Any, name: str) -> None:
+    def _is_replaced(self, connection: Any, name: str) -> bool:
+        """Whether an earlier export's table goes; any other that is there is refused."""
         asked = "SELECT to_regclass({}), obj_description(to_regclass({}), 'pg_class')"
         there, comment = connection.execute(_composed(asked, literal=_quoted(connection, name))).fetchone()
         if there is None:
-            return
+            return False
         if not str(comment).startswith(EXPORT_MARK):
             raise FinblendError(f"{self.place}: {name} is not of an export of finblend's; choose another --table")
         if not self.replace:
             raise FinblendError(f"{self.place}: {name} exists already; replace it with --replace")
+        return True
 
     @contextlib.contextmanager
     def _refusing(self, what: str, *, told: bool = True) -> Iterator[None]:
@@ -131,7 +134,7 @@ def _copy(connection: Any, name: str, space: BlendSpace, split: str) -> None:
                 copy.write_row((*known, vector))
 
 
-def _run(connection: Any, statement: LiteralString | str, *names: str) -> None:
+def _run(connection: Any, statement: str, *names: str) -> None:
     connection.execute(_composed(statement, *names))
 
 

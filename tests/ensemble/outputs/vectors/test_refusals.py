@@ -79,6 +79,16 @@ def test_a_table_of_somebody_else_is_never_replaced(server: Database, worlds: di
     )
 
 
+def test_a_table_that_somebody_makes_meanwhile_stays(server: Database, worlds: dict[str, Path]) -> None:
+    def make(*about: object) -> None:
+        server.run("CREATE TABLE IF NOT EXISTS late (name text)")
+
+    told = refusal(PgvectorSink(server.url, "late", True), worlds, progress=make)
+    assert 'nothing was written (relation "late" already exists)' in told
+    assert server.run("SELECT * FROM late") == []
+    assert server.run("SELECT to_regclass('late_new')") == [(None,)]
+
+
 @pytest.mark.parametrize("name", ["a.b.c", "", "schema.", "n" * 55])
 def test_names_that_no_table_has(name: str, server: Database, worlds: dict[str, Path]) -> None:
     told = refusal(PgvectorSink(server.url, name), worlds)
