@@ -1,8 +1,8 @@
 """A talk with Kaggle through its own client, `kagglesdk`.
 
 That is the library that the `kaggle` command itself stands on. The command's own package is left aside: importing it
-asks the network, prints and makes folders; its downloads are written where the whole file is to stand; and version 2.2.4
-cannot be imported beside dateutil 4, since it counts on `six` to come along.
+asks the network, prints and makes folders; its downloads are written where the whole file is to stand; version 2.2.4
+cannot be imported beside dateutil 4, for it counts on `six` to come along.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,7 +44,7 @@ def told(competition: str, credentials: Credentials, what: str = "") -> Iterator
         yield
     except requests.HTTPError as error:
         raise refusal(error.response, competition, credentials, what) from None
-    except requests.exceptions.JSONDecodeError:
+    except json.JSONDecodeError:
         raise UnreachableError("what answered is not Kaggle, but perhaps a page to log in to this network") from None
     except requests.Timeout:
         raise UnreachableError(f"Kaggle does not answer; {_NETWORK}") from None

@@ -107,7 +107,7 @@ def submit(
     checked = check(target, sample=sample)
     with connected(competition) as connection:
         entry, left = _new(connection, target, message), _left(connection)
-        entry = _sent(connection, target, entry)
+        entry = _made(connection, _uploaded(connection, target), entry)
         return _result(_waited(connection, [entry], wait)[-1], checked, True, left)
 
 
@@ -134,9 +134,17 @@ def _of_project(
             return _result(_waited(connection, known, wait, project)[-1], checked, False, None)
         known = [each for each in known if (each.sha256, each.competition) != same]
     left = _left(connection)
-    # kept before it is sent: a call that is killed in between finds it among what Kaggle lists
+    token = _uploaded(connection, path)
+    # kept before it is made: a call that is killed in between finds it among what Kaggle lists
     write_submissions(project.folder, [*known, entry])
-    known = [*known, _sent(connection, path, entry)]
+    try:
+        made = _made(connection, token, entry)
+    except UnreachableError:
+        raise
+    except FinblendError:
+        write_submissions(project.folder, known)
+        raise
+    known = [*known, made]
     write_submissions(project.folder, known)
     return _result(_waited(connection, known, wait, project)[-1], checked, True, left)
 
@@ -185,8 +193,8 @@ def _left(connection: Connection) -> int | None:
     raise FinblendError(f"{connection.competition}: no submission is left ({number} were sent {today})")
 
 
-def _sent(connection: Connection, path: Path, entry: Submission) -> Submission:
-    token = _uploaded(connection, path)
+def _made(connection: Connection, token: str, entry: Submission) -> Submission:
+    """Make a submission of a file that was uploaded; from here on it counts."""
     try:
         answer = connection.ask(
             "create_submission",
@@ -196,8 +204,8 @@ def _sent(connection: Connection, path: Path, entry: Submission) -> Submission:
         )
     except UnreachableError as error:
         raise UnreachableError(
-            f"{error}; whether {path.name} came is not known: the same command for a project finds out, the "
-            "competition's page tells it, too"
+            f"{error}; whether {Path(entry.file).name} came is not known: the same command for a project finds out, "
+            "the competition's page tells it, too"
         ) from None
     return replace(entry, ref=int(answer.ref or 0), status="pending")
 

@@ -20,7 +20,9 @@ from ensemble.competition.client import Connection
 from ensemble.competition.refusals import UnreachableError, refusal, told
 from ensemble.project.progress import Progress
 
-CHUNK = 1 << 20
+# so much of what a break cuts off is lost
+CHUNK = 1 << 18
+MIB = 1 << 20
 # breaks in a row, without a byte in between, after which it is left to the user
 TRIES = 4
 # seconds before the second try, twice as many before each further one
@@ -163,9 +165,9 @@ class _Bar:
 
     def at(self, position: int, size: int | None) -> None:
         """Tell how much has come."""
-        done = position // CHUNK
+        done = position // MIB
         if self.progress is not None and done > self.shown:
-            self.progress("MiB", done - self.shown, (size or position) // CHUNK)
+            self.progress("MiB", done - self.shown, (size or position) // MIB)
             self.shown = done
 
 
@@ -189,7 +191,7 @@ def _going_on(connection: Connection, response: Any, remote: Remote, at: int) ->
     """Ask for the rest; the whole comes where the server cannot part it, or has another by now."""
     request = response.request.copy()
     response.close()
-    request.headers |= {"Range": f"bytes={at}-", "If-Range": remote.validator}
+    request.headers.update({"Range": f"bytes={at}-", "If-Range": remote.validator})
     with told(connection.competition, connection.credentials):
         rest = connection.session.send(request, stream=True)
     if rest.status_code == 206 and rest.headers.get("Content-Range", "").startswith(f"bytes {at}-"):

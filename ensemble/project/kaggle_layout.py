@@ -99,5 +99,5 @@ def _of_archive(archive: Path) -> KaggleLayout:
     if str(home / SAMPLE) not in names:
         raise FinblendError(f"--kaggle {archive}: has {home / TRAIN} but no {home / SAMPLE}")
     heads = tuple(f"{home / name}/" for name in PHOTOS)
-    has_photos = any(name.startswith(heads) for name in names)
+    has_photos = any(name.startswith(heads) and not name.endswith("/") for name in names)
     return KaggleLayout(archive / home / TRAIN, archive / home / SAMPLE, [archive] if has_photos else [])

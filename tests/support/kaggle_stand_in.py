@@ -100,16 +100,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.state.asked.append((f"{self.command} {self.path}", dict(self.headers)))
 
     def _answer(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        content = json.dumps(value).encode()
+        self._send_whole(json.dumps(value).encode(), status, {"Content-Type": "application/json", **(headers or {})})
+
+    def _send_whole(self, content: bytes, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, text in {"Content-Type": "application/json", **(headers or {})}.items():
+        for name, text in headers.items():
             self.send_header(name, text)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
     def _refuse(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        self._answer({"code": status, "message": message}, status, headers)
+        if status == 200:
+            # a page in the way, as hotels have
+            self._send_whole(message.encode(), 200, {"Content-Type": "text/html"})
+        else:
+            self._answer({"code": status, "message": message}, status, headers)
 
     def _redirect(self, name: str) -> None:
         # by another name of the same machine, as storage is another host: the client must keep the token to itself
