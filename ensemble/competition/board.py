@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.competition.client import Connection, connected
+from ensemble.competition.refusals import one_line
 from ensemble.project.folder import Project
 from ensemble.project.result import Result
 from ensemble.project.submissions import Submission, read_submissions, write_submissions
@@ -88,7 +89,7 @@ def _as_listed(known: Submission, listed: Any) -> Submission:
         status=listed.status.name.lower(),
         public=_score(listed.public_score),
         private=_score(listed.private_score),
-        problem=" ".join((listed.error_description or "").split()),
+        problem=one_line(listed.error_description or ""),
     )
 
 

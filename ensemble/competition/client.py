@@ -8,6 +8,7 @@ cannot be imported beside dateutil 4, for it counts on `six` to come along.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ class Connection:
     ----------
     competition : str
     credentials : Credentials
-    api : kagglesdk's CompetitionApiClient
+    api : object
+        What `kagglesdk` asks about competitions with.
     session : requests.Session
         Which `api` sends by.
     """
@@ -83,6 +85,13 @@ def connected(competition: str) -> Iterator[Connection]:
         kagglesdk = import_module("kagglesdk")
     except ModuleNotFoundError as error:
         raise FinblendError(f"{error.name} is needed here and is not installed; {INSTALL}") from None
+    try:
+        kagglesdk.kaggle_env.get_env()
+    except Exception:
+        value = os.environ.get("KAGGLE_API_ENVIRONMENT")
+        raise FinblendError(
+            f"KAGGLE_API_ENVIRONMENT is {value}, which Kaggle's client does not know; unset it"
+        ) from None
     with told(name, Credentials()):
         credentials = find_credentials(kagglesdk)
     client = kagglesdk.KaggleClient(

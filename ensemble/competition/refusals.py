@@ -106,4 +106,13 @@ def _words(response: Any) -> str:
         words = answer.get("message") if isinstance(answer, dict) else None
     except ValueError:
         words = None
-    return " ".join(str(words or response.reason or "").split())[:MOST]
+    return one_line(str(words or response.reason or ""))
+
+
+def one_line(text: str) -> str:
+    r"""Words of a server as one short line of letters that can be printed.
+
+    >>> one_line("row 3:\n  \x1b[1mbad")
+    'row 3: [1mbad'
+    """
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())[:MOST]

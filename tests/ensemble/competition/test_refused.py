@@ -164,3 +164,10 @@ def test_a_token_with_a_line_break_inside_is_refused_and_not_shown(
     told = line(capsys, "download", COMPETITION, str(tmp_path))
     assert told.startswith("the Kaggle token that is set here holds characters that no token has")
     assert TOKEN not in repr(Credentials(token=TOKEN, username="ada", key=TOKEN))
+
+
+def test_an_environment_that_kaggles_client_does_not_know(
+    kaggle: Kaggle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "MOON")
+    assert line(capsys, "download", COMPETITION, str(tmp_path)).startswith("KAGGLE_API_ENVIRONMENT is MOON, which")
