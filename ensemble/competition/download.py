@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 from cv.errors import FinblendError
 from cv.files import refuse_no_folder
 from ensemble.competition.client import Connection, connected
-from ensemble.competition.transfer import Fetched, Remote, fetch
+from ensemble.competition.remote import Remote
+from ensemble.competition.transfer import Fetched, fetch
 from ensemble.project.lock import locked
 from ensemble.project.progress import Progress
 from ensemble.project.result import Result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from cv.errors import FinblendError
 from cv.files import read_json, sha256_of
 from ensemble.blend.load import tuned_blend
 from ensemble.competition.board import with_scores
-from ensemble.competition.client import PATIENCE, Connection, connected
-from ensemble.competition.refusals import UnreachableError, refusal, told
+from ensemble.competition.client import Connection, connected
+from ensemble.competition.refusals import UnreachableError
+from ensemble.competition.sending import submission_of, submissions_left, uploaded
 from ensemble.outputs.check import CheckResult, check
 from ensemble.outputs.submit import submit as write_answers
 from ensemble.project.folder import Project
@@ -26,8 +27,6 @@ from ensemble.project.submissions import Submission, read_submissions, write_sub
 FILE = "submission.csv"
 # seconds between two looks at the board
 LOOK = 5.0
-# an upload that breaks is begun anew, after a pause: nothing counts before the submission is made of it
-TRIES, PAUSE = 3, 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +105,8 @@ def submit(
         raise FinblendError(f"{target}: a file is checked before it is sent; name the sample submission with --sample")
     checked = check(target, sample=sample)
     with connected(competition) as connection:
-        entry, left = _new(connection, target, message), _left(connection)
-        entry = _made(connection, _uploaded(connection, target), entry)
+        entry, left = _new(connection, target, message), submissions_left(connection)
+        entry = submission_of(connection, uploaded(connection, target), entry)
         return _result(_waited(connection, [entry], wait)[-1], checked, True, left)
 
 
@@ -133,12 +132,12 @@ def _of_project(
             known = [each for each in known if each is not before[-1]] + [before[-1]]
             return _result(_waited(connection, known, wait, project)[-1], checked, False, None)
         known = [each for each in known if (each.sha256, each.competition) != same]
-    left = _left(connection)
-    token = _uploaded(connection, path)
+    left = submissions_left(connection)
+    token = uploaded(connection, path)
     # kept before it is made: a call that is killed in between finds it among what Kaggle lists
     write_submissions(project.folder, [*known, entry])
     try:
-        made = _made(connection, token, entry)
+        made = submission_of(connection, token, entry)
     except UnreachableError:
         raise
     except FinblendError:
@@ -178,67 +177,6 @@ def _predicted(project: Project) -> dict[str, Any]:
         "predicted": nested.get("map5"),
         "interval": nested.get("prediction"),
     }
-
-
-def _left(connection: Connection) -> int | None:
-    """How many submissions are allowed now; none is refused before anything is sent."""
-    limits = connection.ask("get_submission_limits", "ApiGetSubmissionLimitsRequest")
-    if limits.num_allowed_now > 0:
-        return int(limits.num_allowed_now)
-    if not limits.num_today and not limits.num_total:
-        # of who has no team yet, and of who has sent nothing: the upload will tell
-        return None
-    today = "in all" if limits.limited_by_total else "today; the next may be sent after midnight UTC"
-    number = limits.num_total if limits.limited_by_total else limits.num_today
-    raise FinblendError(f"{connection.competition}: no submission is left ({number} were sent {today})")
-
-
-def _made(connection: Connection, token: str, entry: Submission) -> Submission:
-    """Make a submission of a file that was uploaded; from here on it counts."""
-    try:
-        answer = connection.ask(
-            "create_submission",
-            "ApiCreateSubmissionRequest",
-            blob_file_tokens=token,
-            submission_description=entry.message,
-        )
-    except UnreachableError as error:
-        raise UnreachableError(
-            f"{error}; whether {Path(entry.file).name} came is not known: the same command for a project finds out, "
-            "the competition's page tells it, too"
-        ) from None
-    return replace(entry, ref=int(answer.ref or 0), status="pending")
-
-
-def _uploaded(connection: Connection, path: Path) -> str:
-    """Bring the file to Kaggle; the token that a submission is made of it by."""
-    stat = path.stat()
-    for tries in range(1, TRIES + 1):
-        try:
-            start = connection.ask(
-                "start_submission_upload",
-                "ApiStartSubmissionUploadRequest",
-                file_name=path.name,
-                content_length=stat.st_size,
-                last_modified_epoch_seconds=int(stat.st_mtime),
-            )
-            _put(connection, path, start.create_url)
-            return str(start.token)
-        except UnreachableError:
-            if tries == TRIES:
-                raise
-            time.sleep(PAUSE * tries)
-    raise AssertionError
-
-
-def _put(connection: Connection, path: Path, address: str) -> None:
-    import requests
-
-    # the address is signed for this file: the token is not for it
-    with told(connection.competition, connection.credentials), path.open("rb") as file:
-        answer = requests.put(address, data=file, timeout=PATIENCE)
-    if answer.status_code >= 400:
-        raise refusal(answer, connection.competition, connection.credentials)
 
 
 def _waited(

@@ -20,7 +20,7 @@ def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
     monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "TEST")
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
     monkeypatch.setattr("ensemble.competition.transfer.PAUSE", 0.0)
-    monkeypatch.setattr("ensemble.competition.submit.PAUSE", 0.0)
+    monkeypatch.setattr("ensemble.competition.sending.PAUSE", 0.0)
     monkeypatch.setattr("ensemble.competition.submit.LOOK", 0.01)
     with kaggle_server(Kaggle()) as served:
         monkeypatch.setitem(environment._env_to_endpoint, environment.KaggleEnv.TEST, served.address)
