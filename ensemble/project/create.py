@@ -17,6 +17,7 @@ from cv.folds import describe_folds, folds_from_values, make_folds
 from cv.species import HAPPYWHALE_REPAIRS, Repair, read_species_map
 from cv.tables import TableLike, column_of_file
 from ensemble.project.folder import FORMAT
+from ensemble.project.kaggle_layout import kaggle_layout
 from ensemble.project.result import Result
 from ensemble.project.version import finblend_version
 
@@ -55,6 +56,8 @@ class InitResult(Result):
     unused_encounters : bool
         Whether the train table has a column `encounter` that was not asked for.
     individuals_of_several_species, renamed_individuals, unlabelled_images : int
+    photos : list of str
+        What `--images` is to name, where `kaggle` was given.
     """
 
     train_images: int
@@ -75,12 +78,14 @@ class InitResult(Result):
     individuals_of_several_species: int
     renamed_individuals: int
     unlabelled_images: int
+    photos: list[str]
 
 
 def init(
     folder: str | Path,
     *,
-    train: TableLike,
+    train: TableLike | None = None,
+    kaggle: str | Path | None = None,
     test: TableLike | None = None,
     folds: int | str = 5,
     encounters: str | None = None,
@@ -97,6 +102,8 @@ def init(
         A folder that does not exist yet, or is empty.
     train, test : path, polars.DataFrame or pandas.DataFrame
         See `cv.read_catalogue`.
+    kaggle : str or Path, optional
+        A competition as it was downloaded, instead of `train` and `test`: see `kaggle_layout`.
     folds : int or str
         A number of folds, or `FILE:COLUMN` with folds that a team already has.
     encounters : str, optional
@@ -122,6 +129,14 @@ def init(
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FinblendError(f"{folder}: already exists and is not empty; choose another folder or remove it")
+    photos: list[Path] = []
+    if kaggle is not None:
+        if train is not None or test is not None:
+            raise FinblendError("--kaggle names the tables, too: give either --kaggle, or --train and --test")
+        layout = kaggle_layout(kaggle)
+        train, test, photos = layout.train, layout.test, layout.photos
+    if train is None:
+        raise FinblendError("give --train FILE, or --kaggle with the folder or zip of a competition")
     repairs = _repairs(species_map)
     catalogue, read = read_catalogue(train, test, encounters=encounters, repairs=repairs)
     assigned = _assign_folds(catalogue, folds, seed, hold_out, _name_of(train))
@@ -156,6 +171,7 @@ def init(
         individuals_of_several_species=read.individuals_of_several_species,
         renamed_individuals=read.renamed_individuals,
         unlabelled_images=read.unlabelled_images,
+        photos=[str(place) for place in photos],
     )
     settings = {
         "format": FORMAT,
@@ -171,6 +187,7 @@ def init(
         "species_repairs": dict(repairs),
         "train": str(train) if isinstance(train, (str, Path)) else "a frame",
         "test": str(test) if isinstance(test, (str, Path)) else "a frame" if test is not None else None,
+        "kaggle": str(kaggle) if kaggle is not None else None,
         "report": result.as_dict(),
     }
     with folder_written_beside(folder) as temporary:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -154,12 +157,40 @@ def happywhale(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def kaggle(folder: Path) -> dict[str, Any]:
+    """The same competition at a stand-in for Kaggle, and embeddings of two networks; nothing is downloaded yet.
+
+    The stand-in serves, and is what Kaggle's client asks, until this process ends.
+    """
+    from kaggle_stand_in import COMPETITION, TOKEN, Kaggle, kaggle_server
+    from kagglesdk import kaggle_env
+
+    small = Small(folder / "competition")
+    _photos(folder / "competition" / "train_images", small.train_images[:2])
+    archive = shutil.make_archive(str(folder / COMPETITION), "zip", folder / "competition")
+    served = Kaggle(files={f"{COMPETITION}.zip": Path(archive).read_bytes()})
+    served.files |= {path.name: path.read_bytes() for path in (small.train_csv, small.sample_csv)}
+    Path(archive).unlink()
+    for seed, name in enumerate(("b7", "convnext")):
+        small.write_npz(f"{name}.npz", *small.noisy(seed, 1.5)).rename(folder / f"{name}.npz")
+    shutil.rmtree(folder / "competition")
+    _KEPT.enter_context(kaggle_server(served))
+    os.environ |= {"KAGGLE_API_ENVIRONMENT": "TEST", "KAGGLE_API_TOKEN": TOKEN}
+    kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.TEST] = served.address
+    return {}
+
+
+# what scenes leave running
+_KEPT = contextlib.ExitStack()
+atexit.register(_KEPT.close)
+
+
 def _run(*arguments: object) -> None:
     assert main([str(argument) for argument in arguments]) == 0
 
 
 SCENES: dict[str, Callable[[Path], dict[str, Any]]] = {
-    made.__name__: made for made in (files, registered, pairs, tuned, adapter, containers, demo, happywhale)
+    made.__name__: made for made in (files, registered, pairs, tuned, adapter, containers, demo, happywhale, kaggle)
 }
 
 

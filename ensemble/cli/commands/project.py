@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,15 +21,19 @@ if TYPE_CHECKING:
 def init(
     folder: ProjectFolder,
     train: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="FILE",
-            help="Labelled photos: image,species,individual_id or image_id,identity,... (.csv, .parquet).",
+            help="Labelled photos: image,species,individual_id or image_id,identity,... (.csv, .parquet, TFRecords).",
         ),
-    ],
+    ] = None,
     test: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Photos to name; by default the train rows with identity 'unknown'."),
+    ] = None,
+    kaggle: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER|ZIP", help="A competition as downloaded, instead of --train and --test."),
     ] = None,
     folds: Annotated[str, typer.Option(metavar="N|FILE:COLUMN", help="How many folds, or the folds you have.")] = "5",
     encounters: Annotated[
@@ -65,6 +70,7 @@ def init(
         folder,
         train=train,
         test=test,
+        kaggle=kaggle,
         folds=folds,
         encounters=encounters,
         test_species=test_species,
@@ -85,6 +91,8 @@ def init(
     print(_strangers(result))
     rows = [[fold, counts.photos, counts.strangers] for fold, counts in result.folds.items()]
     print_table("Folds", ["fold", "photos", "strangers"], rows)
+    if result.photos:
+        print("photos: " + shlex.join(word for place in result.photos for word in ("--images", place)))
 
 
 def _strangers(result: InitResult) -> str:
