@@ -58,8 +58,8 @@ class Shard:
             try:
                 begins = self._inflated.read(0, _HEADER.size)
             except Ended:
-                begins = b"no"
-            # a compressed shard may hold nothing
+                begins = b"neither"
+            # a compressed shard may hold nothing: it inflates to nothing
             if begins and not _is_header(begins):
                 raise FinblendError(
                     f"{path}: is no TFRecord file: it does not begin with a length and its checksum, compressed or not"
