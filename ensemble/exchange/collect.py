@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cv.catalogue import IMAGE_COLUMNS
+from cv.catalogue import IMAGE_COLUMNS, NO_SPECIES, Catalogue
 from cv.errors import FinblendError, shown
 from cv.tables import pick_column, read_table, refuse_repeats, text_column
 from ensemble.exchange.decisions import NAMES, read_decisions
@@ -115,10 +115,22 @@ def records_of(project: Project, wanted: Wanted, *, boxes: bool = True, extra: s
         records = sizes_of(records, wanted.images)
     records = _with_answers(records, project, wanted)
     records = _with_stated(checked(records, str(wanted.details or project.folder)), wanted)
+    records = _with_species(records, project.catalogue)
     taxa = {**HAPPYWHALE, **(read_taxa(wanted.taxa) if wanted.taxa else {})}
-    names = {each: scientific_name(each, taxa) for each in records["species"].drop_nulls().unique()}
-    scientific = pl.col("species").replace_strict(names, default=None, return_dtype=pl.String)
+    names = {each: scientific_name(each, taxa) for each in [*records["species"].drop_nulls().unique(), NO_SPECIES]}
+    species = pl.col("species").fill_null(NO_SPECIES)
+    scientific = species.replace_strict(names, default=None, return_dtype=pl.String)
     return records.with_columns(scientific_name=scientific).select(*COLUMNS, pl.exclude(*COLUMNS))
+
+
+def _with_species(records: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """Species that follow: a named animal's own, and the only one that there is."""
+    known = [catalogue.species[each] for each in catalogue.species_of_individual]
+    of_name = dict(zip(catalogue.individuals, known, strict=True))
+    follows = pl.col("individual_id").replace_strict(of_name, default=None, return_dtype=pl.String)
+    if len(catalogue.species) == 1:
+        follows = pl.lit(catalogue.species[0])
+    return records.with_columns(species=pl.coalesce("species", follows.replace(NO_SPECIES, None)))
 
 
 def _photos(project: Project, wanted: Wanted) -> pl.DataFrame:

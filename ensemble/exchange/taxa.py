@@ -38,7 +38,8 @@ HAPPYWHALE: Mapping[str, str] = {
     "spinner_dolphin": "Stenella longirostris",
     "spotted_dolphin": "Stenella frontalis",
 }
-TABLE = "a table species,genus,specificEpithet"
+# unspecified: the photos without a species
+TAXA = "--taxa FILE (species,genus,specificEpithet)"
 _BINOMIAL = re.compile(r"[A-Z][a-z-]+[ _][a-z-]+(?:[ _][a-z-]+)?")
 
 
