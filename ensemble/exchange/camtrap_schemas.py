@@ -35,7 +35,7 @@ def _whole(name: str, low: int, high: int | None = None) -> dict[str, Any]:
     return {**_number(name, low, high), "type": "integer"}
 
 
-_KEY = {"required": True, "unique": True}
+_KEY: dict[str, Any] = {"required": True, "unique": True}
 _FIELDS: dict[str, list[dict[str, Any]]] = {
     "deployments": [
         _field("deploymentID", **_KEY),
@@ -113,6 +113,10 @@ _FIELDS: dict[str, list[dict[str, Any]]] = {
 }
 _FOREIGN = {"deployments": [], "media": ["deployment"], "observations": ["deployment", "media"]}
 TABLES = tuple(_FIELDS)
+# of a box: left, upper, width and height in shares of the photo
+BBOX = ("bboxX", "bboxY", "bboxWidth", "bboxHeight")
+# EXIF's names of a photo's sides
+EXIF_SIZE = {"width": "PixelXDimension", "height": "PixelYDimension"}
 # what release 1.0 and those after it take for an empty cell
 MISSING = ("", "NaN", "nan", "NA")
 

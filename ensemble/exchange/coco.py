@@ -47,7 +47,8 @@ class Coco:
         if records["species"].null_count():
             species.append(NO_SPECIES)
         category = {each: number for number, each in enumerate(species, start=1)}
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         for number, row in enumerate(records.iter_rows(named=True), start=1):
             animal = _animal(row)
             boxed = row[BOX[0]] is not None

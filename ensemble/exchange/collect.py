@@ -154,7 +154,7 @@ def _with_details(frame: pl.DataFrame, path: str | Path) -> pl.DataFrame:
     images = text_column(table, pick_column(table, IMAGE_COLUMNS, name), name)
     refuse_repeats(images, name)
     said = [column for column in table.columns if column not in {*IMAGE_COLUMNS, "individual_id", "identity", "split"}]
-    table = table.select(image=images, *(pl.col(column).alias(f"{column}\0") for column in said))
+    table = table.select(images.alias("image"), *(pl.col(column).alias(f"{column}\0") for column in said))
     if frame.join(table, on="image", how="semi").is_empty():
         raise FinblendError(f"{name}: names no photo that is to be written (a name looks like {frame['image'][0]})")
     frame = frame.join(table, on="image", how="left", maintain_order="left")

@@ -32,8 +32,8 @@ class Moment:
     @property
     def start(self) -> datetime:
         """The first second that it may mean."""
-        year, month, day, *rest = (*self.parts, *(1, 1)[max(len(self.parts) - 1, 0) :])
-        return datetime(year, month, day, *rest, tzinfo=self.zone or UTC)
+        year, month, day, hour, minute, second = (*self.parts, *(1, 1, 0, 0, 0)[len(self.parts) - 1 :])
+        return datetime(year, month, day, hour, minute, second, tzinfo=self.zone or UTC)
 
     @property
     def end(self) -> datetime:

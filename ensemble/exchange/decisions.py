@@ -55,8 +55,8 @@ def read_decisions(path: str | Path, test_images: Collection[str], names: str, l
     if len(bad):
         row = bad[0]
         raise FinblendError(
-            f"{name}: row {row + 1}: band '{band[row]}' with probability '{table['probability_1'][row]}': a band is one "
-            f"of {', '.join(BANDS)}, a probability lies within 0 and 1"
+            f"{name}: row {row + 1}: band '{band[row]}' with probability '{table['probability_1'][row]}': a band is "
+            f"one of {', '.join(BANDS)}, a probability lies within 0 and 1"
         )
     answered = pl.DataFrame(
         {"image": images, "individual_id": table["name_1"], "band": band, "probability": probability}

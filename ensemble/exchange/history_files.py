@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def _secr(captures: Captures) -> list[str]:
     return [f"# {_OCCASIONS} {' | '.join(history.occasions)}", "# Session ID Occasion Detector", *_table(rows)]
 
 
-def _table(rows: list[tuple[object, ...]]) -> list[str]:
+def _table(rows: Sequence[Sequence[object]]) -> list[str]:
     return [" ".join(map(str, row)) for row in rows]
 
 

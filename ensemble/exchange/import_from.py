@@ -95,7 +95,7 @@ def import_from(
 
 
 def table_of(records: pl.DataFrame) -> pl.DataFrame:
-    """Records as a table for `init`: columns in which something stands, boxes as `[x, y, w, h]`, a form of `embed`'s."""
+    """Records as a table for `init`: columns in which something stands, boxes as `[x, y, w, h]` for `embed`."""
     by_machine = pl.col("split").eq_missing("test")
     box = pl.format("[{}, {}, {}, {}]", *BOX)
     table = records.select(

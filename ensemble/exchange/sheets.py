@@ -13,8 +13,8 @@ from cv.errors import FinblendError
 from cv.files import refuse_no_file
 
 INSTALL = "pip install 'finblend[exchange]'"
-# what Excel reads as an escaped character
-_ESCAPE = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")
+# what Excel reads as an escaped character, and such a text escaped; openpyxl leaves both as they are
+_ESCAPE, _ESCAPED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)"), re.compile(r"_x005F_(?=x[0-9A-Fa-f]{4}_)")
 
 
 def _openpyxl() -> Any:
@@ -94,4 +94,4 @@ def text_of(value: object) -> str | None:
         return str(int(value))
     if isinstance(value, (date, datetime)):
         return value.isoformat()
-    return str(value).strip() or None
+    return _ESCAPED.sub("_", str(value)).strip() or None

@@ -103,10 +103,9 @@ def export_to(
     if json:
         print_json(result)
         return
-    over = "" if result.occasions is None else f", {counted(result.occasions, 'occasion')}"
-    print(
-        f"{', '.join(result.files)}: {counted(result.photos, 'photo')}, {counted(result.individuals, 'individual')}{over}"
-    )
+    parts = [counted(result.photos, "photo"), counted(result.individuals, "individual")]
+    parts += [] if result.occasions is None else [counted(result.occasions, "occasion")]
+    print(f"{', '.join(result.files)}: {', '.join(parts)}")
     print(f"named: {result.by_catalogue} by the catalogue, {result.by_decisions} by decisions")
     if result.unnamed:
         bands = ", ".join(f"{number} {'undecided' if band == '-' else band}" for band, number in result.unnamed.items())
