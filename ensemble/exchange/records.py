@@ -128,13 +128,17 @@ def _check_dates(records: pl.DataFrame, name: str) -> None:
 
 
 def _row(records: pl.DataFrame, row: int) -> str:
-    return f"row {row + 1} ({_value(records, 'image', row)})"
+    return f"row {row + 1} ({_printable(records['image'][row])})"
 
 
 def _value(records: pl.DataFrame, column: str, row: int) -> str:
-    value = records[column][row]
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
-    return "-" if value is None else shown if COLUMNS[column] != pl.String else f"'{shown}'"
+    value = _printable(records[column][row])
+    return f"'{value}'" if COLUMNS[column] == pl.String else value
+
+
+def _printable(value: object) -> str:
+    text = "-" if value is None else str(value)
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def refuse_first(records: pl.DataFrame, bad: pl.Expr, told: Callable[[dict[str, object]], str]) -> None:

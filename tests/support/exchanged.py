@@ -24,7 +24,9 @@ SPECIES = {"beluga": "Delphinapterus leucas", "=orca": "Orcinus orca", "a|b%7C":
 
 def texts() -> st.SearchStrategy[str]:
     """Names of animals and encounters: no blanks around them."""
-    drawn = st.one_of(st.text(LETTERS, min_size=1, max_size=8), st.sampled_from(["12", "1.0", "_x0041_", "#N/A", "=1+1"]))
+    drawn = st.one_of(
+        st.text(LETTERS, min_size=1, max_size=8), st.sampled_from(["12", "1.0", "_x0041_", "#N/A", "=1+1"])
+    )
     return drawn.map(str.strip).filter(lambda text: text not in {"", *EMPTY, "unspecified"})
 
 
@@ -80,7 +82,7 @@ class ExchangeContract:
 
     def test_a_round_trip_is_without_loss(self) -> None:
         # inside, or several subclasses would be one test to hypothesis
-        @examples(15)
+        @examples(10)
         @given(drawn=records(), place=st.sampled_from(self.places))
         def holds(drawn: pl.DataFrame, place: str) -> None:
             with tempfile.TemporaryDirectory() as folder:

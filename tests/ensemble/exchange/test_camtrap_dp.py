@@ -75,7 +75,9 @@ def test_the_descriptor_has_what_the_profile_requires(tmp_path: Path) -> None:
     metadata = {"title": "Ours", "contributors": [{"title": "Ann"}], "project": {"samplingDesign": "targeted"}}
     notes = FORM.write(two(), tmp_path / "P", Stated(metadata=metadata))
     package = json.loads((tmp_path / "P" / "datapackage.json").read_text())
-    assert {"resources", "profile", "created", "contributors", "project", "spatial", "temporal", "taxonomic"} < set(package)
+    assert {"resources", "profile", "created", "contributors", "project", "spatial", "temporal", "taxonomic"} < set(
+        package
+    )
     assert package["profile"].endswith("/camtrap-dp/1.0/camtrap-dp-profile.json")
     assert [each["name"] for each in package["resources"]] == ["deployments", "media", "observations"]
     assert all("/1.0/" in each["schema"] for each in package["resources"])
@@ -127,7 +129,10 @@ def test_boxes_are_cut_at_the_edge_of_their_photo(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"latitude": None, "longitude": None}, "every deployment needs a latitude and a longitude: --location LAT,LON"),
+        (
+            {"latitude": None, "longitude": None},
+            "every deployment needs a latitude and a longitude: --location LAT,LON",
+        ),
         ({"date": None}, "every medium needs a time: --date DATE"),
         ({"scientific_name": None, "species": "nyala"}, "(nyala): species go by their scientific names: --taxa FILE"),
         ({"path": "../a.jpg"}, "a file's path is relative"),
@@ -139,7 +144,7 @@ def test_boxes_are_cut_at_the_edge_of_their_photo(tmp_path: Path) -> None:
 def test_what_the_standard_requires_is_asked_for(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     first = {**two().row(0, named=True), **change}
     broken = checked(pl.DataFrame([first], schema=two().schema), "broken")
-    with pytest.raises(FinblendError, match="photo .*a.jpg") as refused:
+    with pytest.raises(FinblendError, match=r"photo .*a\.jpg") as refused:
         FORM.write(broken, tmp_path / "P", Stated())
     assert said in str(refused.value)
     assert list(tmp_path.iterdir()) == []
@@ -149,9 +154,13 @@ def test_anybodys_package_is_read(tmp_path: Path) -> None:
     package = {"resources": [{"name": table, "path": f"{table}.csv"} for table in TABLES]}
     (tmp_path / "datapackage.json").write_text(json.dumps(package))
     (tmp_path / "deployments.csv").write_text("deploymentID,latitude,longitude,locationID\nd,1.5,2.5,pond\n")
-    lines = ["mediaID,deploymentID,timestamp,filePath", *(f"m{n},d,2020-01-0{n}T00:00:00Z,x/{n}.jpg" for n in (1, 2, 3))]
+    lines = [
+        "mediaID,deploymentID,timestamp,filePath",
+        *(f"m{n},d,2020-01-0{n}T00:00:00Z,x/{n}.jpg" for n in (1, 2, 3)),
+    ]
     (tmp_path / "media.csv").write_text("\n".join(lines) + "\n")
-    header = "observationID,deploymentID,mediaID,observationType,scientificName,individualID,bboxX,bboxY,bboxWidth,bboxHeight"
+    header = "observationID,deploymentID,mediaID,observationType,scientificName,individualID,"
+    header += "bboxX,bboxY,bboxWidth,bboxHeight"
     rows = [
         "o1,d,m1,animal,Panthera leo,Leo,0.25,0.25,0.5,0.5",
         "o2,d,m2,animal,Panthera leo,Leo,,,,",
@@ -161,7 +170,10 @@ def test_anybodys_package_is_read(tmp_path: Path) -> None:
     ]
     (tmp_path / "observations.csv").write_text("\n".join([header, *rows]) + "\n")
     reading = FORM.read(tmp_path)
-    assert reading.notes == ["left out: 2 observations of no animal or of no photo", "left out: 1 photos of several individuals"]
+    assert reading.notes == [
+        "left out: 2 observations of no animal or of no photo",
+        "left out: 1 photos of several individuals",
+    ]
     (record,) = reading.records.to_dicts()
     told = {key: value for key, value in record.items() if value is not None}
     assert told == {

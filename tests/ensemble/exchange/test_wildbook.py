@@ -96,7 +96,10 @@ def test_a_folder_holds_sheets_of_two_hundred_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"scientific_name": [None], "species": ["nyala"]}, "photo 0.jpg (nyala): Wildbook needs genus and epithet: --taxa"),
+        (
+            {"scientific_name": [None], "species": ["nyala"]},
+            "photo 0.jpg (nyala): Wildbook needs genus and epithet: --taxa",
+        ),
         ({"date": [None]}, "Wildbook needs the year: --date YYYY"),
         ({"location": [None]}, "Wildbook needs a place: --location TEXT|LAT,LON"),
     ],
@@ -169,7 +172,11 @@ def test_what_was_changed_in_the_first_sheet_is_believed(tmp_path: Path) -> None
     book = openpyxl.load_workbook(tmp_path / "s.xlsx")
     first = book.worksheets[0]
     columns = {cell.value: cell.column for cell in first[1]}
-    for name, value in (("MarkedIndividual.individualID", "B"), ("Encounter.sightingID", "S9"), ("Encounter.year", 2019)):
+    for name, value in (
+        ("MarkedIndividual.individualID", "B"),
+        ("Encounter.sightingID", "S9"),
+        ("Encounter.year", 2019),
+    ):
         first.cell(2, columns[name]).value = value
     book.save(tmp_path / "s.xlsx")
     record = FORM.read(tmp_path / "s.xlsx").records.row(0, named=True)
