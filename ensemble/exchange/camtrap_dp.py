@@ -49,9 +49,9 @@ class CamtrapDp:
                 frame.write_csv(folder / f"{table}.csv")
             write_json(folder / "datapackage.json", package)
             refuse_invalid(folder, str(place))
-        notes = [f"{tables['deployments'].height} deployments: places, from their first to their last photo"]
+        notes = [f"deployments: {tables['deployments'].height}, a place each, from its first to its last photo"]
         if cut:
-            notes.append(f"{cut} boxes reached beyond their photo and were cut at its edge")
+            notes.append(f"boxes cut at the edge of their photo: {cut}")
         return notes + taken_for_granted(stated.metadata)
 
     def read(self, place: Path) -> Reading:

@@ -43,7 +43,7 @@ class Wanted:
     split : {"train", "test", "all"}, optional
         By default `train`, and with decisions `all`.
     species : str, optional
-        Photos of this one alone.
+        Photos of this one alone; a named photo is of its animal's.
     details : path, optional
         A table of photos whose columns go before the catalogue's.
     boxes : str, optional
@@ -116,6 +116,12 @@ def records_of(project: Project, wanted: Wanted, *, boxes: bool = True, extra: s
     records = _with_answers(records, project, wanted)
     records = _with_stated(checked(records, str(wanted.details or project.folder)), wanted)
     records = _with_species(records, project.catalogue)
+    if wanted.species is not None:
+        of_species = records.filter(pl.col("species") == wanted.species)
+        if of_species.is_empty():
+            known = records["species"].drop_nulls().unique().sort()
+            raise FinblendError(f"--species {wanted.species}: no photo; there are {shown(known)}")
+        records = of_species
     taxa = {**HAPPYWHALE, **(read_taxa(wanted.taxa) if wanted.taxa else {})}
     names = {each: scientific_name(each, taxa) for each in [*records["species"].drop_nulls().unique(), NO_SPECIES]}
     species = pl.col("species").fill_null(NO_SPECIES)
@@ -137,12 +143,6 @@ def _photos(project: Project, wanted: Wanted) -> pl.DataFrame:
     split = wanted.split or ("train" if wanted.decisions is None else "all")
     splits = ["train", "test"] if split == "all" else [split]
     frame = project.catalogue.frame.filter(pl.col("split").is_in(splits))
-    if wanted.species is not None:
-        of_species = frame.filter(pl.col("species") == wanted.species)
-        if of_species.is_empty():
-            known = frame["species"].drop_nulls().unique().sort()
-            raise FinblendError(f"--species {wanted.species}: no photo; there are {shown(known)}")
-        frame = of_species
     if frame.is_empty():
         raise FinblendError(f"{project.folder}: has no {split} photos")
     return frame

@@ -126,7 +126,7 @@ def _encounters(records: pl.DataFrame) -> list[list[dict[str, Any]]]:
 
 
 def _notes(records: pl.DataFrame, rows: Sequence[object], place: Path) -> list[str]:
-    notes = [f"{len(rows)} rows: photos of one animal in one encounter share a row"]
+    notes = [f"rows: {len(rows)}; photos of one animal in one encounter share one"]
     if place.suffix and len(rows) > ROWS:
         notes.append(f"Wildbook advises at most {ROWS} rows a sheet: give a folder as -o")
     strange = records.filter(pl.col("mediaAsset").str.contains(r"[^A-Za-z0-9. ]"))["mediaAsset"]

@@ -122,7 +122,7 @@ def test_frictionless_finds_what_is_planted(tmp_path: Path) -> None:
 
 def test_boxes_are_cut_at_the_edge_of_their_photo(tmp_path: Path) -> None:
     wide = two().with_columns(box_x=pl.Series([-20.0, None]), box_width=pl.Series([440.0, None]))
-    assert "1 boxes reached beyond their photo and were cut at its edge" in FORM.write(wide, tmp_path / "P", Stated())
+    assert "boxes cut at the edge of their photo: 1" in FORM.write(wide, tmp_path / "P", Stated())
     assert FORM.read(tmp_path / "P").records.row(0, named=True)["box_width"] == 400.0
 
 

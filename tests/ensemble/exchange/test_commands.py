@@ -100,6 +100,7 @@ def test_a_history_says_what_it_leaves_out(world: Path, capsys: pytest.CaptureFi
         "left out: 10 photos without a name",
         "2 species in one history (beluga, fin_whale); --species NAME takes one",
     ]
+    assert export_to("P", "coco", "c.json", species="fin_whale", decisions="d.csv").by_decisions == 1
     one = json.loads(
         "\n".join(run("export-to P capture-history -o h.csv --occasions encounter --species beluga --json", capsys))
     )
@@ -132,7 +133,7 @@ REFUSED: list[tuple[str, str]] = [
     ),
     ("export-to P coco -o x.csv", "x.csv: coco is written to a file *.json"),
     ("export-to P coco -o no/x.json", "no/x.json: the folder no does not exist"),
-    ("export-to P coco -o P/project.json", /P itself; -o names a file of yours"),
+    ("export-to P coco -o P/project.json", "/P itself; -o names a file of yours"),
     ("export-to P camtrap-dp -o P", "P: already exists; choose another folder"),
     ("export-to P camtrap-dp -o x.zip", "camtrap-dp is written to a folder"),
     ("export-to P wildbook -o x.csv", "wildbook is written to a file *.xlsx, or to a folder"),

@@ -54,7 +54,7 @@ def test_a_sheet_by_hand(tmp_path: Path) -> None:
     names = ("Encounter.mediaAsset0", "Encounter.mediaAsset1", "MarkedIndividual.individualID")
     own = [("0.jpg", "1.jpg", "A"), ("2.jpg", None, "B"), ("3.jpg", None, None)]
     assert sheet(tmp_path / "s.xlsx") == [{**dict(zip(names, each, strict=True)), **common} for each in own]
-    assert notes[0].startswith("3 rows")
+    assert notes[0].startswith("rows: 3;")
 
 
 def test_columns_without_data_are_left_out(tmp_path: Path) -> None:
