@@ -13,7 +13,7 @@ from cv.errors import FinblendError, shown
 from cv.tables import pick_column, read_table, refuse_repeats, text_column
 from ensemble.exchange.decisions import NAMES, read_decisions
 from ensemble.exchange.photo_facts import boxes_of, sizes_of
-from ensemble.exchange.records import COLUMNS, checked
+from ensemble.exchange.records import COLUMNS, as_text_of_any, checked
 from ensemble.exchange.taxa import HAPPYWHALE, read_taxa, scientific_name
 from ensemble.project.folder import Project
 
@@ -158,12 +158,19 @@ def _with_details(frame: pl.DataFrame, path: str | Path) -> pl.DataFrame:
     if frame.join(table, on="image", how="semi").is_empty():
         raise FinblendError(f"{name}: names no photo that is to be written (a name looks like {frame['image'][0]})")
     frame = frame.join(table, on="image", how="left", maintain_order="left")
-    texts = pl.col(pl.String).replace("", None)
-    frame = frame.with_columns(texts)
-    both = [pl.coalesce(f"{column}\0", column) if column in frame.columns else pl.col(f"{column}\0") for column in said]
-    return frame.with_columns(each.alias(column) for each, column in zip(both, said, strict=True)).drop(
-        f"{column}\0" for column in said
-    )
+    frame = frame.with_columns(pl.col(pl.String).replace("", None))
+    chosen = [_first_said(frame, f"{column}\0", column) for column in said]
+    return frame.with_columns(chosen).drop(f"{column}\0" for column in said)
+
+
+def _first_said(frame: pl.DataFrame, column: str, instead: str) -> pl.Series:
+    """A column, and where it says nothing another; as text where they are of two kinds."""
+    values = frame[column].alias(instead)
+    if instead not in frame.columns:
+        return values
+    kinds = {values.dtype, frame[instead].dtype}
+    pair = [values, frame[instead]] if len(kinds) == 1 else [as_text_of_any(each) for each in (values, frame[instead])]
+    return pair[0].fill_null(pair[1])
 
 
 def _with_answers(records: pl.DataFrame, project: Project, wanted: Wanted) -> pl.DataFrame:

@@ -75,8 +75,7 @@ def _typed(frame: pl.DataFrame, column: str, name: str) -> pl.Series:
         return pl.Series(column, [None] * frame.height, COLUMNS[column])
     values, kind = frame[column], COLUMNS[column]
     if kind == pl.String:
-        text = values.cast(pl.String) if values.dtype.is_temporal() else as_text(values)
-        return text.str.strip_chars().replace("", None)
+        return as_text_of_any(values).str.strip_chars().replace("", None)
     if values.dtype == pl.String:
         values = values.str.strip_chars().replace("", None)
     numbers = values.cast(pl.Float64, strict=False).fill_nan(None)
@@ -88,6 +87,14 @@ def _typed(frame: pl.DataFrame, column: str, name: str) -> pl.Series:
         image = f" ({frame['image'][bad[0]]})" if "image" in frame.columns else ""
         raise FinblendError(f"{name}: row {bad[0] + 1}{image}: {column} '{values[bad[0]]}': must be {wanted}")
     return numbers.cast(kind)
+
+
+def as_text_of_any(values: pl.Series) -> pl.Series:
+    """Values as text; dates as ISO 8601, lists as Python writes them."""
+    if values.dtype.is_nested():
+        texts = [None if value is None else str(list(value)) for value in values]
+        return pl.Series(values.name, texts, dtype=pl.String)
+    return values.cast(pl.String) if values.dtype.is_temporal() else as_text(values)
 
 
 def _rules() -> list[tuple[str, str, pl.Expr]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,17 @@ def test_what_decide_writes_is_read(project: Path, tmp_path: Path) -> None:
     named = answers.filter((pl.col("band") == "auto") & (pl.col("name_1") != "new_individual")).height
     result = export_to(project, "coco", tmp_path / "c.json", decisions=tmp_path / "d.csv", split="test")
     assert (result.photos, result.by_decisions) == (answers.height, named)
+
+
+def test_details_may_be_of_other_types_and_go_before_the_catalogue(world: Path) -> None:
+    details = {"image": ["tr000.jpg", "tr001.jpg"], "date": [date(2019, 5, 1), None], "width": [800, None]}
+    details |= {"latitude": [5, None], "bbox": [[1, 2, 30, 40], None]}
+    pl.DataFrame(details).write_parquet("details.parquet")
+    export_to("P", "coco", "c.json", details="details.parquet")
+    document = json.loads(Path("c.json").read_text())
+    told = [(each["date_captured"], each["width"], each["attributes"]["latitude"]) for each in document["images"][:2]]
+    assert told == [("2019-05-01", 800, 5.0), ("2021-02-01", 640, 0.25)]
+    assert [each["bbox"] for each in document["annotations"][:2]] == [[1, 2, 30, 40], [1, 2, 30, 40]]
 
 
 def test_sizes_are_read_from_photos_upright(world: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ensemble import Project
-from ensemble.protocol.setup import setup_of_blend
 from ensemble.blend.load import tuned_blend
+from ensemble.protocol.setup import setup_of_blend
 from ensemble.tuning.study import scores_so_far
 
 
