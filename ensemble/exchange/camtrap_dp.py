@@ -16,7 +16,7 @@ from ensemble.exchange.camtrap_reading import read_resource, record_of
 from ensemble.exchange.camtrap_schemas import MISSING, TABLES
 from ensemble.exchange.camtrap_tables import cut_at_edges, tables_of
 from ensemble.exchange.contract import Reading, Stated
-from ensemble.exchange.records import BOX, TEXTS, checked, refuse_first, with_boxes_in
+from ensemble.exchange.records import BOX, TEXTS, records_from, refuse_first, with_boxes_in
 from ensemble.exchange.taxa import TAXA
 
 _FILE_PATH = re.compile(r"[^./~](?:(?!\.\.).)*")
@@ -82,7 +82,7 @@ class CamtrapDp:
             record_of(row, known.get("species", {}) if isinstance(known, dict) else {})
             for row in joined.iter_rows(named=True)
         ]
-        records = checked(pl.DataFrame(rows, infer_schema_length=None), str(place))
+        records = records_from(rows, str(place))
         if not records.filter(pl.col(BOX[0]).is_not_null() & pl.col("width").is_null()).height:
             records = with_boxes_in(records, "pixels", self.name)
         return Reading(records, notes)

@@ -12,7 +12,7 @@ import polars as pl
 
 from cv.errors import FinblendError
 from cv.tables import pick_column, read_table
-from ensemble.exchange.camtrap_schemas import BBOX, EXIF_SIZE, MISSING, fields
+from ensemble.exchange.camtrap_schemas import BBOX, EXIF_SIZE, MISSING, TAG, fields
 from ensemble.exchange.dates import moment_of
 from ensemble.exchange.records import BOX
 
@@ -20,7 +20,11 @@ from ensemble.exchange.records import BOX
 def read_resource(package: Any, table: str, folder: Path, place: Path) -> pl.DataFrame:
     """One of the three tables, by the path that the descriptor gives; all fields are text."""
     resources = package.get("resources") if isinstance(package, dict) else None
-    found = [each for each in resources or [] if isinstance(each, dict) and each.get("name") == table]
+    found = [
+        each
+        for each in (resources if isinstance(resources, list) else [])
+        if isinstance(each, dict) and each.get("name") == table
+    ]
     path = found[0].get("path") if found else None
     if not isinstance(path, str) or Path(path).is_absolute() or ".." in Path(path).parts or "://" in path:
         raise FinblendError(f"{place}: a Camtrap DP has a resource {table} with a path in its folder")
@@ -45,7 +49,7 @@ def record_of(row: Mapping[str, Any], species: Mapping[str, str]) -> dict[str, A
         Words of the catalogue that wrote the package, and the scientific names that they stood for.
     """
     pairs = (tag.strip().partition(":") for tag in (row["observationTags"] or "").split("|"))
-    tags = {key: unquote(value) for key, _, value in pairs}
+    tags = {key.removeprefix(TAG): unquote(value) for key, _, value in pairs if key.startswith(TAG)}
     path, image, exif = row["filePath"], row["mediaID"], _read_exif(row["exifData"])
     word = tags.get("species")
     return {
@@ -71,10 +75,12 @@ def record_of(row: Mapping[str, Any], species: Mapping[str, str]) -> dict[str, A
 def _read_exif(text: str | None) -> dict[str, Any]:
     try:
         exif = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     inner = exif.get("EXIF", exif) if isinstance(exif, dict) else {}
-    return inner if isinstance(inner, dict) else {}
+    if not isinstance(inner, dict):
+        return {}
+    return {name: value for name, value in inner.items() if type(value) is int and 0 < value < 2**31}
 
 
 def _read_date(timestamp: str | None, tagged: str | None) -> str | None:

@@ -115,6 +115,8 @@ _FOREIGN = {"deployments": [], "media": ["deployment"], "observations": ["deploy
 TABLES = tuple(_FIELDS)
 # of a box: left, upper, width and height in shares of the photo
 BBOX = ("bboxX", "bboxY", "bboxWidth", "bboxHeight")
+# what begins the keys of finblend's own observationTags
+TAG = "finblend_"
 # EXIF's names of a photo's sides
 EXIF_SIZE = {"width": "PixelXDimension", "height": "PixelYDimension"}
 # what release 1.0 and those after it take for an empty cell

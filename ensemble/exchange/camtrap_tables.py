@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import polars as pl
 
-from ensemble.exchange.camtrap_schemas import BBOX, EXIF_SIZE, fields
+from ensemble.exchange.camtrap_schemas import BBOX, EXIF_SIZE, TAG, fields
 from ensemble.exchange.dates import moment_of
 from ensemble.exchange.records import BOX, refuse_first
 from ensemble.project.version import finblend_version
@@ -138,5 +138,5 @@ def _tags(row: Mapping[str, Any]) -> str | None:
         "species": row["species"],
         "date": None if row["date"] == start else row["date"],
     }
-    tags = [f"{key}:{quote(str(value), safe=_SAFE)}" for key, value in told.items() if value is not None]
+    tags = [f"{TAG}{key}:{quote(str(value), safe=_SAFE)}" for key, value in told.items() if value is not None]
     return " | ".join(tags) or None

@@ -15,7 +15,7 @@ from cv.catalogue import NO_SPECIES
 from cv.errors import FinblendError
 from cv.files import read_json, written_beside
 from ensemble.exchange.contract import Reading, Stated, refuse_suffix
-from ensemble.exchange.records import BOX, checked, with_boxes_in
+from ensemble.exchange.records import BOX, records_from, with_boxes_in
 from ensemble.project.version import finblend_version
 
 # of a photo, whether it has a box or not
@@ -78,11 +78,12 @@ class Coco:
             raise FinblendError(f"{place}: COCO needs a list of images and a list of annotations")
         images, annotations = parts[0] or [], parts[1] or []
         species = _categories(document, place)
-        of_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+        of_image: dict[int | str, list[dict[str, Any]]] = defaultdict(list)
         for row, annotation in enumerate(annotations, start=1):
-            of_image[annotation.get("image_id")].append(
-                _read_annotation(annotation, species, f"{place}: annotation {row}")
-            )
+            where, image_id = f"{place}: annotation {row}", annotation.get("image_id")
+            if not isinstance(image_id, (int, str)):
+                raise FinblendError(f"{where}: image_id {image_id} is the id of no image")
+            of_image[image_id].append(_read_annotation(annotation, species, where))
         rows, several = [], 0
         for number, image in enumerate(images, start=1):
             if not isinstance(image.get("file_name"), str) or not isinstance(image.get("id"), (int, str)):
@@ -95,9 +96,8 @@ class Coco:
             rows.append({**_read_image(image), **largest})
         if of_image:
             raise FinblendError(f"{place}: image_id {next(iter(of_image))} is the id of no image")
-        frame = pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema={"image": pl.String})
         notes = [f"photos of several individuals: {several}; left out"] if several else []
-        return Reading(checked(frame, str(place)), notes)
+        return Reading(records_from(rows, str(place)), notes)
 
 
 def _animal(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,9 +134,11 @@ def _annotation(
     }
 
 
-def _categories(document: Mapping[str, Any], place: Path) -> dict[Any, str | None]:
+def _categories(document: Mapping[str, Any], place: Path) -> dict[int | str, Any]:
     categories = document.get("categories") or []
-    if not isinstance(categories, list) or not all(isinstance(each, dict) and "id" in each for each in categories):
+    if not isinstance(categories, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("id"), (int, str)) for each in categories
+    ):
         raise FinblendError(f"{place}: categories need a list of id and name")
     return {each["id"]: each.get("name") for each in categories}
 
@@ -151,11 +153,12 @@ def _who(*places: Mapping[str, Any]) -> str | None:
     return next((str(name) for name in named if isinstance(name, (str, int)) and name != ""), None)
 
 
-def _read_annotation(annotation: Mapping[str, Any], species: Mapping[Any, str | None], where: str) -> dict[str, Any]:
+def _read_annotation(annotation: Mapping[str, Any], species: Mapping[int | str, Any], where: str) -> dict[str, Any]:
     attributes = _attributes(annotation)
     told = {key: attributes[key] for key in _OF_ANIMAL if key in attributes}
     told["individual_id"] = _who(attributes, annotation)
-    told["species"] = species.get(annotation.get("category_id"))
+    category = annotation.get("category_id")
+    told["species"] = species.get(category) if isinstance(category, (int, str)) else None
     box = annotation.get("bbox")
     if box:
         if not isinstance(box, list) or len(box) != 4 or not all(_is_number(each) for each in box):
@@ -165,7 +168,8 @@ def _read_annotation(annotation: Mapping[str, Any], species: Mapping[Any, str | 
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    # JSON's true is an int to Python, and its whole numbers have no end
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not abs(value) > 2**53
 
 
 def _read_image(image: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import polars as pl
 
 from cv.catalogue import NEW_INDIVIDUAL
 from cv.errors import FinblendError
-from cv.tables import pick_column, read_table, refuse_repeats, text_column
+from cv.tables import as_text, pick_column, read_table, refuse_repeats, text_column
 from ensemble.outputs.bands import BANDS
 
 NAMES = ("auto", "all")
@@ -59,7 +59,7 @@ def read_decisions(path: str | Path, test_images: Collection[str], names: str, l
             f"one of {', '.join(BANDS)}, a probability lies within 0 and 1"
         )
     answered = pl.DataFrame(
-        {"image": images, "individual_id": table["name_1"], "band": band, "probability": probability}
+        {"image": images, "individual_id": as_text(table["name_1"]), "band": band, "probability": probability}
     )
     known = pl.col("individual_id").replace(["", NEW_INDIVIDUAL], None)
     taken = (pl.col("probability") >= least) & ((pl.col("band") == "auto") | pl.lit(names == "all"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
 
 import polars as pl
 
@@ -67,6 +69,27 @@ def checked(frame: pl.DataFrame, name: str) -> pl.DataFrame:
             raise FinblendError(f"{name}: {_row(records, rows[0])}: {column} {_value(records, column, rows[0])}{rule}")
     _check_dates(records, name)
     return records
+
+
+def records_from(rows: Sequence[Mapping[str, Any]], name: str) -> pl.DataFrame:
+    """Checked records from rows of whatever JSON, sheets and tables hold: of each cell its text is taken."""
+    columns = {each: [text_of(row.get(each)) for row in rows] for each in COLUMNS if any(each in row for row in rows)}
+    return checked(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)), name)
+
+
+def text_of(value: object) -> str | None:
+    """A cell as text: a whole number without its point, a date as ISO 8601, nothing for nothing.
+
+    Examples
+    --------
+    >>> text_of(12.0), text_of(0.25), text_of(" a "), text_of("")
+    ('12', '0.25', 'a', None)
+    """
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    return None if value is None else str(value).strip() or None
 
 
 def _typed(frame: pl.DataFrame, column: str, name: str) -> pl.Series:

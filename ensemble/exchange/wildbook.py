@@ -16,7 +16,7 @@ from cv.errors import FinblendError, shown
 from cv.files import folder_written_beside, refuse_no_folder, written_beside
 from ensemble.exchange.contract import Reading, Stated
 from ensemble.exchange.dates import moment_of
-from ensemble.exchange.records import checked, refuse_first
+from ensemble.exchange.records import records_from, refuse_first
 from ensemble.exchange.sheets import write_sheets
 from ensemble.exchange.taxa import TAXA
 from ensemble.exchange.wildbook_reading import DATE_PARTS, OWN, OWN_COLUMNS, read_photos
@@ -71,9 +71,10 @@ class Wildbook:
         rows = [row for file in files for row in read_photos(file)]
         if not rows:
             raise FinblendError(f"{place}: has no photo: no column Encounter.mediaAsset0 with a name in it")
-        frame = pl.DataFrame(rows, infer_schema_length=None)
         # ours are told in their old order, others' as they stand
-        return Reading(checked(frame.sort("row", maintain_order=True).drop("row"), str(place)))
+        if all(isinstance(row["row"], int) for row in rows):
+            rows.sort(key=lambda row: int(row["row"]))
+        return Reading(records_from(rows, str(place)))
 
     def _refuse_unknown(self, records: pl.DataFrame, stated: Stated) -> None:
         nowhere = pl.col("latitude").is_null() & pl.col("location").is_null() & pl.lit(stated.location_id is None)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cv.errors import FinblendError
 from ensemble.exchange.dates import moment_of
-from ensemble.exchange.records import BOX
-from ensemble.exchange.sheets import read_sheets, text_of
+from ensemble.exchange.records import BOX, text_of
+from ensemble.exchange.sheets import read_sheets
 
 # the second sheet: what the first has no column for; Wildbook reads the first alone
 OWN = "finblend"
@@ -44,7 +45,8 @@ def _encounter(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
         "individual_id": text_of(first("MarkedIndividual.individualID", "Encounter.individualID")),
         "scientific_name": " ".join(part for part in scientific if part) or None,
         "encounter": text_of(first("Encounter.sightingID", "Sighting.sightingID", "Encounter.occurrenceID")),
-        "date": _date([first(f"Encounter.{part}", f"Sighting.{part}") for part in DATE_PARTS], where),
+        "date": _date([first(f"Encounter.{part}", f"Sighting.{part}") for part in DATE_PARTS], where)
+        or _from_milliseconds(first("Encounter.dateInMilliseconds"), where),
         "latitude": first("Encounter.decimalLatitude", "Encounter.latitude", "Sighting.decimalLatitude"),
         "longitude": first("Encounter.decimalLongitude", "Encounter.longitude", "Sighting.decimalLongitude"),
         "location": text_of(first("Encounter.verbatimLocality", "Encounter.locationID")),
@@ -65,6 +67,17 @@ def _date(cells: Sequence[Any], where: str) -> str | None:
         return None
     day = "-".join(f"{number:0{4 if n == 0 else 2}d}" for n, number in enumerate(numbers[:3]))
     return f"{day}T{numbers[3]:02d}:{numbers[4]:02d}" if len(numbers) == 5 else day
+
+
+def _from_milliseconds(cell: Any, where: str) -> str | None:
+    """Milliseconds since 1970, of a sheet that has no year."""
+    if cell is None:
+        return None
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=float(cell))
+    except (ValueError, OverflowError):
+        raise FinblendError(f"{where}: Encounter.dateInMilliseconds '{cell}': must be a date's number") from None
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _added(told: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def test_a_package_by_hand(tmp_path: Path) -> None:
     assert second["eventStart"] == second["eventEnd"] == "2021-03-04T10:30:00+02:00"
     # a probability of somebody new is no certainty of a name
     assert second["classificationProbability"] is None
-    assert second["observationTags"] == "split:test | band:new | probability:0.75"
+    assert second["observationTags"] == "finblend_split:test | finblend_band:new | finblend_probability:0.75"
     assert second["classificationMethod"] == "machine"
     assert json.loads(tables["media"][0]["exifData"]) == {"EXIF": {"PixelXDimension": 400, "PixelYDimension": 200}}
 

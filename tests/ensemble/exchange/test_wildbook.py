@@ -160,6 +160,11 @@ def test_a_sheet_that_cannot_be_is_refused(tmp_path: Path, cells: list[Any], sai
     assert said in str(refused.value)
 
 
+def test_a_date_may_be_in_milliseconds(tmp_path: Path) -> None:
+    rows = [["Encounter.mediaAsset0", "Encounter.dateInMilliseconds"], ["a.jpg", 1516685992499]]
+    assert FORM.read(foreign(tmp_path / "s.xlsx", rows)).records["date"].to_list() == ["2018-01-23T05:39:52Z"]
+
+
 def test_a_text_file_is_no_sheet(tmp_path: Path) -> None:
     (tmp_path / "s.xlsx").write_text("Encounter.mediaAsset0\n")
     with pytest.raises(FinblendError, match=r"s\.xlsx: cannot be read as \.xlsx"):
