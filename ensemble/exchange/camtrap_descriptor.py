@@ -76,7 +76,8 @@ def descriptor(records: pl.DataFrame, deployments: pl.DataFrame, metadata: Mappi
         "finblend": {"species": dict(taxa.drop_nulls().iter_rows())},
     }
     own = {**GRANTED["project"], **(project or {}), "individualAnimals": True, "observationLevel": ["media"]}
-    return {**made, **metadata, "project": own}
+    fixed = {key: made[key] for key in ("resources", "profile", "finblend")}
+    return {**made, **metadata, **fixed, "project": own}
 
 
 def _extent(deployments: pl.DataFrame) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from cv.errors import FinblendError
 from cv.files import folder_written_beside, read_json, write_json
 from ensemble.exchange.camtrap_check import refuse_invalid
 from ensemble.exchange.camtrap_descriptor import descriptor, taken_for_granted
-from ensemble.exchange.camtrap_reading import read_resource, record_of
+from ensemble.exchange.camtrap_reading import read_resource, record_of, words_of
 from ensemble.exchange.camtrap_schemas import MISSING, TABLES
 from ensemble.exchange.camtrap_tables import cut_at_edges, tables_of
 from ensemble.exchange.contract import Reading, Stated
@@ -77,11 +77,8 @@ class CamtrapDp:
         )
         if joined.is_empty():
             raise FinblendError(f"{place}: has no photo of an animal")
-        known = package.get("finblend", {}) if isinstance(package, dict) else {}
-        rows = [
-            record_of(row, known.get("species", {}) if isinstance(known, dict) else {})
-            for row in joined.iter_rows(named=True)
-        ]
+        words = words_of(package)
+        rows = [record_of(row, words) for row in joined.iter_rows(named=True)]
         records = records_from(rows, str(place))
         if not records.filter(pl.col(BOX[0]).is_not_null() & pl.col("width").is_null()).height:
             records = with_boxes_in(records, "pixels", self.name)

@@ -39,14 +39,21 @@ def read_resource(package: Any, table: str, folder: Path, place: Path) -> pl.Dat
     return frame.with_columns(absent)
 
 
-def record_of(row: Mapping[str, Any], species: Mapping[str, str]) -> dict[str, Any]:
+def words_of(package: Any) -> Mapping[str, Any]:
+    """Words of the catalogue that wrote a package, and the scientific names that they stood for; none of others'."""
+    own = package.get("finblend") if isinstance(package, dict) else None
+    words = own.get("species") if isinstance(own, dict) else None
+    return words if isinstance(words, dict) else {}
+
+
+def record_of(row: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
     """A record from one row of the three tables joined.
 
     Parameters
     ----------
     row : mapping
-    species : mapping of str to str
-        Words of the catalogue that wrote the package, and the scientific names that they stood for.
+    words : mapping
+        As of `words_of`.
     """
     pairs = (tag.strip().partition(":") for tag in (row["observationTags"] or "").split("|"))
     tags = {key.removeprefix(TAG): unquote(value) for key, _, value in pairs if key.startswith(TAG)}
@@ -57,7 +64,7 @@ def record_of(row: Mapping[str, Any], species: Mapping[str, str]) -> dict[str, A
         "path": path,
         "individual_id": row["individualID"],
         # ours, as long as the scientific name has not been changed
-        "species": word if word is not None and species.get(word) == row["scientificName"] else None,
+        "species": word if word is not None and words.get(word) == row["scientificName"] else None,
         "scientific_name": row["scientificName"],
         "encounter": row["eventID"],
         "date": _read_date(row["timestamp"], tags.get("date")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,11 +132,16 @@ def _history(project: Project, output: Path, occasions: str | None, wanted: Want
 
 
 def _metadata(metadata: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
-    if metadata is None or isinstance(metadata, Mapping):
-        return dict(metadata or {})
-    value = read_json(Path(metadata))
+    if metadata is None:
+        return {}
+    value = dict(metadata) if isinstance(metadata, Mapping) else read_json(Path(metadata))
+    name = "metadata" if isinstance(metadata, Mapping) else str(metadata)
     if not isinstance(value, dict):
-        raise FinblendError(f"{metadata}: must hold a JSON object")
+        raise FinblendError(f"{name}: must hold a JSON object")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        raise FinblendError(f"{name}: holds a value that JSON has no word for, such as NaN") from None
     return value
 
 

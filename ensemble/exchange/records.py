@@ -89,7 +89,8 @@ def text_of(value: object) -> str | None:
         return str(int(value))
     if isinstance(value, (date, datetime)):
         return value.isoformat()
-    return None if value is None else str(value).strip() or None
+    # half of a pair of surrogates, which JSON can hold, is no text
+    return None if value is None else str(value).encode("utf-8", "replace").decode().strip() or None
 
 
 def _typed(frame: pl.DataFrame, column: str, name: str) -> pl.Series:
@@ -104,7 +105,7 @@ def _typed(frame: pl.DataFrame, column: str, name: str) -> pl.Series:
     numbers = values.cast(pl.Float64, strict=False).fill_nan(None)
     bad = (numbers.is_null() & values.is_not_null() & (values.cast(pl.String, strict=False) != "NaN")).arg_true()
     if kind == pl.Int64 and not len(bad):
-        bad = (numbers != numbers.round()).fill_null(False).arg_true()
+        bad = ((numbers != numbers.round()) | (numbers.abs() > 2**31)).fill_null(False).arg_true()
     if len(bad):
         wanted = "a whole number" if kind == pl.Int64 else "a number"
         image = f" ({frame['image'][bad[0]]})" if "image" in frame.columns else ""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from examples import examples
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backbones.photos import Box, read_boxes
 from cv.errors import FinblendError
@@ -103,3 +107,28 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path: Path, parts: dict[str, A
         FORM.read(tmp_path / "c.json")
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+PLACES = [("images", 0, key) for key in ("id", "file_name", "width", "date_captured", "attributes")]
+PLACES += [("annotations", 0, key) for key in ("image_id", "category_id", "bbox", "attributes")]
+PLACES += [("categories", 0, key) for key in ("id", "name")]
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.lists(st.floats(), max_size=4)
+)
+
+
+@given(
+    place=st.sampled_from(PLACES), value=ANYTHING | st.dictionaries(st.sampled_from(["individual", "split"]), ANYTHING)
+)
+@examples(25)
+def test_whatever_stands_in_a_file_it_is_read_or_refused(place: tuple[str, int, str], value: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "c.json"
+        FORM.write(three(), path, Stated())
+        document = json.loads(path.read_text())
+        part, row, key = place
+        document[part][row][key] = value
+        path.write_text(json.dumps(document))
+        with contextlib.suppress(FinblendError):
+            # no photo is lost without a word, and no other error comes out
+            assert FORM.read(path).records.height == 3

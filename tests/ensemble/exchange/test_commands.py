@@ -174,6 +174,7 @@ REFUSED: list[tuple[str, str]] = [
         "every deployment needs a latitude and a longitude",
     ),
     ("export-to P camtrap-dp -o x --metadata list.json", "list.json: must hold a JSON object"),
+    ("export-to P camtrap-dp -o x --metadata nan.json", "nan.json: holds a value that JSON has no word for"),
     ("import-from mark x.inp -o t2.csv", "mark: no form that is read; one of wildbook, camtrap-dp, coco"),
     ("import-from coco list.json -o t2.csv", "list.json: COCO needs a list of images"),
     ("import-from camtrap-dp nowhere -o t2.csv", "nowhere: cannot be read"),
@@ -200,4 +201,5 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "other.csv").write_text(HEADER + "tr000.jpg,auto,id00,0.5,\n")
     (folder / "far.csv").write_text("image,date\nx.jpg,2020\n")
     (folder / "list.json").write_text("[]")
+    (folder / "nan.json").write_text('{"title": NaN}')
     return folder
