@@ -91,6 +91,26 @@ def tuned(folder: Path) -> dict[str, Any]:
     return names
 
 
+def exchange(folder: Path) -> dict[str, Any]:
+    """The same, with decisions, and a table of when and where photos were taken, of whom how large."""
+    names = tuned(folder)
+    _run("decide", folder / "P", "-o", folder / "decisions.csv", "--precision", "0.5")
+    images = names["train_images"] + names["test_images"]
+    at = pl.int_range(pl.len())
+    table = pl.DataFrame({"image": images}).with_columns(
+        encounter=pl.format("2021-{}", at // 6),
+        date=pl.format("2021-0{}-1{}T09:30:00Z", at // 18 + 5, at // 6 % 3),
+        latitude=44.5 + (at // 24) / 8,
+        longitude=-66.25 - (at // 24) / 8,
+        location=pl.format("Station {}", at // 24),
+        bbox=pl.format("[{}, 300, 420, 240]", 10 * (at % 9)),
+        width=pl.lit(1200),
+        height=pl.lit(800),
+    )
+    table.write_csv(folder / "field.csv")
+    return names
+
+
 def adapter(folder: Path) -> dict[str, Any]:
     """A project P and its photos."""
     small = Small(folder)
@@ -190,7 +210,8 @@ def _run(*arguments: object) -> None:
 
 
 SCENES: dict[str, Callable[[Path], dict[str, Any]]] = {
-    made.__name__: made for made in (files, registered, pairs, tuned, adapter, containers, demo, happywhale, kaggle)
+    made.__name__: made
+    for made in (files, registered, pairs, tuned, exchange, adapter, containers, demo, happywhale, kaggle)
 }
 
 
