@@ -1,4 +1,4 @@
-"""What wildlife-tools computes is registered: the lines of docs/wildlife-datasets.md that save it, and what it gives."""
+"""What wildlife-tools computes is registered: the lines of docs/wildlife-datasets.md that save it, what they give."""
 
 from __future__ import annotations
 
