@@ -117,7 +117,7 @@ def recipes(project: Project) -> dict[str, list[list[str]]]:
     labels, folds = catalogue.train["individual_id"].to_list(), catalogue.folds
     spaces = {
         model: [unit(stores["frozen"].embedding(split, stores["frozen"].views[0])) for split in ("train", "test")]
-        for model, stores in project.stores.items()
+        for model, stores in project.stores().items()
     }
     alone = {model: recipe(*space, labels, folds) for model, space in spaces.items()}
     best = max(alone, key=lambda model: alone[model][0])
