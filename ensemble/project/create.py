@@ -58,6 +58,10 @@ class InitResult(Result):
     individuals_of_several_species, renamed_individuals, unlabelled_images : int
     photos : list of str
         What `--images` is to name, where `kaggle` was given.
+    left_out : int
+        Photos that are in neither part of the split.
+    unused_split : bool
+        Whether the train table has a column `split` that was not asked for.
     """
 
     train_images: int
@@ -79,6 +83,8 @@ class InitResult(Result):
     renamed_individuals: int
     unlabelled_images: int
     photos: list[str]
+    left_out: int
+    unused_split: bool
 
 
 def init(
@@ -89,6 +95,7 @@ def init(
     test: TableLike | None = None,
     folds: int | str = 5,
     encounters: str | None = None,
+    split: str | None = None,
     test_species: str | None = None,
     species_map: str | Path | Mapping[str, str] | None = None,
     seed: int = 0,
@@ -108,6 +115,9 @@ def init(
         A number of folds, or `FILE:COLUMN` with folds that a team already has.
     encounters : str, optional
         `FILE:COLUMN`, or a column of the train table: photos of one sighting share a value and never straddle folds.
+    split : str, optional
+        `FILE:COLUMN`, or a column of the train table, instead of `test`: `train` (`database`, `gallery`) or `test`
+        (`query`). Known names of test photos stay out of the project.
     test_species : str, optional
         `FILE:COLUMN` with the species of test photos, where a classifier or a person has told it.
     species_map : path or mapping, optional
@@ -138,7 +148,7 @@ def init(
     if train is None:
         raise FinblendError("give --train FILE, or --kaggle with the folder or zip of a competition")
     repairs = _repairs(species_map)
-    catalogue, read = read_catalogue(train, test, encounters=encounters, repairs=repairs)
+    catalogue, read = read_catalogue(train, test, encounters=encounters, split=split, repairs=repairs)
     assigned = _assign_folds(catalogue, folds, seed, hold_out, _name_of(train))
     frame = catalogue.frame.with_columns(
         fold=pl.concat(
@@ -172,6 +182,8 @@ def init(
         renamed_individuals=read.renamed_individuals,
         unlabelled_images=read.unlabelled_images,
         photos=[str(place) for place in photos],
+        left_out=read.left_out,
+        unused_split=read.unused_split,
     )
     settings = {
         "format": FORMAT,
@@ -179,6 +191,7 @@ def init(
         "python": platform.python_version(),
         "folds": folds,
         "encounters": encounters,
+        "split": split,
         "seed": seed,
         "hold_out": hold_out,
         "test_species": test_species,

@@ -9,6 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -205,13 +206,39 @@ _KEPT = contextlib.ExitStack()
 atexit.register(_KEPT.close)
 
 
+def wildlife(folder: Path) -> dict[str, Any]:
+    """A frame of wildlife-datasets with a split, its photos with boxes, and what wildlife-tools computed of them."""
+    import pandas as pd
+
+    small = Small(folder)
+    images = small.train_images + small.test_images
+    answers = [f"id{i:02d}" for i in small.answers]
+    frame = pd.DataFrame(
+        {
+            "image_id": range(len(images)),
+            "identity": small.individuals + answers,
+            "path": images,
+            "date": pd.Timestamp("2021-05-01"),
+            "species": [*small.species, *(["beluga"] * len(answers))],
+            "orientation": "left",
+            "bbox": [[8.0, 8.0, 60.0, 40.0]] * len(images),
+            "split": ["train"] * len(small.train_images) + ["test"] * len(answers),
+        }
+    )
+    frame.to_csv(folder / "frame.csv", index=False)
+    _photos(folder / "photos", images)
+    order = np.random.default_rng(0).permutation(len(images))
+    features = np.concatenate(small.noisy(1, 0.8))[order]
+    return {"dataset": SimpleNamespace(features=features, metadata=frame.iloc[order])}
+
+
 def _run(*arguments: object) -> None:
     assert main([str(argument) for argument in arguments]) == 0
 
 
 SCENES: dict[str, Callable[[Path], dict[str, Any]]] = {
     made.__name__: made
-    for made in (files, registered, pairs, tuned, exchange, adapter, containers, demo, happywhale, kaggle)
+    for made in (files, registered, pairs, tuned, exchange, adapter, containers, demo, happywhale, kaggle, wildlife)
 }
 
 

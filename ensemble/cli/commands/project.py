@@ -42,6 +42,13 @@ def init(
             metavar="FILE:COLUMN|COLUMN", help="Photos of one sighting share a value; they never straddle folds."
         ),
     ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE:COLUMN|COLUMN",
+            help="Instead of --test: train (database) or test (query); names of test photos stay out of the project.",
+        ),
+    ] = None,
     test_species: Annotated[
         str | None, typer.Option(metavar="FILE:COLUMN", help="Species of test photos, where known.")
     ] = None,
@@ -73,6 +80,7 @@ def init(
         kaggle=kaggle,
         folds=folds,
         encounters=encounters,
+        split=split,
         test_species=test_species,
         species_map=species_map,
         seed=seed,
@@ -110,6 +118,7 @@ def _init_warnings(result: InitResult) -> list[str]:
         "individuals_of_several_species": "individuals have photos of several species; the most common one counts",
         "renamed_individuals": "individuals had spaces in their names; they are written with '_'",
         "unlabelled_images": "train rows have no known individual; they play no part",
+        "left_out": "photos are in neither part of the split; they play no part",
         "photos_without_encounter": "photos have no encounter; each stands alone",
     }
     lines = [f"{result[count]} {text}" for count, text in texts.items() if result[count]]
@@ -117,6 +126,10 @@ def _init_warnings(result: InitResult) -> list[str]:
         lines.append(
             "the train table has a column 'encounter' that is not used: with --encounters encounter, photos of one "
             "sighting stay in one fold"
+        )
+    if result.unused_split:
+        lines.append(
+            "the train table has a column 'split' that is not used: with --split split, its test photos are test"
         )
     return lines
 
