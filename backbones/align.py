@@ -72,6 +72,24 @@ def align(
     )
 
 
+def named_by_path(embeddings: Embeddings, photos: pl.DataFrame) -> Embeddings:
+    """Embeddings under the catalogue's names, where they came under its paths.
+
+    Parameters
+    ----------
+    embeddings : Embeddings
+    photos : polars.DataFrame
+        The whole catalogue; without a column `path`, or if any name of its own is there, nothing is done.
+    """
+    if embeddings.images is None or "path" not in photos.columns:
+        return embeddings
+    given = embeddings.images
+    image_of = dict(photos.filter(pl.col("path").is_not_null()).select("path", "image").iter_rows())
+    if not photos.filter(pl.col("image").is_in(given)).is_empty() or len(image_of) < photos["path"].count():
+        return embeddings
+    return replace(embeddings, images=[image_of.get(name, name) for name in given])
+
+
 def _images_of_rows(embeddings: Embeddings, photos: pl.DataFrame, split: str) -> list[str]:
     """Names of photos that are given by their row in the catalogue's own table."""
     rows = np.asarray(embeddings.rows)

@@ -12,7 +12,8 @@ import polars as pl
 
 from cv.errors import FinblendError
 from cv.files import written_beside
-from cv.species import HAPPYWHALE_REPAIRS, Repair, repair_species
+from cv.species import HAPPYWHALE_REPAIRS, Repair, repair_species, species_text
+from cv.splits import with_parts
 from cv.tables import TableLike, as_text, column_of_file, pick_column, read_table, refuse_repeats, text_column
 
 NEW_INDIVIDUAL = "new_individual"
@@ -127,6 +128,8 @@ class CatalogueReport:
     renamed_individuals: int = 0
     individuals_of_several_species: int = 0
     unused_encounters: bool = False
+    left_out: int = 0
+    unused_split: bool = False
 
 
 def read_catalogue(
@@ -134,6 +137,7 @@ def read_catalogue(
     test: TableLike | None = None,
     *,
     encounters: str | None = None,
+    split: str | None = None,
     repairs: Mapping[str, str] = HAPPYWHALE_REPAIRS,
 ) -> tuple[Catalogue, CatalogueReport]:
     """Read a catalogue; folds are not assigned yet.
@@ -148,6 +152,9 @@ def read_catalogue(
         The photos to be named, in the order the submission shall have.
     encounters : str, optional
         `FILE:COLUMN`, or a column of `train`: photos of one sighting share a value. Photos without one stand alone.
+    split : str, optional
+        `FILE:COLUMN`, or a column of `train`, instead of `test`: which photos are to be named, though their names are
+        known, see `cv.splits`. Those names, and the encounters of those photos, are not in the catalogue.
     repairs : mapping of str to str
         Species names to replace.
 
@@ -156,6 +163,8 @@ def read_catalogue(
     FinblendError
         If a table lacks a column, repeats an image, or names an individual in a way that cannot be submitted.
     """
+    if split is not None and test is not None:
+        raise FinblendError(f"--split {split}: says which photos of the train table are test; leave --test out")
     table, name = read_table(train, "train")
     image_column = pick_column(table, IMAGE_COLUMNS, name)
     identity_column = pick_column(table, IDENTITY_COLUMNS, name)
@@ -166,20 +175,20 @@ def read_catalogue(
     )
     table, repaired, raw_species = _with_species(table, repairs)
     unused = encounters is None and "encounter" in table.columns
-    table = _with_encounters(table, encounters, name).drop("row", "split", strict=False).with_row_index("row")
-    known = table["individual_id"].is_not_null()
-    rest = "unlabelled" if test is not None else "test"
-    table = table.with_columns(split=pl.when(known).then(pl.lit("train")).otherwise(pl.lit(rest)))
-    labelled, others = table.filter(known), table.filter(~known)
+    unused_split = split is None and "split" in table.columns
+    table = _with_encounters(table, encounters, name)
+    table, left_out = with_parts(table, split, "test" if test is None else "unlabelled", name)
+    labelled, queries, others = (table.filter(pl.col("split") == part) for part in ("train", "test", "unlabelled"))
     if labelled.is_empty():
         raise FinblendError(f"{name}: no photo has a known individual")
     labelled, renamed = _without_spaces(labelled, name)
-    queries = others if test is None else _read_test(test, labelled["image"], repairs)
     if test is not None:
-        queries, others = _listed_twice(queries, others)
+        queries, others = _listed_twice(_read_test(test, labelled["image"], repairs), others)
+    if split is not None:
+        queries, others = _unnamed(queries), _unnamed(others)
     if queries.is_empty():
         raise FinblendError(f"{name}: there are no test photos; give --test, or rows with the identity 'unknown'")
-    parts = [labelled, queries] if test is None else [labelled, queries, others]
+    parts = [labelled, queries, others]
     frame = pl.concat([_typed(part) for part in parts], how="diagonal_relaxed")
     frame = frame.with_columns(pl.lit(None, dtype=pl.Int32).alias("fold"))
     first = ["image", "individual_id", "species", "split", "fold", "row", "encounter"]
@@ -188,12 +197,19 @@ def read_catalogue(
     report = CatalogueReport(
         repairs=repaired,
         raw_species=raw_species,
-        unlabelled_images=0 if test is None else others.height,
+        unlabelled_images=others.height - left_out,
         renamed_individuals=renamed,
         individuals_of_several_species=species_each.filter(pl.col("species") > 1).height,
         unused_encounters=unused,
+        left_out=left_out,
+        unused_split=unused_split,
     )
     return Catalogue(frame), report
+
+
+def _unnamed(table: pl.DataFrame) -> pl.DataFrame:
+    """Photos whose names are known elsewhere: nothing in the catalogue gives them away."""
+    return table.drop(*IDENTITY_COLUMNS, "encounter", strict=False)
 
 
 def _identities(values: pl.Series, name: str) -> pl.Series:
@@ -209,7 +225,7 @@ def _with_species(table: pl.DataFrame, repairs: Mapping[str, str]) -> tuple[pl.D
     """Add or repair the species column; return the repairs and the number of raw names."""
     if "species" not in table.columns:
         return table.with_columns(species=pl.lit(NO_SPECIES)), [], 1
-    raw = table["species"].cast(pl.String).str.strip_chars().replace("", None).fill_null(NO_SPECIES)
+    raw = species_text(table["species"]).str.strip_chars().replace("", None).fill_null(NO_SPECIES)
     fixed, report = repair_species(raw, repairs)
     return table.with_columns(species=fixed), report, raw.n_unique()
 

@@ -96,3 +96,19 @@ def read_species_map(path: str | Path) -> dict[str, str]:
     if len(twice):
         raise FinblendError(f"{name}: row {twice[0] + 1}: {raw[twice[0]]} stands twice; a name has one repair")
     return dict(zip(raw, repaired, strict=True))
+
+
+def species_text(values: pl.Series) -> pl.Series:
+    """Species as text; wildlife-datasets allows lists of them, and tables keep their text.
+
+    Examples
+    --------
+    >>> species_text(pl.Series([["lion"], ["lion", "cat"]])).to_list()
+    ['lion', 'lion, cat']
+    >>> species_text(pl.Series(["['lion']", "cat"])).to_list()
+    ['lion', 'cat']
+    """
+    if isinstance(values.dtype, pl.List):
+        return values.cast(pl.List(pl.String)).list.join(", ")
+    text = values.cast(pl.String)
+    return text.str.replace(r"^\[['\"](.*)['\"]\]$", "$1").str.replace_all(r"['\"], ['\"]", ", ")

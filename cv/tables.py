@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,6 +13,7 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from cv.errors import FinblendError, shown
+from cv.tfrecords import are_records, read_record_table
 
 # a path, a polars frame or a pandas frame; pandas is never imported here, only accepted
 TableLike: TypeAlias = Any
@@ -21,7 +25,9 @@ def read_table(source: TableLike, what: str = "table") -> tuple[pl.DataFrame, st
     Parameters
     ----------
     source : path, polars.DataFrame or pandas.DataFrame
-        A `.csv` (every column is read as text) or `.parquet` file, or a frame.
+        A `.csv` (every column is read as text) or `.parquet` file, TFRecords (see `cv.tfrecords.read_record_table`), or
+        a frame. A table may lie in a zip archive: `ARCHIVE.zip/folder/train.csv` is read there, and nothing is
+        unpacked.
     what : str
         What to call a frame that has no file name in error lines.
 
@@ -39,6 +45,8 @@ def read_table(source: TableLike, what: str = "table") -> tuple[pl.DataFrame, st
     if isinstance(source, pl.DataFrame):
         return source, what
     if isinstance(source, (str, Path)):
+        if are_records(source):
+            return read_record_table(source), str(source)
         return _read_file(Path(source)), str(source)
     if type(source).__module__.split(".")[0] == "pandas":
         return _from_pandas(source, what), what
@@ -60,9 +68,40 @@ def _from_pandas(frame: Any, what: str) -> pl.DataFrame:
 
 
 def _read_file(path: Path) -> pl.DataFrame:
+    archive = archive_of(path)
+    if archive is not None:
+        return _read_member(path, archive)
     suffix = _kind_of(path)
     with _told(path):
         return pl.read_csv(path, infer_schema=False) if suffix == ".csv" else pl.read_parquet(path)
+
+
+def archive_of(path: Path) -> Path | None:
+    """The zip archive that a path leads into, as in `ARCHIVE.zip/train.csv`; None for any other."""
+    return next((each for each in path.parents if each.suffix.lower() == ".zip" and each.is_file()), None)
+
+
+def _read_member(path: Path, archive: Path) -> pl.DataFrame:
+    """A table that lies in a zip archive, read in memory."""
+    member = path.relative_to(archive).as_posix()
+    suffix = _suffix_of(path)
+    with _told(path):
+        content = _bytes_of(archive, member, path)
+        if suffix == ".csv":
+            _refuse_other_separators(path, content.partition(b"\n")[0])
+            return pl.read_csv(content, infer_schema=False)
+        return pl.read_parquet(io.BytesIO(content))
+
+
+def _bytes_of(archive: Path, member: str, path: Path) -> bytes:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return opened.read(member)
+    except KeyError:
+        raise FinblendError(f"{path}: no such file in {archive}") from None
+    # a password, a packing that is not known, checksums that are not those of the content
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
+        raise FinblendError(f"{archive}: cannot be read as zip ({error})") from None
 
 
 def _kind_of(path: Path) -> str:
@@ -71,9 +110,16 @@ def _kind_of(path: Path) -> str:
         raise FinblendError(f"{path}: is a folder; a table is a .csv or .parquet file")
     if not path.is_file():
         raise FinblendError(f"{path}: no such file")
+    suffix = _suffix_of(path)
+    if suffix == ".csv":
+        with path.open("rb") as file:
+            _refuse_other_separators(path, file.readline())
+    return suffix
+
+
+def _suffix_of(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        _refuse_other_separators(path)
         return suffix
     if suffix in {".parquet", ".pq"}:
         return ".parquet"
@@ -112,10 +158,8 @@ def select_from_file(path: Path, *columns: pl.Expr, rows: slice | None = None) -
         return scan.select(*columns).collect()
 
 
-def _refuse_other_separators(path: Path) -> None:
+def _refuse_other_separators(path: Path, first: bytes) -> None:
     """Refuse a file whose first line has semicolons or tabs and no comma: a European Excel writes semicolons."""
-    with path.open("rb") as file:
-        first = file.readline()
     separator = next((name for mark, name in ((b";", "semicolons"), (b"\t", "tabs")) if mark in first), None)
     if separator and b"," not in first:
         raise FinblendError(

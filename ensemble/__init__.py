@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ensemble.comparison.compare import compare
     from ensemble.evaluation.evaluate import evaluate
     from ensemble.evaluation.models import models
+    from ensemble.exchange.export_to import export_to
+    from ensemble.exchange.import_from import import_from
     from ensemble.marks.match import match
     from ensemble.networks.embed import embed
     from ensemble.networks.train import train
@@ -46,6 +48,8 @@ __getattr__ = lazy_names(
         "embed": "ensemble.networks.embed",
         "evaluate": "ensemble.evaluation.evaluate",
         "export": "ensemble.outputs.export",
+        "export_to": "ensemble.exchange.export_to",
+        "import_from": "ensemble.exchange.import_from",
         "init": "ensemble.project.create",
         "match": "ensemble.marks.match",
         "merge": "ensemble.pseudo_labels.merge",
@@ -71,6 +75,8 @@ __all__ = [
     "embed",
     "evaluate",
     "export",
+    "export_to",
+    "import_from",
     "init",
     "match",
     "merge",

@@ -4,7 +4,7 @@ In: a name, weights, options. Out: a network with its transform, that gives an e
 Imports `layers`; one adapter a file, third parties' come in by entry points.
 """
 
-from backbones.adapters.contract import Backbone
+from backbones.adapters.contract import Backbone, Published
 from backbones.adapters.doors import ENTRY_POINTS, backbone_names, build_backbone, provider_of
 
-__all__ = ["ENTRY_POINTS", "Backbone", "backbone_names", "build_backbone", "provider_of"]
+__all__ = ["ENTRY_POINTS", "Backbone", "Published", "backbone_names", "build_backbone", "provider_of"]

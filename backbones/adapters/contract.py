@@ -2,17 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from cv.errors import FinblendError
 
 if TYPE_CHECKING:
     from torch import nn
 
+Value = TypeVar("Value")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LONGEST_SIDE = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Weights that somebody published for a whole network: where, on what terms, and how they name its parts.
+
+    Attributes
+    ----------
+    repository : str
+        Of the hub, as `OWNER/NAME`: what `--weights hub` fetches.
+    licence : str
+        What its terms are: a sentence's end, told whenever the weights are loaded; empty where they are free.
+    renamed : mapping of str to str
+        How published names begin, to how the network's own do.
+    dropped : tuple of str
+        How the names of parts begin that the network has no use for: heads of its training.
+
+    Examples
+    --------
+    >>> Published(repository="a/b", licence="", renamed={"net.": "body."}, dropped=("head.",)).own_names(
+    ...     {"net.w": 1, "head.w": 2, "bn.w": 3}
+    ... )
+    {'body.w': 1, 'bn.w': 3}
+    """
+
+    repository: str
+    licence: str
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.repository.count("/") != 1:
+            raise FinblendError(f"a repository of the hub must be OWNER/NAME, but got '{self.repository}'")
+
+    def own_names(self, state: Mapping[str, Value]) -> dict[str, Value]:
+        """A state dict under the network's own names, without what it has no use for."""
+        renamed = {}
+        for name, value in state.items():
+            begins = next((old for old in self.renamed if name.startswith(old)), "")
+            own = self.renamed[begins] + name.removeprefix(begins) if begins else name
+            if not own.startswith(self.dropped):
+                renamed[own] = value
+        return renamed
 
 
 @dataclass(frozen=True)
@@ -30,6 +75,9 @@ class Backbone:
     body : str
         Dotted name of the part that pretrained weights fill and that trains with the smaller learning rate; empty for
         the whole network.
+    published : Published, optional
+        Weights of the whole network that somebody published under its name; without them, `hub` fills its body with
+        timm's.
     """
 
     network: nn.Module
@@ -38,6 +86,7 @@ class Backbone:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     body: str = ""
+    published: Published | None = None
 
     def __post_init__(self) -> None:
         check_size(self.height, self.width)

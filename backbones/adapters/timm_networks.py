@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backbones.adapters.contract import Backbone
+from backbones.adapters.contract import Backbone, Published
 from backbones.vision import load
 from cv.errors import FinblendError
 
@@ -42,11 +42,17 @@ def create(name: str, size: tuple[int, int] | None, **options: Any) -> nn.Module
     return network
 
 
-def as_backbone(network: nn.Module, timm_body: nn.Module, size: tuple[int, int] | None, body: str = "") -> Backbone:
+def as_backbone(
+    network: nn.Module,
+    timm_body: nn.Module,
+    size: tuple[int, int] | None,
+    body: str = "",
+    published: Published | None = None,
+) -> Backbone:
     """Wrap a network with the input size and normalisation of the timm network in it."""
     facts: Any = timm_body.pretrained_cfg
     height, width = size or facts["input_size"][1:]
-    return Backbone(network, height, width, tuple(facts["mean"]), tuple(facts["std"]), body)
+    return Backbone(network, height, width, tuple(facts["mean"]), tuple(facts["std"]), body, published)
 
 
 def stage_channels(network: nn.Module, stages: int, name: str) -> list[int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from backbones.embeddings import DEFAULT_VIEW, SPLITS, Embeddings
+from cv.catalogue import IMAGE_COLUMNS
 from cv.errors import FinblendError
 
 # the layout of Happywhale's 1st place: its two feature arrays are the photo and its mirror image
@@ -54,6 +55,9 @@ def embeddings_from_arrays(
     n = len(first) if first.ndim else 0
     no_names = {*PREDICTIONS, "label"}
     names = [name for name, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "US" and name not in no_names]
+    # the columns of a catalogue, where several of them were saved beside the embeddings; its numbers are names, too
+    of_catalogue = [name for name in IMAGE_COLUMNS if name in arrays and arrays[name].shape == (n,)]
+    names = [name for name in of_catalogue if arrays[name].dtype.kind in "USiu"][:1] or names
     matching = _of_split(names, split) if len(names) > 1 else names
     images: list[str] | None = None
     rows: np.ndarray | None = None

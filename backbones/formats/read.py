@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,16 +50,15 @@ def read_embeddings(spec: str | Path, split: str, names: str | Path | None = Non
         embeddings = Embeddings({DEFAULT_VIEW: _joined(paths)}, source=source)
     elif suffix == ".npz":
         arrays = read_npz(paths[0])
-        if EXPORT_MARK in arrays:
-            raise FinblendError(
-                f"{paths[0]}: holds the vectors of a blend, which have seen every label; nothing to score"
-            )
+        _refuse_export(paths[0], arrays)
         embeddings = embeddings_from_arrays(arrays, str(paths[0]), key, split, with_names=names is None)
     elif suffix == ".safetensors":
         embeddings = embeddings_from_arrays(
             read_safetensors(paths[0]), str(paths[0]), key, split, with_names=names is None
         )
     elif suffix in {".csv", ".parquet", ".pq"}:
+        if suffix != ".csv":
+            _refuse_export(paths[0], _parquet_marks(paths[0]))
         table, source = read_table(paths[0])
         embeddings = embeddings_from_frame(table, source, key)
     else:
@@ -90,6 +90,21 @@ def resolve(spec: str | Path) -> tuple[list[Path], str | None]:
         if Path(candidate).is_dir():
             refuse_no_file(Path(candidate))
     raise FinblendError(f"{text}: no such file")
+
+
+def _parquet_marks(path: Path) -> list[str]:
+    """The keys of what was written beside the columns; none of a file that is no Parquet, which reading it will say."""
+    import pyarrow.parquet
+
+    try:
+        return [key.decode("utf-8", "replace") for key in pyarrow.parquet.read_schema(path).metadata or {}]
+    except (pyarrow.ArrowException, OSError):
+        return []
+
+
+def _refuse_export(path: Path, marks: Container[str]) -> None:
+    if EXPORT_MARK in marks:
+        raise FinblendError(f"{path}: holds the vectors of a blend, which have seen every label; nothing to score")
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

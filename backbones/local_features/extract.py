@@ -26,6 +26,7 @@ from backbones.local_features.parts import read_part, record_batch, write_part
 from backbones.local_features.shown import CONTEXT, LONG_SIDE, MARGIN, features_of
 from backbones.local_features.store import MIRRORED, WHOLE, FeatureStore
 from backbones.photos import Box
+from backbones.photos.members import stamp
 from backbones.workers import end_with_run
 from cv.errors import FinblendError
 
@@ -147,8 +148,7 @@ def _parts(
 def _stamp(file: str | None) -> tuple[int, int] | None:
     """Size and time of a file: a photo that changes between two calls is another photo."""
     with suppress(OSError):
-        stat = Path(file).stat() if file is not None else None
-        return None if stat is None else (stat.st_size, stat.st_mtime_ns)
+        return None if file is None else stamp(Path(file))
     return None
 
 

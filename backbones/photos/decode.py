@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from backbones.photos.members import opened, stamp
+
 # what cameras and catalogues write (MPO opens as JPEG); others, EPS for one, would start programs
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "PPM")
 TRUNCATED = "truncated: shown as far as it goes"
@@ -112,8 +114,8 @@ def _decode_or_note(path: Path, wanted: Wanted | None, background: tuple[int, in
 
 
 def open_photo(path: Path) -> Image.Image:
-    """Open a photo, in one of the formats photos come in, without decoding it."""
-    return Image.open(path, formats=FORMATS)
+    """Open a photo, in one of the formats photos come in, without decoding it: a file, or what lies in a container."""
+    return Image.open(opened(path), formats=FORMATS)
 
 
 def _decode(path: Path, wanted: Wanted | None, background: tuple[int, int, int]) -> Decoded:
@@ -197,7 +199,7 @@ def _reason(path: Path, error: Exception) -> str:
     """One line on why a file is no photo."""
     if isinstance(error, UnidentifiedImageError):
         with contextlib.suppress(OSError):
-            if path.stat().st_size == 0:
+            if stamp(path)[0] == 0:
                 return "the file is empty"
         return "not a photo in any format known here"
     if isinstance(error, Image.DecompressionBombError):

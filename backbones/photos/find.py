@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from cv.files import refuse_no_folder
+from backbones.photos.containers import containers_at
+from backbones.photos.listing import Listing
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 # what counts as an extension that may be cut off a name: not the `.001` of `IMG.001`
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
 
@@ -49,7 +49,8 @@ def find_photos(names: Sequence[str], folders: Sequence[Path], paths: Sequence[s
     names : sequence of str
         Image names: a file name, a path relative to one of the folders, or either without its extension.
     folders : sequence of Path
-        Where to look. What lies outside of them is never found.
+        Where to look: folders, `.zip` archives and TFRecords (`records/*.tfrec`, `a.tfrec:name=image_id`), in whose
+        shards the same rules hold. What lies outside of them is never found.
     paths : sequence of str or None, optional
         A better place to look for each name, relative to a folder (the column `path` of wildlife-datasets).
 
@@ -60,10 +61,8 @@ def find_photos(names: Sequence[str], folders: Sequence[Path], paths: Sequence[s
     Raises
     ------
     FinblendError
-        If a folder does not exist, or is a file.
+        If one does not exist, or is a file of another kind, or cannot be read.
     """
-    for folder in folders:
-        refuse_no_folder(folder, "a folder of photos")
     search = _Search([Path(folder) for folder in folders])
     located = Found([])
     for name, path in zip(names, paths if paths is not None else [None] * len(names), strict=True):
@@ -86,21 +85,16 @@ def _part_shared(located: Found, names: list[str]) -> None:
             located.ambiguous[names[position]] = [file]
 
 
-@dataclass
-class _Listing:
-    """The files of one folder, by composed name and by stem, and its subfolders."""
-
-    files: dict[str, str] = field(default_factory=dict)
-    stems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    folders: list[str] = field(default_factory=list)
-
-
 class _Search:
     """Listings of folders, read when first needed: one listing is cheaper than a question for each of its files."""
 
-    def __init__(self, folders: list[Path]) -> None:
-        self.folders = folders
-        self._listings: dict[str, _Listing] = {}
+    def __init__(self, places: Sequence[Path]) -> None:
+        self.folders: list[Path] = []
+        self._listings: dict[str, Listing] = {}
+        for place in places:
+            for root, listings in containers_at(place):
+                self.folders.append(root)
+                self._listings |= listings
         # file name or stem -> the files below all folders
         self._below: tuple[dict[str, list[str]], dict[str, list[str]]] | None = None
 
@@ -122,10 +116,10 @@ class _Search:
         place = str(folder / inside.parent)
         listing = self._listing(place)
         if not by_stem:
-            return [Path(place, listing.files[inside.name])] if inside.name in listing.files else []
+            return [Path(listing.files[inside.name])] if inside.name in listing.files else []
         for stem in _stems(inside.name):
             if stem in listing.stems:
-                return [Path(place, name) for name in listing.stems[stem]]
+                return [Path(file) for file in listing.stems[stem]]
         return []
 
     def _anywhere(self, inside: PurePosixPath, by_stem: bool) -> list[Path]:
@@ -143,10 +137,10 @@ class _Search:
         seen: set[str] = set()
         for place in (place for folder in self.folders for place in self._places(str(folder), seen)):
             listing = self._listing(place)
-            for key, name in listing.files.items():
-                names[key].append(os.path.join(place, name))
+            for key, file in listing.files.items():
+                names[key].append(file)
             for stem, files in listing.stems.items():
-                stems[stem].extend(os.path.join(place, name) for name in files)
+                stems[stem].extend(files)
         return names, stems
 
     def _places(self, place: str, seen: set[str]) -> Iterator[str]:
@@ -160,10 +154,10 @@ class _Search:
                 yield place
                 waiting.extend(os.path.join(place, name) for name in sorted(self._listing(place).folders, reverse=True))
 
-    def _listing(self, place: str) -> _Listing:
+    def _listing(self, place: str) -> Listing:
         if place in self._listings:
             return self._listings[place]
-        listing = self._listings[place] = _Listing()
+        listing = self._listings[place] = Listing()
         try:
             with os.scandir(place) as entries:
                 shown = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
@@ -172,13 +166,8 @@ class _Search:
         for entry in shown:
             if entry.is_dir():
                 listing.folders.append(entry.name)
-                continue
-            # some systems store the accents of a name apart from its letters
-            name = unicodedata.normalize("NFC", entry.name)
-            listing.files[name] = entry.name
-            stem, extension = os.path.splitext(name)
-            if extension.lower() in EXTENSIONS:
-                listing.stems[stem].append(entry.name)
+            else:
+                listing.add(entry.name, entry.path)
         return listing
 
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from backbones.adapters.contract import Backbone
 from backbones.vision import load
 from backbones.weights.lite import is_lite, timm_names
-from backbones.weights.saved import NETWORK_FILE, Origin, read_origin, read_state
+from backbones.weights.published import fetch, terms_of_published, terms_of_timm
+from backbones.weights.saved import Origin, file_of, read_origin, read_state
 from cv.errors import FinblendError, shown
 from cv.files import sha256_of
 
@@ -38,12 +39,15 @@ class Filled:
         What a network that finblend trained says of itself.
     untrained : list of str
         Parts of the network that are still as they were drawn.
+    terms : str
+        What the weights may be used for, where that is not anything, and where somebody else than finblend made them.
     """
 
     sha256: str
     source: str
     origin: Origin | None = None
     untrained: tuple[str, ...] = ()
+    terms: str = ""
 
 
 def fill(backbone: Backbone, weights: str) -> Filled:
@@ -53,7 +57,8 @@ def fill(backbone: Backbone, weights: str) -> Filled:
     ----------
     backbone : Backbone
     weights : str
-        A file, a folder of a finblend training run, "hub" for timm's own, or "random" to leave them as drawn.
+        A file, a folder of a finblend training run, a copy of a repository of the hub, "hub" for those that were
+        published under the network's name, or else timm's own, or "random" to leave them as drawn.
 
     Raises
     ------
@@ -67,19 +72,24 @@ def fill(backbone: Backbone, weights: str) -> Filled:
         return Filled(_hash_of_state(network), "its own file")
     if weights == RANDOM:
         return Filled(_hash_of_state(network), RANDOM, untrained=_beside(network, None))
-    if weights == HUB:
+    published = backbone.published
+    if weights == HUB and published is None:
         _from_hub(backbone.body_module)
-        return Filled(_hash_of_state(network), HUB, untrained=_beside(network, backbone.body))
-    path = Path(weights)
+        untrained = _beside(network, backbone.body)
+        return Filled(_hash_of_state(network), HUB, untrained=untrained, terms=terms_of_timm(backbone))
+    path = file_of(fetch(published) if weights == HUB and published is not None else Path(weights))
     state, origin = read_state(path)
-    sha256 = sha256_of(path / NETWORK_FILE if path.is_dir() else path)
+    sha256 = sha256_of(path)
+    if published is not None and origin is None:
+        state = published.own_names(state)
     whole, body = network.state_dict(), backbone.body_module.state_dict()
     # a checkpoint of the body alone has few of the wrapped names, one of the whole network has nearly all of them
     if not backbone.body or len(whole.keys() & state.keys()) > len(whole) // 2:
         _load(network, whole, state, weights)
-        return Filled(sha256, weights, origin)
+        told = terms_of_timm(backbone) if published is None else terms_of_published(published)
+        return Filled(sha256, weights, origin, terms="" if origin is not None else told)
     _load(backbone.body_module, body, state, weights)
-    return Filled(sha256, weights, origin, _beside(network, backbone.body))
+    return Filled(sha256, weights, origin, _beside(network, backbone.body), terms_of_timm(backbone))
 
 
 def origin_of(weights: str) -> Origin | None:

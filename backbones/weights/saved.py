@@ -17,6 +17,8 @@ from cv.files import beginning_of, refuse_no_file, written_beside
 
 NETWORK_FILE = "network.safetensors"
 HEADS_FILE = "heads.safetensors"
+# what weights are called in a repository of the hub, and so in a copy of one
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _KEY = "finblend"
 # where checkpoints keep the state dict, the averaged weights first
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "network")
@@ -97,14 +99,14 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], Origin | None]:
     ----------
     path : Path
         `.safetensors`, or a checkpoint of torch (`.pth`, `.pt`, `.bin`, `.ckpt`, `.tar`), or a folder of a finblend
-        training run.
+        training run, or a copy of a repository of the hub.
 
     Raises
     ------
     FinblendError
         If it cannot be read, holds no tensors, or could only be read by unpickling.
     """
-    path = _file_of(path)
+    path = file_of(path)
     state, origin = _from_safetensors(path) if path.suffix == ".safetensors" else (_from_checkpoint(path), None)
     if not state:
         raise FinblendError(f"{path}: holds no tensors")
@@ -113,18 +115,19 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], Origin | None]:
 
 def read_origin(path: Path) -> Origin | None:
     """What weights say of themselves, from the header alone; None where finblend did not write them."""
-    path = _file_of(path)
+    path = file_of(path)
     return _from_safetensors(path, tensors=False)[1] if path.suffix == ".safetensors" else None
 
 
-def _file_of(path: Path) -> Path:
-    """The file itself, or that of a finished training run."""
+def file_of(path: Path) -> Path:
+    """The file itself, or that of a finished training run or of a copy of a repository of the hub."""
     if path.is_dir():
-        inside = path / NETWORK_FILE
-        if not inside.is_file():
+        inside = next((path / name for name in (NETWORK_FILE, *HUB_FILES) if (path / name).is_file()), None)
+        if inside is None:
             runs = sorted(each.parent.name for each in path.glob(f"*/{NETWORK_FILE}"))
             hint = f"; choose one of {', '.join(runs)} in it" if runs else ""
-            raise FinblendError(f"{path}: is no finished training run (it holds no {NETWORK_FILE}){hint}")
+            names = f"{NETWORK_FILE}, {HUB_FILES[0]} or {HUB_FILES[1]}"
+            raise FinblendError(f"{path}: is no finished training run (it holds no {names}){hint}")
         path = inside
     refuse_no_file(path)
     return path

@@ -26,7 +26,10 @@ Weights = Annotated[
         metavar="FILE|RUN|hub|random", help="A checkpoint, a folder of a training run, timm's hub, or none at all."
     ),
 ]
-Images = Annotated[list[Path], typer.Option(metavar="DIR", help="Folder of photos; may be given again.")]
+Images = Annotated[
+    list[Path],
+    typer.Option(metavar="DIR|ZIP|TFRECORDS", help="Photos: a folder, a .zip, 'records/*.tfrec'; may be given again."),
+]
 Boxes = Annotated[
     list[str] | None,
     typer.Option(

@@ -30,7 +30,9 @@ def program() -> TyperGroup:
     from ensemble.cli.commands import blend  # noqa: F401
     from ensemble.cli.commands import pseudo  # noqa: F401
     from ensemble.cli.commands import outputs  # noqa: F401
+    from ensemble.cli.commands import exchange  # noqa: F401
     from ensemble.cli.commands import compare  # noqa: F401
+    from ensemble.cli.commands import kaggle  # noqa: F401
     from ensemble.cli.commands import demo  # noqa: F401
 
     # isort: on

@@ -102,6 +102,8 @@ def embed(
         network = normalised(build_backbone(backbone, size), normalise, origin)
         warnings = check_labels_seen(project, origin, seen, str(weights))
         filled = fill(network, str(weights))
+        if filled.terms:
+            warnings.append(filled.terms)
         if filled.untrained:
             warnings.append(f"{', '.join(filled.untrained)}: never trained, still as drawn at random")
         extraction = Extraction(

@@ -134,7 +134,8 @@ class FoldTraining:
         frame = frame_of(network, self.options, start)
         heads = self._heads(network)
         if not self.run_folder.finished:
-            fill(network, self.weights)
+            terms = fill(network, self.weights).terms
+            warnings += [terms] if terms else []
             if not any(True for _ in network.network.parameters()):
                 raise FinblendError(f"--backbone {self.backbone}: has no parameters to train")
             fit_fold(self, network, heads, frame, start, progress)

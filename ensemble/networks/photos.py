@@ -53,8 +53,9 @@ class PhotoFiles:
 
     @cached_property
     def _stamps(self) -> dict[str, tuple[int, int]]:
-        stats = {file: Path(file).stat() for file in self.files if file is not None}
-        return {file: (stat.st_size, stat.st_mtime_ns) for file, stat in stats.items()}
+        from backbones.photos.members import stamp
+
+        return {file: stamp(Path(file)) for file in self.files if file is not None}
 
     def stamp(self, file: str) -> tuple[int, int]:
         """Size and time of a file: a photo that changes between two calls is another photo."""
@@ -74,7 +75,7 @@ def find_photo_files(
     ----------
     project : Project
     images : sequence of path
-        Folders.
+        Folders, TFRecords and `.zip` archives, see `backbones.photos.find_photos`.
     boxes : sequence of str
         See `backbones.photos.read_boxes`.
     crops : sequence of str
@@ -87,6 +88,7 @@ def find_photo_files(
         If a folder does not exist, no photo is there at all, or the boxes cannot be read.
     """
     from backbones.photos import find_photos, read_boxes
+    from backbones.photos.members import is_there
 
     if not images:
         raise FinblendError("--images: name at least one folder of photos")
@@ -104,7 +106,7 @@ def find_photo_files(
             f"--images {folders}: none of the catalogue's {len(names)} photos is there (such as {names[0]})"
         )
     problems = dict.fromkeys(search.missing, "missing")
-    files = [str(file) if file is not None and file.is_file() else None for file in search.files]
+    files = [str(file) if file is not None and is_there(file) else None for file in search.files]
     dangling = [
         name for name, file, link in zip(names, files, search.files, strict=True) if file is None and link is not None
     ]

@@ -2,116 +2,154 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from backbones.embeddings import SPLITS
-from backbones.formats.read import EXPORT_MARK
-from backbones.store import Store
 from cv.errors import FinblendError
-from cv.files import folder_written_beside
+from ensemble.blend.blend import Blend
 from ensemble.blend.load import tuned_blend
+from ensemble.outputs.vectors.blend_space import BlendSpace
+from ensemble.outputs.vectors.files import NpzSink, ParquetSink
+from ensemble.outputs.vectors.pgvector import PgvectorSink
+from ensemble.outputs.vectors.qdrant import QdrantSink
+from ensemble.outputs.vectors.sink import VectorSink
 from ensemble.project.folder import Project
+from ensemble.project.progress import Progress
 from ensemble.project.result import Result
-from ensemble.registry.models import Model, require_models
-from ensemble.retrieval.whitening import fit, whitened
-from postproc import Space
+from ensemble.registry.models import require_models
 
-_BLOCK = 4096
+FILES: dict[str, Callable[[Path], VectorSink]] = {"npz": NpzSink, "parquet": ParquetSink}
+SERVERS: dict[str, Callable[[str, str, bool], VectorSink]] = {"pgvector": PgvectorSink, "qdrant": QdrantSink}
+# where a URL with a password stands, which a command line shows to everybody
+URL = "FINBLEND_URL"
+_PASSWORD = re.compile(r"://[^/@]*:[^@].*@|\b(password|api_?key)\s*=", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class ExportResult(Result):
-    """Vectors that were written: the folder, its files, their width, and the views they hold."""
+    """Vectors that were written.
+
+    Attributes
+    ----------
+    output : str
+        The folder; or the server, without what is secret about its address.
+    files : list of str
+        Files, tables or collections.
+    width : int
+        Of a vector.
+    views : list of str
+    left_out : list of str
+        What of this blend no dot product tells.
+    """
 
     output: str
     files: list[str]
     width: int
     views: list[str]
+    left_out: list[str]
 
 
-def export(folder: str | Path, output: str | Path) -> ExportResult:
-    """Write the blend's vectors, one `.npz` a space.
+def export(
+    folder: str | Path,
+    output: str | Path | None = None,
+    *,
+    to: str = "npz",
+    url: str | None = None,
+    table: str | None = None,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> ExportResult:
+    """Write the blend's vectors: train photos as the gallery, test photos as queries.
 
-    With trained models each fold is a space of its own (`fold-0.npz`, ...), with frozen ones only there is one
-    (`frozen.npz`). A file holds `train_image, train_embedding, test_image, test_embedding` (float32), with one
-    embedding a view where models have several. The dot product of two vectors is the weighted mean of the models'
-    cosines. They are for searching: weights and whitening have seen every label, so `register` refuses them.
+    With trained models each fold is a space of its own (`fold-0`, ...), with frozen ones only there is one (`frozen`).
+    The dot product of two vectors is the weighted mean of the models' cosines. They are for searching: weights and
+    whitening have seen every label, so `register` refuses them. Memory is bounded by the block (32 MiB of vectors),
+    whatever the catalogue.
 
     Parameters
     ----------
     folder : str or Path
-    output : str or Path
-        A folder that does not exist yet.
+    output : str or Path, optional
+        For files: a folder that does not exist yet.
+    to : {"npz", "parquet", "pgvector", "qdrant"}
+    url : str, optional
+        For servers: where one is; default: what stands in FINBLEND_URL.
+    table : str, optional
+        For servers: start of the names of tables or collections.
+    replace : bool
+        Whether what an earlier export wrote to a server may be replaced.
+    progress : callable, optional
+        Called with (space, vectors since the last call, total).
     """
+    sink = _sink(to, output, url, table, replace)
     project = Project.open(folder)
     blend = tuned_blend(project)
-    output = Path(output)
-    if output.exists():
-        raise FinblendError(f"{output}: already exists; choose another folder")
-    if not output.parent.is_dir():
-        raise FinblendError(f"{output}: the folder {output.parent} does not exist")
-    models = require_models(project, [name for name, weight in blend.weights.items() if weight > 0])
-    views = _views(models)
-    folds = sorted({fold for model in models.values() for fold in model.folds})
-    spaces: list[int | None] = [*folds] or [None]
-    files: list[str] = []
-    width = 0
-    with folder_written_beside(output) as temporary:
-        for fold in spaces:
-            arrays: dict[str, np.ndarray] = {}
-            with tempfile.TemporaryDirectory(dir=temporary) as scratch:
-                mapped = {
-                    name: _space(project, model, fold, blend.whitening.get(name, "none"), Path(scratch))
-                    for name, model in models.items()
-                }
-                for split in SPLITS:
-                    photos = project.catalogue.train if split == "train" else project.catalogue.test
-                    arrays[EXPORT_MARK] = np.array(str(folder))
-                    arrays[f"{split}_image"] = photos["image"].to_numpy().astype("U")
-                    for view in views:
-                        key = f"{split}_embedding" if len(views) == 1 else f"{split}_embedding_{view}"
-                        arrays[key] = _concatenated(mapped, models, blend.weights, split, view)
-                        width = arrays[key].shape[1]
-            name = "frozen.npz" if fold is None else f"fold-{fold}.npz"
-            np.savez(temporary / name, **arrays)  # type: ignore[arg-type]
-            files.append(name)
-    return ExportResult(str(output), files, width, views)
+    spaces = blend_spaces(project, blend, progress)
+    written = sink.write(spaces)
+    return ExportResult(sink.place, written, spaces[0].width, spaces[0].views, _left_out(blend))
 
 
-def _views(models: dict[str, Model]) -> list[str]:
-    several = {tuple(model.views) for model in models.values() if len(model.views) > 1}
-    if len(several) > 1:
-        raise FinblendError(
-            f"sources have different sets of views ({' and '.join(map(str, several))}); vectors need one"
+def refuse_password(url: str | None) -> None:
+    """Refuse a password on a command line: the project's log of commands would keep it.
+
+    Examples
+    --------
+    >>> refuse_password("postgresql://me@localhost:5432/whales")
+    >>> refuse_password("postgresql://me:secret@localhost/whales")
+    Traceback (most recent call last):
+    cv.errors.FinblendError: --url holds a password, which logs would keep; put the whole URL into FINBLEND_URL
+    """
+    if url is not None and _PASSWORD.search(url):
+        raise FinblendError(f"--url holds a password, which logs would keep; put the whole URL into {URL}")
+
+
+def blend_spaces(project: Project, blend: Blend, progress: Progress | None = None) -> list[BlendSpace]:
+    """The spaces of a blend, one a fold where a model is trained; nothing is computed yet."""
+    weights = {name: weight for name, weight in blend.weights.items() if weight > 0}
+    models = require_models(project, list(weights))
+    folds: list[int | None] = [*sorted({fold for model in models.values() for fold in model.folds})]
+    return [
+        BlendSpace(
+            project=str(project.folder),
+            catalogue=project.catalogue,
+            models=models,
+            weights=weights,
+            whitening=blend.whitening,
+            fold=fold,
+            progress=progress,
         )
-    return list(next(iter(several))) if several else ["only"]
+        for fold in folds or [None]
+    ]
 
 
-def _space(project: Project, model: Model, fold: int | None, kind: str, scratch: Path) -> Space:
-    """Test photos as queries and train photos as gallery, in the space of one fold, whitened as `submit` does."""
-    store: Store = model.frozen or model.folds[fold if fold is not None else min(model.folds)]
-    test, train = (tuple(store.embedding(split, view) for view in model.views) for split in ("test", "train"))
-    space = Space((test,), (train,))
-    if kind == "none":
-        return space
-    labels = project.catalogue.labels
-    return whitened(space, fit(space, kind, labels, np.arange(len(labels))), scratch, model.name)
+def _sink(to: str, output: str | Path | None, url: str | None, table: str | None, replace: bool) -> VectorSink:
+    if to in FILES:
+        if output is None or url is not None or table is not None or replace:
+            raise FinblendError(
+                f"--to {to} writes files: -o names their folder; --url, --table and --replace are for servers"
+            )
+        return FILES[to](Path(output))
+    if to not in SERVERS:
+        raise FinblendError(f"--to must be one of {', '.join([*FILES, *SERVERS])}, but got '{to}'")
+    url = url or os.environ.get(URL)
+    if output is not None or not url or not table:
+        raise FinblendError(
+            f"--to {to} writes to a server: --url (or {URL}) says where, --table NAME into what; -o is for files"
+        )
+    return SERVERS[to](url, table, replace)
 
 
-def _concatenated(
-    spaces: dict[str, Space], models: dict[str, Model], weights: dict[str, float], split: str, view: str
-) -> np.ndarray:
-    blocks = []
-    for name, space in spaces.items():
-        names = models[name].views
-        array = (space.gallery if split == "train" else space.query)[0][names.index(view) if len(names) > 1 else 0]
-        out = np.empty(array.shape, dtype=np.float32)
-        for start in range(0, len(array), _BLOCK):
-            block = array[start : start + _BLOCK].astype(np.float64)
-            out[start : start + _BLOCK] = block * (weights[name] ** 0.5 / np.linalg.norm(block, axis=1, keepdims=True))
-        blocks.append(out)
-    return np.concatenate(blocks, axis=1)
+def _left_out(blend: Blend) -> list[str]:
+    """What of this blend no dot product tells."""
+    parts = {
+        "weights of species": bool(blend.species_weights),
+        f"best {blend.top_photos} photos an individual": blend.top_photos > 1,
+        "species penalty": blend.species_penalty > 0,
+        "background and threshold of new_individual": True,
+        "second stage": blend.second_stage,
+        "test photos in the gallery": bool(blend.gallery),
+    }
+    return [name for name, present in parts.items() if present]

@@ -17,6 +17,7 @@ from cv.folds import describe_folds, folds_from_values, make_folds
 from cv.species import HAPPYWHALE_REPAIRS, Repair, read_species_map
 from cv.tables import TableLike, column_of_file
 from ensemble.project.folder import FORMAT
+from ensemble.project.kaggle_layout import kaggle_layout
 from ensemble.project.result import Result
 from ensemble.project.version import finblend_version
 
@@ -55,6 +56,12 @@ class InitResult(Result):
     unused_encounters : bool
         Whether the train table has a column `encounter` that was not asked for.
     individuals_of_several_species, renamed_individuals, unlabelled_images : int
+    photos : list of str
+        What `--images` is to name, where `kaggle` was given.
+    left_out : int
+        Photos that are in neither part of the split.
+    unused_split : bool
+        Whether the train table has a column `split` that was not asked for.
     """
 
     train_images: int
@@ -75,15 +82,20 @@ class InitResult(Result):
     individuals_of_several_species: int
     renamed_individuals: int
     unlabelled_images: int
+    photos: list[str]
+    left_out: int
+    unused_split: bool
 
 
 def init(
     folder: str | Path,
     *,
-    train: TableLike,
+    train: TableLike | None = None,
+    kaggle: str | Path | None = None,
     test: TableLike | None = None,
     folds: int | str = 5,
     encounters: str | None = None,
+    split: str | None = None,
     test_species: str | None = None,
     species_map: str | Path | Mapping[str, str] | None = None,
     seed: int = 0,
@@ -97,10 +109,15 @@ def init(
         A folder that does not exist yet, or is empty.
     train, test : path, polars.DataFrame or pandas.DataFrame
         See `cv.read_catalogue`.
+    kaggle : str or Path, optional
+        A competition as it was downloaded, instead of `train` and `test`: see `kaggle_layout`.
     folds : int or str
         A number of folds, or `FILE:COLUMN` with folds that a team already has.
     encounters : str, optional
         `FILE:COLUMN`, or a column of the train table: photos of one sighting share a value and never straddle folds.
+    split : str, optional
+        `FILE:COLUMN`, or a column of the train table, instead of `test`: `train` (`database`, `gallery`) or `test`
+        (`query`). Known names of test photos stay out of the project.
     test_species : str, optional
         `FILE:COLUMN` with the species of test photos, where a classifier or a person has told it.
     species_map : path or mapping, optional
@@ -122,8 +139,16 @@ def init(
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FinblendError(f"{folder}: already exists and is not empty; choose another folder or remove it")
+    photos: list[Path] = []
+    if kaggle is not None:
+        if train is not None or test is not None:
+            raise FinblendError("--kaggle names the tables, too: give either --kaggle, or --train and --test")
+        layout = kaggle_layout(kaggle)
+        train, test, photos = layout.train, layout.test, layout.photos
+    if train is None:
+        raise FinblendError("give --train FILE, or --kaggle with the folder or zip of a competition")
     repairs = _repairs(species_map)
-    catalogue, read = read_catalogue(train, test, encounters=encounters, repairs=repairs)
+    catalogue, read = read_catalogue(train, test, encounters=encounters, split=split, repairs=repairs)
     assigned = _assign_folds(catalogue, folds, seed, hold_out, _name_of(train))
     frame = catalogue.frame.with_columns(
         fold=pl.concat(
@@ -156,6 +181,9 @@ def init(
         individuals_of_several_species=read.individuals_of_several_species,
         renamed_individuals=read.renamed_individuals,
         unlabelled_images=read.unlabelled_images,
+        photos=[str(place) for place in photos],
+        left_out=read.left_out,
+        unused_split=read.unused_split,
     )
     settings = {
         "format": FORMAT,
@@ -163,6 +191,7 @@ def init(
         "python": platform.python_version(),
         "folds": folds,
         "encounters": encounters,
+        "split": split,
         "seed": seed,
         "hold_out": hold_out,
         "test_species": test_species,
@@ -171,6 +200,7 @@ def init(
         "species_repairs": dict(repairs),
         "train": str(train) if isinstance(train, (str, Path)) else "a frame",
         "test": str(test) if isinstance(test, (str, Path)) else "a frame" if test is not None else None,
+        "kaggle": str(kaggle) if kaggle is not None else None,
         "report": result.as_dict(),
     }
     with folder_written_beside(folder) as temporary:

@@ -7,7 +7,14 @@ from pathlib import Path
 from cv.errors import FinblendError
 
 # what a project's folder holds: no output may take their names
-PROJECT_FILES = ("project.json", "catalogue.parquet", "blend.json", "study.journal", "commands.jsonl")
+PROJECT_FILES = (
+    "project.json",
+    "catalogue.parquet",
+    "blend.json",
+    "study.journal",
+    "commands.jsonl",
+    "submissions.json",
+)
 PROJECT_FOLDERS = ("stores", "pairs", "cache", "pseudo")
 
 

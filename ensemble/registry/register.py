@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from backbones.align import align, contradicting_labels
+from backbones.align import align, contradicting_labels, named_by_path
 from backbones.embeddings import Embeddings, as_embeddings
 from backbones.formats import read_embeddings
 from backbones.store import Store
@@ -106,7 +106,7 @@ def register(
     same_file = isinstance(train, (str, Path)) and str(train) == str(test)
     splits, warnings = {}, []
     for split, given, names in (("train", train, train_names), ("test", test, test_names)):
-        embeddings = _read(given, split, names)
+        embeddings = named_by_path(_read(given, split, names), project.catalogue.frame)
         photos = project.catalogue.train if split == "train" else project.catalogue.test
         # one file given for both splits holds both; otherwise a photo of the other split is a mistake
         rest = frozenset(project.catalogue.frame["image"]) if same_file else _unlabelled(project)

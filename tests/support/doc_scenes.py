@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import polars as pl
+from records import example, write_shard
 from small import Small
 
 from ensemble.cli import main
@@ -86,11 +92,54 @@ def tuned(folder: Path) -> dict[str, Any]:
     return names
 
 
+def exchange(folder: Path) -> dict[str, Any]:
+    """The same, with decisions, and a table of when and where photos were taken, of whom how large."""
+    names = tuned(folder)
+    _run("decide", folder / "P", "-o", folder / "decisions.csv", "--precision", "0.5")
+    images = names["train_images"] + names["test_images"]
+    at = pl.int_range(pl.len())
+    table = pl.DataFrame({"image": images}).with_columns(
+        encounter=pl.format("2021-{}", at // 6),
+        date=pl.format("2021-0{}-1{}T09:30:00Z", at // 18 + 5, at // 6 % 3),
+        latitude=44.5 + (at // 24) / 8,
+        longitude=-66.25 - (at // 24) / 8,
+        location=pl.format("Station {}", at // 24),
+        bbox=pl.format("[{}, 300, 420, 240]", 10 * (at % 9)),
+        width=pl.lit(1200),
+        height=pl.lit(800),
+    )
+    table.write_csv(folder / "field.csv")
+    return names
+
+
 def adapter(folder: Path) -> dict[str, Any]:
     """A project P and its photos."""
     small = Small(folder)
     _run("init", folder / "P", "--train", small.train_csv, "--test", small.sample_csv)
     _photos(folder / "photos", small.train_images + small.test_images)
+    return {}
+
+
+def containers(folder: Path) -> dict[str, Any]:
+    """Photos in TFRecords with names, individuals and boxes, and the same in an archive; a project P of the tables."""
+    adapter(folder)
+    small, photos = Small(folder), folder / "photos"
+    rows = [
+        {"image": (photos / image).read_bytes(), "image_name": image, "target": int(individual[2:]), "species": species}
+        for image, individual, species in zip(small.train_images, small.individuals, small.species, strict=True)
+    ]
+    for shard in range(4):
+        records = [example(row | {"detic_box": [4, 4, 90, 60]}) for row in rows[shard * 15 : shard * 15 + 15]]
+        write_shard(folder / "records" / f"train{shard:02d}-15.tfrec", records, "gzip" if shard == 3 else "")
+    tests = [example({"image": (photos / image).read_bytes(), "image_name": image}) for image in small.test_images]
+    write_shard(folder / "records" / "test00-12.tfrec", tests)
+    renamed = [{"jpg": row["image"], "thumbnail": row["image"], "key": row["image_name"]} for row in rows]
+    write_shard(folder / "other" / "all.tfrec", [example(row) for row in renamed])
+    cut = (folder / "records" / "test00-12.tfrec").read_bytes()[:-100]
+    (folder / "other" / "cut.tfrec").write_bytes(cut)
+    with zipfile.ZipFile(folder / "happy-whale.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for image in small.train_images + small.test_images:
+            archive.write(photos / image, f"{'train' if image.startswith('tr') else 'test'}_images/{image}")
     return {}
 
 
@@ -129,12 +178,67 @@ def happywhale(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def kaggle(folder: Path) -> dict[str, Any]:
+    """The same competition at a stand-in for Kaggle, and embeddings of two networks; nothing is downloaded yet.
+
+    The stand-in serves, and is what Kaggle's client asks, until this process ends.
+    """
+    from kaggle_stand_in import COMPETITION, TOKEN, Kaggle, kaggle_server
+    from kagglesdk import kaggle_env
+
+    small = Small(folder / "competition")
+    _photos(folder / "competition" / "train_images", small.train_images[:2])
+    archive = shutil.make_archive(str(folder / COMPETITION), "zip", folder / "competition")
+    served = Kaggle(files={f"{COMPETITION}.zip": Path(archive).read_bytes()})
+    served.files |= {path.name: path.read_bytes() for path in (small.train_csv, small.sample_csv)}
+    Path(archive).unlink()
+    for seed, name in enumerate(("b7", "convnext")):
+        small.write_npz(f"{name}.npz", *small.noisy(seed, 1.5)).rename(folder / f"{name}.npz")
+    shutil.rmtree(folder / "competition")
+    _KEPT.enter_context(kaggle_server(served))
+    os.environ |= {"KAGGLE_API_ENVIRONMENT": "TEST", "KAGGLE_API_TOKEN": TOKEN}
+    kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.TEST] = served.address
+    return {}
+
+
+# what scenes leave running
+_KEPT = contextlib.ExitStack()
+atexit.register(_KEPT.close)
+
+
+def wildlife(folder: Path) -> dict[str, Any]:
+    """A frame of wildlife-datasets with a split, its photos with boxes, and what wildlife-tools computed of them."""
+    import pandas as pd
+
+    small = Small(folder)
+    images = small.train_images + small.test_images
+    answers = [f"id{i:02d}" for i in small.answers]
+    frame = pd.DataFrame(
+        {
+            "image_id": range(len(images)),
+            "identity": small.individuals + answers,
+            "path": images,
+            "date": pd.Timestamp("2021-05-01"),
+            "species": [*small.species, *(["beluga"] * len(answers))],
+            "orientation": "left",
+            "bbox": [[8.0, 8.0, 60.0, 40.0]] * len(images),
+            "split": ["train"] * len(small.train_images) + ["test"] * len(answers),
+        }
+    )
+    frame.to_csv(folder / "frame.csv", index=False)
+    _photos(folder / "photos", images)
+    order = np.random.default_rng(0).permutation(len(images))
+    features = np.concatenate(small.noisy(1, 0.8))[order]
+    return {"dataset": SimpleNamespace(features=features, metadata=frame.iloc[order])}
+
+
 def _run(*arguments: object) -> None:
     assert main([str(argument) for argument in arguments]) == 0
 
 
 SCENES: dict[str, Callable[[Path], dict[str, Any]]] = {
-    made.__name__: made for made in (files, registered, pairs, tuned, adapter, demo, happywhale)
+    made.__name__: made
+    for made in (files, registered, pairs, tuned, exchange, adapter, containers, demo, happywhale, kaggle, wildlife)
 }
 
 

@@ -39,7 +39,7 @@ def compare(
     ] = None,
     images: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Folder of the photos, to show some on the page; may be given again."),
+        typer.Option(metavar="DIR|ZIP|TFRECORDS", help="The photos, to show some on the page; may be given again."),
     ] = None,
     json: AsJson = False,
 ) -> None:

@@ -82,20 +82,45 @@ def submit(
 @app.command()
 def export(
     folder: ProjectFolder,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The folder to make.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="The folder to make, for files.")
+    ] = None,
+    to: Annotated[
+        str,
+        typer.Option(metavar="npz|parquet|pgvector|qdrant", help="What vectors are written to: files, or a server."),
+    ] = "npz",
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The server, without a password; default: what stands in FINBLEND_URL."),
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            "--table", "--collection", metavar="NAME", help="Start of the names that tables or collections get."
+        ),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the tables or collections of an earlier export.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Write the blend as vectors: a dot product is the blended similarity.
 
-    Example: finblend export P -o vectors
+    Example: finblend export P --to pgvector --url postgresql://localhost/whales --table fins
     """
     from ensemble.outputs.export import export as write
+    from ensemble.outputs.export import refuse_password
 
-    result = write(folder, output)
+    refuse_password(url)
+    with progress_bars() as progress:
+        result = write(folder, output, to=to, url=url, table=table, replace=replace, progress=progress)
     if json:
         print_json(result)
     else:
-        print(f"{output}: {', '.join(result.files)}, {result.width} wide")
+        print(
+            f"{result.output}: {', '.join(result.files)}, {result.width} wide\n"
+            f"what no dot product tells: {', '.join(result.left_out)}"
+        )
 
 
 @app.command()
@@ -127,7 +152,7 @@ def report(
     images: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="DIR", help="Folder of the photos, of which the page then shows some; may be given again."
+            metavar="DIR|ZIP|TFRECORDS", help="The photos, of which the page then shows some; may be given again."
         ),
     ] = None,
     precision: Annotated[

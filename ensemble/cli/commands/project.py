@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,21 +21,32 @@ if TYPE_CHECKING:
 def init(
     folder: ProjectFolder,
     train: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="FILE",
-            help="Labelled photos: image,species,individual_id or image_id,identity,... (.csv, .parquet).",
+            help="Labelled photos: image,species,individual_id or image_id,identity,... (.csv, .parquet, TFRecords).",
         ),
-    ],
+    ] = None,
     test: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Photos to name; by default the train rows with identity 'unknown'."),
+    ] = None,
+    kaggle: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER|ZIP", help="A competition as downloaded, instead of --train and --test."),
     ] = None,
     folds: Annotated[str, typer.Option(metavar="N|FILE:COLUMN", help="How many folds, or the folds you have.")] = "5",
     encounters: Annotated[
         str | None,
         typer.Option(
             metavar="FILE:COLUMN|COLUMN", help="Photos of one sighting share a value; they never straddle folds."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE:COLUMN|COLUMN",
+            help="Instead of --test: train (database) or test (query); names of test photos stay out of the project.",
         ),
     ] = None,
     test_species: Annotated[
@@ -65,8 +77,10 @@ def init(
         folder,
         train=train,
         test=test,
+        kaggle=kaggle,
         folds=folds,
         encounters=encounters,
+        split=split,
         test_species=test_species,
         species_map=species_map,
         seed=seed,
@@ -85,6 +99,8 @@ def init(
     print(_strangers(result))
     rows = [[fold, counts.photos, counts.strangers] for fold, counts in result.folds.items()]
     print_table("Folds", ["fold", "photos", "strangers"], rows)
+    if result.photos:
+        print("photos: " + shlex.join(word for place in result.photos for word in ("--images", place)))
 
 
 def _strangers(result: InitResult) -> str:
@@ -102,6 +118,7 @@ def _init_warnings(result: InitResult) -> list[str]:
         "individuals_of_several_species": "individuals have photos of several species; the most common one counts",
         "renamed_individuals": "individuals had spaces in their names; they are written with '_'",
         "unlabelled_images": "train rows have no known individual; they play no part",
+        "left_out": "photos are in neither part of the split; they play no part",
         "photos_without_encounter": "photos have no encounter; each stands alone",
     }
     lines = [f"{result[count]} {text}" for count, text in texts.items() if result[count]]
@@ -109,6 +126,10 @@ def _init_warnings(result: InitResult) -> list[str]:
         lines.append(
             "the train table has a column 'encounter' that is not used: with --encounters encounter, photos of one "
             "sighting stay in one fold"
+        )
+    if result.unused_split:
+        lines.append(
+            "the train table has a column 'split' that is not used: with --split split, its test photos are test"
         )
     return lines
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cv.errors import FinblendError
+from cv.tfrecords import are_records
 from ensemble.project.folder import Project
 from ensemble.report.page.photos import NOBODY_KNOWN, Shot
 
@@ -162,11 +163,11 @@ class Album:
 
 
 def photo_folders(images: str | Path | Sequence[str | Path] | None) -> tuple[Path, ...]:
-    """Folders of photos as they are given: one, several or none; refused where one is no folder."""
+    """Folders, TFRecords or archives of photos, as they are given; refused where one is none of these."""
     given = [] if images is None else [images] if isinstance(images, (str, Path)) else images
     folders = tuple(map(Path, given))
     for folder in folders:
-        if not folder.is_dir():
+        if not (folder.is_dir() or folder.suffix.lower() == ".zip" or are_records(folder)):
             raise FinblendError(f"{folder}: is no folder of photos")
     return folders
 

@@ -67,6 +67,7 @@ def _warnings(counts: CatalogueCounts) -> Warnings | None:
         "individuals_of_several_species": "individuals have photos of several species; the most common one counts",
         "renamed_individuals": "individuals had spaces in their names; they are written with '_'",
         "unlabelled_images": "train rows have no known individual; they play no part",
+        "left_out": "photos are in neither part of the split; they play no part",
         "photos_without_encounter": "photos have no encounter; each stands alone",
     }
     lines = [f"{init[key]:,} {text}." for key, text in texts.items() if init.get(key)]

@@ -67,10 +67,13 @@ def _typed(commands: Sequence[Command]) -> list[str]:
 
 
 def _init_line(settings: Mapping[str, Any]) -> str:
-    words = ["finblend", "init", "P", "--train", settings.get("train")]
-    words += ["--test", settings["test"]] if settings.get("test") else []
+    if settings.get("kaggle"):
+        words = ["finblend", "init", "P", "--kaggle", settings["kaggle"]]
+    else:
+        words = ["finblend", "init", "P", "--train", settings.get("train")]
+        words += ["--test", settings["test"]] if settings.get("test") else []
     words += ["--folds", settings.get("folds"), "--seed", settings.get("seed")]
-    for key in ("encounters", "test_species", "species_map", "hold_out"):
+    for key in ("encounters", "split", "test_species", "species_map", "hold_out"):
         words += ["--" + key.replace("_", "-"), settings[key]] if settings.get(key) else []
     line = shlex.join(map(str, words))
     frames = "a frame" in (settings.get("train"), settings.get("test"))

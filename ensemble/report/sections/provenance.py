@@ -11,8 +11,10 @@ from backbones.store import Store
 from cv.files import sha256_of
 from ensemble.project.command_log import logged_commands
 from ensemble.project.pseudo_rounds import rounds
+from ensemble.project.submissions import read_submissions
 from ensemble.project.version import finblend_version
 from ensemble.report.page.pieces import Cell, Code, Figures, Piece, Section, Table, Text, Warnings
+from ensemble.report.page.words import interval
 from ensemble.report.sections.commands import recipe
 from ensemble.report.state import State
 
@@ -35,7 +37,7 @@ def section(state: State) -> Section:
     lines, origin = recipe(state.project, state.stores, state.blend)
     body: list[Piece | None] = [Figures(_figures(state)), _warnings(state)]
     body += [Text(origin), Code(lines), _stores_table(state), _files_table(state), _versions_table(state)]
-    body.append(_log_table(state))
+    body += [_board_table(state), _log_table(state)]
     return Section("provenance", "Provenance", MEASURED, [piece for piece in body if piece is not None])
 
 
@@ -126,6 +128,21 @@ def _versions_table(state: State) -> Table:
         if installed is not None or then:
             rows.append([name, installed or "not installed", f"embeddings made with {then}" if then else ""])
     return Table("Versions", ["what", "here", "before"], rows)
+
+
+def _board_table(state: State) -> Table | None:
+    rows: list[list[Cell]] = []
+    for each in read_submissions(state.project.folder):
+        rows.append([each.at.replace("T", " ").replace("+00:00", " UTC"), each.message, (each.blend or "-")[:DIGITS]])
+        between = None if each.interval is None else (each.interval[0], each.interval[1])
+        rows[-1] += [_score(each.predicted), interval(between), _score(each.public), _score(each.private)]
+    header = ["sent", "message", "blend", "predicted", "95 % of such tests", "public board", "private board"]
+    note = "Predicted is the blend's nested MAP@5 as it was when it was sent; a public board scores a part of the test."
+    return Table("What the board said", header, rows, note) if rows else None
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _log_table(state: State) -> Table | None:

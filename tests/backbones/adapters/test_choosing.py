@@ -42,12 +42,12 @@ def test_two_tables_in_one_file_are_listed_with_the_flag_that_chooses(tmp_path: 
 
 def test_two_lists_of_names_are_listed_with_the_flag_that_chooses(tmp_path: Path) -> None:
     path = tmp_path / "two.npz"
-    np.savez(path, image=np.array(IMAGES), species=np.array(["s"] * 3), embedding=ONES)
+    np.savez(path, photos=np.array(IMAGES), kinds=np.array(["s"] * 3), embedding=ONES)
     told = refusal(path, split="test")
     assert f"--test-names {path}:KEY" in told
-    assert "image" in told
-    assert "species" in told
-    assert read_embeddings(path, "test", f"{path}:image").images == IMAGES
+    assert "photos" in told
+    assert "kinds" in told
+    assert read_embeddings(path, "test", f"{path}:photos").images == IMAGES
 
 
 def test_a_key_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:

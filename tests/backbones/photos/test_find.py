@@ -141,7 +141,9 @@ def test_folders_are_walked_once_and_only_if_need_be(make: Make, monkeypatch: py
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").touch()
-    with pytest.raises(FinblendError, match=r"a\.csv: is a file, and a folder of photos is wanted$"):
+    with pytest.raises(
+        FinblendError, match=r"a\.csv: is a file, and a folder of photos, a \.zip or TFRecords is wanted$"
+    ):
         find_photos(["a.jpg"], [tmp_path / "a.csv"])
     with pytest.raises(FinblendError, match=r"nowhere: no such folder$"):
         find_photos(["a.jpg"], [tmp_path / "nowhere"])

@@ -44,7 +44,7 @@ def test_six_layouts_become_one_checked_submission(real_data: Path, tmp_path: Pa
     photoid, project, out = real_data / "photoid", tmp_path / "P", tmp_path / "submission.csv"
     made = json.loads(
         run(
-            "finblend init P --train train.csv --test sample_submission.csv --folds 5 "
+            "finblend init P --train train.csv --test sample_submission.csv --folds 3 "
             "--encounters encounters.csv:encounter --json",
             photoid,
             project,

@@ -24,7 +24,7 @@ def test_embedding_reaches_what_the_registered_embeddings_of_the_same_networks_r
     project = tmp_path / "P"
     run(
         "init", project, "--train", photoid / "train.csv", "--test", photoid / "sample_submission.csv",
-        "--encounters", f"{photoid / 'encounters.csv'}:encounter",
+        "--folds", "3", "--encounters", f"{photoid / 'encounters.csv'}:encounter",
     )  # fmt: skip
     made = photoid / "embeddings"
     run("register", project, "given-lite0", "--frozen", "--train", made / "lite0.npz", "--test", made / "lite0.npz")

@@ -17,7 +17,7 @@ INIT = [
     "train_images", "individuals", "species", "test_images", "raw_species", "repairs", "folds", "new_share",
     "single_photo_individuals", "single_encounter_individuals", "held_out_individuals", "encounters",
     "photos_without_encounter", "straddling_encounters", "unused_encounters", "individuals_of_several_species",
-    "renamed_individuals", "unlabelled_images",
+    "renamed_individuals", "unlabelled_images", "photos", "left_out", "unused_split",
 ]  # fmt: skip
 REGISTER = ["model", "seen", "views", "train_images", "test_images", "predictions", "warnings"]
 EXTRACTION = [

@@ -1,0 +1,52 @@
+"""The contract of what vectors are written to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Protocol
+
+from cv.errors import FinblendError
+from ensemble.outputs.vectors.blend_space import BlendSpace
+
+# what the two splits are for: photos that are searched, photos that are searched for
+ROLES = {"train": "gallery", "test": "queries"}
+INSTALL = "pip install 'finblend[vectors]'"
+
+
+class VectorSink(Protocol):
+    """Somewhere to write a blend's vectors."""
+
+    @property
+    def place(self) -> str:
+        """For people: a folder, or a server without what is secret about its address."""
+        ...
+
+    def write(self, spaces: Sequence[BlendSpace]) -> list[str]:
+        """Write the vectors of all spaces, or none: what stood there before stays until all is complete.
+
+        Returns
+        -------
+        list of str
+            The files, tables or collections that hold them.
+
+        Raises
+        ------
+        FinblendError
+            If something is in the way, before anything is computed; or if writing fails.
+        """
+        ...
+
+
+def container(name: str, space: BlendSpace, split: str) -> str:
+    """What a server calls a split of a space: NAME, NAME_queries, NAME_fold_0, NAME_fold_0_queries."""
+    of_fold = "" if space.fold is None else f"_fold_{space.fold}"
+    return f"{name}{of_fold}" + ("" if split == "train" else f"_{ROLES[split]}")
+
+
+def load(name: str) -> Any:
+    """Import a client of a server, or refuse with the line that installs it."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise FinblendError(f"{error.name or name} is needed here and is not installed; {INSTALL}") from None
