@@ -125,7 +125,9 @@ def _looked_at(
     progress: Progress | None,
 ) -> tuple[dict[str, OnPhoto], int]:
     """What is on every photo, and how many photos this call looked at; finished parts stay beside the table."""
-    stamps = [[name, (stat := path.stat()).st_size, stat.st_mtime_ns] for name, path in files.items()]
+    from backbones.photos.members import stamp
+
+    stamps = [[name, *stamp(path)] for name, path in files.items()]
     run = {"detector": facts.sha256, "min_score": least, "photos": hash_of(stamps)}
     about = parts / "run.json"
     if not about.is_file() or read_json(about) != run:

@@ -226,6 +226,16 @@ def test_photos_of_one_file_name_go_by_their_folders(world: Path, tmp_path: Path
     assert pl.read_csv(tmp_path / "b.csv")["image"].to_list() == ["b.png", "east/a.jpg", "west/a.jpg"]
 
 
+def test_photos_in_an_archive_have_the_same_boxes(world: Path, tmp_path: Path) -> None:
+    shutil.make_archive(str(tmp_path / "photos"), "zip", world / "photos")
+    for name, place in (("a.csv", world / "photos"), ("b.csv", tmp_path / "photos.zip")):
+        detect_apply(world / "detector", tmp_path / name, images=[place], workers=0)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    trained = train(world, "zipped", images=[tmp_path / "photos.zip"])
+    assert trained.measured == train(world, "detector").measured
+    shutil.rmtree(world / "zipped")
+
+
 @pytest.mark.parametrize("command", ["train", "apply"])
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", command, "--help"]) == 0
