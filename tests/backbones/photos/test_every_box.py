@@ -88,7 +88,7 @@ def test_coco_categories(tmp_path: Path) -> None:
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("name", ["train_backfin", "train_fullbody", "test_backfin", "test_fullbody"])
+@pytest.mark.parametrize("name", ["train_backfin", "test_fullbody"])
 def test_real_tables_go_through_detects_own_form_and_back(real_data: Path, tmp_path: Path, name: str) -> None:
     from ensemble.detection.apply import write_boxes
 
