@@ -1,7 +1,7 @@
 """What a detector's crops give a blend: whole photos, true boxes and detected boxes, on the painted catalogue.
 
     python -m benchmarks.accuracy.crops FOLDER --individuals 120 --size 160 --epochs 14
-    python -m benchmarks.accuracy.crops FOLDER --individuals 60 --distance 2.5 --size 256 --epochs 10
+    python -m benchmarks.accuracy.crops FOLDER --individuals 60 --distance 2.5 --size 224 --epochs 8
 
 Everything goes through the command line: `detect train` on the boxes of the train photos, encounters apart,
 `detect apply` to all photos, then `init`, `embed` of two real networks that saw none of this, `tune` and `submit` once
