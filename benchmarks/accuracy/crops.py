@@ -21,7 +21,8 @@ import polars as pl
 from backbones.detection.measure import iou
 from backbones.photos import read_boxes
 from backbones.weights.installed import installed_weights
-from cv.metrics import map5
+from benchmarks.accuracy.paired import drawn_means, middle, owners
+from cv.metrics import average_precision
 from ensemble.cli import main as finblend
 from ensemble.demo.demo import NETWORKS
 from ensemble.demo.painter import paint_catalogue
@@ -45,9 +46,11 @@ def mean_iou(data: Path, found: Path, answers: pl.DataFrame) -> float:
     return float(np.mean(shared))
 
 
-def score(submission: Path, answers: pl.DataFrame) -> float:
+def precisions(submission: Path, answers: pl.DataFrame) -> np.ndarray:
+    """Average precision of each test photo; their mean is MAP@5."""
     ranked = {row["image"]: row["predictions"].split() for row in csv.DictReader(submission.open())}
-    return map5([ranked[image] for image in answers["image"]], answers["answer"].to_list())
+    asked = answers.select("image", "answer").iter_rows()
+    return np.array([average_precision(ranked[image], answer) for image, answer in asked])
 
 
 def main() -> None:
@@ -92,10 +95,13 @@ def main() -> None:
                 )
         run("tune", project, "--trials", given.trials, "--nested-trials", 0, "--new-share", 0.12)
         run("submit", project, "-o", submission)
-        scores[name] = score(submission, answers)
-    print("\nMAP@5 on the answers held back")
+        scores[name] = precisions(submission, answers)
+    owner = owners(answers["answer"].to_list())
+    print("\nMAP@5 on the answers held back; against whole photos, 95 % paired over individuals")
     for name, value in scores.items():
-        print(f"{name:>10} {value:.4f} ({value - scores['whole']:+.4f})")
+        gain = value - scores["whole"]
+        low, high = middle(drawn_means(gain, owner))
+        print(f"{name:>10} {value.mean():.4f} ({gain.mean():+.4f}, {low:+.4f} to {high:+.4f})")
 
 
 if __name__ == "__main__":
