@@ -17,7 +17,7 @@ from ensemble.exchange.camtrap_schemas import MISSING, TABLES
 from ensemble.exchange.camtrap_tables import cut_at_edges, tables_of
 from ensemble.exchange.contract import Reading, Stated
 from ensemble.exchange.records import BOX, TEXTS, records_from, refuse_first, with_boxes_in
-from ensemble.exchange.taxa import TAXA
+from ensemble.exchange.taxa import taxa_wanted
 
 _FILE_PATH = re.compile(r"[^./~](?:(?!\.\.).)*")
 
@@ -56,6 +56,8 @@ class CamtrapDp:
 
     def read(self, place: Path) -> Reading:
         """Read observations of single animals; those of events, blanks, people and groups are counted and left out."""
+        if place.suffix.lower() == ".zip":
+            raise FinblendError(f"{place}: is an archive; unpack it, and give the folder")
         package = read_json(place / "datapackage.json" if place.is_dir() else place)
         folder = place if place.is_dir() else place.parent
         deployments, media, observations = (read_resource(package, table, folder, place) for table in TABLES)
@@ -93,7 +95,7 @@ class CamtrapDp:
         for bad, why in (
             (pl.col("latitude").is_null(), f"every deployment needs {nowhere}"),
             (pl.col("date").is_null(), "every medium needs a time: --date DATE, or a column date (--details FILE)"),
-            (unnamed, f"species go by their scientific names: {TAXA}"),
+            (unnamed, f"species go by their scientific names: {taxa_wanted(records)}"),
             (bad_path, "a file's path is relative, without .., and begins with none of . / ~"),
         ):
             refuse_first(

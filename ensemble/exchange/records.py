@@ -109,7 +109,7 @@ def _typed(frame: pl.DataFrame, column: str, name: str) -> pl.Series:
     if len(bad):
         wanted = "a whole number" if kind == pl.Int64 else "a number"
         image = f" ({frame['image'][bad[0]]})" if "image" in frame.columns else ""
-        raise FinblendError(f"{name}: row {bad[0] + 1}{image}: {column} '{values[bad[0]]}': must be {wanted}")
+        raise FinblendError(f"{name}: photo {bad[0] + 1}{image}: {column} '{values[bad[0]]}': must be {wanted}")
     return numbers.cast(kind)
 
 
@@ -159,7 +159,7 @@ def _check_dates(records: pl.DataFrame, name: str) -> None:
 
 
 def _row(records: pl.DataFrame, row: int) -> str:
-    return f"row {row + 1} ({_printable(records['image'][row])})"
+    return f"photo {row + 1} ({_printable(records['image'][row])})"
 
 
 def _value(records: pl.DataFrame, column: str, row: int) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,9 @@ _MEDIA = re.compile(r"encounter\.mediaasset(\d+)", re.I)
 
 def read_photos(file: Path) -> Iterator[dict[str, Any]]:
     """A record a photo; what the second sheet adds is believed where the first still says the same."""
-    sheets = read_sheets(file)
-    first = next(iter(sheets.values()), [])
-    own = {text_of(row.get("mediaAsset")): row for row in sheets.get(OWN, [])}
-    for number, row in enumerate(first, start=2):
+    first, second = read_sheets(file, OWN)
+    own = {text_of(row.get("mediaAsset")): row for row in second.values()}
+    for number, row in first.items():
         cells = {name.lower(): value for name, value in row.items()}
         media = {int(found[1]): text_of(value) for name, value in row.items() if (found := _MEDIA.fullmatch(name))}
         told = _encounter(cells, f"{file}: row {number}")
@@ -40,9 +40,14 @@ def _encounter(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
     def first(*names: str) -> Any:
         return next((cells[name.lower()] for name in names if name.lower() in cells), None)
 
+    individual = first("MarkedIndividual.individualID", "Encounter.individualID")
+    if isinstance(individual, date):
+        raise FinblendError(
+            f"{where}: individualID {individual:%Y-%m-%d}: Excel has made a date of a name; enter it as text again"
+        )
     scientific = [text_of(first(f"Encounter.{part}")) for part in ("genus", "specificEpithet")]
     return {
-        "individual_id": text_of(first("MarkedIndividual.individualID", "Encounter.individualID")),
+        "individual_id": text_of(individual),
         "scientific_name": " ".join(part for part in scientific if part) or None,
         "encounter": text_of(first("Encounter.sightingID", "Sighting.sightingID", "Encounter.occurrenceID")),
         "date": _date([first(f"Encounter.{part}", f"Sighting.{part}") for part in DATE_PARTS], where)
@@ -59,14 +64,23 @@ def _date(cells: Sequence[Any], where: str) -> str | None:
     for part, cell in zip(DATE_PARTS, cells, strict=True):
         if cell is None:
             break
-        try:
-            numbers.append(int(float(cell)))
-        except (ValueError, OverflowError):
-            raise FinblendError(f"{where}: Encounter.{part} '{cell}': must be a whole number") from None
+        number = _number(cell)
+        if not number.is_integer() or (part == "year" and not 1000 <= number <= 9999):
+            wanted = "a year of four digits" if part == "year" else "a whole number"
+            raise FinblendError(f"{where}: Encounter.{part} '{cell}': must be {wanted}")
+        numbers.append(int(number))
     if not numbers:
         return None
     day = "-".join(f"{number:0{4 if n == 0 else 2}d}" for n, number in enumerate(numbers[:3]))
     return f"{day}T{numbers[3]:02d}:{numbers[4]:02d}" if len(numbers) == 5 else day
+
+
+def _number(cell: Any) -> float:
+    """A cell's number; NaN where it is none, as a date or a time."""
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _from_milliseconds(cell: Any, where: str) -> str | None:
@@ -74,7 +88,7 @@ def _from_milliseconds(cell: Any, where: str) -> str | None:
     if cell is None:
         return None
     try:
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=float(cell))
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=_number(cell))
     except (ValueError, OverflowError):
         raise FinblendError(f"{where}: Encounter.dateInMilliseconds '{cell}': must be a date's number") from None
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -87,13 +101,13 @@ def _added(told: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
         added["species"] = text_of(own.get("species"))
     if "encounter" in own and text_of(own.get("sightingID")) == told["encounter"]:
         added["encounter"] = text_of(own["encounter"])
-    date = text_of(own.get("date"))
-    if date is not None and told["date"] is not None:
+    known = text_of(own.get("date"))
+    if known is not None and told["date"] is not None:
         try:
-            same = moment_of(date).parts[: len(DATE_PARTS)] == moment_of(told["date"]).parts
+            same = moment_of(known).parts[: len(DATE_PARTS)] == moment_of(told["date"]).parts
         except ValueError:
             same = False
-        added |= {"date": date} if same else {}
+        added |= {"date": known} if same else {}
     if text_of(own.get("individual_id")) == told["individual_id"]:
         added |= {each: own.get(each) for each in ("band", "probability")}
     return added
