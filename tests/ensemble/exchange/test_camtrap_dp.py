@@ -203,6 +203,12 @@ def test_a_name_that_was_changed_elsewhere_is_believed(tmp_path: Path) -> None:
     assert first["date"] == "2021-02-07T00:00:00Z"
 
 
+def test_an_archive_is_told_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "p.zip").touch()
+    with pytest.raises(FinblendError, match=r"p\.zip: is an archive; unpack it, and give the folder"):
+        FORM.read(tmp_path / "p.zip")
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../media.csv", "https://x.org/media.csv", None])
 def test_no_path_leads_out_of_the_package(tmp_path: Path, path: str | None) -> None:
     FORM.write(two(), tmp_path / "P", Stated())
