@@ -102,7 +102,7 @@ def records_of(project: Project, wanted: Wanted, *, boxes: bool = True, extra: s
     if extra is not None:
         if extra not in frame.columns:
             raise FinblendError(f"{extra}: no column of the catalogue ({shown(frame.columns, 12)})")
-        columns["extra"] = pl.col(extra).cast(pl.String)
+        columns["extra"] = pl.lit(as_text_of_any(frame[extra]))
     kept = ("image", "path", "individual_id", "species", "encounter", "split", "width", "height")
     own = {name: pl.col(name) for name in kept if name in frame.columns}
     records = frame.select(**own, **columns)
