@@ -101,7 +101,8 @@ def import_from(
 
 def table_of(records: pl.DataFrame) -> pl.DataFrame:
     """Records as a table for `init`: columns in which something stands, boxes as `[x, y, w, h]` for `embed`."""
-    by_machine = pl.col("split").eq_missing("test")
+    # a test photo's name without a band is a person's
+    by_machine = pl.col("split").eq_missing("test") & pl.col("band").is_not_null()
     box = pl.format("[{}, {}, {}, {}]", *BOX)
     table = records.select(
         "image",

@@ -79,7 +79,7 @@ class Wildbook:
         several = {image for image, names in who.items() if len(names) > 1}
         rows = [row for row in rows if row["image"] not in several]
         # ours are told in their old order, others' as they stand
-        if all(isinstance(row["row"], int) for row in rows):
+        if all(isinstance(row.get("row"), int) for row in rows):
             rows.sort(key=lambda row: int(row["row"]))
         notes = [f"left out: {len(several)} photos of several individuals"] if several else []
         return Reading(records_from(rows, str(place)), notes)

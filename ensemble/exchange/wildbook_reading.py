@@ -13,6 +13,7 @@ from cv.errors import FinblendError
 from ensemble.exchange.dates import moment_of
 from ensemble.exchange.records import BOX, text_of
 from ensemble.exchange.sheets import read_sheets
+from ensemble.outputs.bands import BANDS
 
 # the second sheet: what the first has no column for; Wildbook reads the first alone
 OWN = "finblend"
@@ -20,6 +21,8 @@ _TOLD = ("individual_id", "species", "scientific_name", "encounter", "date")
 _ADDED = (*BOX, "width", "height", "split", "band", "probability")
 OWN_COLUMNS = ("row", "mediaAsset", "sightingID", "image", "path", *_TOLD, *_ADDED)
 DATE_PARTS = ("year", "month", "day", "hour", "minutes")
+# what the first sheet says of a blend's answer, should the second be lost
+_ANSWER = re.compile(rf"finblend: ({'|'.join(BANDS)})(?:, probability ([\d.]+))?")
 _MEDIA = re.compile(r"encounter\.mediaasset(\d+)", re.I)
 
 
@@ -33,7 +36,7 @@ def read_photos(file: Path) -> Iterator[dict[str, Any]]:
         told = _encounter(cells, f"{file}: row {number}")
         for each in (media[place] for place in sorted(media)):
             if each is not None:
-                yield {**told, "image": each, **_added(told, own.get(each, {}))}
+                yield {**told, "image": each, **(_added(told, own[each]) if each in own else {})}
 
 
 def _encounter(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -46,6 +49,7 @@ def _encounter(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
             f"{where}: individualID {individual:%Y-%m-%d}: Excel has made a date of a name; enter it as text again"
         )
     scientific = [text_of(first(f"Encounter.{part}")) for part in ("genus", "specificEpithet")]
+    answer = _ANSWER.match(text_of(first("Encounter.researcherComments")) or "")
     return {
         "individual_id": text_of(individual),
         "scientific_name": " ".join(part for part in scientific if part) or None,
@@ -55,6 +59,7 @@ def _encounter(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
         "latitude": first("Encounter.decimalLatitude", "Encounter.latitude", "Sighting.decimalLatitude"),
         "longitude": first("Encounter.decimalLongitude", "Encounter.longitude", "Sighting.decimalLongitude"),
         "location": text_of(first("Encounter.verbatimLocality", "Encounter.locationID")),
+        **({"split": "test", "band": answer[1], "probability": answer[2]} if answer else {}),
     }
 
 
@@ -96,6 +101,7 @@ def _from_milliseconds(cell: Any, where: str) -> str | None:
 
 def _added(told: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     added: dict[str, Any] = {each: own.get(each) for each in ("row", *BOX, "width", "height", "split")}
+    added |= {"band": None, "probability": None}
     added |= {each: text_of(own[each]) for each in ("image", "path") if each in own}
     if text_of(own.get("scientific_name")) == told["scientific_name"]:
         added["species"] = text_of(own.get("species"))

@@ -13,6 +13,7 @@ import pytest
 
 from cv.errors import FinblendError
 from ensemble.exchange.contract import Stated
+from ensemble.exchange.import_from import table_of
 from ensemble.exchange.records import checked
 from ensemble.exchange.wildbook import ROWS, Wildbook
 
@@ -219,8 +220,19 @@ def test_what_was_changed_in_the_first_sheet_is_believed(tmp_path: Path) -> None
     book.save(tmp_path / "s.xlsx")
     record = FORM.read(tmp_path / "s.xlsx").records.row(0, named=True)
     assert (record["individual_id"], record["encounter"], record["date"]) == ("B", "S9", "2019-05-03T10:30")
-    # the blend did not say so
+    # the blend did not say so, but a person: it is a label
     assert (record["band"], record["probability"]) == (None, None)
+    assert table_of(FORM.read(tmp_path / "s.xlsx").records)["individual_id"].to_list() == ["B"]
+
+
+def test_a_blends_name_is_no_label_without_the_second_sheet(tmp_path: Path) -> None:
+    asked = {"split": ["test"], "band": ["auto"], "probability": [0.9], "individual_id": ["A"]}
+    FORM.write(photos(1, **asked), tmp_path / "s.xlsx", Stated())
+    book = openpyxl.load_workbook(tmp_path / "s.xlsx")
+    book.remove(book.worksheets[1])
+    book.save(tmp_path / "s.xlsx")
+    row = table_of(FORM.read(tmp_path / "s.xlsx").records).row(0, named=True)
+    assert (row["individual_id"], row["name"], row["band"], row["probability"]) == (None, "A", "auto", 0.9)
 
 
 def test_without_openpyxl_the_install_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
