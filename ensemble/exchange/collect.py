@@ -47,7 +47,7 @@ class Wanted:
     details : path, optional
         A table of photos whose columns go before the catalogue's.
     boxes : str, optional
-        As of `embed`.
+        As of `embed`; empty for none.
     images : sequence of path
         Folders, for the sizes of photos.
     taxa : path, optional
@@ -109,7 +109,7 @@ def records_of(project: Project, wanted: Wanted, *, boxes: bool = True, extra: s
     source = (
         next((name for name in _BOX_COLUMNS if name in frame.columns), None) if wanted.boxes is None else wanted.boxes
     )
-    if boxes and source is not None:
+    if boxes and source:
         records = records.join(boxes_of(source, frame), on="image", how="left", maintain_order="left")
     if boxes and wanted.images:
         records = sizes_of(records, wanted.images)

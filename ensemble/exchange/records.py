@@ -208,7 +208,7 @@ def with_boxes_in(records: pl.DataFrame, unit: str, form: str) -> pl.DataFrame:
         pl.col(BOX[0]).is_not_null() & (pl.col("width").is_null() | pl.col("height").is_null()),
         lambda row: (
             f"{form}: photo {row['image']}: its box is to be written in {unit}, and its width and height are "
-            "not known: give --images DIR, or columns width and height"
+            "not known: give --images DIR, or columns width and height; or no boxes, by --boxes ''"
         ),
     )
     sides = dict(zip(BOX, ("width", "height", "width", "height"), strict=True))

@@ -120,6 +120,11 @@ def test_what_decide_writes_is_read(project: Path, tmp_path: Path) -> None:
     assert (result.photos, result.by_decisions) == (answers.height, named)
 
 
+def test_boxes_may_be_left_out(world: Path) -> None:
+    export_to("P", "coco", "c.json", boxes="")
+    assert json.loads(Path("c.json").read_text())["annotations"] == []
+
+
 def test_details_may_be_of_other_types_and_go_before_the_catalogue(world: Path) -> None:
     details = {"image": ["tr000.jpg", "tr001.jpg"], "date": [date(2019, 5, 1), None], "width": [800, None]}
     details |= {"latitude": [5, None], "bbox": [[1, 2, 30, 40], None]}
