@@ -37,7 +37,8 @@ def cut_at_edges(records: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     refuse_first(
         cut,
         (pl.col(BOX[2]) <= 0) | (pl.col(BOX[3]) <= 0),
-        lambda row: f"camtrap-dp: photo {row['image']}: its box lies outside of it",
+        "camtrap-dp",
+        "its box lies outside of it",
     )
     changed = pl.any_horizontal(pl.col(each) != cut[each] for each in BOX).fill_null(False)
     return cut, int(records.select(changed.sum()).item())

@@ -9,8 +9,8 @@ from typing import Any
 
 from cv.errors import FinblendError
 from cv.files import refuse_no_file
+from ensemble.exchange.contract import INSTALL
 
-INSTALL = "pip install 'finblend[exchange]'"
 # what Excel reads as an escaped character, and such a text escaped; openpyxl leaves both as they are
 _ESCAPE, _ESCAPED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)"), re.compile(r"_x005F_(?=x[0-9A-Fa-f]{4}_)")
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import polars as pl
 
-from cv.catalogue import NO_SPECIES
 from cv.errors import FinblendError, shown
 from cv.files import folder_written_beside, refuse_no_folder, written_beside
 from ensemble.exchange.contract import Reading, Stated
@@ -50,7 +49,8 @@ class Wildbook:
             mediaAsset=pl.col("path").fill_null(pl.col("image")).str.replace_all(r"^.*/", ""),
             sightingID=_sightings(records["encounter"]),
         )
-        _refuse_shared_files(records)
+        shared = "another photo's file is called so, too, and Wildbook wants all files of an import in one folder"
+        refuse_first(records, pl.col("mediaAsset").is_duplicated(), self.name, shared, "mediaAsset")
         rows = _encounters(records)
         notes = _notes(records, rows, place)
         if place.suffix:
@@ -92,13 +92,7 @@ class Wildbook:
             (nowhere, "a place", "--location TEXT|LAT,LON or --location-id ID, or columns of places (--details FILE)"),
         ]
         for missing, what, flag in needs:
-            refuse_first(
-                records,
-                missing,
-                lambda row, what=what, flag=flag: (  # type: ignore[misc]
-                    f"{self.name}: photo {row['image']} ({row['species'] or NO_SPECIES}): Wildbook needs {what}: {flag}"
-                ),
-            )
+            refuse_first(records, missing, self.name, f"Wildbook needs {what}: {flag}")
 
 
 def _sightings(encounters: pl.Series) -> pl.Series:
@@ -111,17 +105,6 @@ def _sightings(encounters: pl.Series) -> pl.Series:
         ids[encounter] = next(each for each in tries if each not in taken)
         taken.add(ids[encounter])
     return encounters.replace_strict(ids, default=None, return_dtype=pl.String)
-
-
-def _refuse_shared_files(records: pl.DataFrame) -> None:
-    refuse_first(
-        records,
-        pl.col("mediaAsset").is_duplicated(),
-        lambda row: (
-            f"wildbook: photo {row['image']}: another photo's file is called {row['mediaAsset']}, too, and Wildbook "
-            "wants all files of an import in one folder"
-        ),
-    )
 
 
 def _encounters(records: pl.DataFrame) -> list[list[dict[str, Any]]]:

@@ -137,7 +137,7 @@ def test_boxes_are_cut_at_the_edge_of_their_photo(tmp_path: Path) -> None:
         ({"scientific_name": None, "species": "nyala"}, "(nyala): species go by their scientific names: --taxa FILE"),
         ({"path": "../a.jpg"}, "a file's path is relative"),
         ({"path": "/photos/a.jpg"}, "begins with none of . / ~"),
-        ({"individual_id": "nan"}, "individual_id 'nan' means an empty cell"),
+        ({"individual_id": "nan"}, "individual_id 'nan': means an empty cell"),
         ({"width": None}, "its width and height are not known: give --images DIR"),
     ],
 )

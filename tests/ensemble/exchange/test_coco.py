@@ -64,7 +64,7 @@ def test_shares_of_the_photo_become_pixels(tmp_path: Path) -> None:
     shares = three().with_columns(pl.col(BOX) / 100, width=pl.lit(400), height=pl.lit(200))
     FORM.write(shares, tmp_path / "c.json", Stated())
     assert FORM.read(tmp_path / "c.json").records.row(0, named=True)["box_width"] == 120
-    with pytest.raises(FinblendError, match=r"coco: photo a.jpg: its box is to be written in pixels, .* --images DIR"):
+    with pytest.raises(FinblendError, match=r"photo a.jpg .*: its box is to be written in pixels, .* --images DIR"):
         FORM.write(shares.with_columns(width=pl.lit(None, pl.Int64)), tmp_path / "d.json", Stated())
 
 

@@ -116,7 +116,7 @@ def test_what_wildbook_requires_is_asked_for(tmp_path: Path, columns: dict[str, 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     twice = photos(2, path=["a/x.jpg", "b/x.jpg"])
-    with pytest.raises(FinblendError, match=r"photo 0.jpg: another photo's file is called x.jpg, too"):
+    with pytest.raises(FinblendError, match=r"photo 0.jpg .*: mediaAsset 'x.jpg': another photo's file"):
         FORM.write(twice, tmp_path / "s.xlsx", Stated())
 
 
