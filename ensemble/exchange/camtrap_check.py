@@ -7,8 +7,7 @@ from typing import Any
 
 from cv.errors import FinblendError
 from ensemble.exchange.camtrap_schemas import TABLES, schema
-
-INSTALL = "pip install 'finblend[exchange]'"
+from ensemble.exchange.contract import INSTALL
 
 
 def refuse_invalid(folder: Path, name: str) -> None:

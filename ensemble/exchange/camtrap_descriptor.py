@@ -24,9 +24,8 @@ GRANTED: Mapping[str, Any] = {
 
 def taken_for_granted(metadata: Mapping[str, Any]) -> list[str]:
     """A line on what the profile requires and nobody has said."""
-    project = metadata.get("project") if isinstance(metadata.get("project"), dict) else {}
-    said = {**GRANTED["project"], **(project or {})}
-    unsaid = [f"project.{key} {said[key]}" for key in GRANTED["project"] if key not in (project or {})]
+    project = metadata.get("project", {})
+    unsaid = [f"project.{key} {value}" for key, value in GRANTED["project"].items() if key not in project]
     if "contributors" not in metadata:
         unsaid.insert(0, "contributors not stated")
     return (
@@ -48,7 +47,6 @@ def descriptor(records: pl.DataFrame, deployments: pl.DataFrame, metadata: Mappi
     """
     taxa = records.select("species", "scientific_name").drop_nulls("scientific_name").unique().sort(pl.all())
     scientific = taxa["scientific_name"].unique().sort().to_list()
-    project = metadata.get("project") if isinstance(metadata.get("project"), dict) else {}
     made = {
         "resources": [
             {
@@ -75,7 +73,12 @@ def descriptor(records: pl.DataFrame, deployments: pl.DataFrame, metadata: Mappi
         # the catalogue's own words for species, which have no place in the standard
         "finblend": {"species": dict(taxa.drop_nulls().iter_rows())},
     }
-    own = {**GRANTED["project"], **(project or {}), "individualAnimals": True, "observationLevel": ["media"]}
+    own = {
+        **GRANTED["project"],
+        **metadata.get("project", {}),
+        "individualAnimals": True,
+        "observationLevel": ["media"],
+    }
     fixed = {key: made[key] for key in ("resources", "profile", "finblend")}
     return {**made, **metadata, **fixed, "project": own}
 

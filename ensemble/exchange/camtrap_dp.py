@@ -17,7 +17,7 @@ from ensemble.exchange.camtrap_schemas import MISSING, TABLES
 from ensemble.exchange.camtrap_tables import cut_at_edges, tables_of
 from ensemble.exchange.contract import Reading, Stated
 from ensemble.exchange.records import BOX, TEXTS, records_from, refuse_first, with_boxes_in
-from ensemble.exchange.taxa import TAXA
+from ensemble.exchange.taxa import taxa_wanted
 
 _FILE_PATH = re.compile(r"[^./~](?:(?!\.\.).)*")
 
@@ -56,6 +56,8 @@ class CamtrapDp:
 
     def read(self, place: Path) -> Reading:
         """Read observations of single animals; those of events, blanks, people and groups are counted and left out."""
+        if place.suffix.lower() == ".zip":
+            raise FinblendError(f"{place}: is an archive; unpack it, and give the folder")
         package = read_json(place / "datapackage.json" if place.is_dir() else place)
         folder = place if place.is_dir() else place.parent
         deployments, media, observations = (read_resource(package, table, folder, place) for table in TABLES)
@@ -86,26 +88,16 @@ class CamtrapDp:
 
     def _refuse_unknown(self, records: pl.DataFrame) -> None:
         nowhere = "a latitude and a longitude: --location LAT,LON, or columns of places (--details FILE)"
+        undated = "every medium needs a time: --date DATE, or a column date (--details FILE)"
         bad_path = ~pl.col("path").fill_null(pl.col("image")).map_elements(
             lambda path: _FILE_PATH.fullmatch(path) is not None, return_dtype=pl.Boolean
         )
         unnamed = pl.col("species").is_not_null() & pl.col("scientific_name").is_null()
-        for bad, why in (
-            (pl.col("latitude").is_null(), f"every deployment needs {nowhere}"),
-            (pl.col("date").is_null(), "every medium needs a time: --date DATE, or a column date (--details FILE)"),
-            (unnamed, f"species go by their scientific names: {TAXA}"),
-            (bad_path, "a file's path is relative, without .., and begins with none of . / ~"),
+        for bad, why, column in (
+            (pl.col("latitude").is_null(), f"every deployment needs {nowhere}", None),
+            (pl.col("date").is_null(), undated, None),
+            (unnamed, f"species go by their scientific names: {taxa_wanted(records.filter(unnamed))}", None),
+            (bad_path, "a file's path is relative, without .., and begins with none of . / ~", "path"),
+            *((pl.col(text).is_in(list(MISSING)), "means an empty cell there", text) for text in TEXTS),
         ):
-            refuse_first(
-                records,
-                bad,
-                lambda row, why=why: f"{self.name}: photo {row['path'] or row['image']} ({row['species']}): {why}",  # type: ignore[misc]
-            )
-        for text in TEXTS:
-            refuse_first(
-                records,
-                pl.col(text).is_in(list(MISSING)),
-                lambda row, text=text: (
-                    f"{self.name}: photo {row['image']}: {text} '{row[text]}' means an empty cell there"
-                ),  # type: ignore[misc]
-            )
+            refuse_first(records, bad, self.name, why, column)

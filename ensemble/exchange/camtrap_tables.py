@@ -37,7 +37,8 @@ def cut_at_edges(records: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     refuse_first(
         cut,
         (pl.col(BOX[2]) <= 0) | (pl.col(BOX[3]) <= 0),
-        lambda row: f"camtrap-dp: photo {row['image']}: its box lies outside of it",
+        "camtrap-dp",
+        "its box lies outside of it",
     )
     changed = pl.any_horizontal(pl.col(each) != cut[each] for each in BOX).fill_null(False)
     return cut, int(records.select(changed.sum()).item())
@@ -50,16 +51,13 @@ def tables_of(records: pl.DataFrame) -> dict[str, pl.DataFrame]:
     the day or less begins with the first second that it may mean, and ends with the last.
     """
     moments = [moment_of(date) for date in records["date"]]
+    ends = [moment.end if len(moment.parts) < 5 else moment.start for moment in moments]
     photos = records.with_columns(
         pl.Series("start", [moment.start for moment in moments], pl.Datetime("us", "UTC")),
-        pl.Series(
-            "end",
-            [moment.end if len(moment.parts) < 5 else moment.start for moment in moments],
-            pl.Datetime("us", "UTC"),
-        ),
+        pl.Series("end", ends, pl.Datetime("us", "UTC")),
         pl.Series("exact", [moment.zone is not None for moment in moments]),
         pl.Series("eventStart", [_text(moment.start) for moment in moments]),
-        pl.Series("eventEnd", [_text(moment.end if len(moment.parts) < 5 else moment.start) for moment in moments]),
+        pl.Series("eventEnd", [_text(end) for end in ends]),
     )
     places = photos.group_by(_PLACE, maintain_order=True).agg(
         pl.col("start").min(), pl.col("end").max(), timestampIssues=~pl.col("exact").all()

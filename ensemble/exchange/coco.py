@@ -82,12 +82,15 @@ class Coco:
         for row, annotation in enumerate(annotations, start=1):
             where, image_id = f"{place}: annotation {row}", annotation.get("image_id")
             if not isinstance(image_id, (int, str)):
-                raise FinblendError(f"{where}: image_id {image_id} is the id of no image")
+                raise FinblendError(f"{where}: image_id {image_id!r} is the id of no image")
             of_image[image_id].append(_read_annotation(annotation, species, where))
-        rows, several = [], 0
+        rows, several, ids = [], 0, set[int | str]()
         for number, image in enumerate(images, start=1):
             if not isinstance(image.get("file_name"), str) or not isinstance(image.get("id"), (int, str)):
                 raise FinblendError(f"{place}: image {number}: needs an id and a file_name")
+            if image["id"] in ids:
+                raise FinblendError(f"{place}: image {number}: id {image['id']!r} stands twice")
+            ids.add(image["id"])
             found = of_image.pop(image["id"], [])
             if len({each.get("individual_id") for each in found}) > 1:
                 several += 1
@@ -95,8 +98,8 @@ class Coco:
             largest = max(found, key=lambda each: each.get(BOX[2], 0) * each.get(BOX[3], 0), default={})
             rows.append({**_read_image(image), **largest})
         if of_image:
-            raise FinblendError(f"{place}: image_id {next(iter(of_image))} is the id of no image")
-        notes = [f"photos of several individuals: {several}; left out"] if several else []
+            raise FinblendError(f"{place}: image_id {next(iter(of_image))!r} is the id of no image")
+        notes = [f"left out: {several} photos of several individuals"] if several else []
         return Reading(records_from(rows, str(place)), notes)
 
 
@@ -164,7 +167,8 @@ def _read_annotation(annotation: Mapping[str, Any], species: Mapping[int | str, 
         if not isinstance(box, list) or len(box) != 4 or not all(_is_number(each) for each in box):
             raise FinblendError(f"{where}: bbox {box}: a box is four numbers")
         told |= dict(zip(BOX, map(float, box), strict=True))
-    return told
+    # what it does not say, its image may
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def _is_number(value: object) -> bool:

@@ -47,7 +47,7 @@ class Wanted:
     details : path, optional
         A table of photos whose columns go before the catalogue's.
     boxes : str, optional
-        As of `embed`.
+        As of `embed`; empty for none.
     images : sequence of path
         Folders, for the sizes of photos.
     taxa : path, optional
@@ -102,14 +102,14 @@ def records_of(project: Project, wanted: Wanted, *, boxes: bool = True, extra: s
     if extra is not None:
         if extra not in frame.columns:
             raise FinblendError(f"{extra}: no column of the catalogue ({shown(frame.columns, 12)})")
-        columns["extra"] = pl.col(extra).cast(pl.String)
+        columns["extra"] = pl.lit(as_text_of_any(frame[extra]))
     kept = ("image", "path", "individual_id", "species", "encounter", "split", "width", "height")
     own = {name: pl.col(name) for name in kept if name in frame.columns}
     records = frame.select(**own, **columns)
     source = (
         next((name for name in _BOX_COLUMNS if name in frame.columns), None) if wanted.boxes is None else wanted.boxes
     )
-    if boxes and source is not None:
+    if boxes and source:
         records = records.join(boxes_of(source, frame), on="image", how="left", maintain_order="left")
     if boxes and wanted.images:
         records = sizes_of(records, wanted.images)

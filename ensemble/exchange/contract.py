@@ -10,6 +10,8 @@ import polars as pl
 
 from cv.errors import FinblendError
 
+INSTALL = "pip install 'finblend[exchange]'"
+
 
 @dataclass(frozen=True)
 class Stated:

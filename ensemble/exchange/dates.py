@@ -80,8 +80,9 @@ def moment_of(text: str) -> Moment:
     *numbers, zone = found.groups()
     moment = Moment(tuple(int(number) for number in numbers if number is not None), _zone(zone))
     try:
-        _ = moment.start, moment.end
-    except ValueError:
+        # within the years that there are in UTC, too
+        _ = moment.start.astimezone(UTC), moment.end.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ValueError(RULE) from None
     return moment
 

@@ -50,8 +50,10 @@ def read_decisions(path: str | Path, test_images: Collection[str], names: str, l
     if len(unknown):
         raise FinblendError(f"{name}: row {unknown[0] + 1}: image {images[unknown[0]]} is no test photo of the project")
     band = text_column(table, "band", name)
-    probability = table["probability_1"].cast(pl.String).replace("", None).cast(pl.Float64, strict=False)
-    bad = (~band.is_in(list(BANDS)) | ~probability.fill_null(0.0).is_between(0, 1)).arg_true()
+    said = table["probability_1"].cast(pl.String).str.strip_chars().replace("", None)
+    probability = said.cast(pl.Float64, strict=False)
+    unlikely = said.is_not_null() & ~probability.is_between(0, 1).fill_null(False)
+    bad = (~band.is_in(list(BANDS)) | unlikely).arg_true()
     if len(bad):
         row = bad[0]
         raise FinblendError(
@@ -62,5 +64,6 @@ def read_decisions(path: str | Path, test_images: Collection[str], names: str, l
         {"image": images, "individual_id": as_text(table["name_1"]), "band": band, "probability": probability}
     )
     known = pl.col("individual_id").replace(["", NEW_INDIVIDUAL], None)
-    taken = (pl.col("probability") >= least) & ((pl.col("band") == "auto") | pl.lit(names == "all"))
+    # a person's answer has no probability
+    taken = (pl.col("probability").fill_null(0.0) >= least) & ((pl.col("band") == "auto") | pl.lit(names == "all"))
     return answered.with_columns(individual_id=pl.when(taken).then(known))

@@ -19,7 +19,7 @@ from ensemble.exchange.history_files import NAME as HISTORY
 from ensemble.exchange.history_files import refuse_history, write_history
 from ensemble.exchange.occasions import history_of, needed_column
 from ensemble.project.folder import Project
-from ensemble.project.outputs import refuse_output
+from ensemble.project.outputs import refuse_new_folder, refuse_output
 from ensemble.project.result import Result
 
 
@@ -105,12 +105,7 @@ def export_to(
 
 def _refuse_place(form: str, output: Path) -> None:
     (refuse_history if form == HISTORY else FORMS[form].refuse_place)(output)
-    if output.suffix:
-        refuse_output(output)
-    elif output.exists():
-        raise FinblendError(f"{output}: already exists; choose another folder")
-    elif not output.parent.is_dir():
-        raise FinblendError(f"{output}: the folder {output.parent} does not exist")
+    (refuse_output if output.suffix else refuse_new_folder)(output)
 
 
 def _history(project: Project, output: Path, occasions: str | None, wanted: Wanted) -> ExportToResult:
@@ -142,6 +137,9 @@ def _metadata(metadata: str | Path | Mapping[str, Any] | None) -> dict[str, Any]
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
         raise FinblendError(f"{name}: holds a value that JSON has no word for, such as NaN") from None
+    for key, kind, called in (("project", dict, "object"), ("contributors", list, "list")):
+        if not isinstance(value.get(key, kind()), kind):
+            raise FinblendError(f"{name}: {key} must be a JSON {called}")
     return value
 
 

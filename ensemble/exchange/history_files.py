@@ -7,15 +7,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from cv.errors import FinblendError
-from cv.files import refuse_no_file, written_beside
+from cv.files import written_beside
 from ensemble.exchange.occasions import Captures, History
 
 NAME = "capture-history"
 SUFFIXES = {".inp": "MARK", ".txt": "secr", ".csv": "a matrix"}
-_RECORD = re.compile(r"(?:/\*(?P<name>.*?)\*/)?\s*(?P<seen>[01]+)\s+1\s*;")
 _OCCASIONS = "occasions:"
 
 
@@ -31,42 +28,18 @@ def write_history(captures: Captures, place: Path) -> list[str]:
     refuse_history(place)
     suffix, files = place.suffix.lower(), [place]
     if suffix == ".txt":
+        # refused before anything is written
+        lines = _secr(captures)
         if captures.detectors is not None:
             detectors = place.with_name(f"{place.stem}-detectors{place.suffix}")
             _write_lines(detectors, ["# Detector X Y", *_table(captures.detectors.rows())])
             files.append(detectors)
-        _write_lines(place, _secr(captures))
+        _write_lines(place, lines)
     elif suffix == ".inp":
         _write_lines(place, _mark(captures.history))
     else:
         _write_matrix(captures.history, place)
     return [str(file) for file in files]
-
-
-def read_history(place: Path) -> History:
-    """Read what `write_history` wrote, in any of its forms."""
-    refuse_history(place)
-    refuse_no_file(place)
-    text = place.read_text(encoding="utf-8")
-    if place.suffix.lower() == ".csv":
-        header, *rows = csv.reader(text.splitlines())
-        return History(
-            [row[0] for row in rows], header[1:], np.array([row[1:] for row in rows]).astype(int).astype(bool)
-        )
-    if place.suffix.lower() == ".inp":
-        labels = re.search(rf"/\* {_OCCASIONS} (.*?) \*/", text)
-        found = list(_RECORD.finditer(text[labels.end() :] if labels else text))
-        seen = np.array([[digit == "1" for digit in each["seen"]] for each in found])
-        occasions = labels[1].split(" | ") if labels else [str(n + 1) for n in range(seen.shape[1])]
-        return History([each["name"].strip() for each in found], occasions, seen)
-    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
-    labels = re.search(rf"^# {_OCCASIONS} (.*)$", text, re.M)
-    individuals = sorted({line[1] for line in lines})
-    occasions = labels[1].split(" | ") if labels else [str(n + 1) for n in range(max(int(line[2]) for line in lines))]
-    seen = np.zeros((len(individuals), len(occasions)), dtype=bool)
-    for _, name, occasion, _ in lines:
-        seen[individuals.index(name), int(occasion) - 1] = True
-    return History(individuals, occasions, seen)
 
 
 def _mark(history: History) -> list[str]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from cv.errors import FinblendError
 from cv.files import written_beside
+from ensemble.exchange.contract import refuse_suffix
 from ensemble.exchange.forms import FORMS
 from ensemble.exchange.records import BOX
 from ensemble.project.outputs import refuse_output
@@ -72,12 +73,16 @@ def import_from(
     places = [output, *([Path(test)] if test is not None else [])]
     for each in places:
         refuse_output(each)
+        refuse_suffix(each, ".csv", "a table of photos")
+    if test is not None and places[0].resolve() == places[1].resolve():
+        raise FinblendError(f"{test}: is the file of -o, too; --test needs another")
     reading = FORMS[form].read(place)
     table = table_of(reading.records)
     labelled = pl.col("individual_id").is_not_null()
     known = table.filter(labelled)
     if known.is_empty():
-        raise FinblendError(f"{place}: none of its {table.height} photos has a name")
+        left_out = "".join(f"; {note}" for note in reading.notes)
+        raise FinblendError(f"{place}: none of its {table.height} photos has a name{left_out}")
     parts = [table] if test is None else [known, table.filter(~labelled).drop("individual_id")]
     for each, part in zip(places, parts, strict=True):
         with written_beside(each) as temporary:
@@ -96,7 +101,8 @@ def import_from(
 
 def table_of(records: pl.DataFrame) -> pl.DataFrame:
     """Records as a table for `init`: columns in which something stands, boxes as `[x, y, w, h]` for `embed`."""
-    by_machine = pl.col("split").eq_missing("test")
+    # a test photo's name without a band is a person's
+    by_machine = pl.col("split").eq_missing("test") & pl.col("band").is_not_null()
     box = pl.format("[{}, {}, {}, {}]", *BOX)
     table = records.select(
         "image",

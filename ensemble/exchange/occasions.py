@@ -115,7 +115,8 @@ def _occasion(records: pl.DataFrame, occasions: str) -> pl.Series:
     if occasions == "encounter":
         return records["encounter"]
     if occasions not in BY_DATE:
-        return records["extra"].str.strip_chars().replace("", None)
+        # a label is one line
+        return records["extra"].str.replace_all(r"[\s\p{Cc}]+", " ").str.strip_chars().replace("", None)
     return pl.Series([None if date is None else _period(date, occasions) for date in records["date"]], dtype=pl.String)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -109,7 +109,7 @@ def _typed(frame: pl.DataFrame, column: str, name: str) -> pl.Series:
     if len(bad):
         wanted = "a whole number" if kind == pl.Int64 else "a number"
         image = f" ({frame['image'][bad[0]]})" if "image" in frame.columns else ""
-        raise FinblendError(f"{name}: row {bad[0] + 1}{image}: {column} '{values[bad[0]]}': must be {wanted}")
+        raise FinblendError(f"{name}: photo {bad[0] + 1}{image}: {column} '{values[bad[0]]}': must be {wanted}")
     return numbers.cast(kind)
 
 
@@ -159,7 +159,7 @@ def _check_dates(records: pl.DataFrame, name: str) -> None:
 
 
 def _row(records: pl.DataFrame, row: int) -> str:
-    return f"row {row + 1} ({_printable(records['image'][row])})"
+    return f"photo {row + 1} ({_printable(records['image'][row])})"
 
 
 def _value(records: pl.DataFrame, column: str, row: int) -> str:
@@ -172,11 +172,11 @@ def _printable(value: object) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def refuse_first(records: pl.DataFrame, bad: pl.Expr, told: Callable[[dict[str, object]], str]) -> None:
-    """Refuse the first row of which an expression is true; `told` makes the line from its values."""
-    rows = records.filter(bad.fill_null(False)).head(1)
-    if rows.height:
-        raise FinblendError(told(rows.row(0, named=True)))
+def refuse_first(records: pl.DataFrame, bad: pl.Expr, form: str, why: str, column: str | None = None) -> None:
+    """Refuse the first photo of which an expression is true, and say why; of a column that is at fault, its value."""
+    for row in records.filter(bad.fill_null(False)).head(1).iter_rows(named=True):
+        value = "" if column is None or row[column] is None else f"{column} '{row[column]}': "
+        raise FinblendError(f"{form}: photo {row['image']} ({row['species'] or NO_SPECIES}): {value}{why}")
 
 
 def in_shares(records: pl.DataFrame) -> bool:
@@ -206,10 +206,9 @@ def with_boxes_in(records: pl.DataFrame, unit: str, form: str) -> pl.DataFrame:
     refuse_first(
         records,
         pl.col(BOX[0]).is_not_null() & (pl.col("width").is_null() | pl.col("height").is_null()),
-        lambda row: (
-            f"{form}: photo {row['image']}: its box is to be written in {unit}, and its width and height are "
-            "not known: give --images DIR, or columns width and height"
-        ),
+        form,
+        f"its box is to be written in {unit}, and its width and height are not known: give --images DIR, or columns "
+        "width and height; or no boxes, by --boxes ''",
     )
     sides = dict(zip(BOX, ("width", "height", "width", "height"), strict=True))
     if unit == "shares":

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from cv.errors import FinblendError
 from cv.files import refuse_no_file
+from ensemble.exchange.contract import INSTALL
 
-INSTALL = "pip install 'finblend[exchange]'"
 # what Excel reads as an escaped character, and such a text escaped; openpyxl leaves both as they are
 _ESCAPE, _ESCAPED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)"), re.compile(r"_x005F_(?=x[0-9A-Fa-f]{4}_)")
 
@@ -54,29 +54,46 @@ def _cell(openpyxl: Any, sheet: Any, value: object) -> object:
     return cell
 
 
-def read_sheets(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Rows of each sheet, by the texts of its first row; empty cells are left out, as are rows of them.
+def read_sheets(path: Path, *others: str) -> list[dict[int, dict[str, Any]]]:
+    """Rows of the first sheet and of others, by their numbers; each by the texts of the sheet's first row.
 
-    Of formulas the value that Excel last computed is read.
+    Empty cells are left out, as are rows of them. Of formulas the value that Excel last computed is read.
+
+    Raises
+    ------
+    FinblendError
+        If cells are merged, hold the error of a formula, or two columns have one name: something would be lost.
     """
     openpyxl = _openpyxl()
     refuse_no_file(path, "an .xlsx file")
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        found = {sheet.title: list(_rows(sheet.iter_rows(values_only=True))) for sheet in book.worksheets}
-        book.close()
+        book = openpyxl.load_workbook(path, data_only=True)
+        sheets = [book.worksheets[0], *(book[name] if name in book.sheetnames else None for name in others)]
     except Exception as error:
         # whatever openpyxl's parsers meet in a damaged file
         raise FinblendError(f"{path}: cannot be read as .xlsx ({error})") from None
-    return found
+    return [{} if sheet is None else _rows(sheet, f"{path}: sheet {sheet.title}") for sheet in sheets]
 
 
-def _rows(rows: Iterator[Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    header = [None if name is None else str(name).strip() for name in next(rows, ())]
-    for row in rows:
-        told = {name: _read(value) for name, value in zip(header, row, strict=False) if name and value is not None}
+def _rows(sheet: Any, where: str) -> dict[int, dict[str, Any]]:
+    merged = min(map(str, sheet.merged_cells.ranges), default=None)
+    if merged is not None:
+        raise FinblendError(f"{where}: cells {merged} are merged; each row needs its own value")
+    rows = sheet.iter_rows()
+    header = ["" if cell.value is None else str(cell.value).strip() for cell in next(rows, ())]
+    lowered = [name.lower() for name in header if name]
+    for name in lowered:
+        if lowered.count(name) > 1:
+            raise FinblendError(f"{where}: column {name} stands twice")
+    found: dict[int, dict[str, Any]] = {}
+    for number, row in enumerate(rows, start=2):
+        told = [(name, cell) for name, cell in zip(header, row, strict=False) if name and cell.value is not None]
+        for _, cell in told:
+            if cell.data_type == "e":
+                raise FinblendError(f"{where}: cell {cell.coordinate} '{cell.value}': is the error of a formula")
         if told:
-            yield told
+            found[number] = {name: _read(cell.value) for name, cell in told}
+    return found
 
 
 def _read(value: Any) -> Any:

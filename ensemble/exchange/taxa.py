@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from cv.errors import FinblendError
+import polars as pl
+
+from cv.catalogue import NO_SPECIES
+from cv.errors import FinblendError, shown
 from cv.tables import as_text, pick_column, read_table, text_column
 
 # Happywhale's species, but for white_sided_dolphin, which may be the Atlantic or the Pacific one. Names as of the
@@ -38,8 +41,6 @@ HAPPYWHALE: Mapping[str, str] = {
     "spinner_dolphin": "Stenella longirostris",
     "spotted_dolphin": "Stenella frontalis",
 }
-# unspecified: the photos without a species
-TAXA = "--taxa FILE (species,genus,specificEpithet)"
 _BINOMIAL = re.compile(r"[A-Z][a-z-]+[ _][a-z-]+(?:[ _][a-z-]+)?")
 
 
@@ -62,6 +63,12 @@ def read_taxa(path: str | Path) -> dict[str, str]:
             raise FinblendError(f"{name}: row {row}: species {species} stands twice; every species stands once")
         taxa[species] = f"{genus} {second}"
     return taxa
+
+
+def taxa_wanted(records: pl.DataFrame) -> str:
+    """The flag that says the scientific names that records lack, and of which species; `unspecified` is for none."""
+    lacking = records.filter(pl.col("scientific_name").is_null())["species"].fill_null(NO_SPECIES).unique().sort()
+    return f"--taxa FILE (species,genus,specificEpithet) with {shown(lacking, 12)}"
 
 
 def scientific_name(species: str, taxa: Mapping[str, str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -11,14 +12,13 @@ from typing import Any
 
 import polars as pl
 
-from cv.catalogue import NO_SPECIES
 from cv.errors import FinblendError, shown
 from cv.files import folder_written_beside, refuse_no_folder, written_beside
 from ensemble.exchange.contract import Reading, Stated
 from ensemble.exchange.dates import moment_of
 from ensemble.exchange.records import records_from, refuse_first
 from ensemble.exchange.sheets import write_sheets
-from ensemble.exchange.taxa import TAXA
+from ensemble.exchange.taxa import taxa_wanted
 from ensemble.exchange.wildbook_reading import DATE_PARTS, OWN, OWN_COLUMNS, read_photos
 
 # Wildbook's advice for one sheet
@@ -49,7 +49,8 @@ class Wildbook:
             mediaAsset=pl.col("path").fill_null(pl.col("image")).str.replace_all(r"^.*/", ""),
             sightingID=_sightings(records["encounter"]),
         )
-        _refuse_shared_files(records)
+        shared = "another photo's file is called so, too, and Wildbook wants all files of an import in one folder"
+        refuse_first(records, pl.col("mediaAsset").is_duplicated(), self.name, shared, "mediaAsset")
         rows = _encounters(records)
         notes = _notes(records, rows, place)
         if place.suffix:
@@ -62,35 +63,36 @@ class Wildbook:
         return notes
 
     def read(self, place: Path) -> Reading:
-        """Read a sheet, or a folder of sheets, ours or anybody's."""
+        """Read a sheet, or a folder of sheets, ours or anybody's; photos of several individuals are left out."""
         if place.suffix.lower() == ".xlsx":
             files = [place]
         else:
             refuse_no_folder(place, "an .xlsx file or a folder of them")
-            files = sorted(place.glob("*.xlsx"))
+            # others are what Excel and macOS leave beside open files
+            files = sorted(place.glob("[!.~]*.xlsx"))
         rows = [row for file in files for row in read_photos(file)]
         if not rows:
             raise FinblendError(f"{place}: has no photo: no column Encounter.mediaAsset0 with a name in it")
+        who: dict[str, set[str | None]] = defaultdict(set)
+        for row in rows:
+            who[row["image"]].add(row["individual_id"])
+        several = {image for image, names in who.items() if len(names) > 1}
+        rows = [row for row in rows if row["image"] not in several]
         # ours are told in their old order, others' as they stand
-        if all(isinstance(row["row"], int) for row in rows):
+        if all(isinstance(row.get("row"), int) for row in rows):
             rows.sort(key=lambda row: int(row["row"]))
-        return Reading(records_from(rows, str(place)))
+        notes = [f"left out: {len(several)} photos of several individuals"] if several else []
+        return Reading(records_from(rows, str(place)), notes)
 
     def _refuse_unknown(self, records: pl.DataFrame, stated: Stated) -> None:
         nowhere = pl.col("latitude").is_null() & pl.col("location").is_null() & pl.lit(stated.location_id is None)
         needs = [
-            (pl.col("scientific_name").is_null(), "genus and epithet", TAXA),
+            (pl.col("scientific_name").is_null(), "genus and epithet", taxa_wanted(records)),
             (pl.col("date").is_null(), "the year", "--date YYYY, or a column date (--details FILE)"),
             (nowhere, "a place", "--location TEXT|LAT,LON or --location-id ID, or columns of places (--details FILE)"),
         ]
         for missing, what, flag in needs:
-            refuse_first(
-                records,
-                missing,
-                lambda row, what=what, flag=flag: (  # type: ignore[misc]
-                    f"{self.name}: photo {row['image']} ({row['species'] or NO_SPECIES}): Wildbook needs {what}: {flag}"
-                ),
-            )
+            refuse_first(records, missing, self.name, f"Wildbook needs {what}: {flag}")
 
 
 def _sightings(encounters: pl.Series) -> pl.Series:
@@ -103,17 +105,6 @@ def _sightings(encounters: pl.Series) -> pl.Series:
         ids[encounter] = next(each for each in tries if each not in taken)
         taken.add(ids[encounter])
     return encounters.replace_strict(ids, default=None, return_dtype=pl.String)
-
-
-def _refuse_shared_files(records: pl.DataFrame) -> None:
-    refuse_first(
-        records,
-        pl.col("mediaAsset").is_duplicated(),
-        lambda row: (
-            f"wildbook: photo {row['image']}: another photo's file is called {row['mediaAsset']}, too, and Wildbook "
-            "wants all files of an import in one folder"
-        ),
-    )
 
 
 def _encounters(records: pl.DataFrame) -> list[list[dict[str, Any]]]:

@@ -22,11 +22,21 @@ def refuse_output(output: Path) -> None:
     """Before anything is computed: a file that cannot be written, or would take the place of a project's own."""
     if output.is_dir():
         raise FinblendError(f"{output}: is a folder; -o names the file to write")
+    _refuse_surroundings(output)
+
+
+def refuse_new_folder(output: Path) -> None:
+    """Before anything is computed: a folder that is there, cannot be made, or would lie among a project's own files."""
+    if output.exists():
+        raise FinblendError(f"{output}: already exists; choose another folder")
+    _refuse_surroundings(output)
+
+
+def _refuse_surroundings(output: Path) -> None:
     if not output.parent.is_dir():
         raise FinblendError(f"{output}: the folder {output.parent} does not exist")
     path = output.resolve()
     for folder in path.parents:
-        inside = path.relative_to(folder).parts
-        of_project = inside[0] in PROJECT_FOLDERS if len(inside) > 1 else inside[0] in PROJECT_FILES
+        of_project = path.relative_to(folder).parts[0] in (*PROJECT_FILES, *PROJECT_FOLDERS)
         if of_project and (folder / PROJECT_FILES[0]).is_file():
-            raise FinblendError(f"{output}: belongs to the project {folder} itself; -o names a file of yours")
+            raise FinblendError(f"{output}: belongs to the project {folder} itself; -o names a place of yours")

@@ -49,7 +49,10 @@ def export_to(
     ] = None,
     boxes: Annotated[
         str | None,
-        typer.Option(metavar="FILE[:COLUMN]|COLUMN", help="As of embed; default: the catalogue's column bbox or box."),
+        typer.Option(
+            metavar="FILE[:COLUMN]|COLUMN",
+            help="As of embed, '' for none; default: the catalogue's column bbox or box.",
+        ),
     ] = None,
     images: Annotated[
         list[Path] | None,

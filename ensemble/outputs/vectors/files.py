@@ -15,19 +15,16 @@ import pyarrow.parquet
 
 from backbones.embeddings import SPLITS
 from backbones.formats.read import EXPORT_MARK
-from cv.errors import FinblendError
 from cv.files import folder_written_beside
 from ensemble.outputs.vectors.blend_space import PAYLOAD, BlendSpace
 from ensemble.outputs.vectors.sink import ROLES
+from ensemble.project.outputs import refuse_new_folder
 
 
 @contextlib.contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
     """A folder beside one that does not exist yet, renamed when all is in it."""
-    if output.exists():
-        raise FinblendError(f"{output}: already exists; choose another folder")
-    if not output.parent.is_dir():
-        raise FinblendError(f"{output}: the folder {output.parent} does not exist")
+    refuse_new_folder(output)
     with folder_written_beside(output) as temporary:
         yield temporary
 

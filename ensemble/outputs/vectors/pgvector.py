@@ -152,7 +152,7 @@ def _quoted(connection: Any, name: str) -> str:
 
 def _refuse_name(name: str) -> None:
     parts = name.split(".")
-    if len(parts) > 2 or not all(parts):
-        raise FinblendError(f"--table {name}: must be NAME or SCHEMA.NAME")
+    if len(parts) > 2 or not all(part.strip() and part.isprintable() for part in parts):
+        raise FinblendError(f"--table {name!r}: must be NAME or SCHEMA.NAME")
     if len((parts[-1] + _NEW).encode()) > MAX_NAME:
         raise FinblendError(f"{name}: is too long; with {_NEW} at its end a name of PostgreSQL has {MAX_NAME} bytes")

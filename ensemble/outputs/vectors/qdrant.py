@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,9 @@ class QdrantSink:
 
     def write(self, spaces: Sequence[BlendSpace]) -> list[str]:
         """Upload all spaces, then change the aliases."""
+        # it stands in addresses, which older clients do not escape: 'a?b' would be the collection 'a'
+        if re.fullmatch(r"\w[\w-]*", self.collection) is None:
+            raise FinblendError(f"--collection {self.collection!r}: must be letters, digits, - and _")
         names = {
             (n, split): container(self.collection, space, split) for n, space in enumerate(spaces) for split in SPLITS
         }

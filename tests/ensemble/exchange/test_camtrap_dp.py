@@ -137,7 +137,7 @@ def test_boxes_are_cut_at_the_edge_of_their_photo(tmp_path: Path) -> None:
         ({"scientific_name": None, "species": "nyala"}, "(nyala): species go by their scientific names: --taxa FILE"),
         ({"path": "../a.jpg"}, "a file's path is relative"),
         ({"path": "/photos/a.jpg"}, "begins with none of . / ~"),
-        ({"individual_id": "nan"}, "individual_id 'nan' means an empty cell"),
+        ({"individual_id": "nan"}, "individual_id 'nan': means an empty cell"),
         ({"width": None}, "its width and height are not known: give --images DIR"),
     ],
 )
@@ -201,6 +201,12 @@ def test_a_name_that_was_changed_elsewhere_is_believed(tmp_path: Path) -> None:
     first = FORM.read(tmp_path / "P").records.row(0, named=True)
     assert (first["individual_id"], first["species"], first["scientific_name"]) == ("id9", None, "Orcinus orca")
     assert first["date"] == "2021-02-07T00:00:00Z"
+
+
+def test_an_archive_is_told_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "p.zip").touch()
+    with pytest.raises(FinblendError, match=r"p\.zip: is an archive; unpack it, and give the folder"):
+        FORM.read(tmp_path / "p.zip")
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../media.csv", "https://x.org/media.csv", None])

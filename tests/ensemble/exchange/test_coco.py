@@ -64,7 +64,7 @@ def test_shares_of_the_photo_become_pixels(tmp_path: Path) -> None:
     shares = three().with_columns(pl.col(BOX) / 100, width=pl.lit(400), height=pl.lit(200))
     FORM.write(shares, tmp_path / "c.json", Stated())
     assert FORM.read(tmp_path / "c.json").records.row(0, named=True)["box_width"] == 120
-    with pytest.raises(FinblendError, match=r"coco: photo a.jpg: its box is to be written in pixels, .* --images DIR"):
+    with pytest.raises(FinblendError, match=r"photo a.jpg .*: its box is to be written in pixels, .* --images DIR"):
         FORM.write(shares.with_columns(width=pl.lit(None, pl.Int64)), tmp_path / "d.json", Stated())
 
 
@@ -84,7 +84,15 @@ def test_anybodys_file_is_read(tmp_path: Path) -> None:
     reading = FORM.read(tmp_path / "c.json")
     told = reading.records.select("image", "individual_id", "species", "box_width").rows()
     assert told == [("1.jpg", "4", "leopard", 9.0), ("3.jpg", None, None, None)]
-    assert reading.notes == ["photos of several individuals: 1; left out"]
+    assert reading.notes == ["left out: 1 photos of several individuals"]
+
+
+def test_what_an_annotation_does_not_say_its_image_may(tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": "a", "attributes": {"individual": "Ann"}}]
+    parts = document(images=images, annotations=[{"image_id": 1, "bbox": [0, 0, 5, 5]}])
+    # with the mark that tools of Windows put before a text
+    (tmp_path / "c.json").write_text(json.dumps(parts), encoding="utf-8-sig")
+    assert FORM.read(tmp_path / "c.json").records.select("individual_id", "box_width").row(0) == ("Ann", 5.0)
 
 
 @pytest.mark.parametrize(
@@ -94,10 +102,12 @@ def test_anybodys_file_is_read(tmp_path: Path) -> None:
         ({"images": [{"id": 1}]}, "image 1: needs an id and a file_name"),
         ({"annotations": [{"image_id": 9}]}, "image_id 9 is the id of no image"),
         ({"annotations": [{"image_id": 1, "bbox": [1, 2, 3]}]}, "annotation 1: bbox [1, 2, 3]: a box is four numbers"),
-        ({"annotations": [{"image_id": 1, "bbox": [1, 2, -3, 4]}]}, "row 1 (1.jpg): box_width -3.0: a box needs"),
+        ({"annotations": [{"image_id": 1, "bbox": [1, 2, -3, 4]}]}, "photo 1 (1.jpg): box_width -3.0: a box needs"),
+        ({"annotations": [{"image_id": "1"}]}, "image_id '1' is the id of no image"),
+        ({"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]}, "image 2: id 1 stands twice"),
         ({"categories": [3]}, "categories need a list of id and name"),
         ({"images": [{"id": 1, "file_name": "a"}, {"id": 2, "file_name": "a"}]}, "image 'a' stands twice"),
-        ({"images": [{"id": 1, "file_name": "a", "date_captured": "May"}]}, "row 1 (a): date 'May': a date is YYYY"),
+        ({"images": [{"id": 1, "file_name": "a", "date_captured": "May"}]}, "photo 1 (a): date 'May': a date is YYYY"),
         ({"images": [{"id": 1, "file_name": "a\x01b"}]}, "holds a character that no form of exchange can hold"),
     ],
 )

@@ -81,6 +81,10 @@ def test_decisions_are_names_where_they_may_be(world: Path, capsys: pytest.Captu
     assert export_to("P", "coco", "c.json", decisions="d.csv", names="all").by_decisions == 3
     assert export_to("P", "coco", "c.json", decisions="d.csv", min_probability=0.97).by_decisions == 1
     assert export_to("P", "coco", "c.json", decisions="d.csv", split="test").photos == 12
+    # people give no probabilities
+    Path("d.csv").write_text(HEADER + "te000.jpg,auto,id00,,\n")
+    assert export_to("P", "coco", "c.json", decisions="d.csv").by_decisions == 1
+    assert export_to("P", "coco", "c.json", decisions="d.csv", min_probability=0.5).by_decisions == 0
 
 
 def test_a_blends_names_come_back_apart_from_labels(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,6 +120,11 @@ def test_what_decide_writes_is_read(project: Path, tmp_path: Path) -> None:
     assert (result.photos, result.by_decisions) == (answers.height, named)
 
 
+def test_boxes_may_be_left_out(world: Path) -> None:
+    export_to("P", "coco", "c.json", boxes="")
+    assert json.loads(Path("c.json").read_text())["annotations"] == []
+
+
 def test_details_may_be_of_other_types_and_go_before_the_catalogue(world: Path) -> None:
     details = {"image": ["tr000.jpg", "tr001.jpg"], "date": [date(2019, 5, 1), None], "width": [800, None]}
     details |= {"latitude": [5, None], "bbox": [[1, 2, 30, 40], None]}
@@ -125,6 +134,12 @@ def test_details_may_be_of_other_types_and_go_before_the_catalogue(world: Path) 
     told = [(each["date_captured"], each["width"], each["attributes"]["latitude"]) for each in document["images"][:2]]
     assert told == [("2019-05-01", 800, 5.0), ("2021-02-01", 640, 0.25)]
     assert [each["bbox"] for each in document["annotations"][:2]] == [[1, 2, 30, 40], [1, 2, 30, 40]]
+
+
+def test_occasions_are_of_any_column_of_any_type(world: Path) -> None:
+    pl.DataFrame({"image": ["tr000.jpg", "tr001.jpg"], "trip": [[1], [2]]}).write_parquet("details.parquet")
+    result = export_to("P", "capture-history", "h.csv", details="details.parquet", occasions="trip")
+    assert (result.occasions, pl.read_csv("h.csv").columns) == (2, ["individual", "[1]", "[2]"])
 
 
 def test_sizes_are_read_from_photos_upright(world: Path) -> None:
@@ -145,7 +160,8 @@ REFUSED: list[tuple[str, str]] = [
     ),
     ("export-to P coco -o x.csv", "x.csv: coco is written to a file *.json"),
     ("export-to P coco -o no/x.json", "no/x.json: the folder no does not exist"),
-    ("export-to P coco -o P/project.json", "/P itself; -o names a file of yours"),
+    ("export-to P coco -o P/project.json", "/P itself; -o names a place of yours"),
+    ("export-to P camtrap-dp -o P/stores", "/P itself; -o names a place of yours"),
     ("export-to P camtrap-dp -o P", "P: already exists; choose another folder"),
     ("export-to P camtrap-dp -o x.zip", "camtrap-dp is written to a folder"),
     ("export-to P wildbook -o x.csv", "wildbook is written to a file *.xlsx, or to a folder"),
@@ -158,9 +174,15 @@ REFUSED: list[tuple[str, str]] = [
     ("export-to P coco -o x.json --names best", "--names best: must be one of auto, all"),
     ("export-to P coco -o x.json --min-probability 2", "--min-probability: 0 <= P <= 1 must hold, but got P=2.0"),
     ("export-to P coco -o x.json --species orca", "--species orca: no photo; there are beluga, fin_whale"),
-    ("export-to P coco -o x.json --split all --date soon", "row 61"),
+    ("export-to P coco -o x.json --split all --date soon", "photo 61 (te000.jpg)"),
     ("export-to P coco -o x.json --decisions train.csv", "needs a column band"),
     ("export-to P coco -o x.json --decisions wrong.csv", "wrong.csv: row 1: band 'sure' with probability '0.5'"),
+    ("export-to P coco -o x.json --decisions comma.csv", "comma.csv: row 1: band 'auto' with probability '0,9'"),
+    (
+        "export-to P camtrap-dp -o x --split test --date 0001-01-01T00:00+05:00",
+        "date '0001-01-01T00:00+05:00': a date is",
+    ),
+    ("export-to P camtrap-dp -o x --metadata project.json", "project.json: project must be a JSON object"),
     (
         "export-to P coco -o x.json --decisions other.csv",
         "other.csv: row 1: image tr000.jpg is no test photo of the project",
@@ -176,6 +198,8 @@ REFUSED: list[tuple[str, str]] = [
     ("export-to P camtrap-dp -o x --metadata list.json", "list.json: must hold a JSON object"),
     ("export-to P camtrap-dp -o x --metadata nan.json", "nan.json: holds a value that JSON has no word for"),
     ("import-from mark x.inp -o t2.csv", "mark: no form that is read; one of wildbook, camtrap-dp, coco"),
+    ("import-from coco list.json -o t2.parquet", "t2.parquet: a table of photos is written to a file *.csv"),
+    ("import-from coco list.json -o t2.csv --test ./t2.csv", "t2.csv: is the file of -o, too; --test needs another"),
     ("import-from coco list.json -o t2.csv", "list.json: COCO needs a list of images"),
     ("import-from camtrap-dp nowhere -o t2.csv", "nowhere: cannot be read"),
     ("import-from wildbook nowhere -o t2.csv", "nowhere: no such folder"),
@@ -200,6 +224,8 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "wrong.csv").write_text(HEADER + "te000.jpg,sure,id00,0.5,\n")
     (folder / "other.csv").write_text(HEADER + "tr000.jpg,auto,id00,0.5,\n")
     (folder / "far.csv").write_text("image,date\nx.jpg,2020\n")
+    (folder / "comma.csv").write_text(HEADER + 'te000.jpg,auto,id00,"0,9",\n')
+    (folder / "project.json").write_text('{"project": "whales"}')
     (folder / "list.json").write_text("[]")
     (folder / "nan.json").write_text('{"title": NaN}')
     return folder

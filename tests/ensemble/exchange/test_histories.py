@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 from examples import examples
+from histories import read_history
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cv.errors import FinblendError
-from ensemble.exchange.history_files import SUFFIXES, read_history, write_history
+from ensemble.exchange.history_files import SUFFIXES, write_history
 from ensemble.exchange.occasions import history_of
 from ensemble.exchange.records import checked
 
@@ -74,6 +75,8 @@ def test_encounters_come_by_date_and_columns_by_value() -> None:
     assert history_of(by_date, "encounter").history.occasions == ["z", "y", "x"]
     assert history_of(seen(individual_id=named, extra=["10", "9", " 10 "]), "trip").history.occasions == ["9", "10"]
     assert history_of(seen(individual_id=named, extra=["b", "10", "a"]), "trip").history.occasions == ["10", "a", "b"]
+    # of a label of two lines the second would be no comment to secr
+    assert history_of(seen(individual_id=["A"], extra=["a\n 1 b"]), "trip").history.occasions == ["a 1 b"]
 
 
 def test_places_are_detectors_in_metres(tmp_path: Path) -> None:
@@ -122,7 +125,7 @@ def test_a_history_is_read_as_it_was_written(cells: list[tuple[int, int]], suffi
     ],
 )
 def test_names_that_a_program_would_misread_are_refused(tmp_path: Path, name: str, suffix: str, said: str) -> None:
-    captures = history_of(seen(individual_id=[name], date=["2020"]), "year")
+    captures = history_of(seen(individual_id=[name], date=["2020"], latitude=[1.0], longitude=[2.0]), "year")
     with pytest.raises(FinblendError, match=said):
         write_history(captures, tmp_path / f"h{suffix}")
     assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from cv.errors import FinblendError
 from ensemble.exchange.contract import Stated
+from ensemble.exchange.import_from import table_of
 from ensemble.exchange.records import checked
 from ensemble.exchange.wildbook import ROWS, Wildbook
 
@@ -98,7 +100,8 @@ def test_a_folder_holds_sheets_of_two_hundred_rows(tmp_path: Path) -> None:
     [
         (
             {"scientific_name": [None], "species": ["nyala"]},
-            "photo 0.jpg (nyala): Wildbook needs genus and epithet: --taxa",
+            "photo 0.jpg (nyala): Wildbook needs genus and epithet: --taxa FILE "
+            "(species,genus,specificEpithet) with nyala",
         ),
         ({"date": [None]}, "Wildbook needs the year: --date YYYY"),
         ({"location": [None]}, "Wildbook needs a place: --location TEXT|LAT,LON"),
@@ -113,7 +116,7 @@ def test_what_wildbook_requires_is_asked_for(tmp_path: Path, columns: dict[str, 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     twice = photos(2, path=["a/x.jpg", "b/x.jpg"])
-    with pytest.raises(FinblendError, match=r"photo 0.jpg: another photo's file is called x.jpg, too"):
+    with pytest.raises(FinblendError, match=r"photo 0.jpg .*: mediaAsset 'x.jpg': another photo's file"):
         FORM.write(twice, tmp_path / "s.xlsx", Stated())
 
 
@@ -148,16 +151,47 @@ def test_anybodys_sheet_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        (["a.jpg", "soon"], "row 2: Encounter.year 'soon': must be a whole number"),
-        (["a.jpg", 2020, 13], "row 1 (a.jpg): date '2020-13': a date is"),
+        (["a.jpg", "soon"], "row 3: Encounter.year 'soon': must be a year of four digits"),
+        (["a.jpg", 21], "Encounter.year '21': must be a year of four digits"),
+        (["a.jpg", datetime(2020, 5, 3)], "Encounter.year '2020-05-03 00:00:00': must be a year of four digits"),
+        (["a.jpg", 2020, 5.5], "Encounter.month '5.5': must be a whole number"),
+        (["a.jpg", 2020, 5, datetime(2020, 9, 2)], "row 3: individualID 2020-09-02: Excel has made a date of a name"),
+        (["a.jpg", 2020, 5, "#REF!"], "sheet Sheet: cell D3 '#REF!': is the error of a formula"),
+        (["a.jpg", 2020, 13], "photo 1 (a.jpg): date '2020-13': a date is"),
         ([None, 2020], "has no photo"),
     ],
+    ids=str,
 )
 def test_a_sheet_that_cannot_be_is_refused(tmp_path: Path, cells: list[Any], said: str) -> None:
-    header = ["Encounter.mediaAsset0", "Encounter.year", "Encounter.month"]
+    header = ["Encounter.mediaAsset0", "Encounter.year", "Encounter.month", "Encounter.individualID"]
     with pytest.raises(FinblendError) as refused:
-        FORM.read(foreign(tmp_path / "s.xlsx", [header, cells]))
+        # a row without anything counts, as it does in Excel
+        FORM.read(foreign(tmp_path / "s.xlsx", [header, [], cells]))
     assert said in str(refused.value)
+
+
+def test_cells_that_say_less_than_they_show_are_refused(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (["Encounter.mediaAsset0", "Encounter.individualID"], ["a.jpg", "A"], ["b.jpg", None]):
+        book.active.append(row)
+    book.active.merge_cells("B2:B3")
+    book.save(tmp_path / "s.xlsx")
+    with pytest.raises(FinblendError, match="sheet Sheet: cells B2:B3 are merged; each row needs its own value"):
+        FORM.read(tmp_path / "s.xlsx")
+    header = ["Encounter.mediaAsset0", "Encounter.individualID", "encounter.individualid"]
+    with pytest.raises(FinblendError, match=r"column encounter\.individualid stands twice"):
+        FORM.read(foreign(tmp_path / "s.xlsx", [header, ["a.jpg", "A", "B"]]))
+
+
+def test_photos_of_several_individuals_are_left_out_of_a_folder_of_sheets(tmp_path: Path) -> None:
+    header = ["Encounter.mediaAsset0", "Encounter.individualID"]
+    foreign(tmp_path / "1.xlsx", [header, ["a.jpg", "A"], ["b.jpg", "A"]])
+    foreign(tmp_path / "2.xlsx", [header, ["a.jpg", "B"]])
+    # what Excel leaves beside a sheet that is open
+    (tmp_path / "~$1.xlsx").write_bytes(b"\x05Ann")
+    reading = FORM.read(tmp_path)
+    assert reading.records["image"].to_list() == ["b.jpg"]
+    assert reading.notes == ["left out: 1 photos of several individuals"]
 
 
 def test_a_date_may_be_in_milliseconds(tmp_path: Path) -> None:
@@ -186,8 +220,19 @@ def test_what_was_changed_in_the_first_sheet_is_believed(tmp_path: Path) -> None
     book.save(tmp_path / "s.xlsx")
     record = FORM.read(tmp_path / "s.xlsx").records.row(0, named=True)
     assert (record["individual_id"], record["encounter"], record["date"]) == ("B", "S9", "2019-05-03T10:30")
-    # the blend did not say so
+    # the blend did not say so, but a person: it is a label
     assert (record["band"], record["probability"]) == (None, None)
+    assert table_of(FORM.read(tmp_path / "s.xlsx").records)["individual_id"].to_list() == ["B"]
+
+
+def test_a_blends_name_is_no_label_without_the_second_sheet(tmp_path: Path) -> None:
+    asked = {"split": ["test"], "band": ["auto"], "probability": [0.9], "individual_id": ["A"]}
+    FORM.write(photos(1, **asked), tmp_path / "s.xlsx", Stated())
+    book = openpyxl.load_workbook(tmp_path / "s.xlsx")
+    book.remove(book.worksheets[1])
+    book.save(tmp_path / "s.xlsx")
+    row = table_of(FORM.read(tmp_path / "s.xlsx").records).row(0, named=True)
+    assert (row["individual_id"], row["name"], row["band"], row["probability"]) == (None, "A", "auto", 0.9)
 
 
 def test_without_openpyxl_the_install_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def test_a_table_that_somebody_makes_meanwhile_stays(server: Database, worlds: d
     assert server.run("SELECT to_regclass('late_new')") == [(None,)]
 
 
-@pytest.mark.parametrize("name", ["a.b.c", "", "schema.", "n" * 55])
+@pytest.mark.parametrize("name", ["a.b.c", "", " ", "schema.", "\udcff", "n" * 55])
 def test_names_that_no_table_has(name: str, server: Database, worlds: dict[str, Path]) -> None:
     told = refusal(PgvectorSink(server.url, name), worlds)
     assert "must be NAME or SCHEMA.NAME" in told or "63 bytes" in told
@@ -129,6 +129,8 @@ def test_qdrant_that_is_not_there_or_wants_a_key(worlds: dict[str, Path], monkey
     assert told == f"http://{NOBODY}: cannot be asked ([Errno 111] Connection refused)"
     for url in ("localhost:6333", "ftp://localhost", "http://"):
         assert "must be http://HOST:PORT" in refusal(QdrantSink(url, "fins"), worlds)
+    for name in ("fins?x", "a/b", "..", "", "-a"):
+        assert "must be letters, digits, - and _" in refusal(QdrantSink(f"http://{NOBODY}", name), worlds)
     assert "is no address" in refusal(QdrantSink("http://localhost:port", "fins"), worlds)
     with stand_in() as server:
         server.key = "open sesame"
