@@ -13,7 +13,7 @@ from typing import Any
 
 from cv.errors import FinblendError
 from ensemble.competition.client import Connection
-from ensemble.competition.refusals import UnreachableError, refusal, told
+from ensemble.competition.refusals import PAGE_IN_THE_WAY, UnreachableError, refusal, told
 from ensemble.competition.remote import Remote, md5_of
 from ensemble.project.progress import Progress
 
@@ -75,6 +75,9 @@ def fetch(
             response = ask()
             remote = Remote.of(response)
             path = place(remote)
+            if _is_page(response, path):
+                response.close()
+                raise UnreachableError(PAGE_IN_THE_WAY)
             if path.exists():
                 response.close()
                 return _already(path, remote)
@@ -107,6 +110,11 @@ class _Bar:
             self.shown = done
 
 
+def _is_page(response: Any, path: Path) -> bool:
+    """Whether a page came where a file was asked for, as networks answer that want a login."""
+    return "text/html" in response.headers.get("Content-Type", "") and path.suffix.lower() not in {".html", ".htm"}
+
+
 def _already(path: Path, remote: Remote) -> Fetched:
     if not path.is_file() or not remote.is_whole(path):
         raise FinblendError(f"{path}: is there and is not what Kaggle has under this name; move it away first")
@@ -129,7 +137,9 @@ def _going_on(connection: Connection, response: Any, remote: Remote, at: int) ->
     response.close()
     request.headers.update({"Range": f"bytes={at}-", "If-Range": remote.validator})
     with told(connection.competition, connection.credentials):
-        rest = connection.session.send(request, stream=True)
+        # the certificates and proxies that are set here, as for the first request
+        settings = connection.session.merge_environment_settings(request.url, {}, True, None, None)
+        rest = connection.session.send(request, **settings)
     if rest.status_code == 206 and rest.headers.get("Content-Range", "").startswith(f"bytes {at}-"):
         return rest, at
     if rest.status_code == 200 and Remote.of(rest).validator == remote.validator:
@@ -152,15 +162,16 @@ def _receive(connection: Connection, response: Any, remote: Remote, part: Path, 
     if (size or 0) - at > free:
         response.close()
         raise FinblendError(f"{part.parent}: {(size or 0) - at:,} bytes are to come, and its disk has {free:,} left")
-    with response, part.open("ab" if at else "wb") as file, told(connection.competition, connection.credentials):
-        for chunk in response.iter_content(CHUNK):
-            try:
+    try:
+        with response, part.open("ab" if at else "wb") as file, told(connection.competition, connection.credentials):
+            for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
                 file.flush()
-            except OSError as error:
-                raise FinblendError(f"{part}: cannot be written ({_reason(error)})") from None
-            at += len(chunk)
-            bar.at(at, size)
+                at += len(chunk)
+                bar.at(at, size)
+    # the network's errors are told already; closing a file on a full disk raises once more
+    except OSError as error:
+        raise FinblendError(f"{part}: cannot be written ({_reason(error)})") from None
     if size is not None and at < size:
         raise UnreachableError("the connection to Kaggle broke off")
 
