@@ -100,7 +100,9 @@ def _bytes_of(archive: Path, member: str, path: Path) -> bytes:
         with zipfile.ZipFile(archive) as opened:
             info = opened.getinfo(member)
             if info.file_size > max(PLAIN_SIZE, MOST_TIMES * info.compress_size):
-                raise FinblendError(f"{path}: unpacks to {info.file_size:,} bytes, {MOST_TIMES} times more than it has")
+                raise FinblendError(
+                    f"{path}: unpacks to {info.file_size:,} bytes, over {MOST_TIMES} times its packed size"
+                )
             return opened.read(member)
     except KeyError:
         raise FinblendError(f"{path}: no such file in {archive}") from None

@@ -16,6 +16,7 @@ from ensemble.competition.client import Connection
 from ensemble.competition.refusals import PAGE_IN_THE_WAY, UnreachableError, refusal, told
 from ensemble.competition.remote import Remote, md5_of
 from ensemble.project.progress import Progress
+from ensemble.project.result import Result
 
 # so much of what a break cuts off is lost
 CHUNK = 1 << 18
@@ -27,12 +28,12 @@ PAUSE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fetched:
+class DownloadedFile(Result):
     """A file that is whole.
 
     Attributes
     ----------
-    path : Path
+    file : str
     bytes : int
     resumed_at : int
         Bytes that an earlier call had left.
@@ -40,7 +41,7 @@ class Fetched:
         Whether nothing was fetched.
     """
 
-    path: Path
+    file: str
     bytes: int
     resumed_at: int = 0
     was_there: bool = False
@@ -51,7 +52,7 @@ def fetch(
     ask: Callable[[], Any],
     place: Callable[[Remote], Path],
     progress: Progress | None = None,
-) -> Fetched:
+) -> DownloadedFile:
     """Fetch one file whole, or say in one line why not; what has come by then stays for the next call.
 
     Parameters
@@ -115,10 +116,10 @@ def _is_page(response: Any, path: Path) -> bool:
     return "text/html" in response.headers.get("Content-Type", "") and path.suffix.lower() not in {".html", ".htm"}
 
 
-def _already(path: Path, remote: Remote) -> Fetched:
+def _already(path: Path, remote: Remote) -> DownloadedFile:
     if not path.is_file() or not remote.is_whole(path):
         raise FinblendError(f"{path}: is there and is not what Kaggle has under this name; move it away first")
-    return Fetched(path=path, bytes=path.stat().st_size, was_there=True)
+    return DownloadedFile(file=str(path), bytes=path.stat().st_size, was_there=True)
 
 
 def _prepared(path: Path, remote: Remote) -> Path:
@@ -182,7 +183,7 @@ def _reason(error: OSError) -> str:
     return str(error.strerror)
 
 
-def _finished(path: Path, part: Path, remote: Remote, resumed_at: int) -> Fetched:
+def _finished(path: Path, part: Path, remote: Remote, resumed_at: int) -> DownloadedFile:
     size = part.stat().st_size
     if (remote.size is not None and size != remote.size) or (remote.md5 and md5_of(part) != remote.md5):
         part.unlink()
@@ -190,7 +191,7 @@ def _finished(path: Path, part: Path, remote: Remote, resumed_at: int) -> Fetche
     os.replace(part, path)
     if remote.modified is not None:
         os.utime(path, (remote.modified, remote.modified))
-    return Fetched(path=path, bytes=size, resumed_at=resumed_at)
+    return DownloadedFile(file=str(path), bytes=size, resumed_at=resumed_at)
 
 
 def _size(part: Path | None) -> int:
