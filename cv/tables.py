@@ -17,6 +17,8 @@ from cv.tfrecords import are_records, read_record_table
 
 # a path, a polars frame or a pandas frame; pandas is never imported here, only accepted
 TableLike: TypeAlias = Any
+# a table in an archive that is larger than this, and so many times larger than packed, is made to fill the memory
+PLAIN_SIZE, MOST_TIMES = 2**24, 200
 
 
 def read_table(source: TableLike, what: str = "table") -> tuple[pl.DataFrame, str]:
@@ -96,6 +98,11 @@ def _read_member(path: Path, archive: Path) -> pl.DataFrame:
 def _bytes_of(archive: Path, member: str, path: Path) -> bytes:
     try:
         with zipfile.ZipFile(archive) as opened:
+            info = opened.getinfo(member)
+            if info.file_size > max(PLAIN_SIZE, MOST_TIMES * info.compress_size):
+                raise FinblendError(
+                    f"{path}: unpacks to {info.file_size:,} bytes, over {MOST_TIMES} times its packed size"
+                )
             return opened.read(member)
     except KeyError:
         raise FinblendError(f"{path}: no such file in {archive}") from None

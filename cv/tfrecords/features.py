@@ -184,7 +184,9 @@ def _photo(features: Mapping[str, Feature], chosen: Chosen, shard: Shard, record
 
 
 def _all(features: Mapping[str, Feature]) -> str:
-    return shown((f"{_line(name)} ({features[name].kind or 'nothing'})" for name in sorted(features)), 20)
+    return (
+        shown((f"{_line(name)} ({features[name].kind or 'nothing'})" for name in sorted(features)), 20) or "none at all"
+    )
 
 
 def _line(name: str) -> str:

@@ -154,7 +154,9 @@ class Shard:
             raise FinblendError(f"{self.path}: record {number}: its length and its checksum differ: it is damaged")
         length = int(_HEADER.unpack(header)[0])
         # nothing deflates to less than a 1032nd
-        if length > (LONGEST if self._inflated is None else min(LONGEST, 1032 * self.size)):
+        if self._inflated is not None and 1032 * self.size < length <= LONGEST:
+            raise FinblendError(f"{self.path}: record {number}: is {length} bytes long, more than the file can hold")
+        if length > LONGEST:
             raise FinblendError(f"{self.path}: record {number}: {_too_long(length)}")
         return length
 
@@ -227,4 +229,4 @@ def _beginning(path: Path) -> tuple[int, bytes]:
 
 
 def _too_long(length: int) -> str:
-    return f"is {length} bytes long, and none of a photo has more than {LONGEST}"
+    return f"is {length} bytes long, and a record of a photo has {LONGEST} at most"

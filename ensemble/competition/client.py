@@ -17,13 +17,15 @@ from typing import Any
 
 from cv.errors import FinblendError
 from ensemble.competition.credentials import Credentials, find_credentials
-from ensemble.competition.refusals import told
+from ensemble.competition.refusals import UnreachableError, told
 
 INSTALL = "pip install 'finblend[kaggle]'"
 TYPES = "kagglesdk.competitions.types.competition_api_service"
 # seconds without a byte
 PATIENCE = 60.0
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+# of any of its pages
+ADDRESS = re.compile(r".*/(?:competitions|c)/([^/?#]+).*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +64,15 @@ class Connection:
         request = getattr(import_module(TYPES), kind)()
         for name, value in {"competition_name": self.competition, **fields}.items():
             setattr(request, name, value)
-        with told(self.competition, self.credentials, what):
-            return getattr(self.api, method)(request)
+        try:
+            with told(self.competition, self.credentials, what):
+                return getattr(self.api, method)(request)
+        except FinblendError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise UnreachableError(
+                "Kaggle's client does not understand what answered: that is not Kaggle, or a newer kagglesdk is needed"
+            ) from None
 
 
 @contextlib.contextmanager
@@ -75,10 +84,11 @@ def connected(competition: str) -> Iterator[Connection]:
     FinblendError
         If the client is not installed, there is no token, or the name cannot be a competition's.
     """
-    name = competition.rstrip("/").rpartition("/")[2]
+    address = ADDRESS.fullmatch(competition)
+    name = competition if address is None else address[1]
     if not NAME.fullmatch(name):
         raise FinblendError(
-            f"{competition}: is no competition's name, which is the last part of its page's address, such as "
+            f"{competition}: is no competition's name, which stands in its page's address, such as "
             "happy-whale-and-dolphin"
         )
     try:

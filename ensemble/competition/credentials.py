@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cv.errors import FinblendError
+from cv.files import read_json
 
 HOW = (
     "on kaggle.com under Settings, API, make a token, then save it as ~/.kaggle/access_token or set KAGGLE_API_TOKEN "
@@ -54,17 +56,30 @@ def find_credentials(kagglesdk: Any) -> Credentials:
     FinblendError
         If there is none.
     """
-    token, _ = kagglesdk.get_access_token_from_env()
+    with _readable():
+        token, _ = kagglesdk.get_access_token_from_env()
     if token and token.strip():
         return Credentials(token=token.strip())
     pair = _name_and_key()
     if pair is not None:
         return pair
-    login = kagglesdk.KaggleCredentials.load(client=kagglesdk.KaggleClient())
+    with _readable():
+        login = kagglesdk.KaggleCredentials.load(client=kagglesdk.KaggleClient())
+        # nothing is done with this, but a time that is none is found here
+        _ = login is not None and login.access_token_has_expired()
     token = login.get_access_token() if login is not None else None
     if token:
-        return Credentials(token=token)
+        return Credentials(token=str(token))
     raise FinblendError(f"there is no Kaggle token here: {HOW}")
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Refuse a file that is no text or none of tokens; what is wrong with it is not told, for that may be the token."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, AttributeError):
+        raise FinblendError(f"the Kaggle token that is set here cannot be read; {HOW}") from None
 
 
 def _name_and_key() -> Credentials | None:
@@ -76,8 +91,8 @@ def _name_and_key() -> Credentials | None:
     path = next((each for each in (Path(folder) / "kaggle.json" for folder in folders) if each.is_file()), None)
     if path is not None:
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            told = read_json(path)
+        except FinblendError:
             told = {}
         if not isinstance(told, dict) or not {"username", "key"} <= told.keys():
             raise FinblendError(f"{path}: is not Kaggle's token file, JSON with username and key; {HOW}")

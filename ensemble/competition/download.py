@@ -10,20 +10,10 @@ from cv.errors import FinblendError
 from cv.files import refuse_no_folder
 from ensemble.competition.client import Connection, connected
 from ensemble.competition.remote import Remote
-from ensemble.competition.transfer import Fetched, fetch
+from ensemble.competition.transfer import DownloadedFile, fetch
 from ensemble.project.lock import locked
 from ensemble.project.progress import Progress
 from ensemble.project.result import Result
-
-
-@dataclass(frozen=True)
-class DownloadedFile(Result):
-    """A file that is whole: its bytes, how many of them an earlier call had left, whether nothing was to be done."""
-
-    file: str
-    bytes: int
-    resumed_at: int
-    was_there: bool
 
 
 @dataclass(frozen=True)
@@ -61,8 +51,7 @@ def download(
         refuse_no_folder(folder)
     with connected(competition) as connection, locked(folder / ".kaggle.lock", f"a download to {folder}"):
         found = [_one(connection, folder, name, progress) for name in files] or [_all(connection, folder, progress)]
-    entries = [DownloadedFile(str(each.path), each.bytes, each.resumed_at, each.was_there) for each in found]
-    return DownloadResult(connection.competition, entries)
+    return DownloadResult(connection.competition, found)
 
 
 def _refuse_path(name: str) -> None:
@@ -71,7 +60,7 @@ def _refuse_path(name: str) -> None:
         raise FinblendError(f"--file {name}: is no file's name, such as train.csv")
 
 
-def _one(connection: Connection, folder: Path, name: str, progress: Progress | None) -> Fetched:
+def _one(connection: Connection, folder: Path, name: str, progress: Progress | None) -> DownloadedFile:
     def place(remote: Remote) -> Path:
         own = PurePosixPath(name)
         # Kaggle may send it zipped, and says so in the address only
@@ -86,7 +75,7 @@ def _one(connection: Connection, folder: Path, name: str, progress: Progress | N
     )
 
 
-def _all(connection: Connection, folder: Path, progress: Progress | None) -> Fetched:
+def _all(connection: Connection, folder: Path, progress: Progress | None) -> DownloadedFile:
     return fetch(
         connection,
         lambda: connection.ask("download_data_files", "ApiDownloadDataFilesRequest"),

@@ -14,6 +14,7 @@ LIMIT = ("allowance", "limit", "maximum number")
 OVER = ("deadline", "has ended", "is over", "closed", "no longer", "completed")
 # of what a server says, so that a page of HTML does not become the line
 MOST = 200
+PAGE_IN_THE_WAY = "what answered is not Kaggle, but perhaps a page to log in to this network"
 
 
 class UnreachableError(FinblendError):
@@ -45,9 +46,15 @@ def told(competition: str, credentials: Credentials, what: str = "") -> Iterator
     except requests.HTTPError as error:
         raise refusal(error.response, competition, credentials, what) from None
     except json.JSONDecodeError:
-        raise UnreachableError("what answered is not Kaggle, but perhaps a page to log in to this network") from None
+        raise UnreachableError(PAGE_IN_THE_WAY) from None
     except requests.Timeout:
         raise UnreachableError(f"Kaggle does not answer; {_NETWORK}") from None
+    # one of the connection's errors, but there is a network
+    except requests.exceptions.SSLError:
+        raise FinblendError(
+            "what answers for Kaggle has no certificate that is trusted here; is the clock right? behind a proxy of "
+            "your own, set REQUESTS_CA_BUNDLE to its certificates"
+        ) from None
     except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
         raise UnreachableError(f"no connection to Kaggle; {_NETWORK}") from None
     # what they say may hold addresses that are signed: their kind tells enough

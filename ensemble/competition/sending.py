@@ -13,6 +13,7 @@ from ensemble.project.submissions import Submission
 
 # an upload that breaks is begun anew, after a pause: nothing counts before the submission is made of it
 TRIES, PAUSE = 3, 1.0
+UNKNOWN = "whether it came is not known: the same command for a project finds out, the competition's page tells it, too"
 
 
 def submissions_left(connection: Connection) -> int | None:
@@ -69,8 +70,6 @@ def submission_of(connection: Connection, token: str, entry: Submission) -> Subm
             submission_description=entry.message,
         )
     except UnreachableError as error:
-        raise UnreachableError(
-            f"{error}; whether {Path(entry.file).name} came is not known: the same command for a project finds out, "
-            "the competition's page tells it, too"
-        ) from None
-    return replace(entry, ref=int(answer.ref or 0), status="pending")
+        raise UnreachableError(f"{error}; {Path(entry.file).name}: {UNKNOWN}") from None
+    # without a number it is not known yet whether it came
+    return replace(entry, ref=answer.ref or 0, status="pending" if answer.ref else "sent")

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cv.errors import FinblendError
-from cv.files import read_json, sha256_of
+from cv.files import read_json, refuse_no_file, sha256_of
 from ensemble.blend.load import tuned_blend
 from ensemble.competition.board import with_scores
 from ensemble.competition.client import Connection, connected
 from ensemble.competition.refusals import UnreachableError
-from ensemble.competition.sending import submission_of, submissions_left, uploaded
+from ensemble.competition.sending import UNKNOWN, submission_of, submissions_left, uploaded
 from ensemble.outputs.check import CheckResult, check
 from ensemble.outputs.submit import submit as write_answers
 from ensemble.project.folder import Project
@@ -94,6 +94,8 @@ def submit(
     """
     if not wait >= 0:
         raise FinblendError(f"--wait: wait >= 0 must hold, but got wait={wait}")
+    if len(message.splitlines()) > 1 or any("\ud800" <= letter <= "\udfff" for letter in message):
+        raise FinblendError("--message: a message is one line of text")
     target = Path(target)
     if target.is_dir():
         if sample is not None:
@@ -101,6 +103,7 @@ def submit(
         project = Project.open(target)
         with connected(competition) as connection, locked(project.cache / "kaggle.lock", f"a submission of {target}"):
             return _of_project(connection, project, message, use, wait, again, progress)
+    refuse_no_file(target, "a submission")
     if sample is None:
         raise FinblendError(f"{target}: a file is checked before it is sent; name the sample submission with --sample")
     checked = check(target, sample=sample)
@@ -149,6 +152,8 @@ def _of_project(
 
 
 def _result(entry: Submission, checked: CheckResult, sent: bool, left: int | None) -> KaggleSubmitResult:
+    if entry.status == "sent":
+        raise UnreachableError(f"Kaggle gave no number to {Path(entry.file).name}; {UNKNOWN}")
     return KaggleSubmitResult(
         submission=entry,
         rows=checked.rows,

@@ -13,9 +13,10 @@ from typing import Any
 
 from cv.errors import FinblendError
 from ensemble.competition.client import Connection
-from ensemble.competition.refusals import UnreachableError, refusal, told
+from ensemble.competition.refusals import PAGE_IN_THE_WAY, UnreachableError, refusal, told
 from ensemble.competition.remote import Remote, md5_of
 from ensemble.project.progress import Progress
+from ensemble.project.result import Result
 
 # so much of what a break cuts off is lost
 CHUNK = 1 << 18
@@ -27,12 +28,12 @@ PAUSE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fetched:
+class DownloadedFile(Result):
     """A file that is whole.
 
     Attributes
     ----------
-    path : Path
+    file : str
     bytes : int
     resumed_at : int
         Bytes that an earlier call had left.
@@ -40,7 +41,7 @@ class Fetched:
         Whether nothing was fetched.
     """
 
-    path: Path
+    file: str
     bytes: int
     resumed_at: int = 0
     was_there: bool = False
@@ -51,7 +52,7 @@ def fetch(
     ask: Callable[[], Any],
     place: Callable[[Remote], Path],
     progress: Progress | None = None,
-) -> Fetched:
+) -> DownloadedFile:
     """Fetch one file whole, or say in one line why not; what has come by then stays for the next call.
 
     Parameters
@@ -75,6 +76,9 @@ def fetch(
             response = ask()
             remote = Remote.of(response)
             path = place(remote)
+            if _is_page(response, path):
+                response.close()
+                raise UnreachableError(PAGE_IN_THE_WAY)
             if path.exists():
                 response.close()
                 return _already(path, remote)
@@ -107,10 +111,15 @@ class _Bar:
             self.shown = done
 
 
-def _already(path: Path, remote: Remote) -> Fetched:
+def _is_page(response: Any, path: Path) -> bool:
+    """Whether a page came where a file was asked for, as networks answer that want a login."""
+    return "text/html" in response.headers.get("Content-Type", "") and path.suffix.lower() not in {".html", ".htm"}
+
+
+def _already(path: Path, remote: Remote) -> DownloadedFile:
     if not path.is_file() or not remote.is_whole(path):
         raise FinblendError(f"{path}: is there and is not what Kaggle has under this name; move it away first")
-    return Fetched(path=path, bytes=path.stat().st_size, was_there=True)
+    return DownloadedFile(file=str(path), bytes=path.stat().st_size, was_there=True)
 
 
 def _prepared(path: Path, remote: Remote) -> Path:
@@ -129,7 +138,9 @@ def _going_on(connection: Connection, response: Any, remote: Remote, at: int) ->
     response.close()
     request.headers.update({"Range": f"bytes={at}-", "If-Range": remote.validator})
     with told(connection.competition, connection.credentials):
-        rest = connection.session.send(request, stream=True)
+        # the certificates and proxies that are set here, as for the first request
+        settings = connection.session.merge_environment_settings(request.url, {}, True, None, None)
+        rest = connection.session.send(request, **settings)
     if rest.status_code == 206 and rest.headers.get("Content-Range", "").startswith(f"bytes {at}-"):
         return rest, at
     if rest.status_code == 200 and Remote.of(rest).validator == remote.validator:
@@ -152,15 +163,16 @@ def _receive(connection: Connection, response: Any, remote: Remote, part: Path, 
     if (size or 0) - at > free:
         response.close()
         raise FinblendError(f"{part.parent}: {(size or 0) - at:,} bytes are to come, and its disk has {free:,} left")
-    with response, part.open("ab" if at else "wb") as file, told(connection.competition, connection.credentials):
-        for chunk in response.iter_content(CHUNK):
-            try:
+    try:
+        with response, part.open("ab" if at else "wb") as file, told(connection.competition, connection.credentials):
+            for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
                 file.flush()
-            except OSError as error:
-                raise FinblendError(f"{part}: cannot be written ({_reason(error)})") from None
-            at += len(chunk)
-            bar.at(at, size)
+                at += len(chunk)
+                bar.at(at, size)
+    # the network's errors are told already; closing a file on a full disk raises once more
+    except OSError as error:
+        raise FinblendError(f"{part}: cannot be written ({_reason(error)})") from None
     if size is not None and at < size:
         raise UnreachableError("the connection to Kaggle broke off")
 
@@ -171,7 +183,7 @@ def _reason(error: OSError) -> str:
     return str(error.strerror)
 
 
-def _finished(path: Path, part: Path, remote: Remote, resumed_at: int) -> Fetched:
+def _finished(path: Path, part: Path, remote: Remote, resumed_at: int) -> DownloadedFile:
     size = part.stat().st_size
     if (remote.size is not None and size != remote.size) or (remote.md5 and md5_of(part) != remote.md5):
         part.unlink()
@@ -179,7 +191,7 @@ def _finished(path: Path, part: Path, remote: Remote, resumed_at: int) -> Fetche
     os.replace(part, path)
     if remote.modified is not None:
         os.utime(path, (remote.modified, remote.modified))
-    return Fetched(path=path, bytes=size, resumed_at=resumed_at)
+    return DownloadedFile(file=str(path), bytes=size, resumed_at=resumed_at)
 
 
 def _size(part: Path | None) -> int:

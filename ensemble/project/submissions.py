@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from types import NoneType
 
 from cv.errors import FinblendError
 from cv.files import read_json, write_json
@@ -55,6 +57,16 @@ class Submission(Result):
     def __post_init__(self) -> None:
         if self.status not in STATES:
             raise FinblendError(f"status must be one of {', '.join(STATES)}, but got {self.status}")
+        if datetime.fromisoformat(self.at).tzinfo is None:
+            raise FinblendError(f"at must say its time zone, but got {self.at}")
+        for text in (self.competition, self.file, self.sha256, self.message, self.problem):
+            if not isinstance(text, str):
+                raise FinblendError(f"{text} must be text")
+        if self.interval is not None and len(self.interval) != 2:
+            raise FinblendError(f"interval must be two numbers, but got {self.interval}")
+        for number in (self.ref, self.predicted, self.public, self.private, *(self.interval or ())):
+            if not isinstance(number, (int, float, NoneType)):
+                raise FinblendError(f"{number} must be a number")
 
     @property
     def is_inside(self) -> bool | None:
@@ -71,7 +83,7 @@ def read_submissions(folder: Path) -> list[Submission]:
         return []
     try:
         return [Submission(**entry) for entry in read_json(path)]
-    except (TypeError, FinblendError) as error:
+    except (TypeError, ValueError) as error:
         raise FinblendError(f"{path}: is not a list of submissions ({error})") from None
 
 

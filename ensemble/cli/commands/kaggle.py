@@ -12,7 +12,7 @@ from ensemble.cli.options import AsJson, ProjectFolder, Use
 from ensemble.cli.terminal import print_json, print_table, progress_bars, shown_value
 
 if TYPE_CHECKING:
-    from ensemble.competition.download import DownloadedFile
+    from ensemble.competition.transfer import DownloadedFile
     from ensemble.project.submissions import Submission
 
 group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Kaggle in and out: download, submit, scores.")

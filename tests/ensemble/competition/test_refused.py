@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from kaggle_stand_in import COMPETITION, TOKEN, Kaggle
+from kaggle_stand_in import COMPETITION, TOKEN, Kaggle, _Handler
 
 from cv.errors import FinblendError
 from ensemble.cli import main
 from ensemble.competition.client import connected
 from ensemble.competition.credentials import Credentials
 from ensemble.competition.download import download
+from ensemble.competition.refusals import told as telling
 
 RULES = "You must accept this competition's rules before you'll be able to download files."
 
@@ -71,8 +72,13 @@ def test_a_file_or_a_competition_that_is_not_there(
     assert "no competition whales" in line(capsys, "download", "whales", str(tmp_path))
     assert "is no competition's name" in line(capsys, "download", "a b", str(tmp_path))
     # the address of its page is as good as its name
-    with connected(f"https://somewhere/competitions/{COMPETITION}/") as connection:
-        assert connection.competition == COMPETITION
+    for page in (
+        f"competitions/{COMPETITION}/",
+        f"competitions/{COMPETITION}/data?select=train.csv",
+        f"c/{COMPETITION}",
+    ):
+        with connected(f"https://somewhere/{page}") as connection:
+            assert connection.competition == COMPETITION
 
 
 def test_no_network(
@@ -93,6 +99,24 @@ def test_a_server_that_is_silent(kaggle: Kaggle, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("ensemble.competition.transfer.TRIES", 1)
     with pytest.raises(FinblendError, match=r"no connection to Kaggle|Kaggle does not answer"):
         download(COMPETITION, tmp_path)
+
+
+@pytest.mark.parametrize("step", ["DownloadDataFiles", "GET"])
+def test_a_page_that_stands_in_the_way_is_no_file(
+    kaggle: Kaggle, tmp_path: Path, capsys: pytest.CaptureFixture[str], step: str
+) -> None:
+    kaggle.faults[step] = [(200, "<html>please log in</html>", {})] * 9
+    assert line(capsys, "download", COMPETITION, str(tmp_path / "data")).startswith("what answered is not Kaggle")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("answer", ["5", "null", '{"code": "500"}', '{"submissions": [{"status": "weird"}]}'])
+def test_an_answer_that_the_client_does_not_understand(
+    kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr(_Handler, "ListSubmissions", lambda self, body: self._answer(json.loads(answer)))
+    with connected(COMPETITION) as connection, pytest.raises(FinblendError, match="does not understand what answered"):
+        connection.ask("list_submissions", "ApiListSubmissionsRequest")
 
 
 def test_a_page_that_stands_in_the_way_is_not_kaggle(kaggle: Kaggle) -> None:
@@ -155,6 +179,38 @@ def test_a_damaged_token_file_is_named_and_not_shown(
     path.parent.mkdir()
     path.write_text(text)
     assert line(capsys, "download", COMPETITION, str(tmp_path)).startswith(f"{path}: is not Kaggle's token file")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("access_token", b"\xff\xfe"),
+        ("credentials.json", b"[]"),
+        ("credentials.json", b'{"refresh_token": "r", "access_token_expiration": "2999-01-01"}'),
+        ("", b"a" * 5000),
+    ],
+)
+def test_a_token_that_cannot_be_read_is_not_shown(
+    kaggle: Kaggle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: bytes,
+) -> None:
+    # the client takes a token for a file's name first, and some are too long for one
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "" if name else content.decode())
+    (tmp_path / "home" / ".kaggle").mkdir()
+    (tmp_path / "home" / ".kaggle" / (name or "none")).write_bytes(content)
+    told = line(capsys, "download", COMPETITION, str(tmp_path))
+    assert told.startswith("the Kaggle token that is set here cannot be read; on kaggle.com")
+
+
+def test_a_certificate_that_is_not_trusted_is_no_missing_network() -> None:
+    import requests
+
+    with pytest.raises(FinblendError, match="no certificate that is trusted here"), telling(COMPETITION, Credentials()):
+        raise requests.exceptions.SSLError("self-signed")
 
 
 def test_a_token_with_a_line_break_inside_is_refused_and_not_shown(

@@ -122,12 +122,20 @@ def test_an_upload_that_breaks_is_begun_anew(kaggle: Kaggle, predicted: Path) ->
 
 def test_a_submission_whose_answer_got_lost_is_found_and_not_sent_again(kaggle: Kaggle, predicted: Path) -> None:
     kaggle.faults["AfterCreate"] = [(502, "", {})]
-    with pytest.raises(FinblendError, match=r"whether submission\.csv came is not known: the same command"):
+    with pytest.raises(FinblendError, match=r"submission\.csv: whether it came is not known: the same command"):
         send(predicted, COMPETITION, message="m")
     assert read_submissions(predicted)[0].status == "sent"
     result = send(predicted, COMPETITION, message="m")
     assert (result.sent, result.submission.ref, result.submission.public) == (False, 1000, 0.87012)
     assert len(kaggle.submissions) == 1
+
+
+def test_a_submission_without_a_number_is_found_by_its_name_or_not_called_sent(kaggle: Kaggle, predicted: Path) -> None:
+    kaggle.faults["AfterCreate"] = [(201, "", {}), (201, "", {})]
+    assert send(predicted, COMPETITION, message="m").submission.ref == 1000
+    other = (predicted / "submission.csv").rename(predicted / "other.csv")
+    with pytest.raises(FinblendError, match=r"no number to other\.csv; whether it came is not known"):
+        send(other, COMPETITION, message="m", sample=other, wait=0)
 
 
 def test_a_submission_that_never_came_is_sent(kaggle: Kaggle, predicted: Path) -> None:
@@ -195,6 +203,11 @@ def test_a_file_is_checked_against_its_sample_before_it_is_sent(
 def test_wrong_words_are_refused_before_anything_is_asked(kaggle: Kaggle, predicted: Path, tmp_path: Path) -> None:
     with pytest.raises(FinblendError, match="wait >= 0 must hold"):
         send(predicted, COMPETITION, message="m", wait=-1)
+    with pytest.raises(FinblendError, match="nosuch: no such file"):
+        send("nosuch", COMPETITION, message="m")
+    for message in ("two\nlines", "no text \udcff"):
+        with pytest.raises(FinblendError, match="a message is one line of text"):
+            send(predicted, COMPETITION, message=message)
     with pytest.raises(FinblendError, match="it is for a file"):
         send(predicted, COMPETITION, message="m", sample=predicted / "x.csv")
     with pytest.raises(FinblendError, match="is not a finblend project"):
@@ -224,7 +237,10 @@ def test_submissions_are_read_as_they_were_written_and_damaged_ones_refused(tmp_
     entry = Submission(at="2026-01-01T00:00:00+00:00", competition="c", file="f", sha256="0", message="m")
     write_submissions(tmp_path, [entry])
     assert read_submissions(tmp_path) == [entry]
-    for text in ('[{"at": 1}]', "[1]", '{"a": 1}', "3", "[", json.dumps([{**entry.as_dict(), "status": "x"}])):
+    changes = ({"status": "x"}, {"at": 1}, {"at": "then"}, {"at": "2026-01-01"}, {"competition": 5})
+    numbers = ({"ref": "x"}, {"predicted": "x"}, {"interval": "ab"}, {"interval": [1]})
+    changed = [json.dumps([entry.as_dict() | change]) for change in changes + numbers]
+    for text in ('[{"at": 1}]', "[1]", '{"a": 1}', "3", "[", *changed):
         (tmp_path / "submissions.json").write_text(text)
         with pytest.raises(FinblendError, match=r"submissions\.json: is not"):
             read_submissions(tmp_path)

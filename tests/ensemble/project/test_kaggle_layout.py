@@ -159,3 +159,10 @@ def test_the_real_tables_are_the_same_in_a_folder_and_in_a_zip(real_data: Path, 
     for one, other, rows in ((plain.train, packed.train, 51033), (plain.test, packed.test, 27956)):
         assert read_table(one)[0].equals(read_table(other)[0])
         assert read_table(other)[0].height == rows
+
+
+def test_a_table_that_is_packed_to_fill_the_memory_is_not_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train.csv", b"image\n" + bytes(2**24))
+    with pytest.raises(FinblendError, match=r"a\.zip/train\.csv: unpacks to 16,777,222 bytes, over 200 times"):
+        read_table(tmp_path / "a.zip" / "train.csv")
