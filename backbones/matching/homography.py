@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbones.matching.affine_kernels import is_plausible
-from cv.errors import FinblendError
+from cv.extras import load_extra
 
-INSTALL = "pip install 'finblend[local]'"
 Array = NDArray[np.float64]
 
 
@@ -35,10 +34,7 @@ def best_homography(
     nothing = np.zeros(len(query), np.bool_)
     if len(query) < 4:
         return None, nothing
-    try:
-        import cv2
-    except ModuleNotFoundError:
-        raise FinblendError(f"cv2 is needed for homographies and is not installed; {INSTALL}") from None
+    cv2 = load_extra("cv2", "photos")
     estimate, _ = cv2.findHomography(query, gallery, cv2.USAC_MAGSAC, thresholds[1], maxIters=2000, confidence=0.99)
     if estimate is None or abs(np.linalg.det(estimate)) < 1e-12:
         return None, nothing

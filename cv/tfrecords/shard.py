@@ -13,13 +13,13 @@ import struct
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cv.errors import FinblendError
+from cv.extras import load_extra
 from cv.tfrecords.example import Buffer
 from cv.tfrecords.inflate import GZIP, ZLIB, Ended, Inflated
 
-INSTALL = "pip install 'finblend[records]'"
 # an example is a protobuf, which ends below 2 GiB; no photo is half as long
 LONGEST = 2**30
 _HEADER, _FOOTER = struct.Struct("<QI"), struct.Struct("<I")
@@ -202,16 +202,8 @@ def masked_crc(data: bytes) -> int:
     >>> hex(masked_crc(b"123456789"))
     '0xc78ab0e5'
     """
-    crc = int(_crc32c().value(data))
+    crc = int(load_extra("google_crc32c", "records").value(data))
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _crc32c() -> Any:
-    try:
-        import google_crc32c
-    except ModuleNotFoundError:
-        raise FinblendError(f"TFRecords need google-crc32c, which is not installed; {INSTALL}") from None
-    return google_crc32c
 
 
 def _is_header(header: bytes) -> bool:

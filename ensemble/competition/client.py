@@ -12,14 +12,13 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from cv.errors import FinblendError
+from cv.extras import load_extra
 from ensemble.competition.credentials import Credentials, find_credentials
 from ensemble.competition.refusals import UnreachableError, told
 
-INSTALL = "pip install 'finblend[kaggle]'"
 TYPES = "kagglesdk.competitions.types.competition_api_service"
 # seconds without a byte
 PATIENCE = 60.0
@@ -61,7 +60,7 @@ class Connection:
         **fields
             What the request holds, beside the competition's name.
         """
-        request = getattr(import_module(TYPES), kind)()
+        request = getattr(load_extra(TYPES, "kaggle"), kind)()
         for name, value in {"competition_name": self.competition, **fields}.items():
             setattr(request, name, value)
         try:
@@ -91,10 +90,7 @@ def connected(competition: str) -> Iterator[Connection]:
             f"{competition}: is no competition's name, which stands in its page's address, such as "
             "happy-whale-and-dolphin"
         )
-    try:
-        kagglesdk = import_module("kagglesdk")
-    except ModuleNotFoundError as error:
-        raise FinblendError(f"{error.name} is needed here and is not installed; {INSTALL}") from None
+    kagglesdk = load_extra("kagglesdk", "kaggle")
     try:
         kagglesdk.kaggle_env.get_env()
     except Exception:

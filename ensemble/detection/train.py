@@ -89,7 +89,7 @@ def detect_train(
     progress : callable, optional
     """
     require_backbones()
-    from backbones.detection.measure import INSTALL
+    from backbones.detection.measure import EXTRA
     from backbones.detection.network import try_detector
     from backbones.detection.recipe import DetectorRecipe
     from backbones.extraction.forward import device_of
@@ -97,7 +97,7 @@ def detect_train(
     from backbones.weights.installed import installed_weights
 
     # it is asked for after the first epoch: where it is absent, better now
-    load("pycocotools.cocoeval", INSTALL)
+    load("pycocotools.cocoeval", EXTRA)
     check_score(min_score)
     recipe = recipe or DetectorRecipe()
     run, on = RunFolder(Path(output)), device_of(device)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cv.errors import FinblendError
+from cv.extras import load_extra
 from ensemble.exchange.camtrap_schemas import TABLES, schema
-from ensemble.exchange.contract import INSTALL
 
 
 def refuse_invalid(folder: Path, name: str) -> None:
@@ -29,10 +29,7 @@ def refuse_invalid(folder: Path, name: str) -> None:
 
 def problems(folder: Path) -> list[str]:
     """What is wrong, a line each."""
-    try:
-        import frictionless
-    except ModuleNotFoundError as error:
-        raise FinblendError(f"{error.name} is needed to check a Camtrap DP and is not installed; {INSTALL}") from None
+    frictionless = load_extra("frictionless", "exchange")
     resources: list[dict[str, Any]] = [
         {
             "name": table,

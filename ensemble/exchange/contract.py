@@ -10,8 +10,6 @@ import polars as pl
 
 from cv.errors import FinblendError
 
-INSTALL = "pip install 'finblend[exchange]'"
-
 
 @dataclass(frozen=True)
 class Stated:

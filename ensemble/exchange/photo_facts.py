@@ -8,19 +8,15 @@ from pathlib import Path
 import polars as pl
 
 from cv.errors import FinblendError, shown
+from cv.extras import load_extra
 from ensemble.exchange.records import BOX
 
-INSTALL = "pip install 'finblend[photos]'"
 _ORIENTATION, _SIDEWAYS = 0x0112, {5, 6, 7, 8}
 
 
 def boxes_of(source: str, frame: pl.DataFrame) -> pl.DataFrame:
     """Columns `image` and those of `BOX`, of the photos that have a box; source as of `embed --boxes`."""
-    try:
-        from backbones.photos import read_boxes
-    except ModuleNotFoundError as error:
-        raise FinblendError(f"{error.name} is needed to read boxes and is not installed; {INSTALL}") from None
-    boxes = read_boxes(source, frame)
+    boxes = load_extra("backbones.photos", "photos").read_boxes(source, frame)
     corners = pl.DataFrame(
         [[image, box.x1, box.y1, box.x2, box.y2] for image, box in boxes.items()],
         schema={"image": pl.String, **dict.fromkeys(BOX, pl.Float64)},
@@ -39,12 +35,9 @@ def sizes_of(records: pl.DataFrame, folders: Sequence[str | Path]) -> pl.DataFra
     FinblendError
         If no photo is found, or one cannot be read.
     """
-    try:
-        from PIL import Image, UnidentifiedImageError
+    find_photos = load_extra("backbones.photos", "photos").find_photos
+    from PIL import Image, UnidentifiedImageError
 
-        from backbones.photos import find_photos
-    except ModuleNotFoundError as error:
-        raise FinblendError(f"{error.name} is needed to read photos and is not installed; {INSTALL}") from None
     paths = records["path"].to_list() if "path" in records.columns else None
     found = find_photos(records["image"].to_list(), [Path(folder) for folder in folders], paths)
     if not any(found.files):

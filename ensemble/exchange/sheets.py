@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from cv.errors import FinblendError
+from cv.extras import load_extra
 from cv.files import refuse_no_file
-from ensemble.exchange.contract import INSTALL
 
 # what Excel reads as an escaped character, and such a text escaped; openpyxl leaves both as they are
 _ESCAPE, _ESCAPED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)"), re.compile(r"_x005F_(?=x[0-9A-Fa-f]{4}_)")
 
 
 def _openpyxl() -> Any:
-    try:
-        import openpyxl
-        from openpyxl.cell import WriteOnlyCell  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise FinblendError(f"{error.name} is needed for .xlsx files and is not installed; {INSTALL}") from None
-    return openpyxl
+    load_extra("openpyxl.cell", "exchange")
+    return load_extra("openpyxl", "exchange")
 
 
 def write_sheets(path: Path, sheets: dict[str, tuple[Sequence[str], Iterable[Sequence[object]]]]) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from backbones.embeddings import SPLITS
 from backbones.formats.read import EXPORT_MARK
 from cv.errors import FinblendError
+from cv.extras import load_extra
 from ensemble.outputs.vectors.blend_space import PAYLOAD, BlendSpace
-from ensemble.outputs.vectors.sink import container, load
+from ensemble.outputs.vectors.sink import EXTRA, container
 
 # a column vector(D) holds no more
 MAX_WIDTH = 16_000
@@ -75,7 +76,7 @@ class PgvectorSink:
     @contextlib.contextmanager
     def _connection(self) -> Iterator[Any]:
         """One transaction; whatever goes wrong with it is one line that says so."""
-        place, psycopg, register = self.place, _psycopg(), load("pgvector.psycopg").register_vector
+        place, psycopg, register = self.place, _psycopg(), load_extra("pgvector.psycopg", EXTRA).register_vector
         with self._refusing(f"{place}: cannot be connected to"):
             # given first: what the URL says of it stands
             known = {"connect_timeout": 10, **psycopg.conninfo.conninfo_to_dict(self.url)}
@@ -116,8 +117,8 @@ class PgvectorSink:
 
 
 def _psycopg() -> Any:
-    load("psycopg.conninfo")
-    return load("psycopg")
+    load_extra("psycopg.conninfo", EXTRA)
+    return load_extra("psycopg", EXTRA)
 
 
 def _copy(connection: Any, name: str, space: BlendSpace, split: str) -> None:
@@ -140,14 +141,14 @@ def _run(connection: Any, statement: str, *names: str) -> None:
 
 def _composed(statement: str, *names: str, literal: str | None = None) -> Any:
     """A statement with identifiers in its first braces and a literal in the others."""
-    sql = load("psycopg.sql")
+    sql = load_extra("psycopg.sql", EXTRA)
     places = statement.count("{}") - len(names)
     parts = [sql.Identifier(*name.split(".")) for name in names]
     return sql.SQL(statement).format(*parts, *[sql.Literal(literal)] * places)
 
 
 def _quoted(connection: Any, name: str) -> str:
-    return str(load("psycopg.sql").Identifier(*name.split(".")).as_string(connection))
+    return str(load_extra("psycopg.sql", EXTRA).Identifier(*name.split(".")).as_string(connection))
 
 
 def _refuse_name(name: str) -> None:

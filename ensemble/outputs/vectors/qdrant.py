@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from backbones.embeddings import SPLITS
 from cv.errors import FinblendError
+from cv.extras import load_extra
 from ensemble.outputs.vectors.blend_space import BlendSpace
-from ensemble.outputs.vectors.sink import container, load
+from ensemble.outputs.vectors.sink import EXTRA, container
 
 # numbers a request: some 12 bytes each in JSON, and a server takes 32 MB
 REQUEST_NUMBERS = 500_000
@@ -62,7 +63,7 @@ class QdrantSink:
             (n, split): container(self.collection, space, split) for n, space in enumerate(spaces) for split in SPLITS
         }
         own = {alias: f"{alias}{_OURS}{secrets.token_hex(4)}" for alias in names.values()}
-        client, models = self._connected(), load("qdrant_client.models")
+        client, models = self._connected(), load_extra("qdrant_client.models", EXTRA)
         with self._refusing("cannot be asked"):
             before = self._refuse_present(client, list(own))
         try:
@@ -98,7 +99,7 @@ class QdrantSink:
         if urlsplit(self.url).scheme not in {"http", "https"} or not urlsplit(self.url).hostname:
             raise FinblendError("--url of a Qdrant server must be http://HOST:PORT or https://HOST:PORT")
         with self._refusing("is no address"):
-            return load("qdrant_client").QdrantClient(
+            return load_extra("qdrant_client", EXTRA).QdrantClient(
                 url=self.url, api_key=os.environ.get(KEY), timeout=60, check_compatibility=False
             )
 
@@ -116,7 +117,7 @@ class QdrantSink:
         return {alias: known[alias] for alias in aliases if alias in known}
 
     def _upload(self, client: Any, name: str, space: BlendSpace, split: str) -> None:
-        models = load("qdrant_client.models")
+        models = load_extra("qdrant_client.models", EXTRA)
         wanted = models.VectorParams(size=space.width, distance=models.Distance.DOT)
         client.create_collection(name, vectors_config=wanted)
         step = max(1, REQUEST_NUMBERS // space.width)
@@ -130,7 +131,7 @@ class QdrantSink:
 
     @contextlib.contextmanager
     def _refusing(self, what: str) -> Iterator[None]:
-        kinds = load("qdrant_client.http.exceptions")
+        kinds = load_extra("qdrant_client.http.exceptions", EXTRA)
         try:
             yield
         except FinblendError:

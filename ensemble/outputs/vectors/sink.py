@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
-from cv.errors import FinblendError
 from ensemble.outputs.vectors.blend_space import BlendSpace
 
 # what the two splits are for: photos that are searched, photos that are searched for
 ROLES = {"train": "gallery", "test": "queries"}
-INSTALL = "pip install 'finblend[vectors]'"
+# of the clients
+EXTRA = "vectors"
 
 
 class VectorSink(Protocol):
@@ -42,11 +41,3 @@ def container(name: str, space: BlendSpace, split: str) -> str:
     """What a server calls a split of a space: NAME, NAME_queries, NAME_fold_0, NAME_fold_0_queries."""
     of_fold = "" if space.fold is None else f"_fold_{space.fold}"
     return f"{name}{of_fold}" + ("" if split == "train" else f"_{ROLES[split]}")
-
-
-def load(name: str) -> Any:
-    """Import a client of a server, or refuse with the line that installs it."""
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise FinblendError(f"{error.name or name} is needed here and is not installed; {INSTALL}") from None
