@@ -56,6 +56,8 @@ def parts_of(spec: str, table: pl.DataFrame, name: str) -> pl.Series:
         joined = table.select("image", "path").join(
             values, left_on="path", right_on="image", how="left", maintain_order="left"
         )
+    if joined["value"].null_count() == joined.height:
+        raise FinblendError(f"--split {spec}: says nothing of any image of {name}")
     text = joined["value"].str.strip_chars().str.to_lowercase().replace("", None)
     parts = text.replace(dict.fromkeys(TRAIN, "train") | dict.fromkeys(TEST, "test"))
     strange = (parts.is_not_null() & ~parts.is_in(["train", "test"])).arg_true()

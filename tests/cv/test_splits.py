@@ -132,7 +132,10 @@ def test_a_column_of_splits_that_nobody_asked_for_is_told() -> None:
     assert not read_catalogue(frame().drop(columns="split"))[1].unused_split
 
 
-def test_wrong_splits_are_refused() -> None:
+def test_wrong_splits_are_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"image": ["a", "b"], "part": ["train", "test"]}).to_csv(tmp_path / "other.csv")
+    spec = f"{tmp_path / 'other.csv'}:part"
+    assert refusal(frame(), split=spec) == f"--split {spec}: says nothing of any image of train"
     told = "--split split: image 100: 'val' is none of train, database, gallery, test, query"
     assert refusal(frame(split=["val"] + ["train"] * 7), split="split").startswith(told)
     assert "is in the test part (test or query)" in refusal(frame(split="train"), split="split")
