@@ -143,3 +143,7 @@ def test_wrong_splits_are_refused(tmp_path: Path) -> None:
     assert "has no column 'part'" in refusal(frame(), split="part")
     assert "leave --test out" in refusal(frame(), frame(), split="split")
     assert "no photo has a known individual" in refusal(frame(identity="unknown"), split="split")
+
+
+def test_numbers_that_no_table_holds_are_refused() -> None:
+    assert refusal(frame(video=[1j] * N)).startswith("train: cannot be read as a table (")
