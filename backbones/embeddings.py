@@ -118,6 +118,8 @@ def _from_lists(column: pl.Series, source: str) -> np.ndarray:
     bad = (widths.is_null() | (widths != (widths[0] or 0))).arg_true()
     if len(bad):
         row = bad[0]
+        if not widths[row]:
+            raise FinblendError(f"{source}: row {row + 1}: {column.name} is empty")
         raise FinblendError(
             f"{source}: row {row + 1}: {widths[row]} numbers in {column.name}, the first row has {widths[0]}"
         )

@@ -13,7 +13,7 @@ import polars as pl
 from cv.errors import FinblendError
 from cv.files import written_beside
 from cv.species import HAPPYWHALE_REPAIRS, Repair, repair_species, species_text
-from cv.splits import with_parts
+from cv.splits import OF_PHOTO, in_named_folders, unnamed, with_parts
 from cv.tables import TableLike, as_text, column_of_file, pick_column, read_table, refuse_repeats, text_column
 
 NEW_INDIVIDUAL = "new_individual"
@@ -130,6 +130,8 @@ class CatalogueReport:
     unused_encounters: bool = False
     left_out: int = 0
     unused_split: bool = False
+    of_train_alone: list[str] = field(default_factory=list)
+    in_named_folders: int = 0
 
 
 def read_catalogue(
@@ -154,7 +156,7 @@ def read_catalogue(
         `FILE:COLUMN`, or a column of `train`: photos of one sighting share a value. Photos without one stand alone.
     split : str, optional
         `FILE:COLUMN`, or a column of `train`, instead of `test`: which photos are to be named, though their names are
-        known, see `cv.splits`. Those names, and the encounters of those photos, are not in the catalogue.
+        known, see `cv.splits`. Of those photos the catalogue has the columns `cv.splits.OF_PHOTO` alone.
     repairs : mapping of str to str
         Species names to replace.
 
@@ -184,8 +186,13 @@ def read_catalogue(
     labelled, renamed = _without_spaces(labelled, name)
     if test is not None:
         queries, others = _listed_twice(_read_test(test, labelled["image"], repairs), others)
+    of_train_alone: list[str] = []
+    in_folders = 0
     if split is not None:
-        queries, others = _unnamed(queries), _unnamed(others)
+        told = {*OF_PHOTO, *IDENTITY_COLUMNS, "encounter", split, ""}
+        of_train_alone = [column for column in table.columns if column not in told]
+        in_folders = in_named_folders(queries)
+        queries, others = unnamed(queries), unnamed(others)
     if queries.is_empty():
         raise FinblendError(f"{name}: there are no test photos; give --test, or rows with the identity 'unknown'")
     parts = [labelled, queries, others]
@@ -203,13 +210,10 @@ def read_catalogue(
         unused_encounters=unused,
         left_out=left_out,
         unused_split=unused_split,
+        of_train_alone=of_train_alone,
+        in_named_folders=in_folders,
     )
     return Catalogue(frame), report
-
-
-def _unnamed(table: pl.DataFrame) -> pl.DataFrame:
-    """Photos whose names are known elsewhere: nothing in the catalogue gives them away."""
-    return table.drop(*IDENTITY_COLUMNS, "encounter", strict=False)
 
 
 def _identities(values: pl.Series, name: str) -> pl.Series:

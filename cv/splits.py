@@ -13,6 +13,12 @@ from cv.tables import column_of_file
 
 TRAIN = ("train", "database", "gallery")
 TEST = ("test", "query")
+# what may be known of a photo before it is named; any other column may call the animal by another of its names
+OF_PHOTO = (
+    *("image", "image_id", "path", "width", "height", "row", "split"),
+    *("species", "date", "latitude", "longitude", "orientation", "position"),
+    *("bbox", "box", "segmentation", "keypoints"),
+)
 
 
 def parts_of(spec: str, table: pl.DataFrame, name: str) -> pl.Series:
@@ -50,6 +56,8 @@ def parts_of(spec: str, table: pl.DataFrame, name: str) -> pl.Series:
         joined = table.select("image", "path").join(
             values, left_on="path", right_on="image", how="left", maintain_order="left"
         )
+    if joined["value"].null_count() == joined.height:
+        raise FinblendError(f"--split {spec}: says nothing of any image of {name}")
     text = joined["value"].str.strip_chars().str.to_lowercase().replace("", None)
     parts = text.replace(dict.fromkeys(TRAIN, "train") | dict.fromkeys(TEST, "test"))
     strange = (parts.is_not_null() & ~parts.is_in(["train", "test"])).arg_true()
@@ -87,3 +95,20 @@ def with_parts(table: pl.DataFrame, spec: str | None, rest: str, name: str) -> t
     table = table.with_columns(split=parts)
     named = (pl.col("split") == "test") | known
     return table.with_columns(split=pl.when(named).then("split").fill_null("unlabelled")), parts.null_count()
+
+
+def unnamed(table: pl.DataFrame) -> pl.DataFrame:
+    """Photos whose names are known elsewhere: no column that may give them away."""
+    return table.select(column for column in OF_PHOTO if column in table.columns)
+
+
+def in_named_folders(table: pl.DataFrame) -> int:
+    """How many photos lie in a folder that is called as their animal is.
+
+    Examples
+    --------
+    >>> in_named_folders(pl.DataFrame({"image": ["ann/1.jpg", "2.jpg"], "individual_id": ["ann", "ann"]}))
+    1
+    """
+    path = pl.col("path" if "path" in table.columns else "image").cast(pl.String).str.replace_all(r"\\", "/")
+    return int(table.select(path.str.split("/").list.contains(pl.col("individual_id")).sum()).item() or 0)

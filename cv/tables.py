@@ -59,12 +59,12 @@ def _from_pandas(frame: Any, what: str) -> pl.DataFrame:
     table: pl.DataFrame
     try:
         table = pl.from_pandas(frame)
-    except (ValueError, TypeError) as error:  # pyarrow's errors are among them
+    except (ValueError, TypeError, NotImplementedError) as error:  # pyarrow's errors are among them
         # a column of several types becomes text
         mixed = frame.astype({column: str for column, kind in frame.dtypes.items() if str(kind) == "object"})
         try:
             table = pl.from_pandas(mixed.where(frame.notna(), None))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, NotImplementedError):
             raise FinblendError(f"{what}: cannot be read as a table ({str(error).splitlines()[0]})") from None
     return table
 

@@ -75,4 +75,5 @@ def _near(name: str) -> list[str]:
         return [f"timm:{name}"]
     # the likeliest of both, whichever door they come through
     meant = {**{other: f"timm:{other}" for other in of_timm}, **{other: other for other in backbone_names()}}
-    return [meant[near] for near in get_close_matches(name, meant, MEANT)]
+    # papers and cards write MiewID, MegaDescriptor-L-384
+    return [meant[near] for near in get_close_matches(name.lower(), meant, MEANT)]

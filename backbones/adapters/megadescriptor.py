@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backbones.adapters.contract import Backbone, Published
-from backbones.adapters.timm_networks import create
+from backbones.adapters.timm_networks import create, without_argument
 
 NETWORKS = {
     "t-224": "swin_tiny_patch4_window7_224",
@@ -20,7 +20,7 @@ LICENCE = "are under CC BY-NC 4.0: not for commercial use"
 
 def build(name: str, size: tuple[int, int] | None) -> Backbone:
     """Build `megadescriptor-t-224` to `-l-384`, or `megadescriptor-t-cnn-288`; the number is the side of its photos."""
-    variant = name.removeprefix("megadescriptor-")
+    variant = without_argument(name).removeprefix("megadescriptor-")
     side = int(variant.rpartition("-")[2])
     published = Published(repository=f"BVRA/MegaDescriptor-{variant.upper()}", licence=LICENCE)
     return Backbone(create(NETWORKS[variant], size), *(size or (side, side)), HALF, HALF, published=published)

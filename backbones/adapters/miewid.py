@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.adapters.contract import Backbone, Published
-from backbones.adapters.timm_networks import as_backbone, create
+from backbones.adapters.timm_networks import as_backbone, create, without_argument
 from backbones.layers import GeM
 
 NETWORK = "efficientnetv2_rw_m"
@@ -35,9 +35,10 @@ class MiewId(nn.Module):
 
 def build(name: str, size: tuple[int, int] | None) -> Backbone:
     """Build `miewid` (version 3 of the multispecies network) or `miewid-msv2`, 2152 wide, for 440 pixels."""
+    repository = REPOSITORIES[without_argument(name)]
     body = create(NETWORK, size, global_pool="")
     published = Published(
-        repository=REPOSITORIES[name],
+        repository=repository,
         licence=LICENCE,
         # version 3 has its exponent inside, where timm pools; the training code has it beside
         renamed={"backbone.global_pool.": "pooling."},

@@ -76,6 +76,14 @@ def argument_of(name: str, what: str) -> str:
     return argument
 
 
+def without_argument(name: str) -> str:
+    """The name of a network that takes nothing after a colon."""
+    plain, colon, _ = name.partition(":")
+    if colon:
+        raise FinblendError(f"--backbone {name}: takes nothing after a colon; write {plain}")
+    return plain
+
+
 def width_of(name: str) -> tuple[str, int]:
     """Split `NAME` or `NAME:WIDTH` into the name and the width of the embedding."""
     family, colon, width = name.partition(":")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from backbones.embeddings import DEFAULT_VIEW, Embeddings, embeddings_from_frame
-from backbones.formats.arrays import embeddings_from_arrays
+from backbones.formats.arrays import embeddings_from_arrays, listing
 from backbones.formats.names import read_names
 from backbones.formats.npz import read_npy, read_npz
 from backbones.formats.safetensors import read_safetensors
@@ -45,12 +45,13 @@ def read_embeddings(spec: str | Path, split: str, names: str | Path | None = Non
     suffix = paths[0].suffix.lower()
     if len(paths) > 1 and suffix != ".npy":
         raise FinblendError(f"{spec}: matches {len(paths)} files; only .npy files may come in several parts")
-    source = str(spec)
+    source, held = str(spec), ""
     if suffix == ".npy":
         embeddings = Embeddings({DEFAULT_VIEW: _joined(paths)}, source=source)
     elif suffix == ".npz":
         arrays = read_npz(paths[0])
         _refuse_export(paths[0], arrays)
+        held = f" for its rows (it has {listing(arrays)})"
         embeddings = embeddings_from_arrays(arrays, str(paths[0]), key, split, with_names=names is None)
     elif suffix == ".safetensors":
         embeddings = embeddings_from_arrays(
@@ -72,7 +73,7 @@ def read_embeddings(spec: str | Path, split: str, names: str | Path | None = Non
         # replacing runs the check that there is one name a row
         embeddings = replace(embeddings, images=read_names(name_paths[0], name_key, split), rows=None)
     if embeddings.images is None and embeddings.rows is None:
-        raise FinblendError(f"{spec}: holds no image names; give them with --{split}-names FILE")
+        raise FinblendError(f"{spec}: holds no image names{held}; give them with --{split}-names FILE")
     return embeddings
 
 

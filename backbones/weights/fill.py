@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from backbones.adapters.contract import Backbone
 from backbones.vision import load
 from backbones.weights.lite import is_lite, timm_names
-from backbones.weights.published import fetch, terms_of_published, terms_of_timm
+from backbones.weights.published import fetch, quiet_hub, terms_of_published, terms_of_timm
 from backbones.weights.saved import Origin, file_of, read_origin, read_state
 from cv.errors import FinblendError, shown
 from cv.files import sha256_of
@@ -131,7 +131,10 @@ def _converted(part: nn.Module, state: Mapping[str, Tensor], wanted: Mapping[str
     if convert is None or fits:
         return dict(state)
     try:
-        return dict(convert(dict(state), part))
+        with warnings.catch_warnings():
+            # timm's resampling has torch warn of its own ways with indices
+            warnings.simplefilter("ignore", UserWarning)
+            return dict(convert(dict(state), part))
     except Exception:  # a stranger's state dict breaks it in any way; the keys are then named as they are
         return dict(state)
 
@@ -153,15 +156,13 @@ def _from_hub(body: nn.Module) -> None:
     timm = load("timm")
     facts: Any = body.pretrained_cfg
     name = f"{facts['architecture']}.{facts.get('tag') or ''}".rstrip(".")
-    logger = logging.getLogger("huggingface_hub")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
     lacking: list[str] = []
     hook = body.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
         lambda _, keys: lacking.extend(keys.missing_keys)
     )
     try:
-        timm.models.load_pretrained(body, num_classes=0, strict=False, filter_fn=_filter_of(body))
+        with quiet_hub():
+            timm.models.load_pretrained(body, num_classes=0, strict=False, filter_fn=_filter_of(body))
     except Exception as error:  # the hub's client, the network and timm each have errors of their own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise FinblendError(
@@ -169,7 +170,6 @@ def _from_hub(body: nn.Module) -> None:
         ) from None
     finally:
         hook.remove()
-        logger.setLevel(before)
     lacking = [key for key in lacking if not key.endswith("num_batches_tracked")]
     if lacking:
         raise FinblendError(

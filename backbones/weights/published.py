@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +22,22 @@ _TERMS = {
 }
 
 
+@contextmanager
+def quiet_hub() -> Iterator[None]:
+    """Leave out what the hub's client logs of its retries: one line tells what came of them."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def fetch(published: Published) -> Path:
     """The file of published weights, in the hub's cache on this machine.
 
-    `huggingface_hub` looks there first, and only there where HF_HUB_OFFLINE is set.
+    It is looked for there first, and only there where HF_HUB_OFFLINE is set.
 
     Raises
     ------
@@ -31,13 +46,18 @@ def fetch(published: Published) -> Path:
     """
     hub = load("huggingface_hub")
     reason = ""
-    for name in HUB_FILES:
-        try:
-            return Path(hub.hf_hub_download(published.repository, name))
-        except Exception as error:  # the hub's client and its network have many errors, and few bases
-            reason = reason or (str(error).strip().splitlines() or [type(error).__name__])[0]
-            if not isinstance(error, hub.errors.EntryNotFoundError):
-                break
+    # what is there is taken, whatever it is called, before a network that may be gone is asked and asked again
+    for cached in (True, False):
+        for name in HUB_FILES:
+            try:
+                with quiet_hub():
+                    return Path(hub.hf_hub_download(published.repository, name, local_files_only=cached))
+            except Exception as error:  # the hub's client and its network have many errors, and few bases
+                if cached:
+                    continue
+                reason = reason or (str(error).strip().splitlines() or [type(error).__name__])[0]
+                if not isinstance(error, hub.errors.RemoteEntryNotFoundError):
+                    break
     raise FinblendError(
         f"--weights hub: the weights of {published.repository} could not be fetched ({reason}); give --weights FILE, "
         "or 'random'"

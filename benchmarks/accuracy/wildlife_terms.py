@@ -13,7 +13,8 @@ arXiv:2311.09118) and of WildlifeReID-10k (Adam et al. 2024, arXiv:2406.09211):
 - balanced: the mean over all classes of test, everybody new being one class (`balanced_accuracy`).
 
 The recipes beside it are wildlife-tools' (cosine, nearest photo), in the best single set of features and in all of them
-set side by side, each of length 1, with the threshold for somebody new that is best by G on train's own folds.
+set side by side, each of length 1, with the threshold for somebody new that is best by G on train's own folds. They
+look among photos of the query's species alone: finblend is given the species of test photos, too.
 """
 
 from __future__ import annotations
@@ -79,11 +80,9 @@ def balanced(right: np.ndarray, classes: np.ndarray) -> float:
     return float(np.mean([right[classes == each].mean() for each in np.unique(classes)])) if len(classes) else np.nan
 
 
-def nearest(
-    similarity: np.ndarray, labels: Sequence[str], threshold: float, usable: np.ndarray | None = None
-) -> list[list[str]]:
+def nearest(similarity: np.ndarray, labels: Sequence[str], threshold: float, usable: np.ndarray) -> list[list[str]]:
     """Answers of the recipe: the name of the most similar photo, behind somebody new where it is less than that."""
-    score = similarity if usable is None else np.where(usable, similarity, -np.inf)
+    score = np.where(usable, similarity, -np.inf)
     names = [labels[row] for row in score.argmax(axis=1)]
     return [
         [NEW_INDIVIDUAL, name] if best < threshold else [name, NEW_INDIVIDUAL]
@@ -91,10 +90,23 @@ def nearest(
     ]
 
 
-def recipe(train: np.ndarray, test: np.ndarray, labels: list[str], folds: np.ndarray) -> tuple[float, list[list[str]]]:
-    """Score G out-of-fold at the best threshold, and the answers of test at that threshold."""
+def recipe(
+    train: np.ndarray, test: np.ndarray, labels: list[str], folds: np.ndarray, species: Sequence[np.ndarray]
+) -> tuple[float, list[list[str]]]:
+    """Score G out-of-fold at the best threshold, and the answers of test at that threshold.
+
+    Parameters
+    ----------
+    train, test : (n, d), (m, d) float arrays
+        Rows of length 1.
+    labels : (n,) list of str
+    folds : (n,) int array
+    species : (n,) and (m,) arrays of str
+        Of the train and of the test photos.
+    """
     within, across = train @ train.T, test @ train.T
-    met = folds[:, None] != folds
+    alike, usable = (of[:, None] == species[0] for of in species)
+    met = alike & (folds[:, None] != folds)
     best = np.where(met, within, -np.inf).max(axis=1)
 
     def out_of_fold(threshold: float) -> float:
@@ -108,25 +120,26 @@ def recipe(train: np.ndarray, test: np.ndarray, labels: list[str], folds: np.nda
         # a fold without strangers, or with them alone, has no G; where all are so, nobody is said to be new
         return float(np.mean(told)) if told else 0.0
 
-    thresholds = np.quantile(best, np.linspace(0, 1, 51))
+    thresholds = np.quantile(best[np.isfinite(best)], np.linspace(0, 1, 51))
     scores = [out_of_fold(threshold) for threshold in thresholds]
-    return max(scores), nearest(across, labels, float(thresholds[int(np.argmax(scores))]))
+    return max(scores), nearest(across, labels, float(thresholds[int(np.argmax(scores))]), usable)
 
 
 def recipes(project: Project) -> dict[str, list[list[str]]]:
     """Answers of the nearest photo: in the features that are best out-of-fold, and in all of them."""
     catalogue = project.catalogue
     labels, folds = catalogue.train["individual_id"].to_list(), catalogue.folds
+    species = [part["species"].to_numpy() for part in (catalogue.train, catalogue.test)]
     spaces = {
         model: [unit(stores["frozen"].embedding(split, stores["frozen"].views[0])) for split in ("train", "test")]
         for model, stores in project.stores().items()
     }
-    alone = {model: recipe(*space, labels, folds) for model, space in spaces.items()}
+    alone = {model: recipe(*space, labels, folds, species) for model, space in spaces.items()}
     best = max(alone, key=lambda model: alone[model][0])
     answers = {f"nearest photo, {best}": alone[best][1]}
     if len(spaces) > 1:
         train, test = (unit(np.concatenate([space[i] for space in spaces.values()], axis=1)) for i in (0, 1))
-        answers["nearest photo, all side by side"] = recipe(train, test, labels, folds)[1]
+        answers["nearest photo, all side by side"] = recipe(train, test, labels, folds, species)[1]
     return answers
 
 

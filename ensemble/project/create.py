@@ -62,6 +62,10 @@ class InitResult(Result):
         Photos that are in neither part of the split.
     unused_split : bool
         Whether the train table has a column `split` that was not asked for.
+    of_train_alone : list of str
+        Columns that the split's test photos do not have, as they may tell names.
+    in_named_folders : int
+        Test photos of the split whose path has a folder that is called as the animal.
     """
 
     train_images: int
@@ -85,6 +89,8 @@ class InitResult(Result):
     photos: list[str]
     left_out: int
     unused_split: bool
+    of_train_alone: list[str]
+    in_named_folders: int
 
 
 def init(
@@ -117,7 +123,7 @@ def init(
         `FILE:COLUMN`, or a column of the train table: photos of one sighting share a value and never straddle folds.
     split : str, optional
         `FILE:COLUMN`, or a column of the train table, instead of `test`: `train` (`database`, `gallery`) or `test`
-        (`query`). Known names of test photos stay out of the project.
+        (`query`). Of test photos the project has the columns `cv.splits.OF_PHOTO` alone: no names.
     test_species : str, optional
         `FILE:COLUMN` with the species of test photos, where a classifier or a person has told it.
     species_map : path or mapping, optional
@@ -184,6 +190,8 @@ def init(
         photos=[str(place) for place in photos],
         left_out=read.left_out,
         unused_split=read.unused_split,
+        of_train_alone=read.of_train_alone,
+        in_named_folders=read.in_named_folders,
     )
     settings = {
         "format": FORMAT,

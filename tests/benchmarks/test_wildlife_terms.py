@@ -62,15 +62,20 @@ def test_a_part_without_photos_has_no_accuracy() -> None:
 
 def test_the_nearest_photo_names_and_the_threshold_says_new() -> None:
     similarity = np.array([[0.9, 0.1], [0.2, 0.3]])
-    assert nearest(similarity, ["ann", "bob"], 0.5) == [["ann", NEW], [NEW, "bob"]]
-    usable = np.array([[False, True], [True, True]])
+    usable = np.array([[True, True], [True, True]])
+    assert nearest(similarity, ["ann", "bob"], 0.5, usable) == [["ann", NEW], [NEW, "bob"]]
+    usable[0, 0] = False
     assert nearest(similarity, ["ann", "bob"], 0.0, usable)[0] == ["bob", NEW]
     # two who are told apart, and one who is met in no other fold: any threshold between is perfect
     looks = np.array([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]])
-    score, answers = recipe(looks, looks[[0, 4]] * [[1], [0]], ["a", "a", "b", "b", "c"], np.array([0, 1, 0, 1, 0]))
+    labels, folds, lions = ["a", "a", "b", "b", "c"], np.array([0, 1, 0, 1, 0]), np.array(["lion"] * 5)
+    score, answers = recipe(looks, looks[[0, 4]] * [[1], [0]], labels, folds, [lions, lions[:2]])
     assert score == 1
     assert answers[0] == ["a", NEW]
     assert answers[1][0] == NEW
+    # the photo that looks like a lion's is a seal's: no lion is its answer, however alike
+    lions[2:4] = "seal"
+    assert recipe(looks, looks[[0]], labels, folds, [lions, np.array(["seal"])])[1][0][1] == "b"
 
 
 def test_a_frame_and_its_split_go_through_the_real_commands(tmp_path: Path) -> None:

@@ -80,7 +80,9 @@ def test_lists_of_species_are_their_text(kind: str, tmp_path: Path) -> None:
 
 def test_a_split_parts_the_frame_and_nothing_gives_the_names_of_its_test_photos_away() -> None:
     encounters = [f"meeting of {name}" for name in frame()["identity"]]
-    table = frame(individual_id=frame()["identity"], encounter=encounters)
+    names = frame()["identity"]
+    aliases = {"identity_original": "old " + names, "individual_name": names, "video": "video of " + names}
+    table = frame(individual_id=names, encounter=encounters, **aliases)
     catalogue, report = read_catalogue(table, split="split", encounters="encounter")
     assert images(catalogue) == {
         "train": ["100", "101", "102", "103", "104"],
@@ -93,6 +95,19 @@ def test_a_split_parts_the_frame_and_nothing_gives_the_names_of_its_test_photos_
     # what is known of the photos stays, and their rows are those of the frame
     assert (rest["row"].to_list(), rest["orientation"].to_list()) == ([5, 6, 7], ["left"] * 3)
     assert (report.left_out, report.unlabelled_images, report.unused_split) == (1, 0, False)
+    assert report.of_train_alone == ["video", "identity_original", "individual_name"]
+    assert catalogue.train["identity_original"].to_list()[0] == "old ann"
+
+
+@pytest.mark.parametrize("slash", ["/", "\\"])
+def test_folders_that_are_called_as_animals_are_counted(slash: str) -> None:
+    paths = [f"img{slash}{name}{slash}{i}.jpg" for i, name in enumerate(frame()["identity"])]
+    catalogue, report = read_catalogue(frame(path=paths), split="split")
+    assert report.in_named_folders == 2
+    # without it, no photo would be found
+    assert catalogue.test["path"].to_list() == paths[5:7]
+    for kept in (frame(), frame().drop(columns="path")):
+        assert read_catalogue(kept, split="split")[1].in_named_folders == 0
 
 
 def test_a_split_comes_from_another_file_by_name_or_by_path(tmp_path: Path) -> None:
@@ -117,7 +132,10 @@ def test_a_column_of_splits_that_nobody_asked_for_is_told() -> None:
     assert not read_catalogue(frame().drop(columns="split"))[1].unused_split
 
 
-def test_wrong_splits_are_refused() -> None:
+def test_wrong_splits_are_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"image": ["a", "b"], "part": ["train", "test"]}).to_csv(tmp_path / "other.csv")
+    spec = f"{tmp_path / 'other.csv'}:part"
+    assert refusal(frame(), split=spec) == f"--split {spec}: says nothing of any image of train"
     told = "--split split: image 100: 'val' is none of train, database, gallery, test, query"
     assert refusal(frame(split=["val"] + ["train"] * 7), split="split").startswith(told)
     assert "is in the test part (test or query)" in refusal(frame(split="train"), split="split")
@@ -125,3 +143,7 @@ def test_wrong_splits_are_refused() -> None:
     assert "has no column 'part'" in refusal(frame(), split="part")
     assert "leave --test out" in refusal(frame(), frame(), split="split")
     assert "no photo has a known individual" in refusal(frame(identity="unknown"), split="split")
+
+
+def test_numbers_that_no_table_holds_are_refused() -> None:
+    assert refusal(frame(video=[1j] * N)).startswith("train: cannot be read as a table (")

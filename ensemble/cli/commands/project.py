@@ -72,6 +72,7 @@ def init(
     Example: finblend init P --train train.csv --test sample_submission.csv --folds 5
     """
     from ensemble.project.create import init as make
+    from ensemble.project.init_warnings import init_warnings
 
     result = make(
         folder,
@@ -86,7 +87,7 @@ def init(
         seed=seed,
         hold_out=hold_out,
     )
-    warn(_init_warnings(result))
+    warn(init_warnings(result.as_dict()))
     if json:
         print_json(result)
         return
@@ -110,28 +111,6 @@ def _strangers(result: InitResult) -> str:
     if result.held_out_individuals:
         text += f", {result.held_out_individuals} are held out"
     return f"{text}: strangers in their own fold, {100 * result.new_share:.1f} % of the train photos"
-
-
-def _init_warnings(result: InitResult) -> list[str]:
-    texts = {
-        "straddling_encounters": "encounters have photos in several folds: out-of-fold scores will be too good",
-        "individuals_of_several_species": "individuals have photos of several species; the most common one counts",
-        "renamed_individuals": "individuals had spaces in their names; they are written with '_'",
-        "unlabelled_images": "train rows have no known individual; they play no part",
-        "left_out": "photos are in neither part of the split; they play no part",
-        "photos_without_encounter": "photos have no encounter; each stands alone",
-    }
-    lines = [f"{result[count]} {text}" for count, text in texts.items() if result[count]]
-    if result.unused_encounters:
-        lines.append(
-            "the train table has a column 'encounter' that is not used: with --encounters encounter, photos of one "
-            "sighting stay in one fold"
-        )
-    if result.unused_split:
-        lines.append(
-            "the train table has a column 'split' that is not used: with --split split, its test photos are test"
-        )
-    return lines
 
 
 @app.command()

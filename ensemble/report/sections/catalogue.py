@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cv.catalogue import NO_SPECIES
+from ensemble.project.init_warnings import init_warnings
 from ensemble.report.numbers import share
 from ensemble.report.page.pieces import Figures, Piece, Section, Text, Warnings
 from ensemble.report.sections.catalogue_charts import encounter_bars, fold_bars, long_tail, species_bars, species_mix
@@ -61,21 +60,7 @@ def _figures(counts: CatalogueCounts) -> list[tuple[str, str]]:
 
 
 def _warnings(counts: CatalogueCounts) -> Warnings | None:
-    init: dict[str, Any] = counts.init
-    texts = {
-        "straddling_encounters": "encounters have photos in several folds: out-of-fold scores are too good",
-        "individuals_of_several_species": "individuals have photos of several species; the most common one counts",
-        "renamed_individuals": "individuals had spaces in their names; they are written with '_'",
-        "unlabelled_images": "train rows have no known individual; they play no part",
-        "left_out": "photos are in neither part of the split; they play no part",
-        "photos_without_encounter": "photos have no encounter; each stands alone",
-    }
-    lines = [f"{init[key]:,} {text}." for key, text in texts.items() if init.get(key)]
-    if init.get("unused_encounters"):
-        lines.append(
-            "The train table has a column 'encounter' that is not used: with '--encounters encounter', photos of one "
-            "sighting stay in one fold."
-        )
+    lines = [f"{line[0].upper()}{line[1:]}." for line in init_warnings(counts.init)]
     return Warnings(lines) if lines else None
 
 

@@ -253,3 +253,16 @@ def test_embeddings_are_a_table(shape: tuple[int, ...]) -> None:
 def test_views_of_one_network_have_the_same_photos() -> None:
     with pytest.raises(FinblendError, match=r"hflip.*2 rows.*3"):
         Embeddings({"orig": VECTORS, "hflip": VECTORS[:2]}, IMAGES)
+
+
+def test_what_stands_in_place_of_names_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "features.npz"
+    for ids, told in ((np.array([1.0, 2.0, 3.0]), "image_id float64[3]"), (np.array([1, 2]), "image_id int64[2]")):
+        np.savez(path, features=VECTORS, image_id=ids)
+        assert f"no image names for its rows (it has features float32[3, 40], {told}); give" in refusal(path)
+
+
+def test_a_row_without_an_embedding_is_named(tmp_path: Path) -> None:
+    table = pl.DataFrame({"image": IMAGES, "embedding": [VECTORS[0].tolist(), None, VECTORS[2].tolist()]})
+    table.write_parquet(tmp_path / "a.parquet")
+    assert refusal(tmp_path / "a.parquet").endswith("a.parquet: row 2: embedding is empty")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,7 +123,26 @@ def test_miewids_file_has_the_parts_of_the_real_network() -> None:
     assert backbone.published.own_names(dict.fromkeys(published)).keys() == backbone.network.state_dict().keys()
 
 
-def test_megadescriptor_fills_from_a_checkpoint_of_an_older_timm(offline: Path, tmp_path: Path) -> None:
+def test_retries_of_the_hub_are_one_line(
+    small: Backbone, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = []
+
+    def unreachable(_: str, name: str, *, local_files_only: bool) -> str:
+        asked.append((name, local_files_only))
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s")
+        raise OSError("[Errno 111] Connection refused")
+
+    monkeypatch.setattr(load("huggingface_hub"), "hf_hub_download", unreachable)
+    assert "could not be fetched ([Errno 111] Connection refused)" in refusal(small, "hub")
+    assert not caplog.records
+    # a network that is gone is asked once
+    assert asked == [("model.safetensors", True), ("pytorch_model.bin", True), ("model.safetensors", False)]
+
+
+def test_megadescriptor_fills_from_a_checkpoint_of_an_older_timm(
+    offline: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     backbone = build_backbone("megadescriptor-t-224", SIZE)
     inside = load("timm").create_model(megadescriptor.NETWORKS["t-224"], num_classes=0)
     state = {name: torch.full(tensor.shape, 0.01 * i) for i, (name, tensor) in enumerate(inside.state_dict().items())}
@@ -135,6 +155,7 @@ def test_megadescriptor_fills_from_a_checkpoint_of_an_older_timm(offline: Path, 
     in_cache(offline, "BVRA/MegaDescriptor-T-224", "pytorch_model.bin", {"model": older})
     filled = fill(backbone, "hub")
     assert (filled.terms, filled.untrained) == (NON_COMMERCIAL, ())
+    assert not [each for each in recwarn if "timm" in each.filename]
     own = backbone.network.state_dict()
     tables = [name for name in own if name.endswith("relative_position_bias_table")]
     assert all(torch.equal(own[name], state[name]) for name in own.keys() - set(tables))
