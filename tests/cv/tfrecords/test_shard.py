@@ -184,6 +184,6 @@ def test_without_the_package_the_install_line_is_told(tmp_path: Path, monkeypatc
     path = write_shard(tmp_path / "a.tfrec", SOME)
     monkeypatch.setitem(__import__("sys").modules, "google_crc32c", None)
     with pytest.raises(
-        FinblendError, match=r"need google-crc32c, .* not installed; pip install 'finblend\[records\]'$"
+        FinblendError, match=r"google_crc32c is needed .* not installed; pip install 'finblend\[records\]'$"
     ):
         Shard(path)

@@ -18,6 +18,7 @@ INIT = [
     "single_photo_individuals", "single_encounter_individuals", "held_out_individuals", "encounters",
     "photos_without_encounter", "straddling_encounters", "unused_encounters", "individuals_of_several_species",
     "renamed_individuals", "unlabelled_images", "photos", "left_out", "unused_split",
+    "of_train_alone", "in_named_folders",
 ]  # fmt: skip
 REGISTER = ["model", "seen", "views", "train_images", "test_images", "predictions", "warnings"]
 EXTRACTION = [
