@@ -28,7 +28,7 @@ def _declared() -> Any:
     import torch
 
     try:
-        import torchvision  # noqa: F401
+        load_extra("torchvision", "backbones")
     except RuntimeError:
         library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for schema in _SCHEMAS:

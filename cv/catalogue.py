@@ -194,7 +194,7 @@ def read_catalogue(
         in_folders = in_named_folders(queries)
         queries, others = unnamed(queries), unnamed(others)
     if queries.is_empty():
-        raise FinblendError(f"{name}: there are no test photos; give --test, or rows with the identity 'unknown'")
+        raise FinblendError(f"{name}: no test photos; give --test, --split, or rows with the identity 'unknown'")
     parts = [labelled, queries, others]
     frame = pl.concat([_typed(part) for part in parts], how="diagonal_relaxed")
     frame = frame.with_columns(pl.lit(None, dtype=pl.Int32).alias("fold"))

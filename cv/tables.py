@@ -230,6 +230,8 @@ def column_of_file(spec: str, table: pl.DataFrame, name: str) -> pl.DataFrame:
     """
     path, colon, column = spec.rpartition(":")
     if not colon:
+        if spec not in table.columns and Path(spec).suffix.lower() in {".csv", ".parquet", ".pq"}:
+            raise FinblendError(f"{spec}: which of its columns? say {spec}:COLUMN")
         if spec not in table.columns:
             raise FinblendError(f"{name}: has no column '{spec}' (give FILE:COLUMN for a column of another file)")
         return table.select("image", value=as_text(table[spec]))

@@ -88,6 +88,7 @@ def detect_apply(
     check_score(least)
     wanted = {facts.classes[facts.class_number(name)] for name in classes} or set(facts.classes)
     refuse_output(out)
+    _refuse_foreign_table(out)
     on, files = device_of(device), list_photos(images)
     started = time.perf_counter()
     with locked(out.absolute().with_name(f".{out.name}.lock"), str(out)):
@@ -112,6 +113,15 @@ def detect_apply(
         seconds=seconds,
         photos_per_second=computed / max(seconds, 1e-9),
     )
+
+
+def _refuse_foreign_table(path: Path) -> None:
+    """A table that is there must be one of these: boxes that people have drawn are not made again in minutes."""
+    if path.is_file():
+        with path.open("rb") as file:
+            header = file.readline(99).strip()
+        if header not in (b"", ",".join(HEADER).encode()):
+            raise FinblendError(f"{path}: is there already and no table of detect apply; choose another name")
 
 
 def _looked_at(

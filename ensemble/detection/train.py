@@ -125,6 +125,7 @@ def detect_train(
         "size": list(size),
         "min_score": min_score,
         "hold_out": hold_out,
+        "encounters": encounters is not None,
         "classes": data.classes,
         "recipe": asdict(recipe),
         "photos": hash_of([[photo.name, list(photo.size)] for photo in data.train]),

@@ -73,6 +73,8 @@ def import_from(
     places = [output, *([Path(test)] if test is not None else [])]
     for each in places:
         refuse_output(each)
+        if each.exists():
+            raise FinblendError(f"{each}: is there already; choose another name")
         refuse_suffix(each, ".csv", "a table of photos")
     if test is not None and places[0].resolve() == places[1].resolve():
         raise FinblendError(f"{test}: is the file of -o, too; --test needs another")
@@ -108,7 +110,12 @@ def table_of(records: pl.DataFrame) -> pl.DataFrame:
         "image",
         "path",
         pl.when(~by_machine).then("individual_id").alias("individual_id"),
-        pl.col("species").fill_null(pl.col("scientific_name")),
+        # the species of a photo that a blend named is that of the name
+        pl.when(~by_machine)
+        .then(pl.col("species").fill_null(pl.col("scientific_name")))
+        .when(pl.col("individual_id").is_null())
+        .then("species")
+        .alias("species"),
         "encounter",
         "date",
         "latitude",

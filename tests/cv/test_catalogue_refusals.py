@@ -91,8 +91,8 @@ def test_two_names_that_become_one_without_spaces_are_refused(tmp_path: Path, ot
 
 
 def test_a_catalogue_without_test_photos_is_refused(tmp_path: Path) -> None:
-    assert refusal(tmp_path, test=None).startswith("photos.csv: there are no test photos; give --test")
-    assert "there are no test photos" in refusal(tmp_path, test="image,predictions\n")
+    assert refusal(tmp_path, test=None).startswith("photos.csv: no test photos; give --test")
+    assert "no test photos" in refusal(tmp_path, test="image,predictions\n")
 
 
 def test_a_catalogue_without_a_known_individual_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,8 @@ from ensemble.cli.terminal import counted, print_json, print_table, progress_bar
 detect = typer.Typer(no_args_is_help=True, help="Find the animals on photos: a detector for crops.")
 app.add_typer(detect, name="detect", help="Find the animals on photos: a detector for crops.")
 
+# held-out photos of which figures are mostly luck
+FEW = 20
 FIGURES = {
     "map50": "mAP@50",
     "mean_iou": "mean IoU of the best box",
@@ -109,7 +112,16 @@ def train(
     say(f"{counted(sum(result.classes.values()), 'box', 'boxes')}: {kinds}; {result.without_animal} without an animal")
     say(f"learned from {counted(result.photos, 'photo')}, measured on {result.held_out} others")
     say(f"epoch {result.epoch} is kept: {format_measured(result.measured)}")
-    say(f"Next: finblend detect apply {output} --images {images[0]} -o boxes.csv")
+    unsure = []
+    if result.held_out < FEW:
+        unsure.append(f"{counted(result.held_out, 'held-out photo')}: figures of so few are mostly luck")
+    if not result.measured["mean_iou"]:
+        unsure.append(
+            f"no box on the held-out photos has a score of {result.min_score:g} (mAP@50 counts those below, too): "
+            "it would find nothing; more photos, more --epochs, or real --weights"
+        )
+    warn(unsure)
+    say(f"Next: {shlex.join(['finblend', 'detect', 'apply', str(output)])} --images PHOTOS -o found.csv")
 
 
 def format_measured(measured: Mapping[str, float]) -> str:
@@ -135,7 +147,7 @@ def apply(
 ) -> None:
     """Find the animals on every photo of some folders; --boxes of embed, train and match takes the table.
 
-    Example: finblend detect apply fin-detector --images photos -o boxes.csv
+    Example: finblend detect apply fin-detector --images photos -o found.csv
     """
     from ensemble.detection.apply import detect_apply
 

@@ -130,7 +130,7 @@ def import_from(
 ) -> None:
     """Read another platform's photos and names into tables that init reads.
 
-    Example: finblend import-from camtrap-dp package -o train.csv
+    Example: finblend import-from camtrap-dp package -o back.csv
     """
     from ensemble.exchange.import_from import import_from as read
 

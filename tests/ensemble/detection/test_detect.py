@@ -138,6 +138,13 @@ def test_a_killed_look_goes_on(world: Path, tmp_path: Path, monkeypatch: pytest.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
 
 
+def test_boxes_that_people_drew_are_not_written_over(world: Path) -> None:
+    drawn = (world / "boxes.csv").read_bytes()
+    with pytest.raises(FinblendError, match=r"boxes\.csv: is there already and no table of detect apply; choose"):
+        detect_apply(world / "detector", world / "boxes.csv", images=[world / "photos"], workers=0)
+    assert (world / "boxes.csv").read_bytes() == drawn
+
+
 def test_another_run_is_refused_and_replaced(world: Path) -> None:
     with pytest.raises(FinblendError, match=r"detector: a run with another hold_out is there \(0\.15, not 0\.3\); use"):
         train(world, "detector", hold_out=0.3)

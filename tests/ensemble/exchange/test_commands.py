@@ -13,6 +13,7 @@ from PIL import Image
 from refusals import refusal
 from small import Small
 
+from cv.errors import FinblendError
 from ensemble import decide, export_to, import_from, init
 from ensemble.cli import main
 from ensemble.project.folder import Project
@@ -93,7 +94,9 @@ def test_a_blends_names_come_back_apart_from_labels(world: Path, capsys: pytest.
     assert lines[0] == "t.csv: 60 photos of 14 individuals; to name: 12 (2 named by a blend: column name)"
     row = pl.read_csv("t.csv").row(60, named=True)
     told = {key: row[key] for key in ("image", "individual_id", "species", "name", "band", "probability")}
-    assert list(told.values()) == ["te000.jpg", None, "fin_whale", "id00", "auto", 0.99]
+    assert list(told.values()) == ["te000.jpg", None, None, "id00", "auto", 0.99]
+    with pytest.raises(FinblendError, match=r"t\.csv: is there already; choose another name"):
+        import_from("coco", "c.json", "t.csv")
 
 
 def test_a_history_says_what_it_leaves_out(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
