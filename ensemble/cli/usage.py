@@ -20,6 +20,8 @@ def format_usage_error(error: Exception) -> str:
         context = getattr(error, "ctx", None)
         return message if context is None else f"{message.rstrip('.')}; see '{context.command_path} --help'"
     parameter, details = getattr(error, "param", None), getattr(error.__cause__, "errors", None)
+    if "unexpected extra argument" in message and ".tfrec" in message:
+        return f"{message}; quote a pattern, or the shell takes it apart: 'records/*.tfrec'"
     if parameter is None or details is None:
         return message
     first = details()[0]

@@ -53,6 +53,8 @@ WRONG = {
     "tune P --new-share shares.csv": "shares.csv: its header is parted by semicolons; columns must be parted by commas",
     "init Q --train train.csv --test train.csv": "is a train photo too",
     "init Q --train train.csv": "no test photos",
+    "init Q --train a.tfrec b.tfrec": "quote a pattern, or the shell takes it apart: 'records/*.tfrec'",
+    "init Q --train train.csv --test sample_submission.csv --encounters train.csv": "say train.csv:COLUMN",
     "init Q --train m0.npz --test sample_submission.csv": "unknown kind of table '.npz'",
     "init Q --train sample_submission.csv --test train.csv": "individual_id",
     "init Q --train train.csv --test sample_submission.csv --folds 1": "n_folds=1",
