@@ -52,6 +52,15 @@ def containers_at(place: Path) -> list[tuple[Path, Listings]]:
     return roots
 
 
+def unnamed_containers(places: Iterable[Path]) -> str:
+    """What to say where no photo was found: a folder's archives and shards are looked into when they are named."""
+    for place in places:
+        for suffix in (".zip", ".tfrec", ".tfrecord"):
+            if place.is_dir() and any(place.glob(f"*{suffix}")):
+                return f"; {place} holds {suffix} files, which are named by a pattern: '{place}/*{suffix}'"
+    return ""
+
+
 def _in_records(place: Path) -> Iterator[tuple[str, str]]:
     for shard, photo in photos_of(read_spec(place)):
         where = photo.offset, photo.length, photo.start, photo.size

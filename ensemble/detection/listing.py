@@ -25,7 +25,10 @@ def list_photos(places: Sequence[str | Path]) -> dict[str, Path]:
         if found.setdefault(text, path) != path and not (path.exists() and path.samefile(found[text])):
             raise FinblendError(f"--images: {found[text]} and {path} go by one name, {text}")
     if not found:
-        raise FinblendError(f"--images {', '.join(map(str, places))}: holds no photo")
+        from backbones.photos.containers import unnamed_containers
+
+        hint = unnamed_containers(map(Path, places))
+        raise FinblendError(f"--images {', '.join(map(str, places))}: holds no photo{hint}")
     times = Counter(path.name for path in found.values())
     named = {path.name if times[path.name] == 1 else text: path for text, path in found.items()}
     return dict(sorted(named.items()))

@@ -103,6 +103,7 @@ def training_boxes(
     from backbones.detection.photos import BoxedPhoto
     from backbones.detection.sizes import sizes_of
     from backbones.photos import find_photos
+    from backbones.photos.containers import unnamed_containers
 
     if not 0.02 <= hold_out <= 0.9:
         raise FinblendError(f"0.02 <= --hold-out <= 0.9 must hold, but got {hold_out}")
@@ -113,7 +114,10 @@ def training_boxes(
     files = {name: str(file) for name, file in zip(names, search.files, strict=True) if file is not None}
     if not files:
         folders = ", ".join(map(str, images))
-        raise FinblendError(f"--images {folders}: none of the {len(names)} photos is there (such as {names[0]})")
+        raise FinblendError(
+            f"--images {folders}: none of the {len(names)} photos is there (such as {names[0]})"
+            f"{unnamed_containers(map(Path, images))}"
+        )
     problems = dict.fromkeys(search.missing, "missing")
     problems |= {name: f"ambiguous: {shown(many, 2)}" for name, many in search.ambiguous.items()}
     sizes = {}

@@ -88,9 +88,10 @@ def export_to(
     FinblendError
         If something that the form requires is not known; nothing is written then.
     """
-    project, output = Project.open(folder), Path(output)
     if form not in {*FORMS, HISTORY}:
-        raise FinblendError(f"{form}: no form of exchange; one of {', '.join([*FORMS, HISTORY])}")
+        swapped = "; the project comes first, then the form" if str(folder) in {*FORMS, HISTORY} else ""
+        raise FinblendError(f"{form}: no form of exchange; one of {', '.join([*FORMS, HISTORY])}{swapped}")
+    project, output = Project.open(folder), Path(output)
     chosen = Wanted(**wanted)
     _refuse_place(form, output)
     if form == HISTORY:

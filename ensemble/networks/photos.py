@@ -88,6 +88,7 @@ def find_photo_files(
         If a folder does not exist, no photo is there at all, or the boxes cannot be read.
     """
     from backbones.photos import find_photos, read_boxes
+    from backbones.photos.containers import unnamed_containers
     from backbones.photos.members import is_there
 
     if not images:
@@ -104,6 +105,7 @@ def find_photo_files(
         folders = ", ".join(map(str, images))
         raise FinblendError(
             f"--images {folders}: none of the catalogue's {len(names)} photos is there (such as {names[0]})"
+            f"{unnamed_containers(map(Path, images))}"
         )
     problems = dict.fromkeys(search.missing, "missing")
     files = [str(file) if file is not None and is_there(file) else None for file in search.files]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from embedded import TINY, Photos, finblend, warned_of
 from records import example, write_shard
 
 from backbones.local_features import LocalPhotos, extract_features
+from cv.errors import FinblendError
 from ensemble import Project
 from ensemble.networks.photos import find_photo_files
 
@@ -92,6 +94,15 @@ def test_marks_and_networks_are_those_of_the_files(photos: Photos) -> None:
     finblend("train", photos.project, *train, "--images", photos.images)
     finblend("train", again, *train, "--images", records)
     np.testing.assert_array_equal(vectors(again, "net", "fold-0"), vectors(photos.project, "net", "fold-0"))
+
+
+def test_a_folder_of_shards_or_archives_says_how_they_are_named(photos: Photos) -> None:
+    (photos.folder / "zips").mkdir()
+    (photos.folder / "photos.zip").rename(photos.folder / "zips" / "photos.zip")
+    for folder, pattern in (("records", "*.tfrec"), ("zips", "*.zip")):
+        place = photos.folder / folder
+        with pytest.raises(FinblendError, match=re.escape(f"named by a pattern: '{place}/{pattern}'")):
+            find_photo_files(Project.open(photos.project), [place], [], [], "auto")
 
 
 def test_damage_is_told_of_the_photo_and_truncation_of_the_file(photos: Photos) -> None:
