@@ -29,6 +29,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = {5, 6, 7, 8}
+_JPEGS = ("JPEG", "MPO")
 # orientations that turn the stored right edge, or the stored lower edge, into the left or upper one
 _RIGHT_FIRST, _LOWER_FIRST = {2, 3, 7, 8}, {3, 4, 6, 7}
 # how many values a camera's chip tells apart, where a file has room for 65,536
@@ -118,9 +119,18 @@ def open_photo(path: Path) -> Image.Image:
     return Image.open(opened(path), formats=FORMATS)
 
 
+def upright_size(path: Path) -> tuple[int, int]:
+    """Full width and height of a photo held upright; of a JPEG, only the header is read."""
+    with open_photo(path) as image:
+        if image.format not in _JPEGS:
+            image.load()  # only now these know how they are turned
+        width, height = image.size
+        return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
+
+
 def _decode(path: Path, wanted: Wanted | None, background: tuple[int, int, int]) -> Decoded:
     with open_photo(path) as image:
-        if not isinstance(image, ImageFile.ImageFile) or image.format not in {"JPEG", "MPO"}:
+        if not isinstance(image, ImageFile.ImageFile) or image.format not in _JPEGS:
             image.load()  # only now these know how they are turned
             upright = _turned(to_rgb(image, background), _orientation(image))
             return Decoded(upright, *upright.size)

@@ -11,8 +11,6 @@ from cv.errors import FinblendError, shown
 from cv.extras import load_extra
 from ensemble.exchange.records import BOX
 
-_ORIENTATION, _SIDEWAYS = 0x0112, {5, 6, 7, 8}
-
 
 def boxes_of(source: str, frame: pl.DataFrame) -> pl.DataFrame:
     """Columns `image` and those of `BOX`, of the photos that have a box; source as of `embed --boxes`."""
@@ -28,7 +26,7 @@ def boxes_of(source: str, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def sizes_of(records: pl.DataFrame, folders: Sequence[str | Path]) -> pl.DataFrame:
-    """Width and height of upright photos, where the records do not say them; only headers are read.
+    """Width and height of upright photos, where the records do not say them.
 
     Raises
     ------
@@ -37,6 +35,8 @@ def sizes_of(records: pl.DataFrame, folders: Sequence[str | Path]) -> pl.DataFra
     """
     find_photos = load_extra("backbones.photos", "photos").find_photos
     from PIL import Image, UnidentifiedImageError
+
+    from backbones.photos.decode import upright_size
 
     paths = records["path"].to_list() if "path" in records.columns else None
     found = find_photos(records["image"].to_list(), [Path(folder) for folder in folders], paths)
@@ -50,9 +50,7 @@ def sizes_of(records: pl.DataFrame, folders: Sequence[str | Path]) -> pl.DataFra
             sizes.append((None, None))
             continue
         try:
-            with Image.open(path) as photo:
-                sideways = photo.getexif().get(_ORIENTATION) in _SIDEWAYS
-                sizes.append(photo.size[::-1] if sideways else photo.size)
+            sizes.append(upright_size(path))
         except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError):
             raise FinblendError(f"{path}: cannot be read as a photo") from None
     read = {

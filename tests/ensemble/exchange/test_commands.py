@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -145,12 +146,14 @@ def test_occasions_are_of_any_column_of_any_type(world: Path) -> None:
     assert (result.occasions, pl.read_csv("h.csv").columns) == (2, ["individual", "[1]", "[2]"])
 
 
-def test_sizes_are_read_from_photos_upright(world: Path) -> None:
+@pytest.mark.parametrize("place", ["photos", "photos.zip"])
+def test_sizes_are_read_from_photos_upright_wherever_they_lie(world: Path, place: str) -> None:
     (world / "photos").mkdir()
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (40, 30)).save("photos/te000.jpg", exif=exif)
-    export_to("P", "coco", "c.json", split="test", images=["photos"])
+    shutil.make_archive("photos", "zip", "photos")
+    export_to("P", "coco", "c.json", split="test", images=[place])
     first, second, *_ = json.loads(Path("c.json").read_text())["images"]
     assert (first["width"], first["height"]) == (30, 40)
     assert "width" not in second
