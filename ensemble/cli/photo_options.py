@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,15 +86,20 @@ def format_extraction(result: ExtractionResult) -> str:
     return line
 
 
+def problem_lines(problems: Mapping[str, str], one: str, many: str) -> list[str]:
+    """The first photos with what is wrong with them, under their number; nothing where there are none."""
+    if not problems:
+        return []
+    lines = [f"{counted(len(problems), one, many)}:"]
+    lines += [f"  {image}: {note}" for image, note in list(problems.items())[:SHOWN]]
+    more = len(problems) - SHOWN
+    return [*lines, f"  and {more} more (--json lists them all)"] if more > 0 else lines
+
+
 def warn_of_photos(result: ExtractionResult) -> None:
     """What was wrong with photos and boxes, what stands for photos that could not be read, and what to do."""
     problems, unreadable = result.problems, result.stand_ins
-    lines = []
-    if problems:
-        lines.append(f"{counted(len(problems), 'photo has a problem', 'photos have problems')}:")
-        lines += [f"  {image}: {note}" for image, note in list(problems.items())[:SHOWN]]
-        if len(problems) > SHOWN:
-            lines.append(f"  and {len(problems) - SHOWN} more (--json lists them all)")
+    lines = problem_lines(problems, "photo has a problem", "photos have problems")
     if unreadable:
         lines.append(
             f"{counted(len(unreadable), 'photo')} could not be read: a random direction, which resembles nobody, "

@@ -98,7 +98,7 @@ def train(
             replace=replace,
             progress=progress,
         )
-    _warn_of(result.problems, "are not used", "is not used")
+    warn(photo.problem_lines(result.problems, "photo is not used", "photos are not used"))
     if json:
         print_json(result)
         return
@@ -163,7 +163,7 @@ def apply(
             workers=workers,
             progress=progress,
         )
-    _warn_of(result.problems, "have problems", "has a problem")
+    warn(photo.problem_lines(result.problems, "photo has a problem", "photos have problems"))
     if json:
         print_json(result)
         return
@@ -178,13 +178,3 @@ def apply(
         )
     if result.computed:
         say(f"{counted(result.computed, 'photo')} looked at, {result.photos_per_second:.0f} a second")
-
-
-def _warn_of(problems: Mapping[str, str], many: str, one: str) -> None:
-    if problems:
-        shown = [f"  {image}: {note}" for image, note in list(problems.items())[: photo.SHOWN]]
-        more = len(problems) - photo.SHOWN
-        warn(
-            [f"{counted(len(problems), f'photo {one}', f'photos {many}')}:", *shown]
-            + ([f"  and {more} more (--json lists them all)"] if more > 0 else [])
-        )

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import torch
 from margins import PHOTOS, WIDTH, drawn, formula, some_labels, wide_angles
 
 from backbones import heads
 from backbones.heads import Head, HeadRecipe, LibraryHead, MarginHead, build_head, margins_by_count
 from cv import FinblendError
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and lose a lot on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_margins_shrink_with_the_photos_as_by_hand() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,6 @@ from backbones.vision import load
 from backbones.weights import Origin, fill, origin_of, read_state, save_network
 
 ORIGIN = Origin("timm-gem:test_efficientnet", 64, 96, "squash", "0.5 0.5 0.5", "1 1 1", "fold-2", "ab" * 32, "cd ef")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and lose a lot on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def sha256(path: str | Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,15 +41,6 @@ def ported(state: dict[str, Tensor]) -> dict[str, Tensor]:
         }
         out[f"_blocks.{stages.index((stage, block))}.{(plain if stage == '0' else expanded)[layer]}.{rest}"] = tensor
     return out
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and lose a lot on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_names_go_there_and_back() -> None:

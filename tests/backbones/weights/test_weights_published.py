@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,6 @@ from backbones.weights import fill, read_state
 SIZE = (64, 64)
 NON_COMMERCIAL = "the weights of BVRA/MegaDescriptor-T-224 are under CC BY-NC 4.0: not for commercial use"
 NO_LICENCE = "the weights of conservationxlabs/miewid-msv3 state no licence: ask Conservation X Labs"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and lose a lot on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
