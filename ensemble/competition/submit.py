@@ -125,7 +125,7 @@ def _of_project(
     path = project.folder / FILE
     answers = write_answers(project.folder, path, use=use, progress=progress)
     checked = CheckResult(answers.rows, answers.new_first)
-    entry = _new(connection, path, message, **_predicted(project))
+    entry = _new(connection, path, message, **_predicted(project, use))
     known, same = read_submissions(project.folder), (entry.sha256, entry.competition)
     if not again and any((each.sha256, each.competition) == same for each in known):
         known = with_scores(connection, known)
@@ -174,11 +174,15 @@ def _new(connection: Connection, path: Path, message: str, **predicted: Any) -> 
     )
 
 
-def _predicted(project: Project) -> dict[str, Any]:
-    """The blend's seal, and its nested score with the interval for such a test; None where it was not measured."""
-    nested: Mapping[str, Any] = tuned_blend(project).measured.get("nested") or {}
+def _predicted(project: Project, use: str) -> dict[str, Any]:
+    """The blend's seal, and its nested score with the interval for such a test; None where it was not measured.
+
+    A recipe that was changed by hand is not what its seal says, and networks that have seen all labels were not scored.
+    """
+    blend = tuned_blend(project)
+    nested: Mapping[str, Any] = (blend.measured.get("nested") if use == "folds" else None) or {}
     return {
-        "blend": read_json(project.blend_path).get("seal"),
+        "blend": None if blend.by_hand else read_json(project.blend_path).get("seal"),
         "predicted": nested.get("map5"),
         "interval": nested.get("prediction"),
     }

@@ -14,6 +14,7 @@ from cv.files import read_json, sha256_of
 from ensemble import Blend, Project, submit
 from ensemble.cli import main
 from ensemble.competition.board import scores
+from ensemble.competition.submit import _predicted
 from ensemble.competition.submit import submit as send
 from ensemble.project.submissions import Submission, read_submissions, write_submissions
 from ensemble.report.page.pieces import Table
@@ -55,6 +56,19 @@ def test_a_project_is_sent_and_the_board_stands_beside_the_prediction(
     assert entry.blend == read_json(predicted / "blend.json")["seal"]
     assert (entry.predicted, entry.interval, entry.public) == (0.8736, [0.8652, 0.8819], 0.87012)
     assert (entry.ref, entry.status, entry.is_inside) == (1000, "complete", True)
+
+
+def test_of_a_recipe_that_was_changed_by_hand_nothing_was_predicted(kaggle: Kaggle, predicted: Path) -> None:
+    path = predicted / "blend.json"
+    path.write_text(json.dumps({**read_json(path), "species_penalty": 0.25}))
+    entry = send(predicted, COMPETITION, message="m").submission
+    assert (entry.blend, entry.predicted, entry.interval, entry.public) == (None, None, None, 0.87012)
+
+
+def test_of_networks_that_have_seen_all_labels_nothing_is_predicted(predicted: Path) -> None:
+    told = _predicted(Project.open(predicted), "full")
+    assert (told["predicted"], told["interval"]) == (None, None)
+    assert _predicted(Project.open(predicted), "folds")["predicted"] == 0.8736
 
 
 def test_the_address_of_an_upload_never_sees_the_token(kaggle: Kaggle, predicted: Path) -> None:
