@@ -15,7 +15,7 @@ PROJECT_FILES = (
     "commands.jsonl",
     "submissions.json",
 )
-PROJECT_FOLDERS = ("stores", "pairs", "cache", "pseudo")
+PROJECT_FOLDERS = ("stores", "features", "pairs", "runs", "cache", "pseudo")
 
 
 def refuse_output(output: Path) -> None:

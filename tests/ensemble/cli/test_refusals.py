@@ -27,6 +27,8 @@ def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def test_no_output_may_take_the_name_of_anything_that_a_project_holds(folder: Path) -> None:
+    for name in ("features", "runs"):
+        (folder / "P" / name).mkdir()
     held = list((folder / "P").iterdir())
     assert {path.name for path in held if path.is_file()} >= {"project.json", "blend.json", "study.journal"}
     for path in held:
