@@ -89,6 +89,24 @@ def compact(
     return cut, cut_class, left
 
 
+@kernel(fastmath={"contract"})
+def _add_upper(row: np.ndarray, weight: float, rounding: float, dropped_bits: int, upper: np.ndarray) -> None:
+    """Add a source's products, rounded up, times its weight."""
+    w, more = np.float32(weight), np.float32(weight * rounding)
+    for j in range(row.shape[0]):
+        value = np.int32(np.int32(row[j]) << dropped_bits).view(np.float32)
+        upper[j] += w * value + more * abs(value)
+
+
+@kernel()
+def _any_reaches(upper: np.ndarray, reach: float) -> bool:
+    hits = np.int32(0)
+    least = np.float32(reach)
+    for j in range(upper.shape[0]):
+        hits += np.int32(upper[j] >= least)
+    return hits > 0
+
+
 @kernel(parallel=True)
 def collect(
     bits: np.ndarray,
@@ -138,31 +156,23 @@ def collect(
     capacity = high.shape[1]
     for i in numba.prange(n):
         used = int(count[i])
-        upper = np.empty(_STRIDE, dtype=np.float32)
+        upper = np.zeros(m, dtype=np.float32)
         full = min(capacity, max(used, k + k_class) + _PATIENCE)
+        if used != LOST:
+            for s in range(n_sources):
+                _add_upper(bits[s, i], weights[s], rounding, dropped_bits, upper)
         for start in range(0, m, _STRIDE):
             if used == LOST:
                 break
             width = min(_STRIDE, m - start)
-            for j in range(width):
-                upper[j] = np.float32(0.0)
-            for s in range(n_sources):
-                w, more = weights[s], np.float32(weights[s] * rounding)
-                row = bits[s, i]
-                for j in range(width):
-                    value = np.int32(np.int32(row[start + j]) << dropped_bits).view(np.float32)
-                    upper[j] += w * value + more * abs(value)
             reach = cut[i]
             if first + start < class_stop[i] and first + start + width > class_start[i]:
                 reach = min(reach, cut_class[i])
-            hits = 0
-            for j in range(width):
-                hits += upper[j] >= reach
-            if hits == 0:
+            if not _any_reaches(upper[start : start + width], reach):
                 continue
-            for j in range(width):
-                at = first + start + j
-                if upper[j] < reach or gallery_group[start + j] == query_group[i]:
+            for j in range(start, start + width):
+                at = first + j
+                if upper[j] < reach or gallery_group[j] == query_group[i]:
                     continue
                 in_class = class_start[i] <= at < class_stop[i]
                 if not (upper[j] >= cut[i] or (in_class and upper[j] >= cut_class[i])):
@@ -180,7 +190,7 @@ def collect(
                         continue
                 lower = np.float32(0.0)
                 for s in range(n_sources):
-                    value = np.int32(np.int32(bits[s, i, start + j]) << dropped_bits).view(np.float32)
+                    value = np.int32(np.int32(bits[s, i, j]) << dropped_bits).view(np.float32)
                     lower += weights[s] * value - np.float32(weights[s] * rounding) * abs(value)
                 high[i, used] = upper[j]
                 low[i, used] = key_below(lower, 0)
