@@ -73,6 +73,11 @@ def build_evidence(
     similarity = np.full((len(query), len(columns)), np.nan, dtype=np.float32)
     if known is not None:
         _copy_known(known, views, columns, place, query_start, place[photo], similarity)
+    if fused is not None:
+        # with a single view each, columns are sources
+        for near, values in ((fused.nearest, fused.by_source), (fused.same_species, fused.same_species_by_source)):
+            for c in range(len(columns) if values is not None else 0):
+                copy_near(near.index, values[c], place, query_start, place[photo], similarity[:, c])
     upper_bounds = [np.empty((n, len(columns)), dtype=np.float32) for _ in searches]
     for c, (source, view) in enumerate(columns):
         source_views = range(spaces[source].n_views) if view is None else [view]

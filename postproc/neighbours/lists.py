@@ -36,7 +36,7 @@ class NeighbourLists:
         By source, within the query's class; the same as `nearest` where there are no classes.
     fused, fused_same_class : Neighbours or None
         By the mean of all sources' parts.
-    fused_by_source, fused_same_class_by_source : (n, k_fused, sources) float32 arrays, optional
+    fused_by_source, fused_same_class_by_source : (sources, n, k_fused) float32 arrays, optional
         Similarities of those in every source; NaN where they were not needed.
     """
 

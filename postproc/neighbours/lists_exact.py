@@ -25,7 +25,7 @@ class ExactLists:
     Attributes
     ----------
     nearest, same_class : Neighbours
-    by_column, same_class_by_column : (n, k, columns) float32 arrays
+    by_column, same_class_by_column : (columns, n, k) float32 arrays
         Their similarities in every column; NaN where the list is by one column alone.
     lost : (n,) bool array
         Queries that the screen could not answer.
@@ -41,7 +41,7 @@ class ExactLists:
     def empty(cls, n: int, wanted: Wanted, columns: int) -> ExactLists:
         """Lists of nobody."""
         near, same = (_nobody(n, k) for k in (wanted.k, wanted.k_class))
-        by = [np.full((n, k, columns), np.nan, dtype=np.float32) for k in (wanted.k, wanted.k_class)]
+        by = [np.full((columns, n, k), np.nan, dtype=np.float32) for k in (wanted.k, wanted.k_class)]
         return cls(near, same, *by, np.zeros(n, dtype=np.bool_))
 
     def own_class(self, no_classes: bool) -> Neighbours:
@@ -52,7 +52,7 @@ class ExactLists:
         """Take over the lists of some queries."""
         for mine, other in ((self.nearest, found.nearest), (self.same_class, found.same_class)):
             mine.index[at], mine.similarity[at] = other.index, other.similarity
-        self.by_column[at], self.same_class_by_column[at] = found.by_column, found.same_class_by_column
+        self.by_column[:, at], self.same_class_by_column[:, at] = found.by_column, found.same_class_by_column
         self.lost[at] = found.lost
 
 
@@ -110,7 +110,7 @@ def exact_lists(
                 if len(used) > 1:
                     some = number != NOBODY
                     for c, values in zip(used, by_column, strict=True):
-                        by[at, :, c][some] = values[number[some]]
+                        by[c, at][some] = values[number[some]]
         first = last
     return found
 
