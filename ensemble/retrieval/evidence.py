@@ -23,9 +23,7 @@ from postproc.evidence.species import species_mismatch
 from postproc.ranking.prune import prune
 
 
-def task_evidence(
-    task: RetrievalTask, one_pass: OnePass, progress: Progress | None
-) -> tuple[Evidence, np.ndarray]:
+def task_evidence(task: RetrievalTask, one_pass: OnePass, progress: Progress | None) -> tuple[Evidence, np.ndarray]:
     """Pruned evidence and species shares of one task, from the cache or computed; its lists come from one pass.
 
     Evidence is kept whole, too, so that a further model is compared on what is new only.

@@ -17,7 +17,6 @@ from postproc import NOBODY, Neighbours, Space, top_k
 from postproc.evidence.evidence import FusedSearch
 from postproc.neighbours.space import without_selves
 
-
 Lists = Callable[[], TaskLists]
 
 
@@ -81,7 +80,7 @@ def _top(
     query_class: np.ndarray,
     gallery_class: np.ndarray,
 ) -> Neighbours:
-    """The nearest photos of the query's class that the task's queries may meet: none of their own group, and no photo itself."""
+    """The nearest photos of the query's class that the task's queries may meet: not their group's, not themselves."""
     gallery = task.gallery
     own = gallery.own(rows)
     near = top_k(
@@ -108,7 +107,8 @@ def fused_search(
     def search() -> dict[str, np.ndarray]:
         found, every = lists(), spaces().values()
         near, same_species = found.fused, found.fused_same_species
-        assert near is not None and same_species is not None  # noqa: S101 - what is_fused says
+        assert near is not None  # noqa: S101 - what is_fused says
+        assert same_species is not None  # noqa: S101
         by_source[:] = found.fused_by_source, found.fused_same_species_by_source
         todo = np.flatnonzero(found.species != likely)
         if len(todo):
@@ -117,9 +117,10 @@ def fused_search(
             )
             again = _search_same_species(task, space, 0, todo, likely, task.nearest_fused)
             same_species = _replaced(same_species, todo, again)
-            if by_source[1] is not None:
-                by_source[1] = by_source[1].copy()
-                by_source[1][:, todo] = np.nan
+            if (known := by_source[1]) is not None:
+                unknown = known.copy()
+                unknown[:, todo] = np.nan
+                by_source[1] = unknown
         parts = np.array([len(one.query) for one in every])
         return {
             "index": near.index,

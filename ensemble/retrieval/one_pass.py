@@ -171,7 +171,7 @@ def _nearest_centre(spaces: list[Space], rows: np.ndarray, of_photo: np.ndarray,
         centres = _unit(centres)
         for start in range(0, len(rows), 4096):
             near[start : start + 4096] += _unit(query[rows[start : start + 4096]]) @ centres.T
-    return near.argmax(axis=1)
+    return np.asarray(near.argmax(axis=1))
 
 
 def _unit(array: np.ndarray) -> np.ndarray:
