@@ -3,9 +3,9 @@
     python -m benchmarks.accuracy.bias whaleworld.py [--scale 0.08] [--models 4] [--seeds 101-120] [--per-fold]
         [--trials 30] [--nested-trials 8] [--new-share 0.112] [--gallery-mix 0.8] [--rules encounter,fold]
 
-Each world is tuned by each rule of what a train photo does not meet (`tune --leave-out`), on the same folds. `predicted`
-is the nested score, `low` and `high` its 95 % prediction interval, `reached` what the submission scores; with networks
-trained per fold `larger` is what the whole gallery is expected to change, added to what is predicted. The last lines
+Each world is tuned by each rule of what a train photo does not meet (`tune --leave-out`), on the same folds.
+`predicted` is the nested score, `low` and `high` its 95 % prediction interval, `reached` what the submission scores;
+where the fold is left out `larger` is what the whole gallery is expected to change, added to what is predicted. The last lines
 are means over the worlds with their standard errors, and in how many worlds the test lay inside the interval.
 
 `whaleworld.py` draws the worlds (it is not part of finblend); its known test photos come in proportion to
