@@ -5,8 +5,8 @@
 
 Each world is tuned by each rule of what a train photo does not meet (`tune --leave-out`), on the same folds.
 `predicted` is the nested score, `low` and `high` its 95 % prediction interval, `reached` what the submission scores;
-where the fold is left out `larger` is what the whole gallery is expected to change, added to what is predicted. The last lines
-are means over the worlds with their standard errors, and in how many worlds the test lay inside the interval.
+where the fold is left out `larger` is what the whole gallery is expected to change, added to what is predicted. The
+last lines are means over the worlds with their standard errors, and how often the test lay inside the interval.
 
 `whaleworld.py` draws the worlds (it is not part of finblend); its known test photos come in proportion to
 (gallery photos) ^ 0.8, so that is the gallery mix that is stated.

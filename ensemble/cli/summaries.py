@@ -95,7 +95,8 @@ def print_larger_gallery(larger: LargerGallery | None, nested: NestedResult | No
     (now, _), (less, _) = ((float(share), score) for share, score in larger.map5.items())
     line = (
         f"Test meets all photos, these met {100 * now:.0f} % of them: expect {larger.change:+.4f} by it "
-        f"(standard error {larger.error:.4f}; from galleries of {100 * less:.0f} and {100 * now:.0f} %, along the logarithm)"
+        f"(standard error {larger.error:.4f}; from galleries of {100 * less:.0f} and {100 * now:.0f} %, "
+        "along the logarithm)"
     )
     if nested is not None:
         line += f", that is {nested.map5 + larger.change:.4f}; no score above contains it"
