@@ -134,8 +134,11 @@ def test_a_photos_own_label_changes_its_truth_and_nothing_else(
         assert project.catalogue.individuals[query_set.truth[row]] == who[row]
         ranking, features = ranking_of(query_set, BLEND), features_of(retriever)
         # a background is told in the space of the photo's own fold, whose whitening has seen this fold's labels
-        columns = [c for c, name in enumerate(features.names) if kind == "none" or "cohort" not in name]
-        told = features.candidate[..., columns], features.query, features.individual
+        columns, query_columns = (
+            [c for c, name in enumerate(names) if kind == "none" or "cohort" not in name]
+            for names in (features.names, features.query_names)
+        )
+        told = features.candidate[..., columns], features.query[:, query_columns], features.individual
         found.append([ranking.individual, ranking.score, *told])
     for one, two in zip(*found, strict=True):
         np.testing.assert_allclose(one[row], two[row], rtol=1e-6, atol=1e-9)
