@@ -13,6 +13,7 @@ from ensemble.cli.terminal import print_table, say, shown_value
 
 if TYPE_CHECKING:
     from ensemble.evaluation.evaluate import EvaluateResult
+    from ensemble.protocol.larger_gallery import LargerGallery
     from ensemble.protocol.new_share import NewShareEstimate
     from ensemble.tuning.nested_result import NestedResult
     from ensemble.tuning.result import Certificate, StageTest, TuneResult
@@ -58,6 +59,7 @@ def print_tuned(result: TuneResult) -> None:
             say(format_pair_source(name, test))
         print()
     print_nested(result.nested)
+    print_larger_gallery(result.larger_gallery, result.nested)
 
 
 def print_nested(nested: NestedResult | None) -> None:
@@ -84,6 +86,21 @@ def print_nested(nested: NestedResult | None) -> None:
     low, high = nested.prediction
     say(f"MAP@5 {nested.map5:.4f}; a test of {nested.test_photos} photos: {low:.4f} to {high:.4f} with 95 %")
     say(format_gains(nested))
+
+
+def print_larger_gallery(larger: LargerGallery | None, nested: NestedResult | None) -> None:
+    """What the whole gallery is expected to change; nothing where photos met it but for their encounter."""
+    if larger is None:
+        return
+    (now, _), (less, _) = ((float(share), score) for share, score in larger.map5.items())
+    line = (
+        f"Test meets all photos, these met {100 * now:.0f} % of them: expect {larger.change:+.4f} by it "
+        f"(standard error {larger.error:.4f}; from galleries of {100 * less:.0f} and {100 * now:.0f} %, "
+        "along the logarithm)"
+    )
+    if nested is not None:
+        line += f", that is {nested.map5 + larger.change:.4f}; no score above contains it"
+    say(line)
 
 
 def format_gains(nested: NestedResult) -> str:
@@ -162,6 +179,7 @@ def print_evaluated(result: EvaluateResult) -> None:
     if result.nested:
         print()
         print_nested(result.nested)
+    print_larger_gallery(result.larger_gallery, result.nested)
 
 
 def print_estimate(estimate: NewShareEstimate | None) -> None:

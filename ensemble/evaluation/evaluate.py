@@ -15,6 +15,7 @@ from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.result import Result
 from ensemble.protocol.bootstrap import Bootstrap
+from ensemble.protocol.larger_gallery import LargerGallery, larger_gallery
 from ensemble.protocol.new_share import NewShareEstimate, ShareLike, setup_at_share
 from ensemble.protocol.scores import ScoreAtShare, SpeciesScore, over_shares, per_species, summary
 from ensemble.protocol.setup import Setup, setup_with
@@ -56,6 +57,8 @@ class EvaluateResult(Result):
         Out-of-fold photos, those of them who are strangers, and known ones that are simulated as strangers beside.
     certified : Certificate
         What the candidates alone decide.
+    larger_gallery : LargerGallery or None
+        What test is expected to gain or lose by its larger gallery; None where photos meet all but their encounter.
     nested : NestedResult or None
     measured : str
     """
@@ -76,6 +79,7 @@ class EvaluateResult(Result):
     strangers: int
     played_strangers: int
     certified: Certificate
+    larger_gallery: LargerGallery | None
     nested: NestedResult | None
     measured: str
 
@@ -138,6 +142,7 @@ def evaluate(
         strangers=int((evaluation_set.is_new & as_itself).sum()),
         played_strangers=len(evaluation_set.simulated_new),
         certified=Certificate.of(scored.over_candidates, scored.rescored),
+        larger_gallery=larger_gallery(setup, blend, progress),
         nested=_nested(setup, blend, score.map5, nested_trials, seed, progress) if nested else None,
         measured=scored.measured,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from cv.errors import shown
 
 _COUNTS = {
-    "straddling_encounters": "encounters have photos in several folds: out-of-fold scores are too good",
+    "straddling_encounters": "encounters have photos in several folds: scores by folds alone are too good",
     "individuals_of_several_species": "individuals have photos of several species; the most common one counts",
     "renamed_individuals": "individuals had spaces in their names; they are written with '_'",
     "unlabelled_images": "train rows have no known individual; they play no part",

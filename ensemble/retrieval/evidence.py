@@ -23,10 +23,12 @@ from postproc.evidence.species import species_mismatch
 from postproc.ranking.prune import prune
 
 
-def task_evidence(task: RetrievalTask, one_pass: OnePass, progress: Progress | None) -> tuple[Evidence, np.ndarray]:
-    """Pruned evidence and species shares of one task, from the cache or computed; its lists come from one pass.
+def task_evidence(
+    task: RetrievalTask, one_pass: OnePass, progress: Progress | None, *, pruned: bool = True
+) -> tuple[Evidence, np.ndarray]:
+    """Evidence (pruned, or with all its candidates) and species shares of one task, from the cache or computed.
 
-    Evidence is kept whole, too, so that a further model is compared on what is new only.
+    Its lists come from one pass. Evidence is kept whole, too, so that a further model is compared on what is new only.
     """
     task.project.cache.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -41,11 +43,15 @@ def task_evidence(task: RetrievalTask, one_pass: OnePass, progress: Progress | N
                 opened.append(stack.enter_context(task.spaces()))
             return opened[0]
 
-        return _evidence(task, spaces, lambda: one_pass.of(task, spaces()), progress)
+        return _evidence(task, spaces, lambda: one_pass.of(task, spaces()), progress, pruned)
 
 
 def _evidence(
-    task: RetrievalTask, spaces: Callable[[], dict[str, Space]], lists: Lists, progress: Progress | None
+    task: RetrievalTask,
+    spaces: Callable[[], dict[str, Space]],
+    lists: Lists,
+    progress: Progress | None,
+    pruned: bool,
 ) -> tuple[Evidence, np.ndarray]:
     project, catalogue = task.project, task.project.catalogue
     votes = cached(
@@ -60,15 +66,19 @@ def _evidence(
     made_from: dict[str, Any] = {name: [task.made_from(name), task.nearest_fused, decided[0]] for name in task.models}
     made_from |= {f"pairs {name}": content for name, content in pair_contents(task.pair_stores).items()}
 
-    def whole() -> dict[str, np.ndarray]:
+    def computed() -> dict[str, np.ndarray]:
         return _whole_evidence(task, spaces, lists, likely, progress)
 
-    def pruned() -> dict[str, np.ndarray]:
-        arrays = cached(project.cache, f"evidence-{_entry(task)}", list(made_from.items()), whole, _described(task))
-        evidence = Evidence.from_arrays(tuple(task.models), arrays)
+    def whole() -> dict[str, np.ndarray]:
+        return cached(project.cache, f"evidence-{_entry(task)}", list(made_from.items()), computed, _described(task))
+
+    def left() -> dict[str, np.ndarray]:
+        evidence = Evidence.from_arrays(tuple(task.models), whole())
         return prune(evidence, species_mismatch(shares), catalogue.species_of_individual).arrays()
 
-    arrays = cached(project.cache, f"pruned-{_entry(task)}", [list(made_from.items()), decided[1]], pruned)
+    if not pruned:
+        return Evidence.from_arrays(tuple(task.models), whole()), shares
+    arrays = cached(project.cache, f"pruned-{_entry(task)}", [list(made_from.items()), decided[1]], left)
     return Evidence.from_arrays(tuple(task.models), arrays), shares
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ensemble.identification.stage_choice import StageGain
 from ensemble.project.result import Result
+from ensemble.protocol.larger_gallery import LargerGallery
 from ensemble.protocol.new_share import NewShareEstimate
 from ensemble.tuning.convergence import Convergence
 from ensemble.tuning.nested_result import NestedResult
@@ -79,6 +80,8 @@ class TuneResult(Result):
         Of what `submit` writes, as `evaluate` tells it: the second stage's cross-fitted where there is one.
     nested : NestedResult or None
         The honest score.
+    larger_gallery : LargerGallery or None
+        What test is expected to gain or lose by its larger gallery; None where photos meet all but their encounter.
     threshold, rule, weights, species_weights, whitening, top_photos, species_penalty, background
         As of `Blend`.
     kappa : float or None
@@ -110,6 +113,7 @@ class TuneResult(Result):
     map5: float
     map5_of_answers: float
     nested: NestedResult | None
+    larger_gallery: LargerGallery | None
     threshold: float
     rule: str
     weights: Mapping[str, float]

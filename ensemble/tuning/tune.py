@@ -13,6 +13,7 @@ from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.protocol.certify import certify
+from ensemble.protocol.larger_gallery import larger_gallery
 from ensemble.protocol.new_share import ShareLike, setup_at_share, share_or_kept
 from ensemble.tuning.convergence import convergence
 from ensemble.tuning.measure import nested_or_why_not, staged_blend
@@ -25,7 +26,18 @@ from ensemble.tuning.shapley import shapley
 from ensemble.tuning.study import complete, open_study, score_of
 
 # what of the result stays in blend.json
-KEPT = ("map5", "new_first", "trials", "nested", "second_stage", "pairs", "estimate", "contributions", "certified")
+KEPT = (
+    "map5",
+    "new_first",
+    "trials",
+    "nested",
+    "larger_gallery",
+    "second_stage",
+    "pairs",
+    "estimate",
+    "contributions",
+    "certified",
+)
 
 
 def tune(
@@ -129,6 +141,7 @@ def tune(
         map5=certified.score.map5,
         map5_of_answers=staged.map5,
         nested=nested,
+        larger_gallery=larger_gallery(setup, certified.blend, progress),
         threshold=blend.threshold,
         rule=blend.rule,
         weights=blend.weights,

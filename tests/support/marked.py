@@ -115,8 +115,8 @@ class Marked:
         register(self.project, name, frozen=True, train=(self.train, train), test=(self.test, test))
 
     def is_leak(self, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-        """Pairs of train photos of one fold or one encounter."""
-        return np.asarray((self.fold[query] == self.fold[gallery]) | (self.encounter[query] == self.encounter[gallery]))
+        """Pairs of train photos of one encounter; every photo is of one."""
+        return np.asarray(self.encounter[query] == self.encounter[gallery])
 
 
 def literal_votes(

@@ -83,6 +83,10 @@ def _figures(state: State, blend: Blend, scored: ScoredBlend, scores: Summary) -
         ]
     else:
         pairs.append(("MAP@5 nested", "not measured"))
+    larger = blend.measured.get("larger_gallery")
+    if larger:
+        change = f"{larger['change']:+.4f} (standard error {larger['error']:.4f})"
+        pairs.append(("expected besides, of test's larger gallery", change))
     pairs += [
         ("known photos", "-" if scores.known is None else f"{scores.known:.4f}"),
         ("strangers", "-" if scores.new is None else f"{scores.new:.4f}"),

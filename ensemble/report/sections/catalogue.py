@@ -21,7 +21,7 @@ from ensemble.report.state import State
 
 MEASURED = (
     "Counts over the catalogue as 'finblend init' wrote it, after repairs; nothing is estimated or weighted. A "
-    "stranger is a train photo whose individual has no photo in another fold: out-of-fold it stands for somebody new."
+    "stranger is a train photo whose individual has no photo in another fold: asked against them it is somebody new."
 )
 
 

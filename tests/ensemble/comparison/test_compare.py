@@ -110,12 +110,12 @@ def test_a_listed_photo_has_the_precision_of_its_place_and_the_largest_differenc
             at = given["answers"].index(photo["truth"]) + 1 if photo["truth"] in given["answers"] else None
             assert given["place"] == at
             assert given["precision"] == pytest.approx(1 / at if at else 0.0)
-            # each name stands beside a photo of that very individual, from another fold
+            # each name stands beside another photo of that very individual
             for answer, picture in zip(given["answers"], given["photos"], strict=True):
                 assert (picture is None) == (answer == "new_individual")
                 if picture is not None:
                     assert of[picture]["individual_id"] == answer
-                    assert of[picture]["fold"] != photo["fold"]
+                    assert picture != photo["image"]
         gains.append(photo["weight"] * (photo["second"]["precision"] - photo["first"]["precision"]))
     assert gains[:6] == sorted(gains[:6], reverse=True)
     assert gains[6:] == sorted(gains[6:])

@@ -35,7 +35,8 @@ SHARE = 0.15
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], TuneResult]:
     project, answers = pods(tmp_path_factory.mktemp("stage"), 0.8)
-    return project, answers, ensemble.tune(project, trials=6, new_share=SHARE, nested_trials=3)
+    # of so few photos the stage is clearly better by the folds alone
+    return project, answers, ensemble.tune(project, trials=6, new_share=SHARE, nested_trials=3, leave_out="fold")
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def test_without_models_species_count_as_the_tables_give_them_in_test(tmp_path: 
     assert [each.shortlist.shape[1] for each in asked.values()] == [0, 0]
     assert asked["test"].group.tolist() == [-1] * 6
     catalogue = Project.open(told.project).catalogue
-    assert asked["train"].group.tolist() == catalogue.folds.tolist()
+    assert asked["train"].group.tolist() == catalogue.encounters.tolist()
     asked = asked_of(Project.open(told.project), 5, per_species=True)
     assert [catalogue.species[s] for s in asked["train"].species] == told.species.tolist()
     assert [catalogue.species[s] for s in asked["test"].species] == np.where(
@@ -55,14 +55,15 @@ def test_without_models_species_count_as_the_tables_give_them_in_test(tmp_path: 
     assert {s for each in everywhere.values() for s in each.species.tolist()} == {-1}
 
 
-def test_with_models_the_fold_is_not_brought_up(tmp_path: Path) -> None:
+def test_with_models_the_encounter_is_not_brought_up(tmp_path: Path) -> None:
     marked = Marked(tmp_path)
     marked.add_model(noise=0.1)
     asked = asked_of(Project.open(marked.project), 3, per_species=True)
     query, place = np.nonzero(asked["train"].shortlist >= 0)
     gallery = asked["train"].shortlist[query, place]
-    assert not (marked.fold[query] == marked.fold[gallery]).any()
-    # the network tells animals apart: the two other photos of each come first
-    assert (marked.who[asked["train"].shortlist[:, :2]] == marked.who[:, None]).mean() > 0.9
+    assert not marked.is_leak(query, gallery).any()
+    # the network tells animals apart: the two other photos of each come first, but for those of its encounter
+    whole = marked.who > 1
+    assert (marked.who[asked["train"].shortlist[whole, :2]] == marked.who[whole, None]).mean() > 0.9
     known = marked.who_of_test < INDIVIDUALS
     assert (marked.who[asked["test"].shortlist[known, 0]] == marked.who_of_test[known]).all()

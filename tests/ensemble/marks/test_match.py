@@ -74,11 +74,11 @@ def test_photos_of_one_animal_share_marks_and_their_places_are_kept(marked: Mark
             np.testing.assert_allclose(points[:, 2:] * size, theirs.keypoints[at, :2], atol=1e-3)
 
 
-def test_votes_are_the_literal_formula_among_other_folds(marked: Marked) -> None:
-    """In test all train photos are met; out-of-fold votes for a torn encounter's photo are left out."""
+def test_votes_are_the_literal_formula_among_other_encounters(marked: Marked) -> None:
+    """In test all train photos are met."""
     matched(marked, verify="none")
     rows = {
-        "train": [(n, int(who), int(fold)) for n, (who, fold) in enumerate(zip(marked.who, marked.fold, strict=True))],
+        "train": [(n, int(who), int(marked.encounter[n])) for n, who in enumerate(marked.who)],
         "test": [(n, int(who), -1) for n, who in enumerate(marked.who_of_test)],
     }
     store = Project.open(marked.project)
@@ -91,14 +91,6 @@ def test_votes_are_the_literal_formula_among_other_folds(marked: Marked) -> None
     }
     for split in rows:
         expected = literal_votes(each["train"], each[split], 3)
-        if split == "train":
-            keys = np.array(list(expected))
-            leaks = marked.is_leak(keys[:, 0], keys[:, 1])
-            # the torn encounters' photos were voted for
-            assert leaks.any()
-            expected = {
-                pair: score for pair, leak, score in zip(expected, leaks, expected.values(), strict=True) if not leak
-            }
         found = told(marked, split)
         assert {pair for pair, score in expected.items() if score > 1e-4} <= found.keys()
         np.testing.assert_allclose(
@@ -108,7 +100,7 @@ def test_votes_are_the_literal_formula_among_other_folds(marked: Marked) -> None
 
 
 @pytest.mark.parametrize("options", [{}, {"per_species": False}, {"verify": "homography"}, {"mirrored": True}])
-def test_a_train_photo_meets_none_of_its_fold_or_encounter(marked: Marked, options: dict[str, Any]) -> None:
+def test_a_train_photo_meets_none_of_its_encounter(marked: Marked, options: dict[str, Any]) -> None:
     marked.add_model()
     result = matched(marked, **options)
     query, gallery = (np.array(side) for side in zip(*told(marked, "train"), strict=True))

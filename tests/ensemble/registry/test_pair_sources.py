@@ -14,6 +14,7 @@ from small import Small
 from backbones.pair_store import Pairs, PairStore, write_pair_store
 from cv.catalogue import Catalogue
 from cv.errors import FinblendError
+from cv.left_out import FOLD, LEFT_OUT
 from cv.mix import Mix
 from ensemble import init
 from ensemble.blend.blend import Blend
@@ -38,18 +39,18 @@ def test_leaks_by_hand() -> None:
     catalogue = Catalogue(frame)
     query, gallery = (side.ravel() for side in np.indices((5, 5)))
     expected = [
-        [1, 1, 1, 0, 0],
-        [1, 1, 0, 0, 0],
-        [1, 0, 1, 1, 0],
-        [0, 0, 1, 1, 0],
+        [1, 0, 1, 0, 0],
+        [0, 1, 0, 0, 0],
+        [1, 0, 1, 0, 0],
+        [0, 0, 0, 1, 0],
         [0, 0, 0, 0, 1],
     ]
     assert is_leak(catalogue, query, gallery).reshape(5, 5).astype(int).tolist() == expected
     nothing = np.empty(0, dtype=np.int64)
     assert is_leak(catalogue, nothing, nothing).shape == (0,)
-    # where no encounter is known, folds alone decide
+    # where no encounter is known, a photo is of one alone
     without = Catalogue(frame.with_columns(encounter=pl.lit(None)))
-    assert is_leak(without, query, gallery).reshape(5, 5)[0].tolist() == [True, True, False, False, False]
+    assert is_leak(without, query, gallery).reshape(5, 5).tolist() == np.eye(5, dtype=bool).tolist()
 
 
 def write_marks(project: Path, name: str = "marks", seed: int = 0) -> dict[str, np.ndarray]:
@@ -88,13 +89,14 @@ def check_told(query_set: QuerySet, score: np.ndarray, met: np.ndarray) -> None:
     assert np.isnan(evidence.pairs[:, 0]).any()
 
 
+@pytest.mark.parametrize("leave_out", LEFT_OUT)
 def test_queries_are_told_of_the_photos_that_they_meet_and_of_no_others(
-    untuned: Path, monkeypatch: pytest.MonkeyPatch
+    untuned: Path, monkeypatch: pytest.MonkeyPatch, leave_out: str
 ) -> None:
     few_candidates(monkeypatch)
     told = write_marks(untuned)
     project = Project.open(untuned)
-    plain = read_setup(project, Mix(0.2, None))
+    plain = read_setup(project, Mix(0.2, None), leave_out=leave_out)
     assert plain.evaluation_set.query_set.evidence.pairs is None
     assert plain.with_pairs(()) is plain
     stores = require_pair_sources(project)
@@ -104,11 +106,13 @@ def test_queries_are_told_of_the_photos_that_they_meet_and_of_no_others(
     assert query_set.pair_columns == ["marks", "marks/second"]
     np.testing.assert_array_equal(setup.evaluation_set.row, plain.evaluation_set.row)
     np.testing.assert_array_equal(setup.evaluation_set.weights, plain.evaluation_set.weights)
-    # the file has pairs within a fold, but nobody is told of them
-    check_told(query_set, told["train"], folds[:, None] != folds)
+    # the file has pairs within a fold, and each photo with itself, but nobody is told of what he does not meet
+    groups = folds if leave_out == FOLD else np.arange(len(folds))
+    check_told(query_set, told["train"], groups[:, None] != groups)
     check_told(setup.retriever.of_test(), told["test"], np.ones(told["test"].shape, dtype=bool))
     # a blend that names the source is asked the same; what it has no second number of is no trait
-    blend = Blend({"m": 1.0}, dict(setup.whitening), second_stage=True, pair_sources=pair_contents(stores))
+    sources = pair_contents(stores)
+    blend = Blend({"m": 1.0}, dict(setup.whitening), second_stage=True, pair_sources=sources, leave_out=leave_out)
     asked = setup_of_blend(project, blend, mix=Mix(0.2, None)).evaluation_set
     np.testing.assert_array_equal(asked.query_set.evidence.pairs, query_set.evidence.pairs)
     features = CandidateTable(asked.query_set, blend).out_of_fold(asked)
@@ -116,7 +120,7 @@ def test_queries_are_told_of_the_photos_that_they_meet_and_of_no_others(
     assert not [name for name in features.names if "second:" not in name and name.endswith("/second")]
     assert features.own_say == 12
     # and the evidence without pairs is still what it was
-    again = read_setup(project, Mix(0.2, None)).evaluation_set.query_set.evidence
+    again = read_setup(project, Mix(0.2, None), leave_out=leave_out).evaluation_set.query_set.evidence
     assert again.pairs is None
     np.testing.assert_array_equal(again.photo, plain.evaluation_set.query_set.evidence.photo)
 

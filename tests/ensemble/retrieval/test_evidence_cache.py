@@ -21,6 +21,7 @@ import ensemble.retrieval.neighbours
 import ensemble.retrieval.task
 import postproc.evidence.build
 from cv import FinblendError
+from cv.left_out import FOLD
 from ensemble import init
 from ensemble.project.cache import cached, entries
 from ensemble.retrieval.query_set import QuerySet
@@ -79,7 +80,8 @@ def ask_test(project: Path, names: list[str] | None = None, **whitening: str) ->
 
 
 def ask_out_of_fold(project: Path, names: list[str] | None = None, **whitening: str) -> QuerySet:
-    return retriever_with(project, names, whitening=whitening).out_of_fold()
+    # a model trained per fold is to join frozen ones under one rule
+    return retriever_with(project, names, whitening=whitening, leave_out=FOLD).out_of_fold()
 
 
 @pytest.fixture

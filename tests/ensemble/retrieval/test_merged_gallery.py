@@ -15,6 +15,7 @@ from retrievals import precisions_of, retriever_with
 
 import ensemble.retrieval.evidence
 from cv import FinblendError
+from cv.left_out import FOLD, LEFT_OUT
 from cv.metrics import average_precisions
 from cv.mix import Mix
 from ensemble import Blend, Project, decide, merge, pseudo, submit, tune
@@ -70,10 +71,11 @@ def ranked(query_set: QuerySet, top_photos: int, whole: bool) -> Ranking:
     return rescored(query_set, blend, ranking, np.arange(len(query_set.images)))
 
 
+@pytest.mark.parametrize("leave_out", LEFT_OUT)
 @pytest.mark.parametrize("top_photos", [1, 2])
 @pytest.mark.parametrize("whole", [False, True])
 def test_named_photos_are_met_and_no_photo_meets_itself(
-    project: Path, sets: Path, top_photos: int, whole: bool
+    project: Path, sets: Path, top_photos: int, whole: bool, leave_out: str
 ) -> None:
     """Against every cosine, by hand: out-of-fold with the fold's own set, in test with the one for full."""
     merge(project, sets, kind="gallery", force=True)
@@ -95,11 +97,12 @@ def test_named_photos_are_met_and_no_photo_meets_itself(
             assert found.individual[r, :there].tolist() == order[r, :there].tolist()
             np.testing.assert_allclose(found.score[r, :there], score[r, :there], rtol=1e-5)
 
-    retriever = retriever_with(opened, ["frozen"])
+    retriever = retriever_with(opened, ["frozen"], leave_out=leave_out)
     out_of_fold = retriever.out_of_fold()
     for k in FOLDS:
         rows = np.flatnonzero(catalogue.folds == k)
-        expect(out_of_fold, rows, train[rows], f"fold-{k}", k)
+        # without encounters a photo meets all but itself, of its own fold, too
+        expect(out_of_fold, rows, train[rows], f"fold-{k}", k if leave_out == FOLD else None)
     everybody = np.arange(len(test))
     expect(retriever.of_test(), everybody, test, "full", None)
     # the next round's sets meet those of this one, each its own fold's
@@ -213,7 +216,7 @@ def test_the_second_stage_counts_merged_photos_and_keeps_the_galleries_backgroun
     blend = Blend({"frozen": 1.0}, second_stage=True)
 
     def staged() -> SecondStage:
-        query_set = retriever_with(project, ["frozen"]).out_of_fold()
+        query_set = retriever_with(project, ["frozen"], leave_out=FOLD).out_of_fold()
         return SecondStage.of(build_evaluation_set(query_set, Mix(0.15, None)), blend)
 
     old = staged()
@@ -236,7 +239,7 @@ def test_the_second_stage_counts_merged_photos_and_keeps_the_galleries_backgroun
         inside = np.flatnonzero((evaluation_set.fold == k) & ~evaluation_set.is_simulated)
         check(new.features(evaluation_set).take(inside), inside, f"fold-{k}", k, False)
     everybody = np.arange(catalogue.test.height)
-    retriever = retriever_with(opened, ["frozen"])
+    retriever = retriever_with(opened, ["frozen"], leave_out=FOLD)
     for query_set, fold, seen in ((retriever.of_test(), -1, "full"), (retriever.of_test_without(2), 2, "fold-2")):
         one, other = (stage.table.of_test(query_set) for stage in (new, old))
         check(one, everybody, seen, fold, True)

@@ -16,6 +16,7 @@ from small import Small
 import ensemble.retrieval.selection
 import ensemble.tuning.nested
 from cv import Mix
+from cv.left_out import ENCOUNTER
 from ensemble import Blend, Project, evaluate, init, register, tune
 from ensemble.blend.ranking import ranking_of
 from ensemble.identification.prediction import certain_ranking
@@ -169,7 +170,7 @@ def test_a_fold_has_no_say_in_whitening(tmp_path: Path, monkeypatch: pytest.Monk
     """Whitening is a blessing in fold 2 only."""
     project = project_with(tmp_path, three_frozen)
 
-    def column(project: Project, name: str, model: Any, fold: int, left: frozenset[str]) -> np.ndarray:
+    def column(_: Project, __: str, ___: Any, ____: np.ndarray, fold: int, left: frozenset[str]) -> np.ndarray:
         precision = np.full((3, 12), 0.5)
         precision[1] += np.where(np.arange(12) < 9, 0.4, 0.0) if fold == 2 else 0.0
         return precision
@@ -178,7 +179,7 @@ def test_a_fold_has_no_say_in_whitening(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(ensemble.retrieval.selection, "_can_fit", lambda *_: True)
     models = require_models(project)
     for without, expected in ((None, "total"), (0, "total"), (2, "none")):
-        assert set(choose_whitening(project, models, without=without).values()) == {expected}
+        assert set(choose_whitening(project, models, ENCOUNTER, without=without).values()) == {expected}
 
 
 def test_a_gain_within_the_noise_is_none() -> None:
@@ -198,7 +199,8 @@ def test_whitening_is_chosen_anew_without_each_fold(
     project, setup, _ = frozen
     asked: list[int] = []
 
-    def stand_in(_: Project, models: Any, progress: Any, without: int) -> dict[str, str]:
+    def stand_in(_: Project, models: Any, leave_out: str, progress: Any, without: int) -> dict[str, str]:
+        assert leave_out == ENCOUNTER
         asked.append(without)
         return dict.fromkeys(models, "total" if without == 3 else "none")
 
@@ -210,7 +212,7 @@ def test_whitening_is_chosen_anew_without_each_fold(
     whitened = unwhitened(project, MIX, whitening=dict.fromkeys(setup.models, "total")).evaluation_set
     blend, inside = blend_without(score, 3), setup.evaluation_set.fold == 3
     precision = precisions_of(whitened, ranking_of(whitened.query_set, blend), blend)
-    np.testing.assert_array_equal(score.blend[inside], precision[inside])
+    np.testing.assert_array_equal(score.plain[inside], precision[inside])
 
 
 def test_each_photo_is_scored_by_what_was_chosen_without_it(frozen: tuple[Project, Setup, NestedScore]) -> None:
@@ -219,12 +221,13 @@ def test_each_photo_is_scored_by_what_was_chosen_without_it(frozen: tuple[Projec
     for fold in FOLDS:
         blend, inside = blend_without(score, fold), evaluation_set.fold == fold
         precision = precisions_of(evaluation_set, certain_ranking(evaluation_set.query_set, blend)[0], blend)
-        np.testing.assert_allclose(score.blend[inside], precision[inside])
+        np.testing.assert_allclose(score.plain[inside], precision[inside])
         weights = evaluation_set.weights[inside]
-        assert score.folds[fold]["map5"] == pytest.approx(np.average(precision[inside], weights=weights))
+        assert score.folds[fold]["map5"] == pytest.approx(np.average(score.blend[inside], weights=weights))
+        assert score.folds[fold]["second_stage"] or np.array_equal(score.blend[inside], score.plain[inside])
         total += float(weights @ precision[inside])
         assert score.folds[fold]["single"] in setup.models
-    assert NestedResult.of(score, 0.9)["map5"] == pytest.approx(total)
+    assert NestedResult.of(score, 0.9)["against"]["plain"]["map5"] == pytest.approx(total)
 
 
 def test_the_same_seed_gives_the_same_score_and_another_one_others(

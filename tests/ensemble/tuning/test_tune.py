@@ -146,7 +146,7 @@ def test_the_report_says_after_which_trial_more_stopped_helping(project: Path) -
 def test_a_nested_score_stands_in_the_report_and_in_the_blend(project: Path) -> None:
     report = tune(project, trials=8, new_share=0.15, nested_trials=2)
     nested, kept = report["nested"], Blend.load(project / "blend.json").measured["nested"]
-    assert nested["optimism"] == pytest.approx(report["map5"] - nested["map5"])
+    assert nested["optimism"] == pytest.approx(report["map5_of_answers"] - nested["map5"])
     assert len(nested["folds"]) == 5
     assert {key: nested[key] for key in kept} == kept
     assert "nested out-of-fold" in kept["measured"]
@@ -219,7 +219,6 @@ def test_a_larger_share_of_strangers_puts_somebody_new_first_more_often(project:
     few = tuned(project, trials=0, new_share=0.02, models=["m0"])
     many = tuned(project, trials=0, new_share=0.6, models=["m0"])
     assert few["new_first"] < many["new_first"]
-    assert few["threshold"] < many["threshold"]
 
 
 def test_timeout_stops_the_trials_but_not_the_floor(project: Path) -> None:

@@ -99,6 +99,28 @@ def test_evidence_equals_a_construction_with_loops(seed: int, masked: bool) -> N
             assert all(column_value(scene, column, q, g) <= got.unseen_upper_bound[i, c] + 2e-7 for g in outside)
 
 
+@examples(5)
+@given(seed=st.integers(0, 10_000))
+def test_each_query_has_a_gallery_of_its_own(seed: int) -> None:
+    """Queries of many groups at once are what they are one by one."""
+    scene = Scene(seed)
+    rows, groups = np.arange(len(scene.labels)), scene.groups
+    near = scene.nearest(rows, masked=True)
+    whole = build_evidence(scene.spaces, VIEWS, near, Gallery(scene.labels, groups, query_groups=groups), rows)
+    for q in rows.tolist():
+        alone = scene.evidence(np.array([q]), int(groups[q]))
+        own = range(whole.group_start[q], whole.group_start[q + 1])
+        assert whole.individual[own].tolist() == alone.individual.tolist()
+        assert whole.gallery_photos[own].tolist() == alone.gallery_photos.tolist()
+        photos = slice(whole.photo_start[own.start], whole.photo_start[own.stop])
+        assert whole.photo[photos].tolist() == alone.photo.tolist()
+        assert (groups[whole.photo[photos]] != groups[q]).all()
+        np.testing.assert_array_equal(whole.similarity[photos], alone.similarity)
+        np.testing.assert_array_equal(whole.unseen_upper_bound[q], alone.unseen_upper_bound[0])
+        assert whole.people is not None
+        assert whole.people[q] == len(set(scene.labels[groups != groups[q]].tolist()))
+
+
 @examples(15)
 @given(seed=st.integers(0, 10_000))
 def test_the_upper_bound_is_the_last_neighbours_similarity_and_nowhere_when_all_are_neighbours(seed: int) -> None:

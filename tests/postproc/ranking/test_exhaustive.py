@@ -55,7 +55,7 @@ def slow_rank(
     photos: Photos,
     columns: list[np.ndarray],
     q: int,
-    fold: int | None,
+    groups: np.ndarray | None,
     weights: np.ndarray,
     top_photos: int,
     penalty: float,
@@ -64,7 +64,7 @@ def slow_rank(
     channels = channel_table(photos.views)[0]
     people: dict[int, list[int]] = {}
     for g, who in enumerate(photos.labels.tolist()):
-        if fold is None or photos.folds[g] != fold:
+        if groups is None or groups[g] != groups[q]:
             people.setdefault(who, []).append(g)
     ranked, like = [], {}
     for who, own in people.items():
@@ -83,16 +83,22 @@ def slow_rank(
     return sorted(ranked, key=lambda found: (-found[0], found[1])), like
 
 
-def whole_gallery(photos: Photos, fold: int | None) -> ExhaustiveSearch:
-    """With a fold, its photos are the queries and the others the gallery."""
-    groups = None if fold is None else photos.folds
+def groups_of(photos: Photos, rule: str) -> np.ndarray | None:
+    """The group that each photo does not meet: none, its fold, or an encounter of one to four photos."""
+    encounters = np.sort(np.random.default_rng(7).integers(0, 20, len(photos.labels))).astype(np.int32)
+    return {"none": None, "fold": photos.folds, "encounter": encounters}[rule]
+
+
+def whole_gallery(photos: Photos, rule: str) -> ExhaustiveSearch:
+    """Every photo against those of other groups."""
+    groups = groups_of(photos, rule)
     return ExhaustiveSearch(photos.spaces, photos.views, Gallery(photos.labels, groups, query_groups=groups))
 
 
-def drawn(photos: Photos, seed: int, fold: int | None) -> tuple[np.ndarray, np.ndarray, Species]:
-    """Some rows, a recipe for each of them, and their species."""
+def drawn(photos: Photos, seed: int) -> tuple[np.ndarray, np.ndarray, Species]:
+    """Some rows, now and then of one fold, a recipe for each of them, and their species."""
     rng = np.random.default_rng(seed)
-    rows = np.flatnonzero(photos.folds == (0 if fold is None else fold))
+    rows = np.flatnonzero(photos.folds == seed % 3) if seed % 2 else np.arange(len(photos.labels))
     rows = rng.permutation(rows)[: rng.integers(1, 8)]
     return rows, np.stack([random_weights(rng, len(photos.views)) for _ in rows]), photos.species_of(rows)
 
@@ -103,23 +109,23 @@ def drawn(photos: Photos, seed: int, fold: int | None) -> tuple[np.ndarray, np.n
     draw=st.integers(0, 100_000),
     views=st.integers(0, 2),
     parts=st.sampled_from([1, 1, 3]),
-    fold=st.sampled_from([None, 0, 2]),
+    rule=st.sampled_from(["none", "fold", "encounter"]),
     top_photos=st.integers(1, 4),
     penalty=st.sampled_from([0.0, 0.1, 3.0, 1e7]),
 )
 def test_it_equals_the_scores_of_all_individuals_one_by_one(
-    seed: int, draw: int, views: int, parts: int, fold: int | None, top_photos: int, penalty: float
+    seed: int, draw: int, views: int, parts: int, rule: str, top_photos: int, penalty: float
 ) -> None:
     photos, columns = scene(seed, views, parts), table(seed, views, parts)
-    rows, weights, species = drawn(photos, draw, fold)
-    got = whole_gallery(photos, fold).rank(
+    rows, weights, species = drawn(photos, draw)
+    got = whole_gallery(photos, rule).rank(
         rows, weights, top_photos=top_photos, species_penalty=penalty, species=species
     )
     assert got.individual.shape == got.score.shape == got.photo.shape == (len(rows), DEPTH)
     assert got.unseen_upper_bound is not None
     assert np.isneginf(got.unseen_upper_bound).all()
     for i, q in enumerate(rows):
-        ranked, like = slow_rank(photos, columns, int(q), fold, weights[i], top_photos, penalty)
+        ranked, like = slow_rank(photos, columns, int(q), groups_of(photos, rule), weights[i], top_photos, penalty)
         assert got.score[i].tolist() == [score for score, _ in ranked[:DEPTH]]
         assert got.individual[i].tolist() == [who for _, who in ranked[:DEPTH]]
         for who, photo in zip(got.individual[i].tolist(), got.photo[i].tolist(), strict=True):
@@ -130,8 +136,8 @@ def test_ties_occur_in_these_scenes() -> None:
     ties = 0
     for seed in range(6):
         photos = scene(seed, 1, 1)
-        rows, weights, species = drawn(photos, seed, 0)
-        got = whole_gallery(photos, 0).rank(rows, weights, top_photos=1, species_penalty=0.0, species=species)
+        rows, weights, species = drawn(photos, seed)
+        got = whole_gallery(photos, "fold").rank(rows, weights, top_photos=1, species_penalty=0.0, species=species)
         ties += int((np.diff(got.score, axis=1) == 0).sum())
     assert ties > 5
 
@@ -141,7 +147,7 @@ def test_ties_occur_in_these_scenes() -> None:
 def test_little_memory_gives_the_same_answer_in_more_blocks(views: int, memory_mb: Any) -> None:
     photos = scene(3, views, 1)
     rows, weights, species = np.arange(42), np.full((42, len(VIEWS[views])), 1 / len(VIEWS[views])), photos.species
-    whole = whole_gallery(photos, None)
+    whole = whole_gallery(photos, "none")
     options = {"top_photos": 2, "species_penalty": 0.1, "species": species}
     blocks: list[int] = []
     got = whole.rank(rows, weights, **options, memory_mb=memory_mb, progress=blocks.append)
@@ -153,7 +159,7 @@ def test_little_memory_gives_the_same_answer_in_more_blocks(views: int, memory_m
 def test_galleries_of_a_few_individuals_leave_places_empty() -> None:
     photos = Photos(0, 12, 3, VIEWS[1])
     rows = np.flatnonzero(photos.folds == 1)
-    got = whole_gallery(photos, 1).rank(
+    got = whole_gallery(photos, "fold").rank(
         rows, np.full((len(rows), 2), 0.5), top_photos=1, species_penalty=0.0, species=photos.species_of(rows)
     )
     there = len(np.unique(photos.labels[photos.folds != 1]))
@@ -165,7 +171,7 @@ def test_galleries_of_a_few_individuals_leave_places_empty() -> None:
 def test_no_queries_give_an_empty_ranking() -> None:
     photos = scene(0, 1, 1)
     none = np.arange(0)
-    got = whole_gallery(photos, 0).rank(
+    got = whole_gallery(photos, "fold").rank(
         none, np.empty((0, 2)), top_photos=1, species_penalty=0.0, species=photos.species_of(none)
     )
     assert isinstance(got, Ranking)
