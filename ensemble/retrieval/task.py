@@ -16,7 +16,7 @@ from backbones.store import Store
 from ensemble.project.folder import Project
 from ensemble.project.pseudo_rounds import AddedPhotos
 from ensemble.registry.models import Model
-from ensemble.retrieval.whitening import fit, whitened
+from ensemble.retrieval.whitening import KeptWhitening
 from postproc import NOBODY, Gallery, Space
 from postproc.evidence.pairs import PairTable
 from postproc.ranking.exhaustive import ExhaustiveSearch
@@ -157,19 +157,19 @@ class RetrievalTask:
     @contextlib.contextmanager
     def spaces(self, names: list[str] | None = None) -> Iterator[dict[str, Space]]:
         """The whitened spaces; new arrays are as large as the embeddings and live in files."""
-        labels = self.project.catalogue.labels
         self.project.cache.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.project.cache) as folder:
             spaces = {}
             for name in self.models if names is None else names:
                 kind, raw = self.whitening.get(name, "none"), self.raw[name]
-                # photos that pseudo-labels name have no say in the whitening
-                fitted = None if kind == "none" else fit(raw, kind, labels, self.train_rows)
-                if self.added is not None:
-                    raw = self._extended(name, raw, Path(folder))
-                if fitted is not None:
-                    raw = whitened(raw, fitted, Path(folder), name)
-                spaces[name] = raw
+                extended = None if self.added is None else self._extended(name, raw, Path(folder))
+                if kind == "none":
+                    spaces[name] = extended or raw
+                else:
+                    # photos that pseudo-labels name have no say in the whitening
+                    rows, entry = self.train_rows, f"{name}-{self.name}"
+                    kept = KeptWhitening.of(self.project, self.stores[name], rows, kind, entry)
+                    spaces[name] = kept.space(raw, self.project.catalogue.labels, rows, Path(folder), extended)
             yield spaces
 
     def _extended(self, name: str, raw: Space, folder: Path) -> Space:

@@ -221,10 +221,8 @@ def _scaled(traits: CandidateFeatures, logit: ConditionalLogit) -> tuple[np.ndar
     What is not known stands at the mean.
     """
     x = np.empty(traits.candidate.shape, dtype=np.float32)
-    flat = (-1, x.shape[2])
-    scale(
-        traits.candidate.reshape(flat), traits.present.ravel(), logit.centre, logit.spread, _REACH, x.reshape(flat)
-    )
+    flat = (-1, len(traits.names))
+    scale(traits.candidate.reshape(flat), traits.present.ravel(), logit.centre, logit.spread, _REACH, x.reshape(flat))
     z = np.ones((len(x), traits.query.shape[1] + 1))
     scale(traits.query, np.ones(len(x), dtype=bool), logit.query_centre, logit.query_spread, _REACH, z[:, :-1])
     return x, z

@@ -101,7 +101,7 @@ class Likelihood:
     @property
     def own_say(self) -> int:
         """Last traits that have a say of their own in each species."""
-        return self.penalty.of_species.shape[1] - 1
+        return int(self.penalty.of_species.shape[1]) - 1
 
     @cached_property
     def own_index(self) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""The compiled loops behind the conditional logit: moments and scaling of traits, shares of outcomes, slopes, curvature.
+"""The compiled loops behind the conditional logit: moments and scaling of traits, shares, slopes, curvature.
 
-Queries are cut into chunks of a fixed length, each summed by itself, so that no result depends on the number of threads.
+Queries are cut into chunks of a fixed length, each summed by itself: no result depends on the number of threads.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _shares(
         total += share[j]
     for j in range(places + 2):
         share[j] /= total
-    return top + np.log(total)
+    return float(top + np.log(total))
 
 
 @kernel(parallel=True, fastmath={"reassoc", "contract"})
