@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from cv.folds import gallery_photos
 from cv.metrics import average_precisions
@@ -22,7 +20,7 @@ from ensemble.project.cache import cached, is_kept
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.registry.models import Model
-from ensemble.retrieval.whitening import KeptWhitening, fit_first, is_small, whitened_both
+from ensemble.retrieval.whitening import FirstSteps, KeptWhitening, fit_first, is_small, whitened_both
 from postproc import Gallery, Space, build_evidence, rank, top_k
 from postproc.transforms.whitening import KINDS, MIN_PAIRS, Whitening
 
@@ -59,90 +57,74 @@ def choose_whitening(
     dict of model to {"none", "total", "within"}
         "none" unless another is clearly better.
     """
-    chosen = {}
+    labels, folds = project.catalogue.labels, project.catalogue.folds
     project.cache.mkdir(exist_ok=True)
-    left = set(KINDS) if _can_fit(project.catalogue.labels, project.catalogue.folds) else {"none"}
-    jobs = [(name, fold) for name, model in models.items() for fold in _first_folds(project, without)]
-    todo = [job for job in jobs if not is_kept(project.cache, *_entry(project, *job, models[job[0]], left))]
-    with _Fits(project, models, todo if len(left) > 1 else []) as fits:
+    left, first, chosen = set(KINDS) if _can_fit(labels, folds) else {"none"}, _first_folds(project, without), {}
+    jobs = [(name, fold) for fold in first for name in models]
+    fits = {job: partial(_fit_first, models[job[0]], folds, job[1]) for job in jobs}
+    # every model's first fold is asked for, its others perhaps
+    begin = [job for job in jobs if not is_kept(project.cache, *_entry(project, models[job[0]], job[1], left))]
+    with FirstSteps(fits, begin if len(left) > 1 else []) as steps:
         for name, model in models.items():
-            chosen[name] = _chosen(project, name, model, without, set(left), fits)
+            with tempfile.TemporaryDirectory(dir=project.cache) as folder:
+                table, spaces = _compare(project, model, first, set(left), steps, Path(folder))
+                chosen[name] = KINDS[clear_best(table)]
+                for fold, by_kind in spaces.items():
+                    if chosen[name] in by_kind:
+                        _keep(project, model, fold, chosen[name], by_kind[chosen[name]])
+            for fold in first:
+                steps.drop((name, fold))
             if progress is not None:
                 progress("whitening", 1, len(models))
     return chosen
 
 
-class _Fits:
-    """The first steps of whitenings, as many at a time as there are threads: an eigendecomposition gains by one."""
-
-    def __init__(self, project: Project, models: Mapping[str, Model], jobs: list[tuple[str, int]]) -> None:
-        self._folds, self._models = project.catalogue.folds, models
-        self._pool = ThreadPoolExecutor(numba.get_num_threads())
-        self._limits = threadpool_limits(1, user_api="blas")
-        self._begun = {job: self._pool.submit(self._fit, *job) for job in jobs}
-
-    def _fit(self, name: str, fold: int) -> list[Whitening]:
-        return fit_first(self._models[name].out_of_fold(fold), np.flatnonzero(self._folds != fold))
-
-    def of(self, name: str, fold: int) -> list[Whitening]:
-        """What is fitted on all folds but one."""
-        begun = self._begun.pop((name, fold), None)
-        return self._fit(name, fold) if begun is None else begun.result()
-
-    def drop(self, name: str) -> None:
-        """A model's choice is made: nothing more is fitted for it."""
-        for job in [job for job in self._begun if job[0] == name]:
-            self._begun.pop(job).cancel()
-
-    def __enter__(self) -> _Fits:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        self._limits.restore_original_limits()
+def _fit_first(model: Model, folds: np.ndarray, fold: int) -> list[Whitening]:
+    return fit_first(model.out_of_fold(fold), np.flatnonzero(folds != fold))
 
 
-def _entry(project: Project, name: str, fold: int, model: Model, left: set[str]) -> tuple[str, list[Any]]:
-    """Name of a comparison in the cache, and what it is made from."""
+def _keep(project: Project, model: Model, fold: int, kind: str, space: Space) -> None:
+    """Keep a chosen space of a fold, where it is asked for next."""
+    rows, stores = np.flatnonzero(project.catalogue.folds != fold), [model.out_of_fold_store(fold)]
+    KeptWhitening.of(project, stores, rows, kind, f"{model.name}-fold{fold}").keep(
+        model.out_of_fold(fold), lambda: space
+    )
+
+
+def _entry(project: Project, model: Model, fold: int, left: set[str]) -> tuple[str, list[Any]]:
+    """What a fold's comparison is called in the cache, and what it is made from."""
     made_from = [project.photos_hash, ENOUGH, model.out_of_fold_contents(), model.views, sorted(left)]
-    return f"whitening-{name}-fold{fold}", made_from
+    return f"whitening-{model.name}-fold{fold}", made_from
 
 
-def _chosen(project: Project, name: str, model: Model, without: int | None, left: set[str], fits: _Fits) -> str:
-    """One model's whitening; a small space that it is chosen in is kept."""
-    with tempfile.TemporaryDirectory(dir=project.cache) as folder:
-        spaces: dict[int, dict[str, Space]] = {}
-        table = np.empty((len(KINDS), 0))
-        for fold in _first_folds(project, without):
-
-            def column(fold: int = fold, left: frozenset[str] = frozenset(left)) -> dict[str, np.ndarray]:
-                precision, spaces[fold] = _column(project, name, model, fold, left, fits, Path(folder))
-                return {"precision": precision}
-
-            entry = cached(project.cache, *_entry(project, name, fold, model, left), column)
-            table = np.concatenate([table, entry["precision"]], axis=1)
-            worse = [clearly_better(PairedTest.of_photos(table[0] - row), SURELY_WORSE) for row in table]
-            left -= {kind for kind, is_worse in zip(KINDS, worse, strict=True) if is_worse}
-            if left == {"none"}:
-                break
-        fits.drop(name)
-        chosen = KINDS[clear_best(table)]
-        for fold, by_kind in spaces.items():
-            if chosen in by_kind:
-                rows, store = np.flatnonzero(project.catalogue.folds != fold), model.out_of_fold_store(fold)
-                kept = KeptWhitening.of(project, [store], rows, chosen, f"{name}-fold{fold}")
-                kept.keep(model.out_of_fold(fold), lambda space=by_kind[chosen]: space)
-    return chosen
-
-
-def _column(
-    project: Project, name: str, model: Model, fold: int, left: frozenset[str], fits: _Fits, folder: Path
-) -> tuple[np.ndarray, dict[str, Space]]:
-    """(kinds, n) average precision of one fold's known photos, and the spaces that may be kept.
+def _compare(
+    project: Project, model: Model, first: list[int], left: set[str], steps: FirstSteps, folder: Path
+) -> tuple[np.ndarray, dict[int, dict[str, Space]]]:
+    """(kinds, n) average precision of known photos of the first folds, and by fold the small spaces that it is of.
 
     A kind that falls clearly behind is not carried on; NaN stands for what was not tried.
     """
-    labels, folds = project.catalogue.labels, project.catalogue.folds
+    table, spaces = np.empty((len(KINDS), 0)), dict[int, dict[str, Space]]()
+    for fold in first:
+
+        def column(fold: int = fold, left: frozenset[str] = frozenset(left)) -> dict[str, np.ndarray]:
+            precision, spaces[fold] = _column(project, model, fold, left, steps, folder)
+            return {"precision": precision}
+
+        entry = cached(project.cache, *_entry(project, model, fold, left), column)
+        table = np.concatenate([table, entry["precision"]], axis=1)
+        worse = [clearly_better(PairedTest.of_photos(table[0] - row), SURELY_WORSE) for row in table]
+        left -= {kind for kind, is_worse in zip(KINDS, worse, strict=True) if is_worse}
+        if left == {"none"}:
+            break
+    return table, spaces
+
+
+def _column(
+    project: Project, model: Model, fold: int, left: frozenset[str], steps: FirstSteps, folder: Path
+) -> tuple[np.ndarray, dict[str, Space]]:
+    """(kinds, n) average precision of one fold's known photos, and the spaces by kind if they are small."""
+    name, labels, folds = model.name, project.catalogue.labels, project.catalogue.folds
     queries = _known_photos(project, fold)
     column = np.full((len(KINDS), len(queries)), np.nan)
     space = model.out_of_fold(fold)
@@ -150,12 +132,12 @@ def _column(
     if left == {"none"}:
         return column, {}
     with tempfile.TemporaryDirectory(dir=folder) as large:
-        at = folder if is_small(space) else Path(large)
-        by_kind = whitened_both(space, fits.of(name, fold), labels, np.flatnonzero(folds != fold), at, f"fold{fold}")
+        at, rows = folder if is_small(space) else Path(large), np.flatnonzero(folds != fold)
+        by_kind = whitened_both(space, steps.of((name, fold)), labels, rows, at, f"{name}-{fold}")
         for k, kind in enumerate(KINDS):
             if kind in left and kind in by_kind:
                 column[k] = _solo(name, model, by_kind[kind], labels, folds, queries, fold)
-        return column, by_kind if is_small(space) else {}
+    return column, by_kind if is_small(space) else {}
 
 
 def _can_fit(labels: np.ndarray, folds: np.ndarray) -> bool:
@@ -181,12 +163,12 @@ def _solo(
 
 def _first_folds(project: Project, without: int | None) -> list[int]:
     """The first folds that hold enough known photos."""
-    folds, known = list[int](), 0
+    first, known = list[int](), 0
     for fold in project.catalogue.fold_ids:
         if fold != without and known < ENOUGH:
-            folds.append(fold)
+            first.append(fold)
             known += len(_known_photos(project, fold))
-    return folds
+    return first
 
 
 def _known_photos(project: Project, fold: int) -> np.ndarray:

@@ -7,12 +7,15 @@ its mapped photos, as large as the embeddings, live in files for a while.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeAlias
 
+import numba
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from backbones.store import Store
 from ensemble.project.cache import cached
@@ -20,6 +23,8 @@ from ensemble.project.folder import Project
 from postproc import Space
 from postproc.neighbours.search import Views
 from postproc.transforms.whitening import MAX_WIDTH, Whitening, fit_total, fit_whitening, fit_within
+
+Job: TypeAlias = tuple[str, int]
 
 # bytes of mapped photos up to which they are kept
 SMALL = 2**25
@@ -155,6 +160,44 @@ def is_small(space: Space) -> bool:
 def fit_first(space: Space, rows: np.ndarray) -> list[Whitening]:
     """Fit kind "total", which "within" begins with, one a part."""
     return [fit_total(gallery, rows) for gallery in space.gallery]
+
+
+class FirstSteps:
+    """What `fit_first` fits, begun ahead of need on the threads that are free: one fit gains little by more than one.
+
+    Parameters
+    ----------
+    jobs : mapping of (str, int) to callable
+        What may be asked for.
+    begin : list of (str, int)
+        What probably will be, in its order.
+    """
+
+    def __init__(self, jobs: Mapping[Job, Callable[[], list[Whitening]]], begin: list[Job]) -> None:
+        self._jobs, free = jobs, numba.get_num_threads() - 1
+        self._pool = ThreadPoolExecutor(max(1, free))
+        self._begun = {job: self._pool.submit(jobs[job]) for job in begin if free}
+        # a limit of the whole process: what runs beside these fits has the other threads
+        self._limits = threadpool_limits(1, user_api="blas") if self._begun else None
+
+    def of(self, job: Job) -> list[Whitening]:
+        """The fit of a job: from where it was begun, or now."""
+        begun = self._begun.pop(job, None)
+        return self._jobs[job]() if begun is None or begun.cancel() else begun.result()
+
+    def drop(self, job: Job) -> None:
+        """A job that will not be asked for."""
+        begun = self._begun.pop(job, None)
+        if begun is not None:
+            begun.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        if self._limits is not None:
+            self._limits.restore_original_limits()
 
 
 def _same(query: Views, gallery: Views) -> bool:
