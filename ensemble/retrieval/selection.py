@@ -20,7 +20,7 @@ from ensemble.project.cache import cached, is_kept
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.registry.models import Model
-from ensemble.retrieval.whitening import FirstSteps, KeptWhitening, fit_first, is_small, whitened_both
+from ensemble.retrieval.whitening import FirstSteps, KeptWhitening, fit_first, is_small, whitened_in_steps
 from postproc import Gallery, Space, build_evidence, rank, top_k
 from postproc.transforms.whitening import KINDS, MIN_PAIRS, Whitening
 
@@ -133,7 +133,7 @@ def _column(
         return column, {}
     with tempfile.TemporaryDirectory(dir=folder) as large:
         at, rows = folder if is_small(space) else Path(large), np.flatnonzero(folds != fold)
-        by_kind = whitened_both(space, steps.of((name, fold)), labels, rows, at, f"{name}-{fold}")
+        by_kind = dict(whitened_in_steps(space, steps.of((name, fold)), labels, rows, at, f"fold{fold}"))
         for k, kind in enumerate(KINDS):
             if kind in left and kind in by_kind:
                 column[k] = _solo(name, model, by_kind[kind], labels, folds, queries, fold)

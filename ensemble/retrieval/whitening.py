@@ -7,7 +7,7 @@ its mapped photos, as large as the embeddings, live in files for a while.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,17 +51,24 @@ def whitened(space: Space, fitted: list[Whitening], folder: Path, name: str) -> 
     return Space(tuple(parts_q), tuple(parts_g))
 
 
-def whitened_both(
+def whitened_in_steps(
     space: Space, first: list[Whitening], labels: np.ndarray, rows: np.ndarray, folder: Path, name: str
-) -> dict[str, Space]:
-    """A space by kind, "total" as fitted and "within" fitted on what that makes of it; queries are the gallery."""
+) -> Iterator[tuple[str, Space]]:
+    """A space by kind "total", as fitted, and by "within", fitted on what that makes of the gallery photos `rows`.
+
+    No photo goes through the first step twice; the rest as of `whitened`.
+    """
     total = whitened(space, first, folder, f"{name}-total")
-    within = []
-    for p, (own, views) in enumerate(zip(first, total.gallery, strict=True)):
-        second = fit_within(own, views, labels, rows)
-        out = [_file(folder / f"{name}-within-{p}-{v}.npy", view.shape) for v, view in enumerate(views)]
-        within.append(tuple(second.apply_within(view, array) for view, array in zip(views, out, strict=True)))
-    return {"total": total, "within": Space(tuple(within), tuple(within))}
+    yield "total", total
+    second = [fit_within(own, views, labels, rows) for own, views in zip(first, total.gallery, strict=True)]
+    parts_q, parts_g = [], []
+    for p, (query, gallery) in enumerate(zip(total.query, total.gallery, strict=True)):
+        views_g = _mapped_on(gallery, second[p], folder / f"{name}-within-{p}-gallery")
+        parts_g.append(views_g)
+        parts_q.append(
+            views_g if query is gallery else _mapped_on(query, second[p], folder / f"{name}-within-{p}-query")
+        )
+    yield "within", Space(tuple(parts_q), tuple(parts_g))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +114,16 @@ class KeptWhitening:
         mapped : Space, optional
             Another space of the same parts to be mapped, as with photos behind the gallery; by default the same.
         """
-        if mapped is None and is_small(raw):
-            return self.keep(raw, lambda: whitened(raw, self._fit(raw, labels, rows), folder, self.name))
-        return whitened(raw if mapped is None else mapped, self._kept_maps(raw, labels, rows), folder, self.name)
+        if mapped is not None or not is_small(raw):
+            return whitened(raw if mapped is None else mapped, self._kept_maps(raw, labels, rows), folder, self.name)
 
-    def keep(self, raw: Space, make: Any) -> Space:
+        def make() -> Space:
+            steps = whitened_in_steps(raw, fit_first(raw, rows), labels, rows, folder, self.name)
+            return next(space for kind, space in steps if kind == self.kind)
+
+        return self.keep(raw, make)
+
+    def keep(self, raw: Space, make: Callable[[], Space]) -> Space:
         """A small space from the cache; `make` gives it where it is not there."""
 
         def arrays() -> dict[str, np.ndarray]:
@@ -136,7 +148,7 @@ class KeptWhitening:
     def _kept_maps(self, raw: Space, labels: np.ndarray, rows: np.ndarray) -> list[Whitening]:
         def arrays() -> dict[str, np.ndarray]:
             out = dict[str, np.ndarray]()
-            for p, own in enumerate(self._fit(raw, labels, rows)):
+            for p, own in enumerate(fit_whitening(gallery, labels, rows, self.kind) for gallery in raw.gallery):
                 out |= {f"mean{p}": own.mean, f"total{p}": own.total}
                 out |= {} if own.within is None else {f"within{p}": own.within}
             return out
@@ -146,9 +158,6 @@ class KeptWhitening:
             Whitening(np.asarray(entry[f"mean{p}"]), np.asarray(entry[f"total{p}"]), entry.get(f"within{p}"))
             for p in range(len(raw.gallery))
         ]
-
-    def _fit(self, raw: Space, labels: np.ndarray, rows: np.ndarray) -> list[Whitening]:
-        return [fit_whitening(gallery, labels, rows, self.kind) for gallery in raw.gallery]
 
 
 def is_small(space: Space) -> bool:
@@ -212,6 +221,10 @@ def _mapped(views: Views, fitted: Whitening, path: Path) -> Views:
     return tuple(
         fitted.apply(view, _file(Path(f"{path}-{v}.npy"), (len(view), fitted.width))) for v, view in enumerate(views)
     )
+
+
+def _mapped_on(views: Views, fitted: Whitening, path: Path) -> Views:
+    return tuple(fitted.apply_within(view, _file(Path(f"{path}-{v}.npy"), view.shape)) for v, view in enumerate(views))
 
 
 def _file(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -176,7 +176,8 @@ class Likelihood:
         flat = border.reshape(-1, len(dense))
         answer = flat.T @ follow.reshape(len(flat), -1)
         common = cho_solve(cho_factor(dense - answer[:, :-1], lower=True), answer[:, -1] - slope.common)
-        of_species = np.zeros_like(slope.of_species)
+        # a species without queries has its ridge alone
+        of_species = -slope.of_species / self.penalty.of_species
         of_species[seen] = -follow[:, :, -1] - follow[:, :, :-1] @ common
         return Coefficients(common=common, of_species=of_species)
 

@@ -179,9 +179,12 @@ def _inverse_root(covariance: np.ndarray, width: int) -> np.ndarray:
 
 def _inverse_root_of_few(centred: np.ndarray, width: int) -> np.ndarray:
     """The same from fewer photos than directions: their products have the same spectrum and are a smaller matrix."""
-    values, vectors = _eigh((centred @ centred.T).astype(np.float64) / len(centred))
-    values, vectors = values[::-1][:width], vectors[:, ::-1][:, :width].astype(np.float32)
-    directions = centred.T @ vectors
+    # all of it on one thread: how a product is cut among several shows in its last bits, and then in the narrowest
+    # directions
+    with _one_thread():
+        values, vectors = _eigh((centred @ centred.T).astype(np.float64) / len(centred))
+        values, vectors = values[::-1][:width], vectors[:, ::-1][:, :width].astype(np.float32)
+        directions = centred.T @ vectors
     length = np.linalg.norm(directions, axis=0)
     return _scaled(values, np.divide(directions, length, out=np.zeros_like(directions), where=length > 0))
 
