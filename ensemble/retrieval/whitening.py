@@ -118,8 +118,10 @@ class KeptWhitening:
             return whitened(raw if mapped is None else mapped, self._kept_maps(raw, labels, rows), folder, self.name)
 
         def make() -> Space:
-            steps = whitened_in_steps(raw, fit_first(raw, rows), labels, rows, folder, self.name)
-            return next(space for kind, space in steps if kind == self.kind)
+            # on one thread, as where it is chosen: how a product is cut among several may show in its last bits
+            with threadpool_limits(1, user_api="blas"):
+                steps = whitened_in_steps(raw, fit_first(raw, rows), labels, rows, folder, self.name)
+                return next(space for kind, space in steps if kind == self.kind)
 
         return self.keep(raw, make)
 
@@ -186,8 +188,8 @@ class FirstSteps:
         self._jobs, free = jobs, numba.get_num_threads() - 1
         self._pool = ThreadPoolExecutor(max(1, free))
         self._begun = {job: self._pool.submit(jobs[job]) for job in begin if free}
-        # a limit of the whole process: what runs beside these fits has the other threads
-        self._limits = threadpool_limits(1, user_api="blas") if self._begun else None
+        # of the whole process: no byte may depend on which fits happen to run beside it
+        self._limits = threadpool_limits(1, user_api="blas")
 
     def of(self, job: Job) -> list[Whitening]:
         """The fit of a job: from where it was begun, or now."""
@@ -205,8 +207,16 @@ class FirstSteps:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
-        if self._limits is not None:
-            self._limits.restore_original_limits()
+        self._limits.restore_original_limits()
+
+
+def several(jobs: Mapping[str, Callable[[], Space]], *, at_once: bool) -> dict[str, Space]:
+    """Spaces that do not depend on each other, where they are small as many at a time as there are threads."""
+    if not at_once:
+        return {name: job() for name, job in jobs.items()}
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(numba.get_num_threads()) as pool:
+        begun = {name: pool.submit(job) for name, job in jobs.items()}
+        return {name: job.result() for name, job in begun.items()}
 
 
 def _same(query: Views, gallery: Views) -> bool:
