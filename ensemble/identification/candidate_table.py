@@ -38,6 +38,7 @@ class CandidateTable:
 
     def __init__(self, query_set: LabelledQuerySet, blend: Blend) -> None:
         self.query_set, self.blend = query_set, blend
+        self._asked: dict[bool, Candidates] = {}
         weights, _ = weights_of(query_set, blend)
         self._background = self._backgrounds(query_set.evidence, weights[0])
 
@@ -61,13 +62,14 @@ class CandidateTable:
             backgrounds[fold] = values
         return backgrounds
 
-    def out_of_fold(self, evaluation_set: EvaluationSet) -> CandidateFeatures:
-        """Features of an evaluation set's rows, simulated strangers without their individual."""
-        query_set, row, fold = evaluation_set.query_set, evaluation_set.row, evaluation_set.fold
-        simulated = evaluation_set.simulated_new
-        candidates = self._candidates(query_set).take(evaluation_set.queries)
-        if len(simulated):
-            candidates = candidates.joined(self._candidates(query_set, query_set.truth).take(simulated))
+    def out_of_fold(self, evaluation_set: EvaluationSet, inside: np.ndarray | None = None) -> CandidateFeatures:
+        """Features of an evaluation set's rows, or of those in a mask; simulated strangers without their individual."""
+        inside = np.ones(len(evaluation_set.row), dtype=bool) if inside is None else inside
+        row, fold, query_set = evaluation_set.row[inside], evaluation_set.fold[inside], evaluation_set.query_set
+        is_simulated = evaluation_set.is_simulated[inside]
+        candidates = self._played(query_set, as_strangers=False).take(row[~is_simulated])
+        if is_simulated.any():
+            candidates = candidates.joined(self._played(query_set, as_strangers=True).take(row[is_simulated]))
         return self._features(query_set, CandidateRows(candidates, row, fold))
 
     def of_test(self, query_set: QuerySet) -> CandidateFeatures:
@@ -80,6 +82,14 @@ class CandidateTable:
         row = np.arange(len(query_set.images))
         fold = np.full(len(row), NO_FOLD if task.fold is None else task.fold)
         return self._features(query_set, CandidateRows(candidates, row, fold))
+
+    def _played(self, query_set: LabelledQuerySet, *, as_strangers: bool) -> Candidates:
+        """Candidates of all queries, which rows of any evaluation set are taken from; kept for the table's own."""
+        if query_set is not self.query_set:
+            return self._candidates(query_set, query_set.truth if as_strangers else None)
+        if as_strangers not in self._asked:
+            self._asked[as_strangers] = self._candidates(query_set, query_set.truth if as_strangers else None)
+        return self._asked[as_strangers]
 
     def _candidates(self, query_set: QuerySet, hidden: np.ndarray | None = None) -> Candidates:
         weights, recipe = weights_of(query_set, self.blend)

@@ -63,7 +63,7 @@ class SecondStage:
 
     def held_out(self, evaluation_set: EvaluationSet, inside: np.ndarray) -> Posteriors:
         """Rows of another evaluation set, given as a mask, that the whole fit has not seen."""
-        return _posteriors(self.features(evaluation_set).take(inside), self.fitted)
+        return _posteriors(self.table.out_of_fold(evaluation_set, inside), self.fitted)
 
     def features(self, evaluation_set: EvaluationSet) -> CandidateFeatures:
         """Features of an evaluation set's rows: the same rows in another mix have the same."""

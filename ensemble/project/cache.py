@@ -15,7 +15,7 @@ import numpy as np
 from cv.files import folder_written_beside
 
 # raise when a computation changes, so that older results are not taken for its own
-ALGORITHM = 3
+ALGORITHM = 4
 KEY_LENGTH = 24
 # entries that stay of what is small and belongs to one blend: comparing two of them must not drop either
 FEW = 4
@@ -69,8 +69,8 @@ def cached(
     return loaded
 
 
-def is_cached(folder: Path, name: str, made_from: Any) -> bool:
-    """Whether `cached` would find it."""
+def is_kept(folder: Path, name: str, made_from: Any) -> bool:
+    """Whether `cached` would find an entry."""
     return _load(_entry(folder, name, made_from)) is not None
 
 

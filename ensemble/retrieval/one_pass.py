@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.project.cache import entries, is_cached
+from ensemble.project.cache import entries, is_kept
 from ensemble.project.progress import Progress, step
 from ensemble.retrieval.task import RetrievalTask
 from postproc import NOBODY, Neighbours, Space
@@ -115,7 +115,7 @@ class OnePass:
         for task in self.tasks:
             made, cache = task.made_from(name), task.project.cache
             same_species = entries(cache, f"kin-{task.name}-{name}")
-            if not is_cached(cache, f"nearest-{task.name}-{name}", made):
+            if not is_kept(cache, f"nearest-{task.name}-{name}", made):
                 return False
             if not any(about.get("made_from") == made for about, _ in same_species):
                 return False

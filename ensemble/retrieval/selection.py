@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cv.folds import gallery_photos
 from cv.metrics import average_precisions
 from cv.paired import THREE_ERRORS, TWO_ERRORS, PairedTest, clearly_better
-from ensemble.project.cache import FEW, cached
+from ensemble.project.cache import FEW, cached, is_kept
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.registry.left_out import groups_of
 from ensemble.registry.models import Model
-from ensemble.retrieval.whitening import fit, whitened
+from ensemble.retrieval.whitening import FirstSteps, KeptWhitening, fit_first, is_small, whitened_in_steps
 from postproc import Gallery, Space, build_evidence, rank, top_k
-from postproc.transforms.whitening import KINDS, MIN_PAIRS
+from postproc.transforms.whitening import KINDS, MIN_PAIRS, Whitening
 
 # known photos that a choice is made on; more would cost time and change little
 ENOUGH = 2000
@@ -63,58 +66,102 @@ def choose_whitening(
     dict of model to {"none", "total", "within"}
         "none" unless another is clearly better.
     """
-    chosen, groups = {}, groups_of(project, leave_out)
-    for name, model in models.items():
-        chosen[name] = KINDS[clear_best(_compare(project, name, model, groups, without))]
-        if progress is not None:
-            progress("whitening", 1, len(models))
+    project.cache.mkdir(exist_ok=True)
+    groups, chosen = groups_of(project, leave_out), dict[str, str]()
+    choice = Choice(
+        project, groups, set(KINDS) if _can_fit(project.catalogue.labels, project.catalogue.folds) else {"none"}
+    )
+    first = _first_folds(project, groups, without)
+    jobs = [(name, fold) for fold in first for name in models]
+    fits = {job: partial(_fit_first, project, models[job[0]], job[1]) for job in jobs}
+    # every model's first fold is asked for, its others perhaps
+    begin = [job for job in jobs if not is_kept(project.cache, *choice.entry(models[job[0]], job[1], choice.kinds))]
+    with FirstSteps(fits, begin if len(choice.kinds) > 1 else []) as steps:
+        for name, model in models.items():
+            with tempfile.TemporaryDirectory(dir=project.cache) as folder:
+                table, spaces = _compare(choice, model, first, steps, Path(folder))
+                chosen[name] = KINDS[clear_best(table)]
+                for fold, by_kind in spaces.items():
+                    if chosen[name] in by_kind:
+                        _keep(project, model, fold, chosen[name], by_kind[chosen[name]])
+            for fold in first:
+                steps.drop((name, fold))
+            if progress is not None:
+                progress("whitening", 1, len(models))
     return chosen
 
 
-def _compare(project: Project, name: str, model: Model, groups: np.ndarray, without: int | None) -> np.ndarray:
-    """(kinds, n) average precision of known photos from the first folds that hold enough of them.
+@dataclass(frozen=True)
+class Choice:
+    """What a choice is made on: the project's photos, the groups that they do not meet, and the kinds in question."""
+
+    project: Project
+    groups: np.ndarray
+    kinds: set[str]
+
+    def entry(self, model: Model, fold: int, left: set[str]) -> tuple[str, list[Any]]:
+        """What a fold's comparison is called in the cache, and what it is made from."""
+        contents = model.out_of_fold_contents()
+        made_from = [self.project.photos_hash, ENOUGH, contents, model.views, sorted(left)]
+        if not np.array_equal(self.groups, self.project.catalogue.folds):
+            made_from.append(hashlib.sha256(self.groups.tobytes()).hexdigest())
+        return f"whitening-{model.name}-fold{fold}", made_from
+
+
+def _fit_first(project: Project, model: Model, fold: int) -> list[Whitening]:
+    return fit_first(model.out_of_fold(fold), np.flatnonzero(project.catalogue.folds != fold))
+
+
+def _keep(project: Project, model: Model, fold: int, kind: str, space: Space) -> None:
+    """Keep a chosen space of a fold, where it is asked for next."""
+    rows, stores = np.flatnonzero(project.catalogue.folds != fold), [model.out_of_fold_store(fold)]
+    KeptWhitening.of(project, stores, rows, kind, f"{model.name}-fold{fold}").keep(
+        model.out_of_fold(fold), lambda: space
+    )
+
+
+def _compare(
+    choice: Choice, model: Model, first: list[int], steps: FirstSteps, folder: Path
+) -> tuple[np.ndarray, dict[int, dict[str, Space]]]:
+    """(kinds, n) average precision of known photos of the first folds, and by fold the small spaces that it is of.
 
     A kind that falls clearly behind is not carried on; NaN stands for what was not tried.
     """
-    labels, folds = project.catalogue.labels, project.catalogue.folds
-    project.cache.mkdir(exist_ok=True)
-    table = np.empty((len(KINDS), 0))
-    left = set(KINDS) if _can_fit(labels, folds) else {"none"}
-    for fold in _folds(project, without):
-        made_from = [project.photos_hash, ENOUGH, model.out_of_fold_contents(), model.views, sorted(left)]
-        if not np.array_equal(groups, folds):
-            made_from.append(hashlib.sha256(groups.tobytes()).hexdigest())
+    table, spaces, left = np.empty((len(KINDS), 0)), dict[int, dict[str, Space]](), set(choice.kinds)
+    for fold in first:
 
         def column(fold: int = fold, left: frozenset[str] = frozenset(left)) -> dict[str, np.ndarray]:
-            return {"precision": _column(project, name, model, groups, fold, left)}
+            precision, spaces[fold] = _column(choice, model, fold, left, steps, folder)
+            return {"precision": precision}
 
         # both rules may be asked about in turn
-        entry = cached(project.cache, f"whitening-{name}-fold{fold}", made_from, column, keep=FEW)
+        entry = cached(choice.project.cache, *choice.entry(model, fold, left), column, keep=FEW)
         table = np.concatenate([table, entry["precision"]], axis=1)
         worse = [clearly_better(PairedTest.of_photos(table[0] - row), SURELY_WORSE) for row in table]
         left -= {kind for kind, is_worse in zip(KINDS, worse, strict=True) if is_worse}
-        if table.shape[1] >= ENOUGH or left == {"none"}:
+        if left == {"none"}:
             break
-    return table
+    return table, spaces
 
 
 def _column(
-    project: Project, name: str, model: Model, groups: np.ndarray, fold: int, left: frozenset[str]
-) -> np.ndarray:
-    """(kinds, n) average precision of one fold's known photos."""
-    labels, folds = project.catalogue.labels, project.catalogue.folds
-    queries = _known_photos(project, groups, fold)
+    choice: Choice, model: Model, fold: int, left: frozenset[str], steps: FirstSteps, folder: Path
+) -> tuple[np.ndarray, dict[str, Space]]:
+    """(kinds, n) average precision of one fold's known photos, and the spaces by kind if they are small."""
+    name, labels, folds = model.name, choice.project.catalogue.labels, choice.project.catalogue.folds
+    queries = _known_photos(choice.project, choice.groups, fold)
     column = np.full((len(KINDS), len(queries)), np.nan)
     space = model.out_of_fold(fold)
-    column[0] = _solo(name, model, space, labels, groups, queries)
-    if left != {"none"}:
-        both = fit(space, "within", labels, np.flatnonzero(folds != fold))
-        for k, fitted in ((1, [w.without_within() for w in both]), (2, both)):
-            if KINDS[k] in left:
-                with tempfile.TemporaryDirectory(dir=project.cache) as folder:
-                    mapped = whitened(space, fitted, Path(folder), name)
-                    column[k] = _solo(name, model, mapped, labels, groups, queries)
-    return column
+    column[0] = _solo(name, model, space, labels, choice.groups, queries)
+    if left == {"none"}:
+        return column, {}
+    with tempfile.TemporaryDirectory(dir=folder) as large:
+        at, rows = folder if is_small(space) else Path(large), np.flatnonzero(folds != fold)
+        by_kind = dict(whitened_in_steps(space, steps.of((name, fold)), labels, rows, at, f"fold{fold}"))
+        for k, kind in enumerate(KINDS):
+            if kind in left and kind in by_kind:
+                column[k] = _solo(name, model, by_kind[kind], labels, choice.groups, queries)
+    return column, by_kind if is_small(space) else {}
 
 
 def _can_fit(labels: np.ndarray, folds: np.ndarray) -> bool:
@@ -139,8 +186,14 @@ def _solo(
     return average_precisions(rank(evidence, np.ones(1)).individual, labels[queries])
 
 
-def _folds(project: Project, without: int | None) -> Iterator[int]:
-    return (fold for fold in project.catalogue.fold_ids if fold != without)
+def _first_folds(project: Project, groups: np.ndarray, without: int | None) -> list[int]:
+    """The first folds that hold enough known photos."""
+    first, known = list[int](), 0
+    for fold in project.catalogue.fold_ids:
+        if fold != without and known < ENOUGH:
+            first.append(fold)
+            known += len(_known_photos(project, groups, fold))
+    return first
 
 
 def _known_photos(project: Project, groups: np.ndarray, fold: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from backbones.store import Store
 from ensemble.project.folder import Project
 from ensemble.project.pseudo_rounds import AddedPhotos
 from ensemble.registry.models import Model
-from ensemble.retrieval.whitening import fit, whitened
+from ensemble.retrieval.whitening import KeptWhitening, is_small, several
 from postproc import NOBODY, Gallery, Space
 from postproc.evidence.pairs import PairTable
 from postproc.ranking.exhaustive import ExhaustiveSearch
@@ -171,20 +171,21 @@ class RetrievalTask:
     @contextlib.contextmanager
     def spaces(self, names: list[str] | None = None) -> Iterator[dict[str, Space]]:
         """The whitened spaces; new arrays are as large as the embeddings and live in files."""
-        labels = self.project.catalogue.labels
         self.project.cache.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.project.cache) as folder:
-            spaces = {}
-            for name in self.models if names is None else names:
-                kind, raw = self.whitening.get(name, "none"), self.raw[name]
-                # photos that pseudo-labels name have no say in the whitening
-                fitted = None if kind == "none" else fit(raw, kind, labels, self.fitted_rows)
-                if self.added is not None:
-                    raw = self._extended(name, raw, Path(folder))
-                if fitted is not None:
-                    raw = whitened(raw, fitted, Path(folder), name)
-                spaces[name] = raw
-            yield spaces
+            wanted = list(self.models if names is None else names)
+            jobs = {name: partial(self._space, name, Path(folder)) for name in wanted}
+            yield several(jobs, at_once=all(is_small(self.raw[name]) for name in wanted))
+
+    def _space(self, name: str, folder: Path) -> Space:
+        kind, raw = self.whitening.get(name, "none"), self.raw[name]
+        extended = None if self.added is None else self._extended(name, raw, folder)
+        if kind == "none":
+            return extended or raw
+        # photos that pseudo-labels name have no say in the whitening
+        rows, of_task = self.fitted_rows, self.name if self.fold is None else f"fold{self.fold}"
+        kept = KeptWhitening.of(self.project, self.stores[name], rows, kind, f"{name}-{of_task}")
+        return kept.space(raw, self.project.catalogue.labels, rows, folder, extended)
 
     def _extended(self, name: str, raw: Space, folder: Path) -> Space:
         """A space with the added photos behind its gallery, written into files: it is as large as the embeddings."""

@@ -17,11 +17,14 @@ from cv.errors import FinblendError
 from postproc.calibration.posterior import outcome
 from postproc.ranking.decision import NEW
 from postproc.second_stage.features import CandidateFeatures
+from postproc.second_stage.likelihood import Coefficients, Likelihood
+from postproc.second_stage.logit_kernels import chunks_of, fill_shares, scale, weighted_sums
 
 RIDGE = 1.0
 # of what a species' own say differs from the common one
 SPECIES_RIDGE = 2.0
-_STEPS = 200
+# keeps a constant finite where an outcome never comes; elsewhere it is too weak to be seen
+CONSTANT_RIDGE = 1e-4
 # beyond so many standard deviations from what was fitted, a trait says no more
 _REACH = 6.0
 # queries that a fit looks at: more add time and hardly move so few coefficients
@@ -99,17 +102,16 @@ class ConditionalLogit:
             raise FinblendError("the second stage was fitted on other traits")
         n, places = traits.present.shape
         out = np.empty((n, places + 2))
+        candidate = np.repeat(self.candidate[None], len(self.offsets) + 1, axis=0)
+        candidate[:-1, len(self.names) - self.own.shape[1] :] += self.own
+        new = np.repeat(self.new[None], len(self.offsets) + 1, axis=0)
+        new[:-1, -1] += self.offsets
         for start in range(0, n, _BLOCK):
             part = traits.take(np.arange(start, min(start + _BLOCK, n)))
             x, z = _scaled(part, self)
-            # no offset for a species that the fit has not met
-            known = part.species < len(self.offsets)
-            species = np.where(known, part.species, 0)
-            offset = np.where(known, self.offsets[species], 0.0)
-            own = np.where(known[:, None], self.own[species], 0.0)
-            out[start : start + _BLOCK] = _probability(
-                x, z, part.present, self.candidate, self.new, self.missed, offset, own
-            )
+            # no say of its own for a species that the fit has not met
+            species = np.minimum(part.species, len(self.offsets)).astype(np.int64)
+            fill_shares(x, z, part.present, species, candidate, new, self.missed, out[start : start + _BLOCK])
         return out
 
 
@@ -132,7 +134,6 @@ def fit_conditional_logit(
     FinblendError
         If no photo has weight.
     """
-    from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits
 
     chosen = np.flatnonzero(weights > 0)
@@ -140,10 +141,12 @@ def fit_conditional_logit(
         raise FinblendError("no photo has weight: the second stage has nothing to learn from")
     drawn = _subsample(chosen, truth == NEW, weights)
     chosen = np.flatnonzero(drawn > 0)
+    chosen = chosen[np.argsort(traits.species[chosen], kind="stable")]
     traits, truth, weights = traits.take(chosen), truth[chosen], drawn[chosen]
     weights = weights * weights.sum() / (weights**2).sum()
     centre, spread = _moments(traits.candidate, traits.present * weights[:, None])
     query_centre, query_spread = _moments(traits.query, weights)
+    n_species, n_query = int(traits.species.max()) + 1, len(query_centre) + 1
     empty = ConditionalLogit(
         traits.names,
         traits.query_names,
@@ -152,61 +155,33 @@ def fit_conditional_logit(
         query_centre,
         query_spread,
         np.zeros(len(centre)),
-        np.zeros(len(query_centre) + 1),
-        np.zeros(len(query_centre) + 1),
-        np.zeros(int(traits.species.max()) + 1),
-        np.zeros((int(traits.species.max()) + 1, traits.own_say)),
+        np.zeros(n_query),
+        np.zeros(n_query),
+        np.zeros(n_species),
+        np.zeros((n_species, traits.own_say)),
     )
     x, z = _scaled(traits, empty)
-    outcomes = outcome(traits.individual, truth)
-    n_species, own_say = empty.own.shape
-    cuts = np.cumsum([len(empty.candidate), len(empty.new), len(empty.missed), n_species])
-    of_query = np.append(np.ones(z.shape[1] - 1), 0.0)
+    of_query = np.append(np.ones(n_query - 1), CONSTANT_RIDGE)
     # as other coefficients are, offsets are shrunk as if their prior's standard deviation were 1
-    penalised = np.concatenate(
-        [
-            *(np.ones(len(empty.candidate)), of_query, of_query, np.ones(n_species)),
-            np.full(empty.own.size, SPECIES_RIDGE),
-        ]
+    of_species = np.append(1.0, np.full(traits.own_say, SPECIES_RIDGE))
+    likelihood = Likelihood(
+        x=x,
+        z=z,
+        present=traits.present,
+        outcome=outcome(traits.individual, truth).astype(np.int64),
+        weights=weights,
+        species=traits.species.astype(np.int64),
+        penalty=Coefficients(
+            common=ridge * np.concatenate([np.ones(len(centre)), of_query, of_query]),
+            of_species=ridge * np.tile(of_species, (n_species, 1)),
+        ),
     )
-    at = np.arange(len(outcomes))
-    flat = x.reshape(-1, x.shape[2])
-    last = np.ascontiguousarray(x[:, :, x.shape[2] - own_say :])
-    of_species = [np.flatnonzero(traits.species == s) for s in range(n_species)]
-
-    def loss(flat_coefficients: np.ndarray) -> tuple[float, np.ndarray]:
-        candidate, new, missed, offsets, own = np.split(flat_coefficients, cuts)
-        own_of_query = own.reshape(n_species, own_say)[traits.species]
-        share = _probability(x, z, traits.present, candidate, new, missed, offsets[traits.species], own_of_query)
-        value = -float(weights @ np.log(np.maximum(share[at, outcomes], 1e-300)))
-        share[at, outcomes] -= 1.0
-        share *= weights[:, None]
-        slope = np.concatenate(
-            [
-                (share[:, :-2].ravel().astype(np.float32) @ flat).astype(np.float64),
-                share[:, -2] @ z,
-                share[:, -1] @ z,
-                np.bincount(traits.species, weights=share[:, -2], minlength=len(offsets)),
-                _slope_of_species(share[:, :-2].astype(np.float32), last, of_species),
-            ]
-        )
-        shrunk = ridge * penalised * flat_coefficients
-        return value + 0.5 * float(flat_coefficients @ shrunk), slope + shrunk
-
     # the products are small: more threads would wait for each other most of the time
     with threadpool_limits(1, user_api="blas"):
-        fitted = minimize(loss, np.zeros(len(penalised)), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    candidate, new, missed, offsets, own = np.split(fitted.x, cuts)
-    own = own.reshape(n_species, own_say)
+        found = likelihood.maximum()
+    candidate, new, missed = np.split(found.common, np.cumsum([len(centre), n_query]))
+    offsets, own = found.of_species[:, 0], found.of_species[:, 1:]
     return replace(empty, candidate=candidate, new=new, missed=missed, offsets=offsets, own=own)
-
-
-def _slope_of_species(share: np.ndarray, last: np.ndarray, of_species: list[np.ndarray]) -> np.ndarray:
-    """(species x traits,) slope of the loss in each species' own coefficients."""
-    if not last.shape[2]:
-        return np.empty(0)
-    slopes = [share[rows].ravel() @ last[rows].reshape(-1, last.shape[2]) for rows in of_species]
-    return np.concatenate(slopes).astype(np.float64)
 
 
 def _subsample(chosen: np.ndarray, new: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -228,15 +203,15 @@ def _subsample(chosen: np.ndarray, new: np.ndarray, weights: np.ndarray) -> np.n
 
 def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weighted mean and standard deviation of what is known of each column; 1 where it is constant."""
-    flat, share = values.reshape(-1, values.shape[-1]).astype(np.float64), weights.ravel() / weights.sum()
-    unknown = np.isnan(flat)
-    if unknown.any():
-        known_share = np.maximum(1.0 - share @ unknown, 1e-12)
-        centre = share @ np.where(unknown, 0.0, flat) / known_share
-        flat = np.where(unknown, centre, flat)
-    else:
-        known_share, centre = np.ones(flat.shape[1]), share @ flat
-    spread = np.sqrt(np.maximum(share @ (flat - centre) ** 2 / known_share, 0.0))
+    flat, rows = values.reshape(-1, values.shape[-1]), weights.ravel()
+    centre = np.zeros(flat.shape[1])
+    for squared in (False, True):
+        known, total = np.zeros((2, chunks_of(len(flat)), flat.shape[1]))
+        weighted_sums(flat, rows, centre, squared, known, total)
+        mean = total.sum(axis=0) / np.maximum(known.sum(axis=0), np.finfo(np.float64).tiny)
+        if not squared:
+            centre = mean
+    spread = np.sqrt(mean)
     return centre, np.where(spread > 1e-9, spread, 1.0)
 
 
@@ -245,33 +220,9 @@ def _scaled(traits: CandidateFeatures, logit: ConditionalLogit) -> tuple[np.ndar
 
     What is not known stands at the mean.
     """
-    x = (traits.candidate - logit.centre.astype(np.float32)) / logit.spread.astype(np.float32)
-    np.clip(x, -_REACH, _REACH, out=x)
-    x[~traits.present] = 0.0
-    z = np.clip((traits.query - logit.query_centre) / logit.query_spread, -_REACH, _REACH)
-    if traits.own_say:
-        np.nan_to_num(x, copy=False)
-        np.nan_to_num(z, copy=False)
-    return x, np.concatenate([z, np.ones((len(z), 1))], axis=1)
-
-
-def _probability(
-    x: np.ndarray,
-    z: np.ndarray,
-    present: np.ndarray,
-    candidate: np.ndarray,
-    new: np.ndarray,
-    missed: np.ndarray,
-    offset: np.ndarray,
-    own: np.ndarray,
-) -> np.ndarray:
-    named = (x.reshape(-1, x.shape[2]) @ candidate.astype(np.float32)).reshape(present.shape).astype(np.float64)
-    if own.shape[1]:
-        named += np.einsum("npt,nt->np", x[:, :, x.shape[2] - own.shape[1] :], own.astype(np.float32))
-    utility = np.concatenate(
-        [np.where(present, named, -np.inf), (z @ new + offset)[:, None], (z @ missed)[:, None]], axis=1
-    )
-    utility -= utility.max(axis=1, keepdims=True)
-    np.exp(utility, out=utility)
-    utility /= utility.sum(axis=1, keepdims=True)
-    return utility
+    x = np.empty(traits.candidate.shape, dtype=np.float32)
+    flat = (-1, len(traits.names))
+    scale(traits.candidate.reshape(flat), traits.present.ravel(), logit.centre, logit.spread, _REACH, x.reshape(flat))
+    z = np.ones((len(x), traits.query.shape[1] + 1))
+    scale(traits.query, np.ones(len(x), dtype=bool), logit.query_centre, logit.query_spread, _REACH, z[:, :-1])
+    return x, z

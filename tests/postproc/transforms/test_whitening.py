@@ -42,10 +42,12 @@ def test_the_total_spread_becomes_even_up_to_shrinkage(n: int, width: int) -> No
     mapped = centred @ whitening.total.astype(float)
     spread = mapped.T @ mapped / n
     values = np.sort(np.linalg.eigvalsh(centred.T @ centred / n))[::-1][:r]
-    assert spread == pytest.approx(np.diag(shrunk(values)), abs=2e-4)
+    # which root it is, its cosines do not tell: the spread of what is mapped is the shrunk one, up to a rotation
+    evened = np.sort(np.linalg.eigvalsh(spread))[::-1]
+    assert evened == pytest.approx(shrunk(values), abs=2e-4)
     # and so the widest directions are brought close to one, from a spread of another order
     assert values[0] / values[-1] > 2
-    assert 0.8 < spread[0, 0] < 1
+    assert 0.8 < evened[0] < 1
 
 
 def test_the_many_and_the_few_photos_path_are_one_map() -> None:
@@ -117,7 +119,8 @@ def test_the_spread_within_individuals_becomes_even_up_to_shrinkage() -> None:
     covariance = scatter / (60 * 4 * 2 - 60)
     values = np.sort(np.linalg.eigvalsh(covariance))[::-1]
     within = whitening.within.astype(float)
-    assert within.T @ covariance @ within == pytest.approx(np.diag(shrunk(values)), abs=1e-3)
+    evened = np.sort(np.linalg.eigvalsh(within.T @ covariance @ within))[::-1]
+    assert evened == pytest.approx(shrunk(values), abs=1e-3)
 
 
 def test_the_first_step_of_within_is_total() -> None:
@@ -172,7 +175,8 @@ def test_many_photos_are_mapped_block_by_block_into_a_given_array() -> None:
     centred = unit(data) - unit(data).mean(axis=0)
     mapped = centred @ whitening.total.astype(float)
     values = np.sort(np.linalg.eigvalsh(centred.T @ centred / 9000))[::-1]
-    assert mapped.T @ mapped / 9000 == pytest.approx(np.diag(shrunk(values)), abs=1e-3)
+    evened = np.sort(np.linalg.eigvalsh(mapped.T @ mapped / 9000))[::-1]
+    assert evened == pytest.approx(shrunk(values), abs=1e-3)
 
 
 def test_the_width_is_bounded_and_equal_photos_do_no_harm() -> None:
