@@ -18,6 +18,8 @@ from ensemble.retrieval.neighbours import fused_search, nearest, nearest_same_sp
 from ensemble.retrieval.task import RetrievalTask
 from postproc import Evidence, Neighbours, Space, build_evidence, vote_species
 from postproc.evidence.channels import channel_table
+from postproc.evidence.completion import complete
+from postproc.evidence.evidence import MAX_TOP_PHOTOS
 from postproc.evidence.species import species_mismatch
 from postproc.ranking.prune import prune
 
@@ -65,9 +67,11 @@ def _evidence(
     def pruned() -> dict[str, np.ndarray]:
         arrays = cached(project.cache, f"evidence-{_entry(task)}", list(made_from.items()), whole, _described(task))
         evidence = Evidence.from_arrays(tuple(task.models), arrays)
-        return prune(evidence, species_mismatch(shares), catalogue.species_of_individual).arrays()
+        evidence = prune(evidence, species_mismatch(shares), catalogue.species_of_individual)
+        return complete(evidence, spaces(), task.views, task.gallery, task.rows, task.fold).arrays()
 
-    arrays = cached(project.cache, f"pruned-{_entry(task)}", [list(made_from.items()), decided[1]], pruned)
+    complete_to = [list(made_from.items()), decided[1], MAX_TOP_PHOTOS]
+    arrays = cached(project.cache, f"pruned-{_entry(task)}", complete_to, pruned)
     return Evidence.from_arrays(tuple(task.models), arrays), shares
 
 

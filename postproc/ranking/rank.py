@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cv.errors import FinblendError
-from postproc.evidence.evidence import Evidence
+from postproc.evidence.evidence import MAX_TOP_PHOTOS, Evidence
 from postproc.neighbours.search import NOBODY
 from postproc.ranking.rank_kernels import rank_groups
 from postproc.ranking.ranking import DEPTH, Ranking
@@ -61,7 +61,8 @@ def rank(
     A photo's score is the weighted sum over sources. An individual's, per query view, is the mean of its best
     `top_photos` photos (of all, if it has fewer); then the mean over query views, less the species penalty times the
     mismatch of its species. A photo outside the candidates has an unknown score, not 0: where one is needed to fill the
-    mean, the most it can be is taken, the blended K-th similarity (or the least of those known, if that is lower).
+    mean, the most it can be is taken, the blended K-th similarity (or the least of those known, if that is lower);
+    none is needed where the evidence has further photos.
     Individuals without a candidate photo are not ranked. Ties go to the smaller label.
 
     Parameters
@@ -105,6 +106,7 @@ class Ranker:
         self._second = self._species.second_mismatch()
         self.rows = np.arange(n) if rows is None else np.asarray(rows, dtype=np.int64)
         self._plain = np.zeros(n, dtype=np.int32)
+        self._further_most = _further_most(evidence)
         self._gap = _gap(evidence, self.has_species)
         shape = (len(self.rows), DEPTH)
         self._bound = np.full(len(self.rows), -np.inf, dtype=np.float32)
@@ -151,6 +153,8 @@ class Ranker:
             evidence.photo_start,
             evidence.photo,
             evidence.similarity,
+            *_further(evidence, top_photos),
+            self._further_most,
             evidence.unseen_upper_bound,
             # without species anybody may be behind any photo, so what was found within one bounds nobody
             within if self.has_species and within is not None else evidence.unseen_upper_bound,
@@ -168,6 +172,24 @@ class Ranker:
             self._bound,
         )
         return ranking
+
+
+def _further(evidence: Evidence, top_photos: int) -> tuple[bool, np.ndarray, np.ndarray, np.ndarray]:
+    """Whether candidates and further photos are all that means of so many photos need, and the further photos."""
+    start, photo, similarity = evidence.further_start, evidence.further_photo, evidence.further_similarity
+    if top_photos == 1 or top_photos > MAX_TOP_PHOTOS or start is None or photo is None or similarity is None:
+        return False, evidence.photo_start, evidence.photo, evidence.similarity
+    return True, start, photo, similarity
+
+
+def _further_most(evidence: Evidence) -> np.ndarray:
+    """(groups, columns): the most that each column says of any further photo; -inf where there is none."""
+    start, similarity = evidence.further_start, evidence.further_similarity
+    out = np.full((len(evidence.individual), evidence.similarity.shape[1]), -np.inf, dtype=np.float32)
+    if start is not None and similarity is not None and len(similarity):
+        has_some = np.flatnonzero(np.diff(start))
+        out[has_some] = np.maximum.reduceat(similarity, start[has_some])
+    return out
 
 
 def _column_weights(evidence: Evidence, weights: np.ndarray) -> np.ndarray:
