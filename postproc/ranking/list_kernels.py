@@ -152,7 +152,7 @@ def list_best_means(
             one, behind = max(one, value), min(one, value)
             two, behind = max(two, behind), min(two, behind)
             three = max(three, behind)
-        best[g - start, 0], best[g - start, 1], best[g - start, 2], nearest[g - start] = one, two, three, photo[at]
+        best[g - start, 0], best[g - start, 1], best[g - start, 2], nearest[g - start] = one, two, three, at
         wanted = min(top_photos, gallery_photos[g])
         if end - first >= wanted:
             # more photos can only raise the mean of the best
@@ -164,9 +164,12 @@ def list_best_means(
     least = np.float32(-np.inf)
     for g in range(start, stop):
         one, two, three = best[g - start, 0], best[g - start, 1], best[g - start, 2]
-        further, last = further_start[g], further_start[g + 1]
-        if np.float32(one) < cut and (further == last or np.float32(ceiling) < cut):
+        if np.float32(one) < cut and np.float32(ceiling) < cut:
             continue
+        further, last = further_start[g], further_start[g + 1]
+        if np.float32(one) < cut and further == last:
+            continue
+        like = photo[nearest[g - start]]
         wanted = min(top_photos, gallery_photos[g])
         deduction = 0.0
         if penalty > 0.0:
@@ -189,14 +192,14 @@ def list_best_means(
                 for c in range(columns):
                     if is_plain or weights[c] != 0.0:
                         value += weights[c] * further_similarity[p, c]
-                if value > one or (value == one and further_photo[p] < nearest[g - start]):
-                    nearest[g - start] = further_photo[p]
+                if value > one or (value == one and further_photo[p] < like):
+                    like = further_photo[p]
                 one, behind = max(one, value), min(one, value)
                 two, behind = max(two, behind), min(two, behind)
                 three = max(three, behind)
         score = _mean_of(one, two, three, wanted) - deduction
         if np.float32(score) > least:
-            place(out_score, out_individual, out_photo, filled, score, individual[g], nearest[g - start], False)
+            place(out_score, out_individual, out_photo, filled, score, individual[g], like, False)
             least = out_score[out_score.shape[0] - 1]
 
 
