@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -115,6 +116,21 @@ class Evidence:
     def n_queries(self) -> int:
         """Number of queries."""
         return len(self.group_start) - 1
+
+    @cached_property
+    def by_column(self) -> np.ndarray:
+        """(columns, photos) float32 array: `similarity` with each column in one piece."""
+        return np.ascontiguousarray(self.similarity.T)
+
+    @cached_property
+    def further_most(self) -> np.ndarray:
+        """(groups, columns) float32 array: the most that each column says of any further photo, -inf without one."""
+        out = np.full((len(self.individual), self.similarity.shape[1]), -np.inf, dtype=np.float32)
+        if self.further_start is not None and self.further_similarity is not None:
+            has_some = np.flatnonzero(np.diff(self.further_start))
+            if len(has_some):
+                out[has_some] = np.maximum.reduceat(self.further_similarity, self.further_start[has_some])
+        return out
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every array by name, for saving."""

@@ -49,65 +49,77 @@ def place(
 
 
 @kernel()
+def blend_columns(weights: np.ndarray, by_column: np.ndarray, first: int, stop: int, out: np.ndarray) -> None:
+    """Weighted sums of a range of photos, column after column: so, and only so, compilers turn it into vectors."""
+    out[: stop - first] = 0.0
+    for c in range(by_column.shape[0]):
+        # a column without evidence (-inf) must not turn the sum into NaN
+        if weights[c] != 0.0:
+            column = by_column[c, first:stop]
+            for i in range(stop - first):
+                out[i] += weights[c] * column[i]
+
+
+@kernel(inline="always")
+def _sink(highest: np.ndarray, value: float) -> None:
+    """Put a value among the highest, which stand in descending order; without branches, for none could be guessed."""
+    for i in range(highest.shape[0]):
+        above = max(highest[i], value)
+        value = min(highest[i], value)
+        highest[i] = above
+
+
+@kernel()
 def list_best(
     start: int,
     stop: int,
-    weights: np.ndarray,
-    is_plain: bool,
-    similarity: np.ndarray,
+    value: np.ndarray,
     individual: np.ndarray,
-    gallery_photos: np.ndarray,
     photo_start: np.ndarray,
     photo: np.ndarray,
-    ceiling: float,
-    species_ceiling: float,
     penalty: float,
     species_mismatch: np.ndarray,
-    likely: int,
     species_of_individual: np.ndarray,
+    best: np.ndarray,
+    nearest: np.ndarray,
+    highest: np.ndarray,
     out_individual: np.ndarray,
     out_score: np.ndarray,
     out_photo: np.ndarray,
     filled: np.ndarray,
-) -> float:
+) -> None:
     """Fill one query's list where an individual's score is that of its best photo, as `rank_groups` does in general.
 
-    `is_plain` says that every column has weight, so that none has to be passed over; `ceiling` is no less than
-    `species_ceiling`. Returns the most that an unseen photo can make of an individual that has candidates.
+    `value` is what the query's candidates score; `best` (groups, 3) and `nearest` (groups) are to work in, `highest` as
+    long as the list.
     """
-    columns = similarity.shape[1]
-    highest = -np.inf
-    least = np.float32(-np.inf)
-    end = photo_start[start]
+    base = photo_start[start]
+    end = base
+    highest[:] = -np.inf
     for g in range(start, stop):
         first, end = end, photo_start[g + 1]
-        total, nearest, deduction = -np.inf, -1, 0.0
-        for p in range(first, end):
-            value = 0.0
-            for c in range(columns):
-                if is_plain or weights[c] != 0.0:
-                    value += weights[c] * similarity[p, c]
-            if value > total:
-                total, nearest = value, p
+        total, at = value[first - base], first
+        for p in range(first + 1, end):
+            at = p if value[p - base] > total else at
+            total = max(total, value[p - base])
         if penalty > 0.0:
-            deduction = penalty * species_mismatch[species_of_individual[individual[g]]]
-        if ceiling > total and end - first != gallery_photos[g]:
-            most = species_ceiling if species_of_individual[individual[g]] == likely else ceiling
-            if most > total:
-                highest = max(highest, most - deduction)
-        if np.float32(total - deduction) > least:
-            place(out_score, out_individual, out_photo, filled, total - deduction, individual[g], photo[nearest], False)
-            least = out_score[out_score.shape[0] - 1]
-    return highest
+            total -= penalty * species_mismatch[species_of_individual[individual[g]]]
+        best[g - start, 0], nearest[g - start] = total, at
+        _sink(highest, total)
+    # scores are float32, and of equals the first counts
+    cut = np.float32(highest[highest.shape[0] - 1])
+    for g in range(start, stop):
+        if np.float32(best[g - start, 0]) >= cut:
+            at = photo[nearest[g - start]]
+            place(out_score, out_individual, out_photo, filled, best[g - start, 0], individual[g], at, False)
 
 
 @kernel()
 def list_best_means(
     start: int,
     stop: int,
+    value: np.ndarray,
     weights: np.ndarray,
-    is_plain: bool,
-    similarity: np.ndarray,
     individual: np.ndarray,
     gallery_photos: np.ndarray,
     photo_start: np.ndarray,
@@ -125,7 +137,7 @@ def list_best_means(
     species_of_individual: np.ndarray,
     best: np.ndarray,
     nearest: np.ndarray,
-    lowest: np.ndarray,
+    highest: np.ndarray,
     out_individual: np.ndarray,
     out_score: np.ndarray,
     out_photo: np.ndarray,
@@ -134,22 +146,20 @@ def list_best_means(
     """Fill one query's list where an individual's score is the mean of its best two or three photos, all of them there.
 
     Candidates first, for all individuals; then the further photos of those that these could lift into the list, for
-    none of them scores above the ceiling. `best` (groups, 3) and `nearest` (groups) are to work in, `lowest` as long as
-    the list.
+    none of them scores above the ceiling. `best` (groups, 3), `nearest` (groups) and `highest`, as long as the list,
+    are to work in.
     """
-    columns = similarity.shape[1]
-    n_sure = 0
-    end = photo_start[start]
+    columns = further_similarity.shape[1]
+    highest[:] = -np.inf
+    base = photo_start[start]
+    end = base
     for g in range(start, stop):
         first, end = end, photo_start[g + 1]
         one, two, three, at = -np.inf, -np.inf, -np.inf, first
         for p in range(first, end):
-            value = 0.0
-            for c in range(columns):
-                if is_plain or weights[c] != 0.0:
-                    value += weights[c] * similarity[p, c]
-            at = p if value > one else at
-            one, behind = max(one, value), min(one, value)
+            score = value[p - base]
+            at = p if score > one else at
+            one, behind = max(one, score), min(one, score)
             two, behind = max(two, behind), min(two, behind)
             three = max(three, behind)
         best[g - start, 0], best[g - start, 1], best[g - start, 2], nearest[g - start] = one, two, three, at
@@ -159,8 +169,8 @@ def list_best_means(
             sure = _mean_of(one, two, three, wanted)
             if penalty > 0.0:
                 sure -= penalty * species_mismatch[species_of_individual[individual[g]]]
-            n_sure = insert(lowest, n_sure, lowest.shape[0], sure)
-    cut = np.float32(lowest[n_sure - 1]) if n_sure == lowest.shape[0] else np.float32(-np.inf)
+            _sink(highest, sure)
+    cut = np.float32(highest[highest.shape[0] - 1])
     least = np.float32(-np.inf)
     for g in range(start, stop):
         one, two, three = best[g - start, 0], best[g - start, 1], best[g - start, 2]
@@ -179,22 +189,22 @@ def list_best_means(
             most = np.float32(_mean_of(max(one, cap), max(two, cap), max(three, cap), wanted) - deduction)
             if most < cut or not most > least:
                 continue
-            value = 0.0
+            score = 0.0
             for c in range(columns):
-                if is_plain or weights[c] != 0.0:
-                    value += weights[c] * further_most[g, c]
-            cap = min(cap, value)
+                if weights[c] != 0.0:
+                    score += weights[c] * further_most[g, c]
+            cap = min(cap, score)
             most = np.float32(_mean_of(max(one, cap), max(two, cap), max(three, cap), wanted) - deduction)
             if most < cut or not most > least:
                 continue
             for p in range(further, last):
-                value = 0.0
+                score = 0.0
                 for c in range(columns):
-                    if is_plain or weights[c] != 0.0:
-                        value += weights[c] * further_similarity[p, c]
-                if value > one or (value == one and further_photo[p] < like):
+                    if weights[c] != 0.0:
+                        score += weights[c] * further_similarity[p, c]
+                if score > one or (score == one and further_photo[p] < like):
                     like = further_photo[p]
-                one, behind = max(one, value), min(one, value)
+                one, behind = max(one, score), min(one, score)
                 two, behind = max(two, behind), min(two, behind)
                 three = max(three, behind)
         score = _mean_of(one, two, three, wanted) - deduction

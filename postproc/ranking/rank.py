@@ -106,7 +106,6 @@ class Ranker:
         self._second = self._species.second_mismatch()
         self.rows = np.arange(n) if rows is None else np.asarray(rows, dtype=np.int64)
         self._plain = np.zeros(n, dtype=np.int32)
-        self._further_most = _further_most(evidence)
         self._gap = _gap(evidence, self.has_species)
         shape = (len(self.rows), DEPTH)
         self._bound = np.full(len(self.rows), -np.inf, dtype=np.float32)
@@ -153,8 +152,9 @@ class Ranker:
             evidence.photo_start,
             evidence.photo,
             evidence.similarity,
+            evidence.by_column,
             *_further(evidence, top_photos),
-            self._further_most,
+            evidence.further_most,
             evidence.unseen_upper_bound,
             # without species anybody may be behind any photo, so what was found within one bounds nobody
             within if self.has_species and within is not None else evidence.unseen_upper_bound,
@@ -180,16 +180,6 @@ def _further(evidence: Evidence, top_photos: int) -> tuple[bool, np.ndarray, np.
     if top_photos == 1 or top_photos > MAX_TOP_PHOTOS or start is None or photo is None or similarity is None:
         return False, evidence.photo_start, evidence.photo, evidence.similarity
     return True, start, photo, similarity
-
-
-def _further_most(evidence: Evidence) -> np.ndarray:
-    """(groups, columns): the most that each column says of any further photo; -inf where there is none."""
-    start, similarity = evidence.further_start, evidence.further_similarity
-    out = np.full((len(evidence.individual), evidence.similarity.shape[1]), -np.inf, dtype=np.float32)
-    if start is not None and similarity is not None and len(similarity):
-        has_some = np.flatnonzero(np.diff(start))
-        out[has_some] = np.maximum.reduceat(similarity, start[has_some])
-    return out
 
 
 def _column_weights(evidence: Evidence, weights: np.ndarray) -> np.ndarray:

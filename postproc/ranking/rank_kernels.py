@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from postproc.compiled import kernel
-from postproc.ranking.list_kernels import insert, list_best, list_best_means, place
+from postproc.ranking.list_kernels import blend_columns, insert, list_best, list_best_means, place
 
 # more than float32 upper bounds and sums of a few products can be off
 _ROUNDING = 2e-6
@@ -40,6 +40,7 @@ def rank_groups(
     photo_start: np.ndarray,
     photo: np.ndarray,
     similarity: np.ndarray,
+    by_column: np.ndarray,
     is_complete: bool,
     further_start: np.ndarray,
     further_photo: np.ndarray,
@@ -70,18 +71,17 @@ def rank_groups(
     """
     n_views, depth = column_weights.shape[1], out_score.shape[1]
     chunk = 64
-    is_plain = np.empty(column_weights.shape[0], dtype=np.bool_)
-    for w in range(column_weights.shape[0]):
-        is_plain[w] = (column_weights[w] != 0.0).all()
     for block in numba.prange((len(rows) + chunk - 1) // chunk):
         best, lifted = np.empty(top_photos), np.empty(depth)
         ceiling, species_ceiling = np.empty(n_views), np.empty(n_views)
         filled = np.empty(depth, dtype=np.bool_)
-        most_groups = 0
-        if is_complete:
-            for r in range(block * chunk, min(len(rows), (block + 1) * chunk)):
-                most_groups = max(most_groups, group_start[rows[r] + 1] - group_start[rows[r]])
+        most_groups, most_photos = 0, 0
+        for r in range(block * chunk, min(len(rows), (block + 1) * chunk)):
+            start, stop = group_start[rows[r]], group_start[rows[r] + 1]
+            most_groups = max(most_groups, stop - start)
+            most_photos = max(most_photos, photo_start[stop] - photo_start[start])
         best_three, nearest_photo = np.empty((most_groups, 3)), np.empty(most_groups, dtype=np.int64)
+        value = np.empty(most_photos)
         for r in range(block * chunk, min(len(rows), (block + 1) * chunk)):
             q = rows[r]
             weights = column_weights[recipe[q]]
@@ -96,39 +96,37 @@ def rank_groups(
             # photos of individuals without a candidate
             bound = max(bound / n_views - penalty * second_mismatch[q], species_bound / n_views)
             highest, n_lifted = -np.inf, 0
+            if n_views == 1:
+                first, stop = photo_start[group_start[q]], photo_start[group_start[q + 1]]
+                blend_columns(weights[0], by_column, first, stop, value)
             if n_views == 1 and top_photos == 1:
-                highest = list_best(
+                list_best(
                     group_start[q],
                     group_start[q + 1],
-                    weights[0],
-                    is_plain[recipe[q]],
-                    similarity,
+                    value,
                     individual,
-                    gallery_photos,
                     photo_start,
                     photo,
-                    ceiling[0],
-                    species_ceiling[0],
                     penalty,
                     species_mismatch[q],
-                    likely[q],
                     species_of_individual,
+                    best_three,
+                    nearest_photo,
+                    lifted,
                     out_individual[r],
                     out_score[r],
                     out_photo[r],
                     filled,
                 )
-                if np.float32(highest) > out_score[r, depth - 1]:
-                    bound = max(bound, highest)
+                # an unseen photo makes of an individual with candidates no more than of one without
                 out_bound[r] = np.float32(bound)
                 continue
             if n_views == 1 and is_complete:
                 list_best_means(
                     group_start[q],
                     group_start[q + 1],
+                    value,
                     weights[0],
-                    is_plain[recipe[q]],
-                    similarity,
                     individual,
                     gallery_photos,
                     photo_start,
@@ -164,16 +162,16 @@ def rank_groups(
                 for v in range(n_views):
                     n_kept = 0
                     for p in range(photo_start[g], photo_start[g + 1]):
-                        value = _blended(weights[v], similarity[p])
-                        if value > nearest_score:
-                            nearest, nearest_score = photo[p], value
-                        n_kept = insert(best, n_kept, wanted, value)
+                        score = _blended(weights[v], similarity[p])
+                        if score > nearest_score:
+                            nearest, nearest_score = photo[p], score
+                        n_kept = insert(best, n_kept, wanted, score)
                     if is_complete:
                         for p in range(further_start[g], further_start[g + 1]):
-                            value = _blended(weights[v], further_similarity[p])
-                            if value > nearest_score or (value == nearest_score and further_photo[p] < nearest):
-                                nearest, nearest_score = further_photo[p], value
-                            n_kept = insert(best, n_kept, wanted, value)
+                            score = _blended(weights[v], further_similarity[p])
+                            if score > nearest_score or (score == nearest_score and further_photo[p] < nearest):
+                                nearest, nearest_score = further_photo[p], score
+                            n_kept = insert(best, n_kept, wanted, score)
                     part, most_part = 0.0, 0.0
                     for i in range(n_kept):
                         part += best[i]
