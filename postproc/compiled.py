@@ -1,13 +1,18 @@
 """Compiled loops: the next process finds them ready, and a line says so where a first call has to compile.
 
 numba compiles a function when it is first called with arguments of new types, for up to half a minute. It keeps the
-result in NUMBA_CACHE_DIR, beside the module, or in the user's cache folder, whichever it may write first.
+result in NUMBA_CACHE_DIR, beside the module, or in the user's cache folder, whichever it may write first. It looks
+whether the module has changed since, but not whether another one has whose loops are part of the result: so a kept loop
+is valid only for the very sources of all loops.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -40,6 +45,13 @@ _ANNOUNCER = _Announcer()
 event.register("numba:compile", _ANNOUNCER)  # type: ignore[no-untyped-call]
 
 
+@functools.cache
+def fingerprint(folder: Path = Path(__file__).parent) -> str:
+    """SHA-256 of the sources of all loops."""
+    sources = sorted(folder.rglob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources if "kernel" in source.name)).hexdigest()
+
+
 def kernel(**options: Any) -> Callable[[Function], Function]:
     """Compile a function on its first call, and keep it on disk.
 
@@ -52,6 +64,8 @@ def kernel(**options: Any) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         try:
             compiled = numba.njit(cache=True, **options)(function)
+            file = compiled._cache._cache_file
+            file._source_stamp = (file._source_stamp, fingerprint())
         except RuntimeError as error:
             if "no locator" not in str(error):
                 raise

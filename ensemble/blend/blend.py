@@ -14,8 +14,9 @@ from cv.errors import FinblendError
 from cv.files import read_json, write_json
 from cv.left_out import FOLD, check_left_out
 from cv.mix import Mix
+from postproc.evidence.evidence import MAX_TOP_PHOTOS
 from postproc.ranking.decision import Decision
-from postproc.ranking.prune import MAX_PENALTY, MAX_TOP_PHOTOS
+from postproc.ranking.prune import MAX_PENALTY
 from postproc.transforms.whitening import KINDS
 
 FORMAT = 1

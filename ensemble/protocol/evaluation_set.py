@@ -113,14 +113,13 @@ class EvaluationSet:
 
     def score(self, blend: Blend, decision: Decision | None = None) -> BlendScore:
         """Score a blend among the candidates; without a decision its best one is solved exactly."""
+        return self.scorer.score_ranking(self.ranking(blend), blend.background, decision)
+
+    def ranking(self, blend: Blend) -> Ranking:
+        """What a blend ranks for the queries that stand as themselves; the arrays are overwritten by the next call."""
         weights, recipe = weights_of(self.query_set, blend)
-        return self.scorer.score(
-            weights,
-            top_photos=blend.top_photos,
-            species_penalty=blend.species_penalty,
-            background=blend.background,
-            recipe=recipe,
-            decision=decision,
+        return self.scorer.ranker.rank(
+            weights, top_photos=blend.top_photos, species_penalty=blend.species_penalty, recipe=recipe
         )
 
     def decided(self, blend: Blend) -> tuple[Blend, BlendScore]:

@@ -19,6 +19,8 @@ from ensemble.retrieval.one_pass import OnePass
 from ensemble.retrieval.task import RetrievalTask
 from postproc import Evidence, Neighbours, Space, build_evidence, vote_species
 from postproc.evidence.channels import channel_table
+from postproc.evidence.completion import complete
+from postproc.evidence.evidence import MAX_TOP_PHOTOS
 from postproc.evidence.species import species_mismatch
 from postproc.ranking.prune import prune
 
@@ -74,11 +76,13 @@ def _evidence(
 
     def left() -> dict[str, np.ndarray]:
         evidence = Evidence.from_arrays(tuple(task.models), whole())
-        return prune(evidence, species_mismatch(shares), catalogue.species_of_individual).arrays()
+        evidence = prune(evidence, species_mismatch(shares), catalogue.species_of_individual)
+        return complete(evidence, spaces(), task.views, task.gallery, task.rows).arrays()
 
     if not pruned:
         return Evidence.from_arrays(tuple(task.models), whole()), shares
-    arrays = cached(project.cache, f"pruned-{_entry(task)}", [list(made_from.items()), decided[1]], left)
+    complete_to = [list(made_from.items()), decided[1], MAX_TOP_PHOTOS]
+    arrays = cached(project.cache, f"pruned-{_entry(task)}", complete_to, left)
     return Evidence.from_arrays(tuple(task.models), arrays), shares
 
 

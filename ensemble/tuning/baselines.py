@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ensemble.blend.blend import Blend
 from ensemble.protocol.setup import Setup
+from postproc.ranking.scorer import BlendScore
 
 # what single models and equal weights are tuned over: (background, root of the species penalty)
 GRID = [(background, penalty) for background in (0.0, 0.5, 1.0, 1.5) for penalty in (0.0, 0.3, 0.6)]
@@ -54,14 +55,21 @@ def tuned_baselines(setup: Setup) -> tuple[Blend, Blend]:
     names = list(setup.models)
 
     def best_of(weightings: list[dict[str, float]]) -> Blend:
-        scored = [
-            setup.evaluation_set.decided(
-                Blend(weights, dict(setup.whitening), species_penalty=root**3, background=background)
-            )
-            for weights in weightings
-            for background, root in GRID
-        ]
+        scored = [pair for weights in weightings for pair in _over_grid(setup, weights)]
         return max(scored, key=lambda pair: pair[1].map5)[0]
 
     single = best_of([{other: float(other == name) for other in names} for name in names])
     return single, best_of([dict.fromkeys(names, 1.0 / len(names))])
+
+
+def _over_grid(setup: Setup, weights: Mapping[str, float]) -> list[tuple[Blend, BlendScore]]:
+    """Weights at every point of the grid, decided; the background changes no order, so each penalty is ranked once."""
+    evaluation_set = setup.evaluation_set
+    found = {}
+    for root in dict.fromkeys(root for _, root in GRID):
+        blend = Blend(dict(weights), dict(setup.whitening), species_penalty=root**3)
+        ranking = evaluation_set.ranking(blend)
+        for background in dict.fromkeys(background for background, _ in GRID):
+            score = evaluation_set.scorer.score_ranking(ranking, background)
+            found[background, root] = replace(blend, background=background).deciding(score.decision), score
+    return [found[at] for at in GRID]

@@ -36,11 +36,16 @@ def forward_selection(
     counts = dict.fromkeys(names, 0)
     best: tuple[dict[str, float], float] = ({}, -1.0)
     since_best = 0
+    # two rounds of one model are one round of it: shares that were scored before are not scored again
+    scored: dict[tuple[float, ...], float] = {}
     for size in range(1, 2 * len(names) + 7):
 
         def score(name: str, size: int = size) -> tuple[float, dict[str, float]]:
             grown = {other: (count + (other == name)) / size for other, count in counts.items()}
-            return evaluation_set.score(Blend(grown, dict(whitening), background=BACKGROUND)).map5, grown
+            shares = tuple(grown.values())
+            if shares not in scored:
+                scored[shares] = evaluation_set.score(Blend(grown, dict(whitening), background=BACKGROUND)).map5
+            return scored[shares], grown
 
         scores = {name: score(name) for name in names}
         chosen = max(scores, key=lambda name: scores[name][0])

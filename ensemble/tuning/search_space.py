@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ensemble.blend.blend import Blend
 from ensemble.protocol.setup import Setup
-from postproc.ranking.prune import MAX_TOP_PHOTOS
+from postproc.evidence.evidence import MAX_TOP_PHOTOS
 
 if TYPE_CHECKING:
     import optuna

@@ -1,4 +1,4 @@
-"""Candidates of each query with their similarity in every source, and species votes.
+"""Candidates of each query with their similarity in every source, what their means need beside them, species votes.
 
 In: neighbours of each source. Out: `Evidence`.
 Imports `neighbours`.

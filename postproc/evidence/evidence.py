@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +21,11 @@ _FILE_NAMES = {
     "fused_weights": "joint_weights",
     "fused_upper_bound": "joint_horizon",
 }
+
+# of how many of an individual's photos a blend takes the mean, at most
+MAX_TOP_PHOTOS = 3
+# Scores are rounded to float32, so a smaller lead may end in a tie, which the order of individuals decides.
+CLEAR = np.float32(1e-5)
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,12 @@ class Evidence:
         is as near as the K-th in all sources at once, so this bound is much lower than the mean of the others.
     pairs : (photos, 2 x pair sources) float32 array, optional
         Score and second number of every pair source; NaN where a pair was not compared.
+    further_start : (groups + 1,) int64 array, optional
+        A group's further photos are `further_start[g] : further_start[g + 1]`: photos outside the candidates that its
+        mean of up to `MAX_TOP_PHOTOS` can need. All others are exceeded by as many in every column. None where nobody
+        has looked (`postproc.evidence.completion`).
+    further_photo : (further,) int32 array, optional
+    further_similarity : (further, columns) float32 array, optional
     """
 
     sources: tuple[str, ...]
@@ -71,11 +83,29 @@ class Evidence:
     fused_weights: np.ndarray | None = None
     fused_upper_bound: np.ndarray | None = None
     pairs: np.ndarray | None = None
+    further_start: np.ndarray | None = None
+    further_photo: np.ndarray | None = None
+    further_similarity: np.ndarray | None = None
 
     @property
     def n_queries(self) -> int:
         """Number of queries."""
         return len(self.group_start) - 1
+
+    @cached_property
+    def by_column(self) -> np.ndarray:
+        """(columns, photos) float32 array: `similarity` with each column in one piece."""
+        return np.ascontiguousarray(self.similarity.T)
+
+    @cached_property
+    def further_most(self) -> np.ndarray:
+        """(groups, columns) float32 array: the most that each column says of any further photo, -inf without one."""
+        out = np.full((len(self.individual), self.similarity.shape[1]), -np.inf, dtype=np.float32)
+        if self.further_start is not None and self.further_similarity is not None:
+            has_some = np.flatnonzero(np.diff(self.further_start))
+            if len(has_some):
+                out[has_some] = np.maximum.reduceat(self.further_similarity, self.further_start[has_some])
+        return out
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every array by name, for saving."""

@@ -30,6 +30,12 @@ def join_evidence(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evid
     groups = ranges(group_start[:-1][back], n_groups[back])
     n_photos = np.diff(photo_start)
     photos = ranges(photo_start[:-1][groups], n_photos[groups])
+    further_starts = [p.further_start for p in parts if p.further_start is not None]
+    further, further_start = None, None
+    if len(further_starts) == len(parts):
+        starts = _concat_starts(further_starts)
+        n_further = np.diff(starts)[groups]
+        further, further_start = ranges(starts[:-1][groups], n_further), np.append(0, np.cumsum(n_further))
     return Evidence(
         sources=parts[0].sources,
         channels=parts[0].channels,
@@ -45,6 +51,9 @@ def join_evidence(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evid
         fused_weights=parts[0].fused_weights,
         fused_upper_bound=_joined([p.fused_upper_bound for p in parts], back),
         pairs=_joined([p.pairs for p in parts], photos),
+        further_start=further_start,
+        further_photo=None if further is None else _joined([p.further_photo for p in parts], further),
+        further_similarity=None if further is None else _joined([p.further_similarity for p in parts], further),
     )
 
 

@@ -17,8 +17,8 @@ from postproc.evidence.build import by_individual, group_candidates
 from postproc.evidence.channels import channel_table
 from postproc.evidence.gallery import Gallery
 from postproc.neighbours.search import MEMORY_MB, Space, pair_similarities, similarities
+from postproc.ranking.list_kernels import insert
 from postproc.ranking.rank import Species, rank
-from postproc.ranking.rank_kernels import insert
 from postproc.ranking.ranking import DEPTH, Ranking
 
 # float32 sums of a few weighted similarities, and their mean over photos and views

@@ -14,12 +14,11 @@ import numba
 import numpy as np
 
 from postproc.compiled import kernel
-from postproc.evidence.evidence import Evidence
+from postproc.evidence.completion_kernels import exceeds
+from postproc.evidence.evidence import CLEAR, MAX_TOP_PHOTOS, Evidence
+from postproc.evidence.evidence_kernels import ranges
 from postproc.ranking.ranking import DEPTH
 
-MAX_TOP_PHOTOS = 3
-# Scores are rounded to float32, so a smaller lead may end in a tie, which the order of individuals decides.
-CLEAR = np.float32(1e-5)
 # beyond it, float32 scores are too coarse for `CLEAR`
 MAX_PENALTY = 50
 
@@ -59,7 +58,7 @@ def prune(evidence: Evidence, species_mismatch: np.ndarray, species_of_individua
     left_out = np.diff(evidence.photo_start) - per_group
     kept = np.append(0, np.cumsum(keep_group))
     return replace(
-        evidence,
+        _further_of(evidence, keep_group),
         group_start=kept[evidence.group_start],
         individual=evidence.individual[keep_group],
         gallery_photos=(evidence.gallery_photos - left_out)[keep_group].astype(np.int32),
@@ -72,6 +71,20 @@ def prune(evidence: Evidence, species_mismatch: np.ndarray, species_of_individua
     )
 
 
+def _further_of(evidence: Evidence, keep_group: np.ndarray) -> Evidence:
+    """Evidence with the further photos of some groups only."""
+    if evidence.further_start is None or evidence.further_photo is None or evidence.further_similarity is None:
+        return evidence
+    n_further = np.diff(evidence.further_start)[keep_group]
+    kept = ranges(evidence.further_start[:-1][keep_group], n_further)
+    return replace(
+        evidence,
+        further_start=np.append(0, np.cumsum(n_further)),
+        further_photo=evidence.further_photo[kept],
+        further_similarity=evidence.further_similarity[kept],
+    )
+
+
 def _all_columns(evidence: Evidence) -> np.ndarray:
     """Similarities, and what pair sources say: no blend needs that, but the second stage looks at their best, too."""
     if evidence.pairs is None:
@@ -81,21 +94,11 @@ def _all_columns(evidence: Evidence) -> np.ndarray:
 
 
 @kernel(inline="always")
-def _exceeds(a: np.ndarray, b: np.ndarray, first: bool) -> bool:
-    """Whether `a` is at least `b` in every column; clearly so unless it stands first, where ties are its own."""
-    margin = np.float32(0.0) if first else CLEAR
-    for c in range(a.shape[0]):  # noqa: SIM110 - compiled
-        if a[c] < b[c] + margin:
-            return False
-    return True
-
-
-@kernel(inline="always")
 def _as_many_exceed(photos: np.ndarray, most: np.ndarray, first: bool, wanted: int) -> bool:
     """Whether `wanted` of an individual's photos exceed `most`: then the mean of its best ones does, too."""
     n_exceeding = 0
     for p in range(len(photos)):
-        n_exceeding += _exceeds(photos[p], most, first)
+        n_exceeding += exceeds(photos[p], most, first, CLEAR)
         if n_exceeding == wanted:
             return True
     return False
@@ -107,7 +110,7 @@ def _mark_photos(start: int, stop: int, similarity: np.ndarray, keep_photo: np.n
     for p in range(start, stop):
         better = 0
         for other in range(start, stop):
-            better += other != p and _exceeds(similarity[other], similarity[p], other < p)
+            better += other != p and exceeds(similarity[other], similarity[p], other < p, CLEAR)
             if better == MAX_TOP_PHOTOS:
                 break
         keep_photo[p] = better < MAX_TOP_PHOTOS
@@ -151,7 +154,7 @@ def _mark(
                     # where they are level, the one that stands first wins; rounding may cost a mean a tie
                     first = j < i and wanted == 1
                     photos = similarity[photo_start[h] : photo_start[h + 1]]
-                    above += _exceeds(most[j], most[i], first) and _as_many_exceed(photos, most[i], first, wanted)
+                    above += exceeds(most[j], most[i], first, CLEAR) and _as_many_exceed(photos, most[i], first, wanted)
             keep_group[g] = above < DEPTH
             if keep_group[g]:
                 _mark_photos(photo_start[g], photo_start[g + 1], similarity, keep_photo)

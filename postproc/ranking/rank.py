@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cv.errors import FinblendError
-from postproc.evidence.evidence import Evidence
+from postproc.evidence.evidence import MAX_TOP_PHOTOS, Evidence
 from postproc.neighbours.search import NOBODY
 from postproc.ranking.rank_kernels import rank_groups
 from postproc.ranking.ranking import DEPTH, Ranking
@@ -61,7 +61,8 @@ def rank(
     A photo's score is the weighted sum over sources. An individual's, per query view, is the mean of its best
     `top_photos` photos (of all, if it has fewer); then the mean over query views, less the species penalty times the
     mismatch of its species. A photo outside the candidates has an unknown score, not 0: where one is needed to fill the
-    mean, the most it can be is taken, the blended K-th similarity (or the least of those known, if that is lower).
+    mean, the most it can be is taken, the blended K-th similarity (or the least of those known, if that is lower);
+    none is needed where the evidence has further photos.
     Individuals without a candidate photo are not ranked. Ties go to the smaller label.
 
     Parameters
@@ -151,6 +152,9 @@ class Ranker:
             evidence.photo_start,
             evidence.photo,
             evidence.similarity,
+            evidence.by_column,
+            *_further(evidence, top_photos),
+            evidence.further_most,
             evidence.unseen_upper_bound,
             # without species anybody may be behind any photo, so what was found within one bounds nobody
             within if self.has_species and within is not None else evidence.unseen_upper_bound,
@@ -168,6 +172,14 @@ class Ranker:
             self._bound,
         )
         return ranking
+
+
+def _further(evidence: Evidence, top_photos: int) -> tuple[bool, np.ndarray, np.ndarray, np.ndarray]:
+    """Whether candidates and further photos are all that means of so many photos need, and the further photos."""
+    start, photo, similarity = evidence.further_start, evidence.further_photo, evidence.further_similarity
+    if top_photos == 1 or top_photos > MAX_TOP_PHOTOS or start is None or photo is None or similarity is None:
+        return False, evidence.photo_start, evidence.photo, evidence.similarity
+    return True, start, photo, similarity
 
 
 def _column_weights(evidence: Evidence, weights: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 from postproc.compiled import kernel
+from postproc.ranking.list_kernels import blend_columns, insert, list_best, list_best_means, place
 
 # more than float32 upper bounds and sums of a few products can be off
 _ROUNDING = 2e-6
@@ -28,100 +29,6 @@ def _ceiling(weights: np.ndarray, upper_bound: np.ndarray, lower: float) -> floa
     return min(plain, plain - lower + _ROUNDING)
 
 
-@kernel(inline="always")
-def insert(best: np.ndarray, n_kept: int, wanted: int, value: float) -> int:
-    """Keep the `wanted` highest values in descending order; return how many there are."""
-    if n_kept < wanted:
-        n_kept += 1
-    elif not value > best[n_kept - 1]:
-        return n_kept
-    at = n_kept - 1
-    while at > 0 and best[at - 1] < value:
-        best[at] = best[at - 1]
-        at -= 1
-    best[at] = value
-    return n_kept
-
-
-@kernel(inline="always")
-def _place(
-    scores: np.ndarray,
-    individuals: np.ndarray,
-    photos: np.ndarray,
-    filled: np.ndarray,
-    score: float,
-    individual: int,
-    photo: int,
-    is_filled: bool,
-) -> None:
-    """Put an individual into a query's list, behind those that score as much; scores are float32."""
-    value = np.float32(score)
-    at = scores.shape[0] - 1
-    if not value > scores[at]:
-        return
-    while at > 0 and scores[at - 1] < value:
-        scores[at], individuals[at], photos[at] = scores[at - 1], individuals[at - 1], photos[at - 1]
-        filled[at] = filled[at - 1]
-        at -= 1
-    scores[at], individuals[at], photos[at], filled[at] = value, individual, photo, is_filled
-
-
-@kernel()
-def _list_best(
-    start: int,
-    stop: int,
-    weights: np.ndarray,
-    is_plain: bool,
-    similarity: np.ndarray,
-    individual: np.ndarray,
-    gallery_photos: np.ndarray,
-    photo_start: np.ndarray,
-    photo: np.ndarray,
-    ceiling: float,
-    species_ceiling: float,
-    penalty: float,
-    species_mismatch: np.ndarray,
-    likely: int,
-    species_of_individual: np.ndarray,
-    out_individual: np.ndarray,
-    out_score: np.ndarray,
-    out_photo: np.ndarray,
-    filled: np.ndarray,
-) -> float:
-    """Fill one query's list where an individual's score is that of its best photo, as `rank_groups` does in general.
-
-    `is_plain` says that every column has weight, so that none has to be passed over; `ceiling` is no less than
-    `species_ceiling`. Returns the most that an unseen photo can make of an individual that has candidates. Most of a
-    trial's time goes here.
-    """
-    columns = similarity.shape[1]
-    highest = -np.inf
-    least = np.float32(-np.inf)
-    end = photo_start[start]
-    for g in range(start, stop):
-        first, end = end, photo_start[g + 1]
-        total, nearest, deduction = -np.inf, -1, 0.0
-        for p in range(first, end):
-            value = 0.0
-            for c in range(columns):
-                if is_plain or weights[c] != 0.0:
-                    value += weights[c] * similarity[p, c]
-            if value > total:
-                total, nearest = value, p
-        if penalty > 0.0:
-            deduction = penalty * species_mismatch[species_of_individual[individual[g]]]
-        if ceiling > total and end - first != gallery_photos[g]:
-            most = species_ceiling if species_of_individual[individual[g]] == likely else ceiling
-            if most > total:
-                highest = max(highest, most - deduction)
-        if np.float32(total - deduction) > least:
-            _place(
-                out_score, out_individual, out_photo, filled, total - deduction, individual[g], photo[nearest], False
-            )
-            least = out_score[out_score.shape[0] - 1]
-    return highest
-
-
 @kernel(parallel=True)
 def rank_groups(
     rows: np.ndarray,
@@ -133,6 +40,12 @@ def rank_groups(
     photo_start: np.ndarray,
     photo: np.ndarray,
     similarity: np.ndarray,
+    by_column: np.ndarray,
+    is_complete: bool,
+    further_start: np.ndarray,
+    further_photo: np.ndarray,
+    further_similarity: np.ndarray,
+    further_most: np.ndarray,
     unseen_upper_bound: np.ndarray,
     species_upper_bound: np.ndarray,
     lead: np.ndarray,
@@ -153,17 +66,22 @@ def rank_groups(
     Arrays are as in `Evidence` and `rank`; `recipe` says which of the `column_weights` (recipes, views, columns) is a
     query's, `lead` (recipes) how much of the fused search a recipe contains, `gap` (n, 2) by how much its upper
     bound is below the sources', over the whole gallery and within the species, `likely` and `second_mismatch` a query's
-    likeliest species and the mismatch of the next one.
+    likeliest species and the mismatch of the next one. `is_complete` says that candidates and further photos are all
+    that a mean needs.
     """
     n_views, depth = column_weights.shape[1], out_score.shape[1]
     chunk = 64
-    is_plain = np.empty(column_weights.shape[0], dtype=np.bool_)
-    for w in range(column_weights.shape[0]):
-        is_plain[w] = (column_weights[w] != 0.0).all()
     for block in numba.prange((len(rows) + chunk - 1) // chunk):
         best, lifted = np.empty(top_photos), np.empty(depth)
         ceiling, species_ceiling = np.empty(n_views), np.empty(n_views)
         filled = np.empty(depth, dtype=np.bool_)
+        most_groups, most_photos = 0, 0
+        for r in range(block * chunk, min(len(rows), (block + 1) * chunk)):
+            start, stop = group_start[rows[r]], group_start[rows[r] + 1]
+            most_groups = max(most_groups, stop - start)
+            most_photos = max(most_photos, photo_start[stop] - photo_start[start])
+        best_three, nearest_photo = np.empty((most_groups, 3)), np.empty(most_groups, dtype=np.int64)
+        value = np.empty(most_photos)
         for r in range(block * chunk, min(len(rows), (block + 1) * chunk)):
             q = rows[r]
             weights = column_weights[recipe[q]]
@@ -178,35 +96,65 @@ def rank_groups(
             # photos of individuals without a candidate
             bound = max(bound / n_views - penalty * second_mismatch[q], species_bound / n_views)
             highest, n_lifted = -np.inf, 0
+            if n_views == 1:
+                first, stop = photo_start[group_start[q]], photo_start[group_start[q + 1]]
+                blend_columns(weights[0], by_column, first, stop, value)
             if n_views == 1 and top_photos == 1:
-                highest = _list_best(
+                list_best(
                     group_start[q],
                     group_start[q + 1],
+                    value,
+                    individual,
+                    photo_start,
+                    photo,
+                    penalty,
+                    species_mismatch[q],
+                    species_of_individual,
+                    best_three,
+                    nearest_photo,
+                    lifted,
+                    out_individual[r],
+                    out_score[r],
+                    out_photo[r],
+                    filled,
+                )
+                # an unseen photo makes of an individual with candidates no more than of one without
+                out_bound[r] = np.float32(bound)
+                continue
+            if n_views == 1 and is_complete:
+                list_best_means(
+                    group_start[q],
+                    group_start[q + 1],
+                    value,
                     weights[0],
-                    is_plain[recipe[q]],
-                    similarity,
                     individual,
                     gallery_photos,
                     photo_start,
                     photo,
+                    further_start,
+                    further_photo,
+                    further_similarity,
+                    further_most,
+                    top_photos,
                     ceiling[0],
                     species_ceiling[0],
                     penalty,
                     species_mismatch[q],
                     likely[q],
                     species_of_individual,
+                    best_three,
+                    nearest_photo,
+                    lifted,
                     out_individual[r],
                     out_score[r],
                     out_photo[r],
                     filled,
                 )
-                if np.float32(highest) > out_score[r, depth - 1]:
-                    bound = max(bound, highest)
                 out_bound[r] = np.float32(bound)
                 continue
             for g in range(group_start[q], group_start[q + 1]):
                 wanted = min(top_photos, gallery_photos[g])
-                all_seen = photo_start[g + 1] - photo_start[g] == gallery_photos[g]
+                all_seen = is_complete or photo_start[g + 1] - photo_start[g] == gallery_photos[g]
                 total, most, lift, species_lift = 0.0, 0.0, 0.0, 0.0
                 nearest, nearest_score = -1, -np.inf
                 is_filled = False
@@ -214,10 +162,16 @@ def rank_groups(
                 for v in range(n_views):
                     n_kept = 0
                     for p in range(photo_start[g], photo_start[g + 1]):
-                        value = _blended(weights[v], similarity[p])
-                        if value > nearest_score:
-                            nearest, nearest_score = photo[p], value
-                        n_kept = insert(best, n_kept, wanted, value)
+                        score = _blended(weights[v], similarity[p])
+                        if score > nearest_score:
+                            nearest, nearest_score = photo[p], score
+                        n_kept = insert(best, n_kept, wanted, score)
+                    if is_complete:
+                        for p in range(further_start[g], further_start[g + 1]):
+                            score = _blended(weights[v], further_similarity[p])
+                            if score > nearest_score or (score == nearest_score and further_photo[p] < nearest):
+                                nearest, nearest_score = further_photo[p], score
+                            n_kept = insert(best, n_kept, wanted, score)
                     part, most_part = 0.0, 0.0
                     for i in range(n_kept):
                         part += best[i]
@@ -240,7 +194,7 @@ def rank_groups(
                     # the most that somebody pruned because of this one can score, of another species or the likeliest
                     lift = lift / n_views - max(deduction, penalty * second_mismatch[q])
                     n_lifted = insert(lifted, n_lifted, depth, max(lift, species_lift / n_views - deduction))
-                _place(out_score[r], out_individual[r], out_photo[r], filled, total, individual[g], nearest, is_filled)
+                place(out_score[r], out_individual[r], out_photo[r], filled, total, individual[g], nearest, is_filled)
             # nobody who stays below the list matters to it
             if np.float32(highest) > out_score[r, depth - 1]:
                 bound = max(bound, highest)

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from postproc.compiled import kernel
-from postproc.ranking.rank_kernels import insert
+from postproc.ranking.list_kernels import insert
 
 BEST, SECOND, TOP3 = 0, 1, 2
 # of pair sources the sum over an individual's photos takes the third place

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from postproc.compiled import kernel
-from postproc.ranking.rank_kernels import insert
+from postproc.ranking.list_kernels import insert
 
 
 @kernel(parallel=True)

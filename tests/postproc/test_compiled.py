@@ -13,7 +13,8 @@ from numba.core.caching import NullCache
 from numba.core.registry import CPUDispatcher
 
 import postproc
-from postproc.compiled import COMPILING, KEPT, NOT_KEPT
+from postproc.compiled import COMPILING, KEPT, NOT_KEPT, fingerprint
+from postproc.ranking.rank_kernels import rank_groups
 
 # a parallel loop that calls another one: what numba finds hardest to keep
 SMALL = """
@@ -47,6 +48,18 @@ def test_where_no_folder_may_be_written_loops_compile_every_time_and_the_line_sa
     nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
     for _ in range(2):
         assert printed(nowhere) == ["finblend: " + COMPILING + NOT_KEPT, "[4.]", "[4.]"]
+
+
+def test_a_kept_loop_is_valid_only_for_the_sources_of_all_loops(tmp_path: Path) -> None:
+    # numba asks for the loop's own module; what it calls from others is part of the result, too
+    assert rank_groups._cache._cache_file._source_stamp[1] == fingerprint()
+    (tmp_path / "room").mkdir()
+    found = []
+    for name, text in (("a_kernels.py", "1"), ("a_kernels.py", "2"), ("room/b_kernels.py", "3"), ("other.py", "4")):
+        (tmp_path / name).write_text(text)
+        found.append(fingerprint.__wrapped__(tmp_path))
+    assert len(set(found[:3])) == 3
+    assert found[2] == found[3]
 
 
 def test_every_loop_is_kept() -> None:

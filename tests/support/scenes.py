@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from postproc import NEW, NOBODY, Decision, Evidence, Gallery, Neighbours, Ranking, Space, build_evidence, decide, top_k
+from postproc.evidence.completion import complete
 from postproc.ranking.rank import Species
 from postproc.ranking.ranking import DEPTH
 
@@ -242,6 +243,12 @@ class Fold:
             same_species=same_species,
             known=known,
         )
+
+    def completed(self, evidence: Evidence) -> Evidence:
+        """Evidence of these photos with their candidates' further photos."""
+        photos = self.photos
+        # two pairs at a time, so that blocks are put together
+        return complete(evidence, photos.spaces, photos.views, photos.gallery, self.rows, at_once=2)
 
 
 def first(nearest: Mapping[str, Sequence[Neighbours]], k: int) -> dict[str, list[Neighbours]]:

@@ -34,10 +34,15 @@ def fold_of(seed: int, views: int) -> Fold:
     return Fold(Photos(seed, 45, 16, VIEWS[views], noise=[0.5, 1.0][seed % 2]))
 
 
-def few_candidates(fold: Fold, k: int, same_species: int, pruned: bool) -> Evidence:
-    """Evidence of a fold from a few neighbours."""
+def few_candidates(fold: Fold, k: int, same_species: int, steps: str) -> Evidence:
+    """Evidence of a fold from a few neighbours, after some steps."""
     few = fold.evidence(k, same_species)
-    return prune(few, fold.species.mismatch, fold.species.of_individual) if pruned else few
+    for step in steps.split():
+        if step == "pruned":
+            few = prune(few, fold.species.mismatch, fold.species.of_individual)
+        if step == "completed":
+            few = fold.completed(few)
+    return few
 
 
 def scorer_of(fold: Fold, few: Evidence) -> BlendScorer:
@@ -58,7 +63,7 @@ CASES = {
     "views": st.integers(0, 2),
     "k": st.one_of(st.integers(1, 12), st.integers(1, 45)),
     "same_species": st.sampled_from([0, 3, 8]),
-    "pruned": st.booleans(),
+    "steps": st.sampled_from(["", "pruned", "completed", "pruned completed", "completed pruned"]),
 }
 WEIGHTS = ([0.5, 0.5], [0.75, 0.25], [1.0, 0.0], [0.0, 1.0])
 RECIPES = [
@@ -70,10 +75,10 @@ RECIPES = [
 @examples(80)
 @given(background=st.sampled_from([0.0, 0.7, 1.3]), **CASES)
 def test_the_true_precision_of_every_photo_lies_within_its_bounds(
-    seed: int, views: int, k: int, same_species: int, pruned: bool, background: float
+    seed: int, views: int, k: int, same_species: int, steps: str, background: float
 ) -> None:
     fold = fold_of(seed, views)
-    scorer = scorer_of(fold, few_candidates(fold, k, same_species, pruned))
+    scorer = scorer_of(fold, few_candidates(fold, k, same_species, steps))
     for weights, top_photos, penalty in RECIPES:
         score = scorer.score(weights, top_photos=top_photos, species_penalty=penalty, background=background)
         whole = rank(fold.everything, weights, top_photos=top_photos, species_penalty=penalty, species=fold.species)
@@ -86,10 +91,10 @@ def test_the_true_precision_of_every_photo_lies_within_its_bounds(
 @examples(80)
 @given(**CASES)
 def test_places_that_are_not_open_are_those_of_the_whole_gallery(
-    seed: int, views: int, k: int, same_species: int, pruned: bool
+    seed: int, views: int, k: int, same_species: int, steps: str
 ) -> None:
     fold = fold_of(seed, views)
-    few = few_candidates(fold, k, same_species, pruned)
+    few = few_candidates(fold, k, same_species, steps)
     for weights, top_photos, penalty in RECIPES:
         got, whole = (
             rank(evidence, weights, top_photos=top_photos, species_penalty=penalty, species=fold.species)
@@ -108,7 +113,7 @@ def test_the_more_candidates_the_less_is_open_and_with_all_nothing(views: int) -
     for top_photos in (1, 3):
         widths, shares = [], []
         for k in (1, 4, 10, 20, 45):
-            scorer = scorer_of(fold, few_candidates(fold, k, 0, True))
+            scorer = scorer_of(fold, few_candidates(fold, k, 0, "pruned"))
             score = scorer.score(np.array([0.5, 0.5]), top_photos=top_photos)
             widths.append(score.upper - score.lower)
             shares.append(score.undecided)
@@ -125,7 +130,7 @@ def test_a_planted_fault_is_found() -> None:
     caught = {"too low": 0, "as they are": 0}
     for seed, (weights, top_photos, penalty) in itertools.product(range(8), RECIPES):
         fold = fold_of(seed, 0)
-        scorer = scorer_of(fold, few_candidates(fold, 4, 0, True))
+        scorer = scorer_of(fold, few_candidates(fold, 4, 0, "pruned"))
         options = {"top_photos": top_photos, "species_penalty": penalty}
         ranking = scorer.ranker.rank(weights, **options)
         right = ranking.unseen_upper_bound
@@ -142,7 +147,7 @@ def test_a_planted_fault_is_found() -> None:
 
 def test_what_a_recipe_reached_stays_when_others_are_scored() -> None:
     fold = fold_of(1, 0)
-    scorer = scorer_of(fold, few_candidates(fold, 4, 0, True))
+    scorer = scorer_of(fold, few_candidates(fold, 4, 0, "pruned"))
     first = scorer.score(np.array([0.5, 0.5]))
     names = ("precision", "precision_lower", "precision_upper", "is_undecided")
     kept = {name: getattr(first, name).copy() for name in names}

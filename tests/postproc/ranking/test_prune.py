@@ -19,7 +19,8 @@ from scenes import (
 )
 
 from postproc import Evidence, rank
-from postproc.ranking.prune import CLEAR, MAX_TOP_PHOTOS, prune
+from postproc.evidence.evidence import CLEAR, MAX_TOP_PHOTOS
+from postproc.ranking.prune import prune
 from postproc.ranking.rank import Species
 
 PEOPLE = 25

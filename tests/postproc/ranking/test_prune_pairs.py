@@ -12,7 +12,8 @@ from paired import with_random_pairs
 from scenes import CHANNELS, one_thread, random_evidence, random_species, random_weights, same_ranking  # noqa: F401
 
 from postproc import Evidence, rank
-from postproc.ranking.prune import MAX_TOP_PHOTOS, prune
+from postproc.evidence.evidence import MAX_TOP_PHOTOS
+from postproc.ranking.prune import prune
 from postproc.ranking.ranking import DEPTH
 from postproc.second_stage.candidates import FURTHER, candidates_of
 from postproc.second_stage.candidates_kernels import SUM
