@@ -65,7 +65,7 @@ def complete(
         is_open,
     )
     groups = np.flatnonzero(is_open)
-    # no fewer pairs than these, for a group's candidates, the query itself and its group are among the individual's photos
+    # no fewer pairs than these: a group's candidates and those that the query does not meet are among them
     pairs = np.cumsum(np.diff(start_of)[evidence.individual[groups]])
     cuts = np.unique(np.searchsorted(pairs, np.arange(0, int(pairs[-1]) if len(pairs) else 0, at_once)[1:]))
     found = [
