@@ -29,11 +29,11 @@ def copy_near(
     pair_place: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Give the pairs that a source itself found the similarity it found; pairs of a query stand by `place`."""
+    """Give the pairs that a search found the similarity it found, if it did; pairs of a query stand by `place`."""
     for q in numba.prange(index.shape[0]):
         places = pair_place[query_start[q] : query_start[q + 1]]
         for k in range(index.shape[1]):
-            if index[q, k] >= 0:
+            if index[q, k] >= 0 and not np.isnan(values[q, k]):
                 out[query_start[q] + np.searchsorted(places, place[index[q, k]])] = values[q, k]
 
 

@@ -97,8 +97,13 @@ def search_lists(
     if k_fused and any(len(space.gallery[0]) > 1 for space, _ in spaces):
         raise FinblendError("lists by several sources need galleries of one view")
     rows = np.arange(first.n_query) if query_rows is None else np.asarray(query_rows)
+    new = [s for s in range(len(spaces)) if not (known and known[s])]
+    # a column whose lists are known is multiplied only for the list by all of them
+    columns = list(range(len(spaces))) if k_fused else new
+    if not columns:
+        return NeighbourLists(nearest=(None,) * len(spaces), same_class=(None,) * len(spaces))
     asked = Asked.of(
-        spaces,
+        [spaces[s] for s in columns],
         rows,
         group=(query_group, gallery_group),
         classes=(query_class, gallery_class),
@@ -106,13 +111,12 @@ def search_lists(
         backend=backend,
     )
     k_class = (k if asked.classes else 0), (k_fused if asked.classes else 0)
-    wanted = [Wanted(np.eye(len(spaces))[s], k, k_class[0]) for s in range(len(spaces)) if not (known and known[s])]
+    wanted = [Wanted(np.eye(len(columns))[columns.index(s)], k, k_class[0]) for s in new]
     parts = np.array([len(space.gallery) for space, _ in spaces], dtype=np.float64)
     if k_fused:
         wanted.append(Wanted(parts / parts.sum(), k_fused, k_class[1]))
     found = answer(asked, wanted, progress or (lambda _: None))
-    own = iter(found)
-    lists = [None if known and known[s] else next(own) for s in range(len(spaces))]
+    lists = [found[new.index(s)] if s in new else None for s in range(len(spaces))]
     fused = found[-1] if k_fused else None
     return NeighbourLists(
         nearest=tuple(None if each is None else each.nearest for each in lists),

@@ -75,7 +75,8 @@ class Float32:
     def multiply(self, query: Sequence[np.ndarray], gallery: Sequence[np.ndarray]) -> HostTables:
         """See `Products`."""
         # one table more, for further views
-        tables = self.memory(0, len(query) + (len(gallery[0]) > 1), len(query[0]), gallery[0].shape[1])
+        several = any(len(views) > 1 for views in gallery)
+        tables = self.memory(0, len(query) + several, len(query[0]), gallery[0].shape[1])
         for c, (of_queries, views) in enumerate(zip(query, gallery, strict=True)):
             self._multiply(of_queries, views[0], tables[c])
             for view in views[1:]:

@@ -18,6 +18,7 @@ from small import Small
 
 import ensemble.retrieval.evidence
 import ensemble.retrieval.neighbours
+import ensemble.retrieval.one_pass
 import ensemble.retrieval.task
 import postproc.evidence.build
 from cv import FinblendError
@@ -35,8 +36,8 @@ class Work:
     """What was searched and compared, by the model whose space it was in; models here differ in their widths."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.searched: dict[str, list[int]] = defaultdict(list)
-        self.same_species: dict[str, list[int]] = defaultdict(list)
+        self.searched: dict[str, set[int]] = defaultdict(set)
+        self.same_species: dict[str, set[int]] = defaultdict(set)
         self.pairs: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self.pruned = 0
         top_k, pair_similarities, prune = (
@@ -45,9 +46,17 @@ class Work:
             ensemble.retrieval.evidence.prune,
         )
 
-        def search(space: Space, *given: Any, **named: Any) -> Any:
-            rows = self.same_species if named.get("query_class") is not None else self.searched
-            rows[name_of(space)].extend(named["query_rows"].tolist())
+        search_lists = ensemble.retrieval.one_pass.search_lists
+
+        def search(spaces: list[tuple[Space, int]], k: int, k_fused: int, *, known: list[bool], **named: Any) -> Any:
+            names = [name_of(space) for (space, _), has in zip(spaces, known, strict=True) if not has]
+            for name in [*names, *[TOGETHER] * bool(k_fused)]:
+                for rows in (self.searched, self.same_species):
+                    rows[name] |= set(named["query_rows"].tolist())
+            return search_lists(spaces, k, k_fused, known=known, **named)
+
+        def again(space: Space, *given: Any, **named: Any) -> Any:
+            self.same_species[name_of(space)] |= set(named["query_rows"].tolist())
             return top_k(space, *given, **named)
 
         def compare(space: Space, view: int, rows: np.ndarray, query: np.ndarray, photo: np.ndarray) -> np.ndarray:
@@ -58,7 +67,8 @@ class Work:
             self.pruned += 1
             return prune(*given)
 
-        patch.setattr(ensemble.retrieval.neighbours, "top_k", search)
+        patch.setattr(ensemble.retrieval.one_pass, "search_lists", search)
+        patch.setattr(ensemble.retrieval.neighbours, "top_k", again)
         patch.setattr(postproc.evidence.build, "pair_similarities", compare)
         patch.setattr(ensemble.retrieval.evidence, "prune", leave_out)
 
@@ -136,16 +146,11 @@ def test_a_further_model_is_compared_on_what_is_new_only(
     with monkeypatch.context() as patch:
         work = Work(patch)
         after = ask_test(grow)
-    everybody = list(range(12))
-    assert {name: sorted(rows) for name, rows in work.searched.items()} == {"c": everybody, TOGETHER: everybody}
-    changed = np.flatnonzero(before.species.likely != after.species.likely).tolist()
+    everybody = set(range(12))
+    assert work.searched == {"c": everybody, TOGETHER: everybody}
+    changed = set(np.flatnonzero(before.species.likely != after.species.likely).tolist())
     assert 0 < len(changed) < 12
-    assert {name: sorted(rows) for name, rows in work.same_species.items()} == {
-        "a": changed,
-        "b": changed,
-        "c": everybody,
-        TOGETHER: everybody,
-    }
+    assert work.same_species == {"a": changed, "b": changed, "c": everybody, TOGETHER: everybody}
     together = whole_pairs(grow, "test")
     for name in ("a", "b"):
         pairs = work.pairs[name]
@@ -164,11 +169,10 @@ def test_a_further_model_out_of_fold_ends_as_starting_over_would(
     with monkeypatch.context() as patch:
         work = Work(patch)
         after = ask_out_of_fold(grow)
-    assert {name: sorted(rows) for name, rows in work.searched.items()} == {"c": sorted([*range(60), *range(60)])}
-    changed = np.flatnonzero(before.species.likely != after.species.likely).tolist()
+    assert work.searched == {"c": set(range(60))}
+    changed = set(np.flatnonzero(before.species.likely != after.species.likely).tolist())
     assert 0 < len(changed) < 60
-    assert sorted(work.same_species["a"]) == sorted(work.same_species["b"]) == changed
-    assert sorted(work.same_species["c"]) == sorted([*range(60), *range(60)])
+    assert work.same_species == {"a": changed, "b": changed, "c": set(range(60))}
     assert equal(over_again(grow, ask_out_of_fold), after)
 
 

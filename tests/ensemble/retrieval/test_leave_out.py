@@ -12,7 +12,6 @@ from retrievals import retriever_with
 from small import Small
 
 import ensemble.retrieval.evidence
-import ensemble.retrieval.task
 import postproc.transforms.whitening
 from cv.left_out import ENCOUNTER, FOLD, LEFT_OUT
 from cv.mix import Mix
@@ -22,6 +21,7 @@ from ensemble.identification.candidate_table import CandidateTable
 from ensemble.protocol.evaluation_set import build_evaluation_set
 from ensemble.protocol.larger_gallery import _ranking_without
 from ensemble.retrieval.retriever import Retriever
+from ensemble.retrieval.whitening import KeptWhitening
 from postproc import NEW
 from postproc.second_stage.features import CandidateFeatures
 
@@ -173,13 +173,13 @@ def test_whitening_is_fitted_on_the_other_folds_though_photos_of_the_own_fold_ar
 ) -> None:
     project = made(small, tmp_path / "w")
     monkeypatch.setattr(postproc.transforms.whitening, "MIN_PAIRS", 20)
-    fitted, fit = [], ensemble.retrieval.task.fit
+    fitted, of = [], KeptWhitening.of
 
-    def noted(*given: object) -> object:
-        fitted.append(given[-1])
-        return fit(*given)  # type: ignore[arg-type]
+    def noted(*given: object) -> KeptWhitening:
+        fitted.append(given[2])
+        return of(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ensemble.retrieval.task, "fit", noted)
+    monkeypatch.setattr(KeptWhitening, "of", noted)
     query_set = retriever_with(project, whitening={"m0": "within"}).out_of_fold()
     folds = project.catalogue.folds
     assert [np.asarray(rows).tolist() for rows in fitted] == [np.flatnonzero(folds != k).tolist() for k in range(3)]

@@ -170,11 +170,7 @@ def test_a_fold_has_no_say_in_whitening(tmp_path: Path, monkeypatch: pytest.Monk
     """Whitening is a blessing in fold 2 only."""
     project = project_with(tmp_path, three_frozen)
 
-<<<<<<< HEAD
-    def column(_: Project, __: str, ___: Any, ____: np.ndarray, fold: int, left: frozenset[str]) -> np.ndarray:
-=======
-    def column(project: Project, model: Any, fold: int, *_: Any) -> tuple[np.ndarray, dict[str, Any]]:
->>>>>>> stage
+    def column(_: Any, __: Any, fold: int, *___: Any) -> tuple[np.ndarray, dict[str, Any]]:
         precision = np.full((3, 12), 0.5)
         precision[1] += np.where(np.arange(12) < 9, 0.4, 0.0) if fold == 2 else 0.0
         return precision, {}

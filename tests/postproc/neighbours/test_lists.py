@@ -84,6 +84,19 @@ def test_lists_are_the_literal_ones(name: str, data: st.DataObject, n: int, k: i
                 assert (similarity(space)[rows][at] == values[s][known]).all()
 
 
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_views_count_by_the_best_of_the_gallerys(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A source of one view beside one of two, asked in either."""
+    rng, chosen = np.random.default_rng(0), products(name)
+    monkeypatch.setattr(engine, "choose", lambda *_: chosen)
+    queries, gallery = ([photos(rng, "any", n, 6) for _ in range(3)] for n in (20, 70))
+    one, two = Space((tuple(queries[:1]),), (tuple(gallery[:1]),)), Space((tuple(queries[1:]),), (tuple(gallery[1:]),))
+    found = search_lists([(one, 0), (two, 0), (two, 1)], 3)
+    everybody = np.ones((20, 70), dtype=bool)
+    for near, (space, view) in zip(found.nearest, [(one, 0), (two, 0), (two, 1)], strict=True):
+        assert same(near, nearest(similarity(space, view), everybody, 3))
+
+
 def test_a_product_of_two_photos_serves_both(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 40 photos in tiles of 10, 4 + 3 + 2 + 1 tiles are multiplied, not 16."""
     chosen, tiles = Float32(), list[tuple[int, ...]]()
