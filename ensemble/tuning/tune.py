@@ -40,6 +40,7 @@ def tune(
     models: list[str] | None = None,
     pairs: list[str] | None = None,
     nested_trials: int | None = None,
+    study: str | None = None,
     progress: Progress | None = None,
 ) -> TuneResult:
     """Tune the blend and write it into the project.
@@ -73,6 +74,9 @@ def tune(
     nested_trials : int, optional
         Trials per fold for the honest score (`ensemble.tuning.nested`), beside its starting points; by default as many
         as the blend was chosen from but at most 100, 0 for none.
+    study : str, optional
+        `postgresql://USER@HOST/DATABASE`: a server that holds the study instead of the project's journal, for processes
+        on several machines.
     progress : callable, optional
     """
     started = time.monotonic()
@@ -86,14 +90,14 @@ def tune(
     warnings = warnings + setup.warnings()
 
     # the search goes on where the study stopped, from points that every study tries first
-    study = open_study(setup, sampler, seed)
-    n_earlier = len(complete(study))
-    starts, greedy_map5 = starts_of_study(setup, study, previous)
+    opened = open_study(setup, sampler, seed, study)
+    n_earlier = len(complete(opened))
+    starts, greedy_map5 = starts_of_study(setup, opened, previous)
     n_trials = max(trials, len(starts))
     try:
         best = search(
             setup,
-            study,
+            opened,
             starts,
             trials=n_trials,
             seed=seed,
@@ -101,7 +105,7 @@ def tune(
             advance=None if progress is None else partial(progress, "trials", 1, n_trials),
         )
     except KeyboardInterrupt:
-        if complete(study):
+        if complete(opened):
             raise
         raise FinblendError("interrupted before the first trial was done; nothing is changed") from None
 
@@ -134,9 +138,9 @@ def tune(
         trials=len(best.trials),
         new_trials=len(best.trials) - n_earlier,
         seconds=time.monotonic() - started,
-        equal_weights=score_of(study, setup, point(names, names)),
+        equal_weights=score_of(opened, setup, point(names, names)),
         greedy=greedy_map5,
-        single_models={name: score_of(study, setup, point([name], names)) for name in names},
+        single_models={name: score_of(opened, setup, point([name], names)) for name in names},
         contributions=shapley(setup.evaluation_set, blend),
         certified=Certificate.of(over_candidates, certified.rescored),
         enough=convergence(best.trials),

@@ -37,6 +37,14 @@ def tune(
             help="Trials per fold for the nested score; default: as many as there are, at most 100; 0: none.",
         ),
     ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="postgresql://USER@HOST/DATABASE that holds the trials of processes on many machines, without a "
+            "password (~/.pgpass, PGPASSWORD); default: P/study.journal.",
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Tune the blend on out-of-fold MAP@5: weights, photos per individual, species penalty, background, threshold.
@@ -45,8 +53,10 @@ def tune(
 
     Example: finblend tune P --trials 200 --new-share 0.112
     """
+    from ensemble.outputs.export import refuse_password
     from ensemble.tuning.tune import tune as run
 
+    refuse_password(study, "--study", "put it into ~/.pgpass or PGPASSWORD")
     with progress_bars() as progress:
         result = run(
             folder,
@@ -59,6 +69,7 @@ def tune(
             models=model or None,
             pairs=[] if pairs == ["none"] else pairs or None,
             nested_trials=nested_trials,
+            study=study,
             progress=progress,
         )
     warn(result.warnings)
