@@ -22,8 +22,10 @@ class Engine(Protocol):
     done once more, after its process was killed, it leaves the same.
     """
 
-    cpus: int | None
-    """CPUs, and threads, that an item gets; None for all that this process has."""
+    @property
+    def cpus(self) -> int | None:
+        """CPUs, and threads, that an item gets; None for all that this process has."""
+        ...
 
     def map(
         self,

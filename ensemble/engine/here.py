@@ -1,4 +1,4 @@
-"""This process: one item after the other, with all its threads."""
+"""In this process: one item after the other, with all its threads."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from backbones.local_features import FeatureStore, LocalFeatures
 from backbones.matching import Matcher, Model, extent, pixel_threshold, verify
-from ensemble.marks.kept import read_arrays, write_arrays
+from ensemble.engine.kept import read_arrays, write_arrays
 from ensemble.project.progress import Progress
 
 BLOCK = 64

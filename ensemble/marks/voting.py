@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from backbones.local_features import FeatureStore
+from ensemble.engine.kept import read_arrays, write_arrays
 from ensemble.marks.asked import Asked
-from ensemble.marks.kept import read_arrays, write_arrays
 from ensemble.project.progress import Progress
 from postproc.evidence.pairs import PairTable
 from postproc.lnbnn.inverted_index import CELL, PROBES, InvertedIndex

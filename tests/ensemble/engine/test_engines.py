@@ -40,7 +40,7 @@ class EngineContract:
     def test_a_refusal_is_the_same_line_wherever_it_happens(self, engine: Engine, tmp_path: Path) -> None:
         work = engine.map(refusing, range(4), name="refusing", folder=tmp_path)
         assert [next(work), next(work)] == [0, 1]
-        with pytest.raises(FinblendError, match="^photo 2: is no photo$"):
+        with pytest.raises(FinblendError, match=r"^photo 2: is no photo$"):
             next(work)
 
     def test_paths_begin_where_the_driver_is(
@@ -84,7 +84,7 @@ class TestOnRay(EngineContract):
             list(engine.map(killed_always, [0], name="deadly", folder=tmp_path))
 
     def test_a_folder_that_workers_cannot_see_is_one_line(self, engine: OnRay, tmp_path: Path) -> None:
-        with pytest.raises(FinblendError, match="absent: cannot be seen by a worker on .* storage that all machines"):
+        with pytest.raises(FinblendError, match=r"absent: cannot be seen by a worker on .* storage that all machines"):
             list(engine.map(squared, [1], name="squares", folder=tmp_path / "absent"))
 
     def test_more_cpus_than_any_machine_has_are_refused(self, engine: OnRay, tmp_path: Path) -> None:
