@@ -185,12 +185,13 @@ def folds_from_values(images: Iterable[str], values: pl.DataFrame, source: str) 
     return folds
 
 
-def gallery_photos(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Count, for each photo, its individual's photos in the other folds: 0 for a stranger.
+def gallery_photos(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Count, for each photo, its individual's photos in the other groups: 0 for a stranger.
 
     Parameters
     ----------
-    labels, folds : (n,) int arrays
+    labels, groups : (n,) int arrays
+        Groups are folds, or as of `cv.left_out`.
 
     Returns
     -------
@@ -201,11 +202,11 @@ def gallery_photos(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
     >>> gallery_photos(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]))
     array([1, 1, 2, 0])
     """
-    fold_index = np.unique(folds, return_inverse=True)[1]
-    n_folds = int(fold_index.max()) + 1
-    total = np.bincount(labels)[labels]
-    cell = labels.astype(np.int64) * n_folds + fold_index
-    return np.asarray(total - np.bincount(cell)[cell])
+    group = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    # pairs that there are: groups may be as many as photos
+    cell = group * (int(labels.max(initial=0)) + 1) + labels
+    _, inverse, count = np.unique(cell, return_inverse=True, return_counts=True)
+    return np.asarray(np.bincount(labels)[labels] - count[inverse])
 
 
 def describe_folds(train: pl.DataFrame, labels: np.ndarray, folds: np.ndarray) -> FoldReport:

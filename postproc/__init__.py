@@ -1,7 +1,8 @@
 """Embeddings to ranked names: exact neighbours, evidence, ranking, species, decision. Arrays in, arrays out."""
 
 from postproc.evidence.build import build_evidence
-from postproc.evidence.evidence import Evidence, Gallery
+from postproc.evidence.evidence import Evidence
+from postproc.evidence.gallery import Gallery
 from postproc.evidence.join import join_evidence
 from postproc.evidence.species import given_species, species_mismatch, vote_species
 from postproc.neighbours.search import NOBODY, Neighbours, Space, top_k

@@ -12,6 +12,7 @@ from typing import Any
 
 from cv.errors import FinblendError
 from cv.files import read_json, write_json
+from cv.left_out import FOLD, check_left_out
 from cv.mix import Mix
 from postproc.ranking.decision import Decision
 from postproc.ranking.prune import MAX_PENALTY, MAX_TOP_PHOTOS
@@ -56,6 +57,9 @@ class Blend:
         and this blend.
     pair_sources : dict of str to str
         Pair sources whose traits the second stage weighs, with the hash of what each said.
+    leave_out : {"encounter", "fold"}
+        What of the catalogue a train photo did not meet when it was scored (`cv.left_out`). Blends of older versions
+        do not say so: they left the fold out.
     gallery : str
         Hash of the test photos that were merged into the gallery; empty where there are none.
     format : int
@@ -78,6 +82,7 @@ class Blend:
     species_weights: dict[str, dict[str, float]] = field(default_factory=dict)
     second_stage: bool = False
     pair_sources: dict[str, str] = field(default_factory=dict)
+    leave_out: str = FOLD
     gallery: str = ""
     format: int = FORMAT
     by_hand: bool = field(default=False, compare=False)
@@ -111,6 +116,7 @@ class Blend:
         if not isinstance(self.measured, Mapping):
             raise FinblendError(f"measured must be a mapping, but got measured={self.measured}")
         _check_contents(self.contents)
+        check_left_out(self.leave_out)
         wrong = sorted(set(self.whitening.values()) - set(KINDS))
         if wrong:
             raise FinblendError(f"whitening must be one of {', '.join(KINDS)}, but got {wrong[0]!r}")

@@ -35,6 +35,15 @@ GalleryMix = Annotated[
     ),
 ]
 
+LeaveOut = Annotated[
+    str | None,
+    typer.Option(
+        metavar="encounter|fold",
+        help="What a train photo does not meet when it is scored: its encounter, or its fold. Default: "
+        "the encounter where all models are frozen, the fold where one is trained per fold.",
+    ),
+]
+
 
 def gallery_exponent(text: str) -> float | None:
     """Parse --gallery-mix."""

@@ -11,6 +11,7 @@ from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.comparison.compared import (
     ComparedBlend,
+    asked_alike,
     blend_answers,
     common_evaluation_set,
     compared_blends,
@@ -28,6 +29,7 @@ from ensemble.protocol.bootstrap import Bootstrap, interval_of
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.scores import mean_of
 from ensemble.protocol.setup import mix_warnings, read_setup
+from ensemble.registry.left_out import how_asked
 from ensemble.report.page.album import photo_folders
 from ensemble.tuning.nested import TRIALS, nested_score
 from ensemble.tuning.nested_result import HOW as HOW_NESTED
@@ -89,6 +91,7 @@ def compare(
     folders = _check_arguments(photos, nested_trials, output, images)
     pair = compared_blends(first, second, blend)
     row = matched_rows(pair[0].project, pair[1].project)
+    pair = asked_alike(pair, row)
     if nested:
         _refuse_same(pair)
     setups = setups_of(pair, progress)
@@ -192,7 +195,8 @@ def _nested(
     precisions = []
     for compared, rows in zip(pair, (np.arange(len(row)), row), strict=True):
         models, pairs = list(compared.blend.weights), list(compared.blend.pair_sources)
-        setup = read_setup(compared.project, mix, models, pairs=pairs, progress=progress)
+        rule = compared.blend.leave_out
+        setup = read_setup(compared.project, mix, models, pairs=pairs, leave_out=rule, progress=progress)
         score = nested_score(setup, trials=trials, seed=seed, progress=progress)
         nested_set = score.evaluation_set
         # by train photo: as it is, and playing the stranger
@@ -205,4 +209,6 @@ def _nested(
     draws = Bootstrap(evaluation_set).draws(precision)
     first, second = (float(mean) for mean in precision @ evaluation_set.weights)
     difference = paired_difference(draws, evaluation_set, precision)
-    return NestedDifference(first=first, second=second, **difference.as_dict(), measured=HOW_NESTED)
+    return NestedDifference(
+        first=first, second=second, **difference.as_dict(), measured=how_asked(HOW_NESTED, pair[0].blend.leave_out)
+    )

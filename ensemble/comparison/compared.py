@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from cv.errors import FinblendError
+from cv.left_out import ENCOUNTER, FOLD
 from cv.metrics import average_precisions
 from ensemble.blend.blend import Blend
 from ensemble.blend.load import tuned_blend
@@ -20,6 +21,7 @@ from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
 from ensemble.protocol.setup import Setup, setup_of_blend
+from ensemble.registry.left_out import groups_of
 from postproc import NOBODY
 
 
@@ -89,8 +91,9 @@ def _with_kept_blend(project: Project, kept: Path) -> tuple[ComparedBlend, Compa
 def matched_rows(first: Project, second: Project) -> np.ndarray:
     """Find each train photo of the first project in the second.
 
-    Out-of-fold a photo meets the photos of the other folds. So scores are comparable photo by photo only where both
-    projects have the same photos of the same individuals in the same folds; how folds are numbered is of no matter.
+    What is fitted is fitted on the other folds, and a photo may meet their photos only. So scores are comparable photo
+    by photo only where both projects have the same photos of the same individuals in the same folds; how folds are
+    numbered is of no matter.
 
     Returns
     -------
@@ -134,6 +137,27 @@ def matched_rows(first: Project, second: Project) -> np.ndarray:
                 "'finblend init --folds' and the same folds"
             )
     return both["at_2"].to_numpy().astype(np.int64)
+
+
+def asked_alike(pair: tuple[ComparedBlend, ComparedBlend], row: np.ndarray) -> tuple[ComparedBlend, ComparedBlend]:
+    """Both blends scored against one gallery: where their rules or their encounters differ, the other folds' photos.
+
+    Parameters
+    ----------
+    pair : tuple of two ComparedBlend
+    row : (n,) int array
+        As of `matched_rows`.
+    """
+    rules = [compared.blend.leave_out for compared in pair]
+    if rules == [ENCOUNTER, ENCOUNTER]:
+        groups, others = (groups_of(compared.project, ENCOUNTER) for compared in pair)
+        parts = np.unique(np.stack([groups, others[row]]), axis=1).shape[1]
+        if parts == len(np.unique(groups)) == len(np.unique(others)):
+            return pair
+    if rules == [FOLD, FOLD]:
+        return pair
+    first, second = (replace(compared, blend=replace(compared.blend, leave_out=FOLD)) for compared in pair)
+    return first, second
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ensemble.project.progress import Progress
 from ensemble.project.result import Result
 from ensemble.protocol.new_share import NewShareEstimate, ShareLike, setup_at_share, stated_share
 from ensemble.protocol.scores import summary
+from ensemble.registry.left_out import how_asked
 from ensemble.registry.models import Model, refuse_no_models, usable_models
 from ensemble.registry.pair_sources import PairSource, pair_sources
 from ensemble.tuning.baselines import HOW_ALONE, single_models
@@ -92,6 +93,7 @@ def models(
     *,
     new_share: ShareLike = None,
     gallery_exponent: float | None = Mix.gallery_exponent,
+    leave_out: str | None = None,
     progress: Progress | None = None,
 ) -> ModelsResult:
     """Score each registered model alone.
@@ -101,6 +103,8 @@ def models(
     folder : str or Path
     new_share, gallery_exponent
         The mix, as of `tune`; an estimate rests on equal weights.
+    leave_out : {"encounter", "fold"}, optional
+        As of `tune`.
     progress : callable, optional
 
     Raises
@@ -117,7 +121,7 @@ def models(
     rows: list[ModelScore] = []
     mix, estimate = Mix(None if isinstance(share, str) else share, gallery_exponent), None
     if usable:
-        setup = setup_at_share(project, share, gallery_exponent, list(usable), progress=progress)
+        setup = setup_at_share(project, share, gallery_exponent, list(usable), leave_out=leave_out, progress=progress)
         mix, estimate = setup.mix, setup.estimate
         warnings += setup.warnings()
         for name, alone in single_models(setup).items():
@@ -131,7 +135,7 @@ def models(
         pair_sources=pair_sources(project),
         mix=mix.as_dict(),
         estimate=estimate,
-        measured=HOW_ALONE,
+        measured=how_asked(HOW_ALONE, setup.retriever.leave_out) if usable else HOW_ALONE,
         warnings=warnings,
     )
 

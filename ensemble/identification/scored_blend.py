@@ -17,13 +17,14 @@ from ensemble.identification.second_stage import HOW_STAGED, KeptSecondStage
 from ensemble.project.progress import Progress
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.setup import HOW, Setup
+from ensemble.registry.left_out import how_asked
 from postproc import Ranking
 from postproc.ranking.scorer import BlendScore
 
 
 def how_measured(blend: Blend) -> str:
     """How a blend's answers to out-of-fold photos come about."""
-    return HOW_STAGED if blend.second_stage else HOW
+    return how_asked(HOW_STAGED if blend.second_stage else HOW, blend.leave_out)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,11 @@ from cv.mix import Mix
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.protocol.setup import read_setup
+from ensemble.registry.left_out import groups_of, left_out_by
 from ensemble.registry.models import usable_models
 from ensemble.retrieval.query_set import QuerySet
 from ensemble.retrieval.retriever import species_of_tables
-from postproc import Evidence
+from postproc import NOBODY, Evidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class Asked:
     species : (n,) int32 array
         Among whose photos the query's marks are looked for; -1: among all.
     group : (n,) int32 array
-        The fold whose photos a query does not meet; -1 in test, where it meets all.
+        The group whose photos a query does not meet (`cv.left_out`); -1 in test, where it meets all.
     shortlist : (n, s) int32 array
         Train photos that the models bring up, best first; -1 where there are fewer.
     """
@@ -54,6 +55,7 @@ def asked_of(project: Project, shortlist: int, per_species: bool, progress: Prog
     catalogue = project.catalogue
     usable, _ = usable_models(project)
     species, lists = {}, {}
+    groups = groups_of(project, left_out_by(project, None, usable, {}))
     if usable:
         retriever = read_setup(project, Mix(), list(usable), pairs=[], progress=progress).retriever
         for split, query_set in (("train", retriever.out_of_fold()), ("test", retriever.of_test())):
@@ -66,7 +68,7 @@ def asked_of(project: Project, shortlist: int, per_species: bool, progress: Prog
         split: Asked(
             split=split,
             species=species[split] if per_species else np.full_like(species[split], -1),
-            group=catalogue.folds if split == "train" else np.full(catalogue.test.height, -1, dtype=np.int32),
+            group=groups if split == "train" else np.full(catalogue.test.height, NOBODY, dtype=np.int32),
             shortlist=lists[split],
         )
         for split in ("train", "test")

@@ -60,7 +60,7 @@ class Matching:
         voting = Voting(
             store=self.store,
             species=catalogue.species_of_individual[catalogue.labels],
-            folds=catalogue.folds,
+            groups=asked["train"].group,
             folder=self._part_folder("votes"),
             views=self.views,
         )

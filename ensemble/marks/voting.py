@@ -37,7 +37,8 @@ class Voting:
     store : FeatureStore
     species : (n_train,) int32 array
         Of each train photo.
-    folds : (n_train,) int32 array
+    groups : (n_train,) int32 array
+        Of each train photo, as in `Asked.group`.
     folder : Path
         Where blocks are kept.
     views : sequence of str
@@ -48,7 +49,7 @@ class Voting:
 
     store: FeatureStore
     species: np.ndarray
-    folds: np.ndarray
+    groups: np.ndarray
     folder: Path
     views: Sequence[str]
     exact: int = EXACT
@@ -99,7 +100,7 @@ class Voting:
 
     def _index(self, rows: np.ndarray) -> DescriptorIndex:
         photo = np.repeat(rows, self.store.counts("train")[rows])
-        group = self.folds[photo]
+        group = self.groups[photo]
         if len(photo) <= self.exact:
             descriptors, _ = self.store.descriptors("train", rows)
             return ExactIndex(PhotoDescriptors(descriptors=descriptors, photo=photo, group=group))
@@ -117,7 +118,7 @@ class Voting:
             # rows are ascending, so a photo's place among them is
             place = np.searchsorted(rows, photo)
             queries = PhotoDescriptors(descriptors=descriptors, photo=place, group=asked.group[photo])
-            tables.append(votes(index, queries, len(rows), len(self.folds)))
+            tables.append(votes(index, queries, len(rows), len(self.groups)))
         best = tables[0]
         for table in tables[1:]:
             best = _better(best, table)

@@ -18,6 +18,7 @@ from ensemble.outputs.bands import BANDS, PRECISION, CrossFittedAnswers, band_of
 from ensemble.outputs.ready import ready_to_name
 from ensemble.project.progress import Progress
 from ensemble.project.result import Result
+from ensemble.registry.left_out import how_asked
 from ensemble.retrieval.query_set import QuerySet
 from postproc import NEW, NOBODY
 from postproc.calibration.calibration import calibration_error, estimate_new_share
@@ -144,7 +145,7 @@ def decide(
         ),
         new_share=NewShares(assumed, estimate_new_share(test.somebody_new, assumed) if 0 < assumed < 1 else None),
         mix=ready.blend.mix.as_dict(),
-        measured=HOW,
+        measured=how_asked(HOW, ready.blend.leave_out),
         warnings=ready.setup.warnings(),
     )
 

@@ -76,6 +76,7 @@ def setup_at_share(
     names: list[str] | None = None,
     *,
     pairs: list[str] | None = None,
+    leave_out: str | None = None,
     progress: Progress | None = None,
     blend: Blend | None = None,
 ) -> Setup:
@@ -89,6 +90,8 @@ def setup_at_share(
         See `cv.Mix`.
     names, pairs : lists of str, optional
         Which models, and which pair sources; all by default.
+    leave_out : {"encounter", "fold"}, optional
+        What of the catalogue a train photo does not meet, see `ensemble.registry.left_out`.
     progress : callable, optional
     blend : Blend, optional
         Its models and whitening are taken, and an estimate rests on its scores; on equal weights by default.
@@ -97,7 +100,7 @@ def setup_at_share(
     def setup_in(mix: Mix) -> Setup:
         if blend is not None:
             return setup_of_blend(project, blend, progress, mix=mix)
-        return read_setup(project, mix, names, pairs=pairs, progress=progress)
+        return read_setup(project, mix, names, pairs=pairs, leave_out=leave_out, progress=progress)
 
     share = stated_share(project, new_share)
     if not isinstance(share, str):

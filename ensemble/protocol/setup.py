@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cv.errors import shown
+from cv.left_out import FOLD
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.blend.load import check_gallery
@@ -16,6 +17,7 @@ from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.pseudo_rounds import gallery_of
 from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
+from ensemble.registry.left_out import left_out_by, silent_within_folds
 from ensemble.registry.models import Model, require_models
 from ensemble.registry.pair_sources import require_pair_sources
 from ensemble.retrieval.retriever import Retriever
@@ -96,17 +98,23 @@ def read_setup(
     names: list[str] | None = None,
     *,
     pairs: list[str] | None = None,
+    leave_out: str | None = None,
     progress: Progress | None = None,
 ) -> Setup:
-    """The set-up of a project's models and pair sources (all by default); the models' whitening is chosen here."""
-    models = require_models(project, names)
-    whitening = choose_whitening(project, models, progress)
+    """The set-up of a project's models and pair sources (all by default); the models' whitening is chosen here.
+
+    `leave_out` as of `ensemble.registry.left_out.left_out_by`.
+    """
+    models, pair_stores = require_models(project, names), require_pair_sources(project, pairs)
+    leave_out = left_out_by(project, leave_out, models, pair_stores)
+    whitening = choose_whitening(project, models, leave_out, progress)
     retriever = Retriever(
         project=project,
         models=models,
         whitening=whitening,
+        leave_out=leave_out,
         gallery=gallery_of(project),
-        pair_stores=require_pair_sources(project, pairs),
+        pair_stores=pair_stores,
         progress=progress,
     )
     return setup_with(retriever, mix)
@@ -124,10 +132,12 @@ def retriever_of(project: Project, blend: Blend, progress: Progress | None = Non
     gallery = gallery_of(project)
     check_gallery(project, blend, gallery)
     require_pair_sources(project, list(blend.pair_sources))
+    models = require_models(project, list(blend.weights))
     return Retriever(
         project=project,
-        models=require_models(project, list(blend.weights)),
+        models=models,
         whitening=blend.whitening,
+        leave_out=left_out_by(project, blend.leave_out, models, {}),
         gallery=gallery,
         pair_stores=require_pair_sources(project),
         pairs=tuple(blend.pair_sources),
@@ -152,11 +162,19 @@ def mix_warnings(setup: Setup) -> list[str]:
     warnings: list[str] = []
     evaluation_set, mix = setup.evaluation_set, setup.mix
     straddling = (setup.project.settings.get("report") or {}).get("straddling_encounters", 0)
-    if straddling:
+    by_fold = setup.retriever.leave_out == FOLD
+    if straddling and by_fold:
         warnings.append(
             f"{straddling} encounters have photos in several folds: out-of-fold photos meet their own sighting, "
             "and scores are too good"
         )
+    if by_fold and not any(model.frozen is None for model in setup.models.values()):
+        silent = silent_within_folds(setup.project.catalogue, setup.retriever.pair_stores)
+        if silent:
+            warnings.append(
+                f"{silent[0]} says nothing of two photos of one fold, so photos are asked against the other folds "
+                "only; match or register it again with such pairs, and against all photos but those of their encounter"
+            )
     if mix.new_share is None:
         raw = float((evaluation_set.query_set.gallery_photos == 0).mean())
         warnings.append(

@@ -37,6 +37,7 @@ from ensemble.pseudo_labels.selection import (
     rankings_alone,
     share_right,
 )
+from ensemble.registry.left_out import how_asked
 from ensemble.retrieval.query_set import QuerySet
 from ensemble.tuning.nested import TRIALS, HeldOutFold, tune_on_other_folds
 
@@ -185,7 +186,7 @@ def pseudo(
         held_out=HeldOutShare(*share_right(*(np.concatenate(each) for each in zip(*held_out, strict=True)))),
         drift=drift_of(catalogue, full.frame["individual_id"], blend.mix.gallery_exponent),
         mix=blend.mix.as_dict(),
-        measured=HOW,
+        measured=how_asked(HOW, blend.leave_out),
         warnings=setup.warnings(),
     )
 

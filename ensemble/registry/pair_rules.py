@@ -62,16 +62,10 @@ def _is_test(catalogue: Catalogue, query: int, gallery: int, names: Sequence[str
 
 
 def _is_leaking(catalogue: Catalogue, query: int, gallery: int, names: Sequence[str]) -> str:
-    folds = catalogue.folds
-    if query == gallery:
-        what = "a photo is compared with itself"
-    elif folds[query] == folds[gallery]:
-        what = f"both are of fold {folds[query]}"
-    else:
-        what = "both are of one encounter"
+    what = "a photo is compared with itself" if query == gallery else "both are of one encounter"
     return (
-        f"{what}, and a train photo is named by other folds and encounters only; leave such pairs out "
-        "(catalogue.parquet of the project has the columns fold and encounter)"
+        f"{what}, and a train photo is named by other encounters only; leave such pairs out "
+        "(catalogue.parquet of the project has the column encounter)"
     )
 
 

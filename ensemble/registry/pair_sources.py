@@ -79,9 +79,10 @@ def pair_contents(stores: Mapping[str, PairStore]) -> dict[str, str]:
 
 
 def is_leak(catalogue: Catalogue, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """(m,) bool: out-of-fold pairs whose gallery photo is of the query's fold or encounter, the photo itself included.
+    """(m,) bool: pairs of train photos that are of one encounter, or one photo.
 
-    Such a photo is not in the query's gallery: what is said of the pair would tell who is on it.
+    Such a photo is in no query's gallery: what is said of the pair would tell who is on it. Where a blend leaves out
+    the whole fold, what is said of its pairs is passed over (`RetrievalTask.pair_tables`).
 
     Parameters
     ----------
@@ -89,6 +90,6 @@ def is_leak(catalogue: Catalogue, query: np.ndarray, gallery: np.ndarray) -> np.
     query, gallery : (m,) int arrays
         Rows of train photos.
     """
-    leak = np.asarray(catalogue.folds[query] == catalogue.folds[gallery])
     encounters = catalogue.encounters
-    return np.asarray(leak | ((encounters[query] == encounters[gallery]) & (encounters[query] >= 0)))
+    same = (encounters[query] == encounters[gallery]) & (encounters[query] >= 0)
+    return np.asarray(same | (query == gallery))

@@ -36,7 +36,7 @@ class RegisterPairsResult(Result):
     second : bool
         Whether pairs have a second number.
     left_out : dict of str to int
-        Pairs that play no part: of one fold or encounter (`leaking`), with a test photo in the gallery
+        Pairs that play no part: of one encounter (`leaking`), with a test photo in the gallery
         (`test_gallery`), of photos without a known individual (`unlabelled`). Of lists only the last.
     warnings : list of str
     """

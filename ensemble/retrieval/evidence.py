@@ -93,7 +93,6 @@ def _whole_evidence(
         nearest(task, spaces, progress),
         task.gallery,
         task.rows,
-        task.fold,
         same_species=same_species,
         fused=fused_search(task, spaces, likely, progress),
         known=_known(task),

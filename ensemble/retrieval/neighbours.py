@@ -100,17 +100,16 @@ def _top(
     query_class: np.ndarray | None = None,
     gallery_class: np.ndarray | None = None,
 ) -> Neighbours:
-    """The nearest photos that the task's queries may meet: none of its fold, and no photo itself."""
+    """The nearest photos that the task's queries may meet: none of their own group, and no photo itself."""
     gallery = task.gallery
     own = gallery.own(rows)
-    with_groups = task.fold is not None
     near = top_k(
         space,
         k + int((own != NOBODY).any()),
         view=view,
         query_rows=rows,
-        query_group=np.full(space.n_query, task.fold, dtype=np.int32) if with_groups else None,
-        gallery_group=gallery.groups if with_groups else None,
+        query_group=gallery.query_groups,
+        gallery_group=None if gallery.query_groups is None else gallery.groups,
         query_class=query_class,
         gallery_class=gallery_class,
     )

@@ -45,6 +45,14 @@ class QuerySet:
         """Its catalogue."""
         return self.project.catalogue
 
+    def photos_met(self, rows: np.ndarray, individual: np.ndarray) -> np.ndarray:
+        """(n, places) gallery photos of individuals that some queries meet, themselves left out."""
+        out = np.empty(individual.shape, dtype=np.int64)
+        for task in self.tasks:
+            inside = np.isin(rows, task.rows)
+            out[inside] = task.gallery.photos_met(rows[inside], individual[inside])
+        return out
+
     @property
     def pair_columns(self) -> list[str]:
         """Names of the columns of `evidence.pairs`: a pair source's score, and its second number."""
@@ -122,6 +130,8 @@ class LabelledQuerySet(QuerySet):
         The right label, `NEW` for strangers.
     gallery_photos : (n,) int array
         Gallery photos of the right individual.
+    leave_out : {"encounter", "fold"}
+        What of the catalogue each photo does not meet, see `cv.left_out`.
     catalogue_photos : (n_individuals,) int array
         Photos of each individual in the whole catalogue.
     can_hide : bool
@@ -131,5 +141,6 @@ class LabelledQuerySet(QuerySet):
 
     truth: np.ndarray
     gallery_photos: np.ndarray
+    leave_out: str
     catalogue_photos: np.ndarray
     can_hide: bool

@@ -12,9 +12,11 @@ import polars as pl
 from backbones.pair_store import PairStore
 from cv.catalogue import NO_SPECIES, Catalogue
 from cv.folds import gallery_photos
+from cv.left_out import FOLD
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.pseudo_rounds import GalleryAdditions
+from ensemble.registry.left_out import groups_of
 from ensemble.registry.models import Model
 from ensemble.registry.predicted_species import with_predicted_species
 from ensemble.retrieval.evidence import task_evidence
@@ -39,6 +41,8 @@ class Retriever:
     models : mapping of name to Model
     whitening : mapping of name to {"none", "total", "within"}
         Out-of-fold fitted for each fold on the other folds.
+    leave_out : {"encounter", "fold"}
+        What of the catalogue a train photo does not meet, see `cv.left_out`.
     gallery : GalleryAdditions
         Named test photos that are in the gallery.
     is_tried : bool
@@ -54,6 +58,7 @@ class Retriever:
     project: Project
     models: Mapping[str, Model]
     whitening: Mapping[str, str]
+    leave_out: str
     gallery: GalleryAdditions
     is_tried: bool = False
     pair_stores: Mapping[str, PairStore] = field(default_factory=dict)
@@ -62,7 +67,7 @@ class Retriever:
     _asked: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def out_of_fold(self) -> LabelledQuerySet:
-        """Every train photo as a query against the other folds, in a space whose network never saw its label."""
+        """Every train photo as a query against all but its group, in a space whose network never saw its label."""
         if "train" not in self._asked:
             self._asked["train"] = self._out_of_fold()
         asked: LabelledQuerySet = self._asked["train"]
@@ -86,31 +91,38 @@ class Retriever:
             contents={name: [store.manifest.content_sha256 for store in own] for name, own in stores.items()},
             rows=np.arange(self.project.catalogue.test.height),
             fold=fold,
+            groups=self.project.catalogue.folds,
+            query_groups=np.full(self.project.catalogue.test.height, fold, dtype=np.int32),
             seen=f"fold-{fold}",
         )
         return self._query_set([task], self.project.catalogue.test_images)
 
     def _out_of_fold(self) -> LabelledQuerySet:
-        catalogue = self.project.catalogue
+        catalogue, groups = self.project.catalogue, groups_of(self.project, self.leave_out)
+        # evidence of both rules may lie in the cache, so that they can be compared
+        rule = "" if self.leave_out == FOLD else f"-{self.leave_out}"
         tasks = [
             self._task(
-                name=f"fold{fold}{TRIED * self.is_tried}",
+                name=f"fold{fold}{rule}{TRIED * self.is_tried}",
                 split="train",
                 stores={name: [model.out_of_fold_store(fold)] for name, model in self.models.items()},
                 raw={name: model.out_of_fold(fold) for name, model in self.models.items()},
                 contents={name: model.out_of_fold_contents() for name, model in self.models.items()},
                 rows=rows,
                 fold=fold,
+                groups=groups,
+                query_groups=groups,
                 seen=f"fold-{fold}",
             )
             for fold, rows in catalogue.rows_by_fold.items()
         ]
-        have = gallery_photos(catalogue.labels, catalogue.folds)
+        have = gallery_photos(catalogue.labels, groups)
         query_set = self._query_set(tasks, catalogue.train_images)
         return LabelledQuerySet(
             **vars(query_set),
             truth=np.where(have == 0, NEW, catalogue.labels).astype(np.int32),
             gallery_photos=have,
+            leave_out=self.leave_out,
             catalogue_photos=np.bincount(catalogue.labels, minlength=len(catalogue.individuals)),
             can_hide=all(model.frozen is not None for model in self.models.values()),
         )

@@ -5,6 +5,7 @@ Known photos alone judge, by the model alone. The first folds that hold enough o
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,9 +15,10 @@ import numpy as np
 from cv.folds import gallery_photos
 from cv.metrics import average_precisions
 from cv.paired import THREE_ERRORS, TWO_ERRORS, PairedTest, clearly_better
-from ensemble.project.cache import cached
+from ensemble.project.cache import FEW, cached
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
+from ensemble.registry.left_out import groups_of
 from ensemble.registry.models import Model
 from ensemble.retrieval.whitening import fit, whitened
 from postproc import Gallery, Space, build_evidence, rank, top_k
@@ -38,7 +40,11 @@ def clear_best(precision: np.ndarray) -> int:
 
 
 def choose_whitening(
-    project: Project, models: Mapping[str, Model], progress: Progress | None = None, without: int | None = None
+    project: Project,
+    models: Mapping[str, Model],
+    leave_out: str,
+    progress: Progress | None = None,
+    without: int | None = None,
 ) -> dict[str, str]:
     """Choose each model's whitening by its own out-of-fold MAP@5 on known photos.
 
@@ -46,6 +52,8 @@ def choose_whitening(
     ----------
     project : Project
     models : mapping of name to Model
+    leave_out : {"encounter", "fold"}
+        What of the catalogue a photo does not meet, see `cv.left_out`.
     progress : callable, optional
     without : int, optional
         A fold whose photos have no say.
@@ -55,15 +63,15 @@ def choose_whitening(
     dict of model to {"none", "total", "within"}
         "none" unless another is clearly better.
     """
-    chosen = {}
+    chosen, groups = {}, groups_of(project, leave_out)
     for name, model in models.items():
-        chosen[name] = KINDS[clear_best(_compare(project, name, model, without))]
+        chosen[name] = KINDS[clear_best(_compare(project, name, model, groups, without))]
         if progress is not None:
             progress("whitening", 1, len(models))
     return chosen
 
 
-def _compare(project: Project, name: str, model: Model, without: int | None) -> np.ndarray:
+def _compare(project: Project, name: str, model: Model, groups: np.ndarray, without: int | None) -> np.ndarray:
     """(kinds, n) average precision of known photos from the first folds that hold enough of them.
 
     A kind that falls clearly behind is not carried on; NaN stands for what was not tried.
@@ -74,11 +82,14 @@ def _compare(project: Project, name: str, model: Model, without: int | None) -> 
     left = set(KINDS) if _can_fit(labels, folds) else {"none"}
     for fold in _folds(project, without):
         made_from = [project.photos_hash, ENOUGH, model.out_of_fold_contents(), model.views, sorted(left)]
+        if not np.array_equal(groups, folds):
+            made_from.append(hashlib.sha256(groups.tobytes()).hexdigest())
 
         def column(fold: int = fold, left: frozenset[str] = frozenset(left)) -> dict[str, np.ndarray]:
-            return {"precision": _column(project, name, model, fold, left)}
+            return {"precision": _column(project, name, model, groups, fold, left)}
 
-        entry = cached(project.cache, f"whitening-{name}-fold{fold}", made_from, column)
+        # both rules may be asked about in turn
+        entry = cached(project.cache, f"whitening-{name}-fold{fold}", made_from, column, keep=FEW)
         table = np.concatenate([table, entry["precision"]], axis=1)
         worse = [clearly_better(PairedTest.of_photos(table[0] - row), SURELY_WORSE) for row in table]
         left -= {kind for kind, is_worse in zip(KINDS, worse, strict=True) if is_worse}
@@ -87,20 +98,22 @@ def _compare(project: Project, name: str, model: Model, without: int | None) -> 
     return table
 
 
-def _column(project: Project, name: str, model: Model, fold: int, left: frozenset[str]) -> np.ndarray:
+def _column(
+    project: Project, name: str, model: Model, groups: np.ndarray, fold: int, left: frozenset[str]
+) -> np.ndarray:
     """(kinds, n) average precision of one fold's known photos."""
     labels, folds = project.catalogue.labels, project.catalogue.folds
-    queries = _known_photos(project, fold)
+    queries = _known_photos(project, groups, fold)
     column = np.full((len(KINDS), len(queries)), np.nan)
     space = model.out_of_fold(fold)
-    column[0] = _solo(name, model, space, labels, folds, queries, fold)
+    column[0] = _solo(name, model, space, labels, groups, queries)
     if left != {"none"}:
         both = fit(space, "within", labels, np.flatnonzero(folds != fold))
         for k, fitted in ((1, [w.without_within() for w in both]), (2, both)):
             if KINDS[k] in left:
                 with tempfile.TemporaryDirectory(dir=project.cache) as folder:
                     mapped = whitened(space, fitted, Path(folder), name)
-                    column[k] = _solo(name, model, mapped, labels, folds, queries, fold)
+                    column[k] = _solo(name, model, mapped, labels, groups, queries)
     return column
 
 
@@ -114,14 +127,15 @@ def _can_fit(labels: np.ndarray, folds: np.ndarray) -> bool:
 
 
 def _solo(
-    name: str, model: Model, space: Space, labels: np.ndarray, folds: np.ndarray, queries: np.ndarray, fold: int
+    name: str, model: Model, space: Space, labels: np.ndarray, groups: np.ndarray, queries: np.ndarray
 ) -> np.ndarray:
     """(n,) average precision of the model alone."""
     near = [
-        top_k(space, _NEAREST, view=v, query_rows=queries, query_group=folds, gallery_group=folds)
+        top_k(space, _NEAREST, view=v, query_rows=queries, query_group=groups, gallery_group=groups)
         for v in range(space.n_views)
     ]
-    evidence = build_evidence({name: space}, {name: model.views}, {name: near}, Gallery(labels, folds), queries, fold)
+    gallery = Gallery(labels, groups, query_groups=groups)
+    evidence = build_evidence({name: space}, {name: model.views}, {name: near}, gallery, queries)
     return average_precisions(rank(evidence, np.ones(1)).individual, labels[queries])
 
 
@@ -129,8 +143,7 @@ def _folds(project: Project, without: int | None) -> Iterator[int]:
     return (fold for fold in project.catalogue.fold_ids if fold != without)
 
 
-def _known_photos(project: Project, fold: int) -> np.ndarray:
+def _known_photos(project: Project, groups: np.ndarray, fold: int) -> np.ndarray:
     """(n,) train rows of the first known photos of a fold."""
-    catalogue = project.catalogue
     rows = project.catalogue.rows_by_fold[fold]
-    return np.asarray(rows[gallery_photos(catalogue.labels, catalogue.folds)[rows] > 0][:ENOUGH])
+    return np.asarray(rows[gallery_photos(project.catalogue.labels, groups)[rows] > 0][:ENOUGH])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,7 +49,12 @@ class RetrievalTask:
     rows : (n,) int array
         Rows of the spaces' queries.
     fold : int or None
-        The fold whose photos are not in the gallery; out-of-fold the queries' own.
+        The fold that is held out: no network of the spaces saw its labels, no whitening its photos. Out-of-fold it is
+        the queries' own.
+    groups : (n_train,) int32 array or None
+        Of the train photos in the gallery, see `cv.left_out`.
+    query_groups : (n,) int32 array or None
+        The group whose photos each query of the split does not meet; None where all meet all.
     added : AddedPhotos or None
         Named test photos in the gallery, behind the train photos.
     settle_species : callable
@@ -66,6 +73,8 @@ class RetrievalTask:
     contents: Mapping[str, list[str]]
     rows: np.ndarray
     fold: int | None
+    groups: np.ndarray | None = None
+    query_groups: np.ndarray | None = None
     added: AddedPhotos | None = None
     settle_species: Callable[[np.ndarray], np.ndarray] = lambda votes: votes
     pair_stores: Mapping[str, PairStore] = field(default_factory=dict)
@@ -85,26 +94,21 @@ class RetrievalTask:
         """How many nearest photos of all sources at once are candidates."""
         return NEAREST_FUSED
 
-    @property
+    @cached_property
     def gallery(self) -> Gallery:
-        """Who is on the gallery photos."""
+        """Who is on the gallery photos, and whom each query meets."""
         catalogue = self.project.catalogue
         if self.added is None:
-            return Gallery(catalogue.labels, catalogue.folds)
-        # added photos are of no fold, so every query meets them but the one that is such a photo itself
+            return Gallery(catalogue.labels, self.groups, query_groups=self.query_groups)
+        # added photos are of no group, so every query meets them but the one that is such a photo itself
         labels = np.append(catalogue.labels, self.added.labels).astype(np.int32)
-        groups = np.append(catalogue.folds, np.full(len(self.added.rows), NOBODY)).astype(np.int32)
+        nobody = np.full(len(self.added.rows), NOBODY)
+        groups = None if self.groups is None else np.append(self.groups, nobody).astype(np.int32)
         selves = None
         if self.split == "test":
             selves = np.full(catalogue.test.height, NOBODY, dtype=np.int32)
             selves[self.added.rows] = len(catalogue.labels) + np.arange(len(self.added.rows))
-        return Gallery(labels, groups, selves)
-
-    @property
-    def photos_met(self) -> np.ndarray:
-        """(n_individuals,) gallery photos of each individual, but for a query that is one itself."""
-        labels = self.gallery.labels[self.gallery_rows]
-        return np.bincount(labels, minlength=len(self.project.catalogue.individuals))
+        return Gallery(labels, groups, selves, self.query_groups)
 
     @property
     def gallery_images(self) -> list[str]:
@@ -125,8 +129,9 @@ class RetrievalTask:
             start = np.searchsorted(pairs.query, np.arange(n + 1)).astype(np.int64)
             second = np.full(len(pairs), np.nan, dtype=np.float32) if pairs.second is None else pairs.second
             table = PairTable(start, pairs.gallery, pairs.score, second).take(self.rows)
-            if self.fold is not None:
-                table = table.where(self.project.catalogue.folds[table.gallery] != self.fold)
+            if self.query_groups is not None and self.groups is not None:
+                own = self.query_groups[self.rows]
+                table = table.where(self.groups[table.gallery] != own[table.query])
             tables.append(table)
         return tables
 
@@ -134,25 +139,29 @@ class RetrievalTask:
         """What a source's neighbours depend on."""
         kind = self.whitening.get(name, "none")
         made = [self.project.photos_hash, self.nearest, self.contents[name], self.models[name].views, kind]
+        if self.groups_hash:
+            made.append(self.groups_hash)
         return made if self.added is None else [*made, self.added.fingerprint]
 
     def fused_made_from(self) -> list[Any]:
         """What the neighbours by all sources at once depend on."""
         return [self.nearest_fused, [self.made_from(name) for name in self.models]]
 
-    @property
-    def train_rows(self) -> np.ndarray:
-        """Train photos that the queries meet."""
+    @cached_property
+    def groups_hash(self) -> str:
+        """Of who meets whom, where that is not told by the folds alone; else empty."""
         catalogue = self.project.catalogue
-        if self.fold is None:
-            return np.arange(len(catalogue.labels))
-        return np.flatnonzero(catalogue.folds != self.fold)
+        if self.groups is None or self.query_groups is None or np.array_equal(self.groups, catalogue.folds):
+            return ""
+        return hashlib.sha256(
+            self.groups.astype("<i4").tobytes() + self.query_groups.astype("<i4").tobytes()
+        ).hexdigest()
 
     @property
-    def gallery_rows(self) -> np.ndarray:
-        """Gallery photos that the queries meet (but for a query that is one itself)."""
-        n_train, n_added = len(self.project.catalogue.labels), 0 if self.added is None else len(self.added.rows)
-        return np.append(self.train_rows, n_train + np.arange(n_added))
+    def fitted_rows(self) -> np.ndarray:
+        """Train photos that whitening is fitted on: a held-out fold has no say."""
+        folds = self.project.catalogue.folds
+        return np.arange(len(folds)) if self.fold is None else np.flatnonzero(folds != self.fold)
 
     @contextlib.contextmanager
     def spaces(self, names: list[str] | None = None) -> Iterator[dict[str, Space]]:
@@ -164,7 +173,7 @@ class RetrievalTask:
             for name in self.models if names is None else names:
                 kind, raw = self.whitening.get(name, "none"), self.raw[name]
                 # photos that pseudo-labels name have no say in the whitening
-                fitted = None if kind == "none" else fit(raw, kind, labels, self.train_rows)
+                fitted = None if kind == "none" else fit(raw, kind, labels, self.fitted_rows)
                 if self.added is not None:
                     raw = self._extended(name, raw, Path(folder))
                 if fitted is not None:
@@ -191,4 +200,4 @@ class RetrievalTask:
     def whole(self, spaces: Mapping[str, Space]) -> ExhaustiveSearch:
         """The whole gallery for single queries."""
         views = {name: self.views[name] for name in spaces}
-        return ExhaustiveSearch(spaces, views, self.gallery, self.fold)
+        return ExhaustiveSearch(spaces, views, self.gallery)

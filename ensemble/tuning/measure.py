@@ -15,6 +15,7 @@ from ensemble.identification.stage_choice import choose_stage
 from ensemble.project.progress import Progress
 from ensemble.protocol.certify import Certified
 from ensemble.protocol.setup import HOW, Setup
+from ensemble.registry.left_out import how_asked
 from ensemble.registry.pair_sources import pair_contents
 from ensemble.tuning.nested import nested_score
 from ensemble.tuning.nested_result import NestedResult
@@ -50,7 +51,8 @@ class StagedBlend:
     @property
     def measured(self) -> str:
         """How its scores came about."""
-        return f"map5: the blend alone, {HOW};\nnew_first: {HOW_STAGED}" if self.blend.second_stage else HOW
+        how = f"map5: the blend alone, {HOW};\nnew_first: {HOW_STAGED}" if self.blend.second_stage else HOW
+        return how_asked(how, self.blend.leave_out)
 
 
 def staged_blend(setup: Setup, certified: Certified, warnings: list[str]) -> StagedBlend:

@@ -108,7 +108,7 @@ def tune_on_other_folds(
     setup = setup.with_pairs(())
     setups = {tuple(sorted(setup.whitening.items())): setup}
     for fold in project.catalogue.fold_ids:
-        whitening = choose_whitening(project, setup.models, progress, without=fold)
+        whitening = choose_whitening(project, setup.models, setup.retriever.leave_out, progress, without=fold)
         key = tuple(sorted(whitening.items()))
         if key not in setups:
             setups[key] = setup_with(replace(setup.retriever, whitening=whitening), setup.mix)

@@ -12,6 +12,7 @@ from ensemble.blend.blend import Blend
 from ensemble.project.result import Result
 from ensemble.protocol.bootstrap import Bootstrap, interval_of, prediction_interval
 from ensemble.protocol.evaluation_set import EvaluationSet
+from ensemble.registry.left_out import how_asked
 
 if TYPE_CHECKING:
     from ensemble.tuning.nested import HeldOutFold
@@ -192,7 +193,7 @@ class NestedResult(Result):
     gain_of_pairs: Mapping[str, SpeciesGain]
     folds: list[HeldOutResult]
     width: float
-    measured: str = HOW
+    measured: str
 
     @classmethod
     def of(cls, score: NestedScore, in_sample: float) -> NestedResult:
@@ -226,4 +227,5 @@ class NestedResult(Result):
             gain_of_pairs=_gain_of_species(score, bootstrap) if "without_pairs" in names else {},
             folds=score.folds,
             width=score.width,
+            measured=how_asked(HOW, evaluation_set.query_set.leave_out),
         )

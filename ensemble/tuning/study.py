@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cv.errors import FinblendError
+from cv.left_out import FOLD
 from ensemble.protocol.setup import Setup
 from ensemble.retrieval.task import NEAREST, NEAREST_FUSED
 from postproc.ranking.scorer import BlendScore
@@ -74,6 +75,8 @@ def study_name(setup: Setup) -> str:
         NEAREST_FUSED,
         hashlib.sha256(weights.round(12).tobytes() + species.mismatch.tobytes()).hexdigest(),
     ]
+    if setup.retriever.leave_out != FOLD:
+        made_from.append(setup.retriever.leave_out)
     if setup.retriever.gallery.fingerprint:
         made_from.append(setup.retriever.gallery.fingerprint)
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]

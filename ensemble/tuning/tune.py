@@ -39,6 +39,7 @@ def tune(
     timeout: float | None = None,
     models: list[str] | None = None,
     pairs: list[str] | None = None,
+    leave_out: str | None = None,
     nested_trials: int | None = None,
     study: str | None = None,
     progress: Progress | None = None,
@@ -71,6 +72,9 @@ def tune(
         Which models to blend; all by default.
     pairs : list of str, optional
         Which pair sources the second stage may weigh; all by default, none with [].
+    leave_out : {"encounter", "fold"}, optional
+        What of the catalogue a train photo does not meet when it is scored (`cv.left_out`): its encounter where all
+        models are frozen, its fold otherwise.
     nested_trials : int, optional
         Trials per fold for the honest score (`ensemble.tuning.nested`), beside its starting points; by default as many
         as the blend was chosen from but at most 100, 0 for none.
@@ -86,7 +90,9 @@ def tune(
     project = Project.open(folder)
     previous = Blend.load(project.blend_path, as_start=True) if project.blend_path.is_file() else None
     share, warnings = share_or_kept(new_share, previous)
-    setup = setup_at_share(project, share, gallery_exponent, models, pairs=pairs, progress=progress)
+    setup = setup_at_share(
+        project, share, gallery_exponent, models, pairs=pairs, leave_out=leave_out, progress=progress
+    )
     warnings = warnings + setup.warnings()
 
     # the search goes on where the study stopped, from points that every study tries first
@@ -110,7 +116,8 @@ def tune(
         raise FinblendError("interrupted before the first trial was done; nothing is changed") from None
 
     # its best recipe: decided, certified over the whole gallery, with a second stage where that is clearly better
-    recipe, over_candidates = setup.evaluation_set.decided(best.blend)
+    found = replace(best.blend, leave_out=setup.retriever.leave_out)
+    recipe, over_candidates = setup.evaluation_set.decided(found)
     certified = certify(setup.evaluation_set, recipe, progress, keep=True)
     staged = staged_blend(setup, certified, warnings)
 

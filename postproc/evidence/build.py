@@ -9,8 +9,9 @@ import numpy as np
 
 from cv.errors import FinblendError
 from postproc.evidence.channels import channel_table
-from postproc.evidence.evidence import Evidence, FusedSearch, Gallery
+from postproc.evidence.evidence import Evidence, FusedSearch
 from postproc.evidence.evidence_kernels import copy_near, copy_sorted
+from postproc.evidence.gallery import Gallery
 from postproc.evidence.pairs import PairTable
 from postproc.neighbours.search import NOBODY, Neighbours, Space, pair_similarities
 
@@ -24,7 +25,6 @@ def build_evidence(
     nearest: Mapping[str, Sequence[Neighbours]],
     gallery: Gallery,
     query_rows: np.ndarray,
-    query_group: int | None = None,
     *,
     same_species: Mapping[str, Sequence[Neighbours]] | None = None,
     fused: FusedSearch | None = None,
@@ -39,10 +39,9 @@ def build_evidence(
     spaces, views, nearest : mapping of source to its Space, view names, and neighbours per query view
         In the blend's order; neighbours are of `query_rows`.
     gallery : Gallery
+        Neighbours are of the photos that it lets each query meet.
     query_rows : (n,) int array
         Rows of the spaces' queries.
-    query_group : int, optional
-        The queries' common group, as in `gallery.groups`.
     same_species : mapping like `nearest`, optional
         Neighbours within each query's likeliest species: candidates, too.
     fused : FusedSearch, optional
@@ -61,10 +60,8 @@ def build_evidence(
     """
     channels, columns = channel_table(views)
     n = len(query_rows)
-    allowed = np.ones(len(gallery.labels), dtype=bool)
-    if query_group is not None and gallery.groups is not None:
-        allowed = gallery.groups != query_group
-    if not allowed.any():
+    n_met = gallery.n_met(query_rows)
+    if not n_met.any():
         raise FinblendError("the gallery is empty: there is no photo to compare with")
     searches = [nearest] if same_species is None else [nearest, same_species]
     lists = [near for search in searches for each in search.values() for near in each]
@@ -86,9 +83,7 @@ def build_evidence(
         left = np.flatnonzero(np.isnan(similarity[:, c]))
         values = [pair_similarities(spaces[source], v, query_rows, query[left], photo[left]) for v in source_views]
         similarity[left, c] = np.mean(values, axis=0) if view is None else values[0]
-        upper_bounds[0][:, c] = np.mean(
-            [_upper_bound(nearest[source][v], int(allowed.sum())) for v in source_views], axis=0
-        )
+        upper_bounds[0][:, c] = np.mean([_upper_bound(nearest[source][v], n_met) for v in source_views], axis=0)
         if same_species is not None:
             upper_bounds[1][:, c] = np.mean([same_species[source][v].similarity[:, -1] for v in source_views], axis=0)
         if progress is not None:
@@ -98,11 +93,10 @@ def build_evidence(
         channels,
         query,
         photo,
-        gallery.labels,
-        allowed,
+        gallery,
+        query_rows,
         similarity,
         *upper_bounds,
-        selves=gallery.own(query_rows),
     )
     if pairs:
         evidence = replace(evidence, pairs=np.concatenate([table.at(evidence) for table in pairs], axis=1))
@@ -131,33 +125,30 @@ def group_candidates(
     channels: np.ndarray,
     query: np.ndarray,
     photo: np.ndarray,
-    labels: np.ndarray,
-    allowed: np.ndarray,
+    gallery: Gallery,
+    query_rows: np.ndarray,
     similarity: np.ndarray,
     unseen_upper_bound: np.ndarray,
     species_upper_bound: np.ndarray | None = None,
-    *,
-    selves: np.ndarray,
 ) -> Evidence:
-    """Evidence of pairs sorted by individual; `allowed` and `selves` say which gallery photos may be met."""
-    label = labels[photo]
+    """Evidence of pairs sorted by individual; `query` counts in `query_rows`."""
+    label = gallery.labels[photo]
     first = np.ones(len(query), dtype=bool)
     first[1:] = (query[1:] != query[:-1]) | (label[1:] != label[:-1])
     starts = np.flatnonzero(first)
-    n_photos = np.bincount(labels[allowed], minlength=int(labels.max()) + 1).astype(np.int32)
-    own_label = np.where(selves >= 0, labels[selves], NOBODY)
+    individual = label[starts].astype(np.int32)
     return Evidence(
         sources=sources,
         channels=channels,
         group_start=np.searchsorted(query[starts], np.arange(len(unseen_upper_bound) + 1)).astype(np.int64),
-        individual=label[starts].astype(np.int32),
-        gallery_photos=n_photos[label[starts]] - (label[starts] == own_label[query[starts]]).astype(np.int32),
+        individual=individual,
+        gallery_photos=gallery.photos_met(np.asarray(query_rows)[query[starts]], individual).astype(np.int32),
         photo_start=np.append(starts, len(query)).astype(np.int64),
         photo=photo,
         similarity=similarity,
         unseen_upper_bound=unseen_upper_bound,
         species_upper_bound=species_upper_bound,
-        people=np.full(len(unseen_upper_bound), np.count_nonzero(n_photos), dtype=np.int32),
+        people=gallery.people_met(query_rows),
     )
 
 
@@ -180,10 +171,9 @@ def _copy_known(
             copy_sorted(photo_start, known_place, values, query_start, pair_place, similarity[:, c])
 
 
-def _upper_bound(near: Neighbours, n_allowed: int) -> np.ndarray:
+def _upper_bound(near: Neighbours, n_met: np.ndarray) -> np.ndarray:
     last = near.similarity[:, -1].copy()
-    if near.similarity.shape[1] >= n_allowed:
-        last[:] = -np.inf
+    last[near.similarity.shape[1] >= n_met] = -np.inf
     return last
 
 

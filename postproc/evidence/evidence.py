@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from postproc.neighbours.search import NOBODY, Neighbours
+from postproc.neighbours.search import Neighbours
 
 # under which names arrays are saved: a format, which stays where a field is called otherwise
 _FILE_NAMES = {
@@ -20,31 +20,6 @@ _FILE_NAMES = {
     "fused_weights": "joint_weights",
     "fused_upper_bound": "joint_horizon",
 }
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """Who is on the gallery photos.
-
-    Attributes
-    ----------
-    labels : (n,) int32 array
-        Individual of each photo.
-    groups : (n,) int32 array or None
-        Photos of the query's own group (its fold) are not in its gallery.
-    selves : (queries,) int32 array or None
-        The gallery photo that is the query itself, which it never meets; -1 where there is none.
-    """
-
-    labels: np.ndarray
-    groups: np.ndarray | None = None
-    selves: np.ndarray | None = None
-
-    def own(self, query_rows: np.ndarray) -> np.ndarray:
-        """(n,) int32 gallery photo that is the query itself, -1 for none, of some queries."""
-        if self.selves is None:
-            return np.full(len(query_rows), NOBODY, dtype=np.int32)
-        return np.asarray(self.selves[query_rows], dtype=np.int32)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,12 @@ def lengths(
     return query, gallery
 
 
+def sorted_by_photo(photo: np.ndarray, n_gallery: int) -> np.ndarray:
+    """Order in which photos that are near in memory come together: most of the time would go into fetching them."""
+    near = photo // _NEAR
+    return np.argsort(near.astype(np.uint16) if n_gallery < _NEAR << 16 else near, kind="stable")
+
+
 def exact_pairs(
     space: Space,
     view: int,
@@ -92,9 +98,7 @@ def exact_pairs(
     pair_gallery: np.ndarray,
 ) -> np.ndarray:
     """(p,) float32 similarities of pairs; `pair_query` counts in `rows`."""
-    # neighbours in memory are computed together: most of the time would go into fetching gallery rows
-    near = pair_gallery // _NEAR
-    order = np.argsort(near.astype(np.uint16) if space.n_gallery < _NEAR << 16 else near, kind="stable")
+    order = sorted_by_photo(pair_gallery, space.n_gallery)
     pair_query, pair_gallery = pair_query[order], pair_gallery[order]
     best = np.empty(0)
     for v in range(len(space.gallery[0])):

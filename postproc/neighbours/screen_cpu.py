@@ -41,9 +41,9 @@ class Float32:
         n = len(tile.query)
         tables = self._tables(min(views, 2) * n * m).reshape(-1, n, m)
         for view in range(views):
-            self._multiply(tile.query, tile.gallery[view], tables[min(view, 1)])
+            self.multiply(tile.query, tile.gallery[view], tables[min(view, 1)])
             if view:
-                self._maximum(tables)
+                self.maximum(tables[0], tables[1])
         collect(
             tables[0],
             tile.first,
@@ -64,11 +64,13 @@ class Float32:
             self._memory = aligned_zeros((size,), self._memory.dtype.type)
         return self._memory[:size]
 
-    def _multiply(self, query: np.ndarray, gallery: np.ndarray, out: np.ndarray) -> None:
+    def multiply(self, query: np.ndarray, gallery: np.ndarray, out: np.ndarray) -> None:
+        """Put the products of rounded vectors into a table."""
         np.matmul(query.view(np.float32), gallery.view(np.float32).T, out=out.view(np.float32))
 
-    def _maximum(self, tables: np.ndarray) -> None:
-        np.maximum(tables[0].view(np.float32), tables[1].view(np.float32), out=tables[0].view(np.float32))
+    def maximum(self, best: np.ndarray, other: np.ndarray) -> None:
+        """Put the larger of two tables' numbers into the first."""
+        np.maximum(best.view(np.float32), other.view(np.float32), out=best.view(np.float32))
 
     @contextmanager
     def threads(self) -> Iterator[None]:
@@ -93,12 +95,13 @@ class BFloat16(Float32):
     def _tensor(self, bits: np.ndarray) -> Any:
         return self._torch.from_numpy(bits).view(self._torch.bfloat16)
 
-    def _multiply(self, query: np.ndarray, gallery: np.ndarray, out: np.ndarray) -> None:
+    def multiply(self, query: np.ndarray, gallery: np.ndarray, out: np.ndarray) -> None:
+        """Put the products of rounded vectors into a table."""
         self._torch.mm(self._tensor(query), self._tensor(gallery).T, out=self._tensor(out))
 
-    def _maximum(self, tables: np.ndarray) -> None:
-        best, other = self._tensor(tables[0]), self._tensor(tables[1])
-        self._torch.maximum(best, other, out=best)
+    def maximum(self, best: np.ndarray, other: np.ndarray) -> None:
+        """Put the larger of two tables' numbers into the first."""
+        self._torch.maximum(self._tensor(best), self._tensor(other), out=self._tensor(best))
 
     @contextmanager
     def threads(self) -> Iterator[None]:

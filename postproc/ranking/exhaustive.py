@@ -15,7 +15,7 @@ import numpy as np
 from postproc.compiled import kernel
 from postproc.evidence.build import by_individual, group_candidates
 from postproc.evidence.channels import channel_table
-from postproc.evidence.evidence import Gallery
+from postproc.evidence.gallery import Gallery
 from postproc.neighbours.search import MEMORY_MB, Space, pair_similarities, similarities
 from postproc.ranking.rank import Species, rank
 from postproc.ranking.rank_kernels import insert
@@ -34,14 +34,11 @@ class ExhaustiveSearch:
     spaces, views : mapping of source to its Space and view names
         In the blend's order.
     gallery : Gallery
-    query_group : int or None
-        The queries' common group: its photos are not in their gallery.
     """
 
     spaces: Mapping[str, Space]
     views: Mapping[str, Sequence[str]]
     gallery: Gallery
-    query_group: int | None = None
 
     def rank(
         self,
@@ -71,13 +68,12 @@ class ExhaustiveSearch:
         progress : callable, optional
             Called with the number of queries done.
         """
-        labels, groups = self.gallery.labels, self.gallery.groups
-        allowed = np.ones(len(labels), dtype=bool)
-        if self.query_group is not None and groups is not None:
-            allowed = groups != self.query_group
-        rows = np.flatnonzero(allowed)
+        labels, query_group = self.gallery.labels, self.gallery.group_of(query_rows)
+        rows = np.arange(len(labels))
+        if len(query_group) and (query_group == query_group[0]).all():
+            # what no query meets is not multiplied
+            rows = np.flatnonzero(self.gallery.photo_groups != query_group[0])
         rows = rows[np.argsort(labels[rows], kind="stable")].astype(np.int32)
-        own_photo = self.gallery.own(query_rows)
         starts = np.flatnonzero(np.append(True, np.diff(labels[rows]) != 0))
         n_views = channel_table(self.views)[0].shape[1]
         step = max(1, int(memory_mb * 2**20 / (len(rows) * 4 * (n_views + 3))))
@@ -85,7 +81,7 @@ class ExhaustiveSearch:
         for start in range(0, len(query_rows), step):
             block = slice(start, start + step)
             kinds = Species(species.mismatch[block], species.of_individual, species.likely[block])
-            queries = query_rows[block], own_photo[block], weights[block]
+            queries = query_rows[block], weights[block]
             parts.append(self._rank_block(*queries, rows, starts, top_photos, species_penalty, kinds))
             if progress is not None:
                 progress(len(parts[-1].score))
@@ -97,7 +93,6 @@ class ExhaustiveSearch:
     def _rank_block(
         self,
         query_rows: np.ndarray,
-        own_photo: np.ndarray,
         weights: np.ndarray,
         rows: np.ndarray,
         starts: np.ndarray,
@@ -129,7 +124,9 @@ class ExhaustiveSearch:
         chosen = np.zeros((len(query_rows), len(rows)), dtype=bool)
         choose_contenders(
             blended,
-            place[own_photo],
+            place[self.gallery.own(query_rows)],
+            self.gallery.group_of(query_rows),
+            self.gallery.photo_groups[rows],
             starts,
             labels[rows[starts]],
             top_photos,
@@ -147,10 +144,9 @@ class ExhaustiveSearch:
             source_views = range(self.spaces[source].n_views) if view is None else [view]
             values = [pair_similarities(self.spaces[source], v, query_rows, query, photo) for v in source_views]
             similarity[:, c] = np.mean(values, axis=0) if view is None else values[0]
-        allowed = place[:-1] >= 0
         nothing_beyond = np.full((len(query_rows), len(columns)), -np.inf, dtype=np.float32)
         evidence = group_candidates(
-            tuple(sources), channels, query, photo, labels, allowed, similarity, nothing_beyond, selves=own_photo
+            tuple(sources), channels, query, photo, self.gallery, query_rows, similarity, nothing_beyond
         )
         return rank(
             evidence,
@@ -166,6 +162,8 @@ class ExhaustiveSearch:
 def choose_contenders(
     blended: np.ndarray,
     own_photo: np.ndarray,
+    query_group: np.ndarray,
+    photo_group: np.ndarray,
     starts: np.ndarray,
     individual: np.ndarray,
     top_photos: int,
@@ -177,8 +175,8 @@ def choose_contenders(
 ) -> None:
     """Choose the photos that decide who the first seven are: all that can be in the mean of an individual in question.
 
-    `blended` is (views, queries, photos), photos sorted by individual, right to within `slack`; `own_photo` is
-    the query itself, which has no say, or -1.
+    `blended` is (views, queries, photos), photos sorted by individual, right to within `slack`. The query itself,
+    `own_photo` (-1 for none), and photos of its group have no say.
     """
     n_views, n, m = blended.shape
     for q in numba.prange(n):
@@ -188,7 +186,8 @@ def choose_contenders(
             stop = starts[g + 1] if g + 1 < len(starts) else m
             total = 0.0
             for v in range(n_views):
-                total += _mean_of_best(blended[v, q], starts[g], stop, own_photo[q], best)
+                kept = _best(blended[v, q], starts[g], stop, own_photo[q], query_group[q], photo_group, best)
+                total += best[:kept].mean() if kept else -np.inf
             score[g] = total / n_views - penalty * species_mismatch[q, species_of_individual[individual[g]]]
         cut = -np.inf
         if len(starts) > DEPTH:
@@ -197,27 +196,29 @@ def choose_contenders(
             if score[g] >= cut:
                 stop = starts[g + 1] if g + 1 < len(starts) else m
                 for v in range(n_views):
-                    _mean_of_best(blended[v, q], starts[g], stop, own_photo[q], best)
-                    n_photos = stop - starts[g] - (starts[g] <= own_photo[q] < stop)
-                    if n_photos == 0:
+                    kept = _best(blended[v, q], starts[g], stop, own_photo[q], query_group[q], photo_group, best)
+                    if kept == 0:
                         continue
-                    least = best[min(top_photos, n_photos) - 1] - 2.0 * slack
+                    least = best[kept - 1] - 2.0 * slack
                     for p in range(starts[g], stop):
-                        if p != own_photo[q] and blended[v, q, p] >= least:
+                        is_met = p != own_photo[q] and photo_group[p] != query_group[q]
+                        if is_met and blended[v, q, p] >= least:
                             chosen[q, p] = True
 
 
 @kernel(inline="always")
-def _mean_of_best(values: np.ndarray, start: int, stop: int, own_photo: int, best: np.ndarray) -> float:
-    """Mean of the highest `len(best)` values of a range but `own_photo`, or of all if fewer; they stand in `best`."""
-    wanted = min(len(best), stop - start - (start <= own_photo < stop))
-    if wanted == 0:
-        return -np.inf
-    best[:wanted] = -np.inf
+def _best(
+    values: np.ndarray,
+    start: int,
+    stop: int,
+    own_photo: int,
+    query_group: int,
+    photo_group: np.ndarray,
+    best: np.ndarray,
+) -> int:
+    """Keep the highest values of a range, of photos that the query meets, in descending order; return how many."""
+    kept = 0
     for p in range(start, stop):
-        if p != own_photo:
-            insert(best, wanted, wanted, np.float64(values[p]))
-    total = 0.0
-    for i in range(wanted):
-        total += best[i]
-    return total / wanted
+        if p != own_photo and photo_group[p] != query_group:
+            kept = insert(best, kept, len(best), np.float64(values[p]))
+    return kept

@@ -8,6 +8,8 @@ Radovanovic et al. 2010, "Hubs in space".)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from postproc.evidence.evidence import Evidence
@@ -66,32 +68,85 @@ def cohort_background(
     return out
 
 
-def of_individuals(background: np.ndarray, labels: np.ndarray, n_individuals: int) -> np.ndarray:
-    """Mean background of each individual's photos.
+@dataclass(frozen=True, kw_only=True)
+class GalleryBackground:
+    """Mean background of individuals' photos in the gallery, less those that a query does not meet.
 
-    Parameters
+    A query's own photo, and what else is of its group, must not tell of its individual: their background is told by
+    the very label that is asked for.
+
+    Attributes
     ----------
-    background : (n, columns) float array
-        Of photos; NaN where it is not known.
-    labels : (n,) int array
-    n_individuals : int
-
-    Returns
-    -------
-    (n_individuals, columns) float64 array
-        The mean over all photos where nothing is known of an individual; 0 where nothing is known at all.
+    total, count : (n_individuals, columns) float64 arrays
+        Sum of the photos' backgrounds, and of how many they are known.
+    cell : (cells,) int64 array
+        Ascending keys group * n_individuals + individual of the photos that there are.
+    cell_total, cell_count : (cells, columns) float64 arrays
+        The same of these photos alone.
+    usual : (columns,) float64 array
+        What counts where nothing is known of an individual.
 
     Examples
     --------
-    >>> of_individuals(np.array([[0.2], [0.4], [np.nan]]), np.array([0, 0, 1]), 2).round(3)
-    array([[0.3],
-           [0.3]])
+    Two photos of animal 0; a query of group 1 does not meet the first one.
+
+    >>> values, labels, groups = np.array([[0.2], [0.4], [np.nan]]), np.array([0, 0, 1]), np.array([1, 2, 3])
+    >>> background = GalleryBackground.of(values, labels, groups, told=np.ones(3, dtype=bool))
+    >>> background.met(np.array([1, 5]), np.array([[0, 1], [0, 1]]))[:, :, 0].round(2)
+    array([[0.4, 0.3],
+           [0.3, 0.3]])
     """
-    out = np.zeros((n_individuals, background.shape[1]))
-    for c, column in enumerate(background.T):
-        known = ~np.isnan(column)
-        count = np.bincount(labels[known], minlength=n_individuals)
-        total = np.bincount(labels[known], weights=column[known], minlength=n_individuals)
-        usual = column[known].mean() if known.any() else 0.0
-        out[:, c] = np.divide(total, count, out=np.full(n_individuals, usual), where=count > 0)
-    return out
+
+    total: np.ndarray
+    count: np.ndarray
+    cell: np.ndarray
+    cell_total: np.ndarray
+    cell_count: np.ndarray
+    usual: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, labels: np.ndarray, groups: np.ndarray, told: np.ndarray) -> GalleryBackground:
+        """From backgrounds of photos.
+
+        Parameters
+        ----------
+        values : (n, columns) float array
+            NaN where it is not known.
+        labels, groups : (n,) int arrays
+        told : (n,) bool array
+            The photos whose mean is the usual background; without any it is 0.
+        """
+        known, number = ~np.isnan(values), np.nan_to_num(values)
+        people = int(labels.max()) + 1
+        cell, at = np.unique(groups.astype(np.int64) * people + labels, return_inverse=True)
+        cell_total, cell_count = np.zeros((2, len(cell), values.shape[1]))
+        np.add.at(cell_total, at, number)
+        np.add.at(cell_count, at, known)
+        total, count = np.zeros((2, people, values.shape[1]))
+        np.add.at(total, cell % people, cell_total)
+        np.add.at(count, cell % people, cell_count)
+        usual = number[told].sum(axis=0) / np.maximum(known[told].sum(axis=0), 1)
+        return cls(total=total, count=count, cell=cell, cell_total=cell_total, cell_count=cell_count, usual=usual)
+
+    def met(self, query_group: np.ndarray, individual: np.ndarray) -> np.ndarray:
+        """Mean over the photos of individuals that queries meet.
+
+        Parameters
+        ----------
+        query_group : (r,) int array
+            The group that each query does not meet.
+        individual : (r, places) int array >= 0
+
+        Returns
+        -------
+        (r, places, columns) float64 array
+        """
+        asked = query_group.astype(np.int64)[:, None] * len(self.total) + individual
+        place = np.minimum(np.searchsorted(self.cell, asked), len(self.cell) - 1)
+        in_group = self.cell[place] == asked
+        total, count = self.total[individual], self.count[individual]
+        total[in_group] -= self.cell_total[place[in_group]]
+        count[in_group] -= self.cell_count[place[in_group]]
+        usual = np.broadcast_to(self.usual, total.shape).copy()
+        np.divide(total, count, out=usual, where=count > 0)
+        return usual

@@ -7,7 +7,7 @@ shrunk to a common one. `postproc.testing.TraitContract` checks every rule on a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -168,12 +168,12 @@ class PairCohort:
     Attributes
     ----------
     column : PairColumn
-    of_individuals : dict of int to (n_individuals,) float array
-        By the fold that has no say.
+    background : callable
+        (n, places) background of the candidates in the gallery.
     """
 
     column: PairColumn
-    of_individuals: dict[int, np.ndarray]
+    background: Callable[[CandidateRows], np.ndarray]
     needs: str = "pair source"
 
     @property
@@ -183,12 +183,7 @@ class PairCohort:
 
     def of(self, rows: CandidateRows) -> np.ndarray:
         """(n, places) levels."""
-        individual = rows.candidates.individual
-        out = np.full(individual.shape, np.nan)
-        for fold in np.unique(rows.fold).tolist():
-            inside = rows.fold == fold
-            out[inside] = self.of_individuals[fold][np.maximum(individual[inside], 0)]
-        return np.asarray(np.where(np.isnan(self.column.best(rows)), np.nan, out))
+        return np.asarray(np.where(np.isnan(self.column.best(rows)), np.nan, self.background(rows)))
 
 
 def best_of_others(level: np.ndarray) -> np.ndarray:
@@ -219,6 +214,6 @@ def background_of(level: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(np.isfinite(others), others, 0.0).sum(axis=1) / np.maximum(count, 1))
 
 
-def pair_traits(column: PairColumn, of_individuals: dict[int, np.ndarray]) -> Sequence[Trait]:
+def pair_traits(column: PairColumn, background: Callable[[CandidateRows], np.ndarray]) -> Sequence[Trait]:
     """All that is asked of one column of a pair source."""
-    return (*(PairTrait(kind, column) for kind in PAIR_KINDS), PairCohort(column, of_individuals))
+    return (*(PairTrait(kind, column) for kind in PAIR_KINDS), PairCohort(column, background))

@@ -14,6 +14,7 @@ from ensemble.identification.prediction import predict
 from ensemble.project.pseudo_rounds import GalleryAdditions, gallery_of
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.setup import Setup, setup_with
+from ensemble.registry.left_out import left_out_by
 from ensemble.registry.models import require_models
 from ensemble.retrieval.retriever import Retriever
 from postproc import Ranking
@@ -24,6 +25,7 @@ def retriever_with(
     names: list[str] | None = None,
     *,
     whitening: Mapping[str, str] | None = None,
+    leave_out: str | None = None,
     tried: GalleryAdditions | None = None,
 ) -> Retriever:
     """The models as they are unless a whitening is given, and the gallery merged or one that is tried."""
@@ -33,16 +35,22 @@ def retriever_with(
         project=opened,
         models=models,
         whitening={**dict.fromkeys(models, "none"), **(whitening or {})},
+        leave_out=left_out_by(opened, leave_out, models, {}),
         gallery=gallery_of(opened) if tried is None else tried,
         is_tried=tried is not None,
     )
 
 
 def unwhitened(
-    project: Path | Project, mix: Mix, names: list[str] | None = None, *, whitening: Mapping[str, str] | None = None
+    project: Path | Project,
+    mix: Mix,
+    names: list[str] | None = None,
+    *,
+    whitening: Mapping[str, str] | None = None,
+    leave_out: str | None = None,
 ) -> Setup:
     """The set-up in which no whitening was chosen."""
-    return setup_with(retriever_with(project, names, whitening=whitening), mix)
+    return setup_with(retriever_with(project, names, whitening=whitening, leave_out=leave_out), mix)
 
 
 def precisions_of(evaluation_set: EvaluationSet, ranking: Ranking, blend: Blend) -> np.ndarray:

@@ -188,7 +188,7 @@ class Photos:
     @property
     def gallery(self) -> Gallery:
         """Who is on the photos, and their folds."""
-        return Gallery(self.labels, self.folds)
+        return Gallery(self.labels, self.folds, query_groups=self.folds)
 
     def nearest(self, rows: np.ndarray, same_species: bool = False) -> dict[str, list[Neighbours]]:
         """All photos of other folds in every source and view, nearest first; perhaps of the likeliest species only."""
@@ -239,7 +239,6 @@ class Fold:
             near,
             photos.gallery,
             self.rows,
-            self.fold,
             same_species=same_species,
             known=known,
         )

@@ -12,7 +12,7 @@ from ensemble.cli.options import AsJson, ProjectFolder
 from ensemble.cli.terminal import counted, print_json, warn
 
 _LEFT_OUT = {
-    "leaking": "of one fold or encounter",
+    "leaking": "of one encounter",
     "test_gallery": "with a test photo in the gallery",
     "unlabelled": "of photos without a known individual",
 }

@@ -46,7 +46,9 @@ def _section(state: State, blend: Blend, scored: ScoredBlend) -> Section:
     scores = summary(evaluation_set, scored.precision)
     measured = f"Out-of-fold, {scored.measured}. Mix: {format_mix(state.mix, scores.new_share)}."
     if blend.measured.get("nested"):
-        measured += f" {HOW_NESTED[0].upper()}{HOW_NESTED[1:]}."
+        # an older blend's file says less
+        how = str(blend.measured["nested"].get("measured") or HOW_NESTED)
+        measured += f" {how[0].upper()}{how[1:]}."
     measured += " Intervals hold 95 %, by drawing individuals anew."
     changed = blend.changed(state.project.blend_path.name)
     body: list[Piece] = [Warnings(changed)] if changed else []

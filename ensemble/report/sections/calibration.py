@@ -10,6 +10,7 @@ from ensemble.identification.posteriors import Posteriors
 from ensemble.outputs.bands import BANDS, CrossFittedAnswers, first_name, kept_from
 from ensemble.outputs.decide import HOW
 from ensemble.protocol.evaluation_set import EvaluationSet
+from ensemble.registry.left_out import how_asked
 from ensemble.report.charts.charts import Lines, Mark, Series
 from ensemble.report.numbers import share
 from ensemble.report.page.pieces import Cell, Piece, Section, Table, Text, Warnings
@@ -35,7 +36,8 @@ def section(state: State) -> Section | None:
     if posteriors is None or cross_fitted is None or scored is None:
         return None
     evaluation_set = scored.setup.evaluation_set
-    measured = f"Out-of-fold, {HOW}. Mix: {format_mix(state.mix, evaluation_set.new_share)}."
+    how = how_asked(HOW, scored.blend.leave_out)
+    measured = f"Out-of-fold, {how}. Mix: {format_mix(state.mix, evaluation_set.new_share)}."
     body: list[Piece] = [
         *calibration(posteriors, evaluation_set),
         *coverage(cross_fitted, state.precision),

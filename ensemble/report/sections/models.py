@@ -12,6 +12,7 @@ from ensemble.project.result import plain
 from ensemble.protocol.bootstrap import Bootstrap, interval_of
 from ensemble.protocol.scores import over_folds, summary
 from ensemble.protocol.setup import Setup, mix_warnings
+from ensemble.registry.left_out import how_asked
 from ensemble.report.charts.charts import Bars, Heatmap, Lines, Series
 from ensemble.report.page.pieces import Cell, Piece, Section, Table, Text, Warnings
 from ensemble.report.page.words import format_mix
@@ -44,7 +45,8 @@ def _section(state: State) -> Section:
         return Section("models", TITLE, "No model can be scored yet.", [_models_table(state, [], {})])
     warnings += mix_warnings(setup)
     share_of_new = setup.evaluation_set.new_share
-    measured = f"{HOW_ALONE[0].upper()}{HOW_ALONE[1:]}: {format_mix(state.mix, share_of_new)}"
+    how = how_asked(HOW_ALONE, setup.retriever.leave_out)
+    measured = f"{how[0].upper()}{how[1:]}: {format_mix(state.mix, share_of_new)}"
     if not state.is_tuned:
         why = "the blend there cannot be scored" if state.stale else "nothing is tuned yet"
         measured += f", as 'finblend models' does by default, for {why}"

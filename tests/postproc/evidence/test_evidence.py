@@ -50,8 +50,9 @@ class Scene:
     def evidence(self, rows: np.ndarray, group: int | None) -> Evidence:
         """Evidence of some rows; with a group, all rows are of it."""
         near = self.nearest(rows, group is not None)
-        gallery = Gallery(self.labels, None if group is None else self.groups)
-        return build_evidence(self.spaces, VIEWS, near, gallery, rows, group)
+        groups = None if group is None else self.groups
+        gallery = Gallery(self.labels, groups, query_groups=groups)
+        return build_evidence(self.spaces, VIEWS, near, gallery, rows)
 
 
 def column_value(scene: Scene, column: tuple[str, int | None], q: int, g: int) -> float:

@@ -140,9 +140,9 @@ def test_the_photos_that_pairs_say_most_of_are_candidates_with_their_similarity(
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(postproc.evidence.build, "NEAREST_OF_PAIRS", 3)
-        plain = build_evidence(photos.spaces, photos.views, near, photos.gallery, rows, 0)
-        found = build_evidence(photos.spaces, photos.views, near, photos.gallery, rows, 0, pairs=tables)
-    whole = build_evidence(photos.spaces, photos.views, photos.nearest(rows), photos.gallery, rows, 0)
+        plain = build_evidence(photos.spaces, photos.views, near, photos.gallery, rows)
+        found = build_evidence(photos.spaces, photos.views, near, photos.gallery, rows, pairs=tables)
+    whole = build_evidence(photos.spaces, photos.views, photos.nearest(rows), photos.gallery, rows)
     assert plain.pairs is None
     assert found.pairs is not None
     assert found.pairs.dtype == np.float32
@@ -170,7 +170,7 @@ def test_joined_evidence_keeps_each_photo_s_pairs() -> None:
         told.append(drawn_told(rng, len(own), met))
         tables = [table_of(len(own), told[-1])]
         near = photos.nearest(own)
-        parts.append(build_evidence(photos.spaces, photos.views, near, photos.gallery, own, fold, pairs=tables))
+        parts.append(build_evidence(photos.spaces, photos.views, near, photos.gallery, own, pairs=tables))
         rows.append(own)
     joined = join_evidence(parts, rows)
     assert joined.pairs is not None

@@ -85,7 +85,8 @@ def slow_rank(
 
 def whole_gallery(photos: Photos, fold: int | None) -> ExhaustiveSearch:
     """With a fold, its photos are the queries and the others the gallery."""
-    return ExhaustiveSearch(photos.spaces, photos.views, Gallery(photos.labels, photos.folds), fold)
+    groups = None if fold is None else photos.folds
+    return ExhaustiveSearch(photos.spaces, photos.views, Gallery(photos.labels, groups, query_groups=groups))
 
 
 def drawn(photos: Photos, seed: int, fold: int | None) -> tuple[np.ndarray, np.ndarray, Species]:

@@ -49,11 +49,15 @@ class TestPairTraits(TraitContract):
 class TestPairCohort(TraitContract):
     @pytest.fixture
     def trait(self) -> Trait:
-        backgrounds = {fold: np.linspace(fold, fold + 2, 20) for fold in (NO_FOLD, 0, 1)}
-        return PairCohort(PairColumn("marks/second", 1, 5.0), backgrounds)
+        return PairCohort(PairColumn("marks/second", 1, 5.0), lambda rows: background_told(rows, 20))
 
     def known(self, trait: Trait, rows: CandidateRows) -> np.ndarray:
         return ~np.isnan(rows.candidates.pairs[:, :, 1, BEST])
+
+
+def background_told(rows: CandidateRows, people: int) -> np.ndarray:
+    """A background that rises with the individual, from another level in every fold."""
+    return rows.fold[:, None] + 2 * np.maximum(rows.candidates.individual, 0) / (people - 1)
 
 
 def rows_of(best: list[float], second: list[float], total: list[float], fold: int = NO_FOLD) -> CandidateRows:
@@ -77,7 +81,11 @@ def level(*scores: float) -> np.ndarray:
 def test_pair_traits_by_hand() -> None:
     nan = math.nan
     rows = rows_of([6.0, 2.0, nan, 0.0], [4.0, nan, nan, 0.0], [10.0, 2.0, nan, 0.0])
-    told = {t.name: t.of(rows)[0] for t in pair_traits(PairColumn("m", 0, 2.0), {NO_FOLD: np.arange(6) / 10})}
+
+    def tenths(rows: CandidateRows) -> np.ndarray:
+        return rows.candidates.individual / 10
+
+    told = {t.name: t.of(rows)[0] for t in pair_traits(PairColumn("m", 0, 2.0), tenths)}
     assert list(told) == ["best:m", "lead:m", "behind:m", "second:m", "sum:m", "cohort:m"]
     six, four, two, ten, nothing = level(6, 4, 2, 10, 0)
     # the background is the mean of those but the best, compared ones only; 0 is a score, not compared is none
@@ -90,8 +98,8 @@ def test_pair_traits_by_hand() -> None:
     assert told["cohort:m"] == pytest.approx([0.4, 0.0, nan, 0.5, nan], nan_ok=True)
 
 
-def test_the_cohort_is_that_of_the_query_s_fold() -> None:
-    trait = PairCohort(PairColumn("m", 0, 1.0), {0: np.zeros(6), 1: np.ones(6)})
+def test_the_cohort_is_asked_of_the_very_rows() -> None:
+    trait = PairCohort(PairColumn("m", 0, 1.0), lambda rows: np.repeat(rows.fold[:, None], 2, axis=1))
     one, other = (rows_of([1.0], [math.nan], [1.0], fold) for fold in (0, 1))
     both = CandidateRows(one.candidates.joined(other.candidates), np.zeros(2, int), np.array([0, 1]))
     assert trait.of(both)[:, 0].tolist() == [0, 1]

@@ -1,0 +1,168 @@
+"""Rounded photos that can be multiplied with one another either way: a product serves both photos' lists.
+
+Where the certainty comes from
+------------------------------
+Let u be a photo's unit vectors of all parts, each times P^(-1/2), one behind the other: the similarity of two photos is
+u.v. With any vector c (the centre of the gallery makes what follows short where all cosines are large) and x = u - c,
+y = v - c, b = c.x, d = c.y,
+
+    u.v - c.c = x.y + b + d = [x, 1, 1, b1, b2] . [y, d1, d2, 1, 1]   with b = b1 + b2 + what is left of it
+
+so that the rounded vectors' product tells all similarities less one and the same constant. In it
+
+    |x.y - x'.y'| <= |x - x'| |y| + |x'| |y - y'|                              (Cauchy-Schwarz; all four are known)
+    |sum - exact| <= gamma (|x'| |y'| + |b| + |d|),  gamma = r n 2^-24 / (1 - r n 2^-24)  (Higham 2002, eq. 3.5)
+
+with n terms, and r = 1 where sums round to nearest. b and d lose what two rounded numbers leave of them. The similarity
+itself is a float64 sum rounded to float32. The sum of all is the query's *window*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from postproc.neighbours.screen_base import Products
+from postproc.neighbours.screen_kernels import round_units
+
+_UNIT = 2.0**-24
+# columns behind the vector: two that carry its own constant, and two that take the other's
+EXTRA = 4
+_TINY = 2.0**-60
+
+
+@dataclass
+class Largest:
+    """What bounds every photo so far: length, what rounding took of it, its constant, what rounding took of that."""
+
+    length: float = 0.0
+    lost: float = 0.0
+    constant: float = 0.0
+    constant_lost: float = 0.0
+
+    def take(self, rounded: Rounded) -> None:
+        """Let more photos count."""
+        self.length = max(self.length, float(rounded.length.max(initial=0.0)))
+        self.lost = max(self.lost, float(rounded.lost.max(initial=0.0)))
+        self.constant = max(self.constant, float(np.abs(rounded.constant).max(initial=0.0)))
+        self.constant_lost = max(self.constant_lost, float(rounded.constant_lost.max(initial=0.0)))
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """Rounded photos.
+
+    Attributes
+    ----------
+    bits : (n, padded) array of bits
+        As queries; see `as_gallery`.
+    width : int
+        Numbers of the vector itself.
+    length, lost : (n,) float64 arrays
+        Of the vector less the centre, and of what rounding took of it.
+    constant, constant_lost : (n,) float64 arrays
+        Product of that with the centre, and what rounding took of it.
+    """
+
+    bits: np.ndarray
+    width: int
+    length: np.ndarray
+    lost: np.ndarray
+    constant: np.ndarray
+    constant_lost: np.ndarray
+
+    def window(self, products: Products, largest: Largest) -> np.ndarray:
+        """(n,) bound on the distance of a sum, before its last rounding, from the similarity less the constant."""
+        units = products.roundings_a_term * (self.width + EXTRA + 2) * _UNIT
+        gamma = units / (1 - units)
+        size = self.length + self.lost
+        summing = gamma * (size * (largest.length + largest.lost) + np.abs(self.constant) + largest.constant)
+        exact = 1.001 * _UNIT + (self.width + 64) * 2.0**-52
+        vectors = self.lost * largest.length + size * largest.lost
+        constants = self.constant_lost + largest.constant_lost
+        return np.asarray((vectors + constants + summing) * (1 + 1e-9) + exact)
+
+    def most(self, largest: Largest) -> np.ndarray:
+        """(n,) bound on the size of a sum."""
+        size = (self.length + self.lost) * (largest.length + largest.lost)
+        return np.asarray(1.001 * (size + np.abs(self.constant) + largest.constant + self.window_free))
+
+    @property
+    def window_free(self) -> float:
+        """What rounding may add to a size."""
+        return 1e-3
+
+
+def padded_width(width: int) -> int:
+    """Numbers of a rounded vector with its extra columns: hardware likes its length to be round."""
+    return -(-(width + EXTRA) // 32) * 32
+
+
+def round_photos(
+    arrays: Sequence[np.ndarray],
+    norms: Sequence[np.ndarray],
+    rows: np.ndarray,
+    centre: Sequence[np.ndarray],
+    dropped_bits: int,
+    out: np.ndarray,
+) -> Rounded:
+    """Round photos, as queries.
+
+    Parameters
+    ----------
+    arrays : sequence of (m, d) float32 arrays
+        By part.
+    norms : sequence of (n,) float64 arrays
+        By part, of `rows`.
+    rows : (n,) int array
+    centre : sequence of (d,) float32 arrays
+        By part, times P^(-1/2).
+    dropped_bits : int
+    out : (n, padded) array of bits
+        Zeros behind the width.
+    """
+    size2, off2, along = (np.zeros(len(rows)) for _ in range(3))
+    left = 0
+    for array, norm, middle in zip(arrays, norms, centre, strict=True):
+        at = out[:, left : left + len(middle)]
+        scale = 1.0 / (norm * np.sqrt(len(arrays)))
+        round_units(array, rows, scale, middle, 1.0, dropped_bits, at, size2, off2, along)
+        left += len(middle)
+    constant = along - sum(float(middle.astype(np.float64) @ middle.astype(np.float64)) for middle in centre)
+    first, second = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
+    first[:] = _short(constant, dropped_bits)
+    second[:] = _short(constant - first, dropped_bits)
+    out[:, left : left + 2] = _bits(np.ones(1, np.float32), dropped_bits)
+    out[:, left + 2], out[:, left + 3] = _bits(first, dropped_bits), _bits(second, dropped_bits)
+    kept = first.astype(np.float64) + second.astype(np.float64)
+    return Rounded(
+        out,
+        left,
+        np.sqrt(size2) * (1 + 1e-9),
+        np.sqrt(off2) * (1 + 1e-9),
+        constant,
+        np.abs(constant - kept) + 1e-12,
+    )
+
+
+def as_gallery(query: np.ndarray, width: int, out: np.ndarray) -> np.ndarray:
+    """Rounded photos as those that queries are multiplied with: the extra columns change sides."""
+    out[...] = query
+    out[:, width : width + 2] = query[:, width + 2 : width + 4]
+    out[:, width + 2 : width + 4] = query[:, width : width + 2]
+    return out
+
+
+def _short(values: np.ndarray, dropped_bits: int) -> np.ndarray:
+    """Float32 numbers near the values that lack so many bits."""
+    kept = np.where(np.abs(values) < _TINY, 0.0, values).astype(np.float32)
+    if not dropped_bits:
+        return kept
+    bits = kept.view(np.int32)
+    return ((bits + (1 << (dropped_bits - 1))) >> dropped_bits << dropped_bits).astype(np.int32).view(np.float32)
+
+
+def _bits(values: np.ndarray, dropped_bits: int) -> np.ndarray:
+    return values.view(np.int32) >> dropped_bits
