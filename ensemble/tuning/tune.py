@@ -10,6 +10,8 @@ from pathlib import Path
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
+from ensemble.engine.contract import Engine
+from ensemble.engine.engines import engine_of
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.protocol.certify import certify
@@ -42,6 +44,7 @@ def tune(
     leave_out: str | None = None,
     nested_trials: int | None = None,
     study: str | None = None,
+    engine: str | Engine = "here",
     progress: Progress | None = None,
 ) -> TuneResult:
     """Tune the blend and write it into the project.
@@ -81,10 +84,13 @@ def tune(
     study : str, optional
         `postgresql://USER@HOST/DATABASE`: a server that holds the study instead of the project's journal, for processes
         on several machines.
+    engine : str or Engine
+        Where the folds of the honest score are tuned, see `ensemble.engine.engines.engine_of`.
     progress : callable, optional
     """
     started = time.monotonic()
     _check_options(trials, sampler, seed, timeout, models, nested_trials)
+    engine = engine_of(engine)
 
     # what is tuned: models, gallery and out-of-fold queries in the stated mix, read once
     project = Project.open(folder)
@@ -126,7 +132,7 @@ def tune(
     if nested_trials is None:
         nested_trials = min(len(best.trials), TRIALS)
     if nested_trials and not interrupted:
-        nested, interrupted = nested_or_why_not(setup, nested_trials, seed, staged.map5, warnings, progress)
+        nested, interrupted = nested_or_why_not(setup, nested_trials, seed, staged.map5, warnings, progress, engine)
 
     blend, names = staged.blend, list(setup.models)
     result = TuneResult(

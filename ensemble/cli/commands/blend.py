@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, GalleryMix, LeaveOut, NewShare, ProjectFolder, gallery_exponent
+from ensemble.cli.options import AsJson, Engine, GalleryMix, LeaveOut, NewShare, ProjectFolder, gallery_exponent
 from ensemble.cli.summaries import print_evaluated, print_tuned
 from ensemble.cli.terminal import print_json, progress_bars, warn
 
@@ -46,6 +46,7 @@ def tune(
             "password (~/.pgpass, PGPASSWORD); default: P/study.journal.",
         ),
     ] = None,
+    engine: Engine = "here",
     json: AsJson = False,
 ) -> None:
     """Tune the blend on out-of-fold MAP@5: weights, photos per individual, species penalty, background, threshold.
@@ -72,6 +73,7 @@ def tune(
             pairs=[] if pairs == ["none"] else pairs or None,
             nested_trials=nested_trials,
             study=study,
+            engine=engine,
             progress=progress,
         )
     warn(result.warnings)
@@ -96,6 +98,7 @@ def evaluate(
     ] = False,
     nested_trials: Annotated[int, typer.Option(metavar="N", help="Trials per fold, for --nested.")] = 100,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the nested trials.")] = 0,
+    engine: Engine = "here",
     json: AsJson = False,
 ) -> None:
     """Score the tuned blend out-of-fold: overall, known and new, per species; with --nested, honestly.
@@ -113,6 +116,7 @@ def evaluate(
             nested=nested,
             nested_trials=nested_trials,
             seed=seed,
+            engine=engine,
             progress=progress,
         )
     warn(result.warnings)
