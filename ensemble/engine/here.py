@@ -38,3 +38,6 @@ class Here:
     def has_gpus(self) -> bool:
         """Work itself asks for the GPUs that this process has."""
         return False
+
+
+HERE = Here()

@@ -28,6 +28,8 @@ RETRIES = 3
 # seconds between two looks at what workers tell
 TOLD_EVERY = 0.5
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# what launchers tell their processes
+LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "JSM_NAMESPACE_RANK")
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,6 @@ class OnRay:
             self._refuse_nobody_there()
             # nothing is told to anybody
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
             try:
                 ray.init(address=self.address, logging_level="ERROR", log_to_driver=False)
             except (OSError, ValueError, RuntimeError, ImportError, ray.exceptions.RayError) as error:
@@ -198,6 +199,9 @@ def run_item(work: Work[Any, Any], item: Any, where: Where, told: Any) -> Any:
             "its photos lie in storage that all machines share, under the same path"
         )
     limit_threads(where.cpus)
+    # what SLURM told the process that started Ray here is not told to an item: lightning would take it for its own
+    for variable in [each for each in os.environ if each.startswith("SLURM_") or each in LAUNCHED]:
+        del os.environ[variable]
     try:
         if told is None:
             return work(item, None)

@@ -12,6 +12,8 @@ import numpy as np
 from backbones.adapters.contract import IMAGENET_MEAN, IMAGENET_STD
 from backbones.store import Seen
 from cv.errors import FinblendError
+from ensemble.engine.contract import Engine
+from ensemble.engine.engines import engine_of
 from ensemble.networks.extraction import Extraction, ExtractionOptions
 from ensemble.networks.photos import find_photo_files
 from ensemble.networks.results import EmbedResult
@@ -46,6 +48,7 @@ def embed(
     size: tuple[int, int] | None = None,
     normalise: str | None = None,
     replace: bool = False,
+    engine: str | Engine = "here",
     progress: Progress | None = None,
     **options: Any,
 ) -> EmbedResult:
@@ -76,6 +79,8 @@ def embed(
         Instead of the network's own: ImageNet's mean and std, or 0.5 for both.
     replace : bool
         Replace a store that is there.
+    engine : str or Engine
+        Where photos are embedded, see `ensemble.engine.engines.engine_of`.
     progress : callable, optional
         Gets what is done, how much of it was just done, and of how much.
     **options
@@ -85,6 +90,7 @@ def embed(
     -------
     EmbedResult
     """
+    engine = engine_of(engine)
     require_backbones()
     project = Project.open(folder)
     seen = seen_by(project, fold, frozen, full)
@@ -115,6 +121,7 @@ def embed(
             filled=filled,
             photos=photos,
             options=extraction_options,
+            engine=engine,
         )
         extracted = extraction.extract_and_register(replace=replace, progress=progress)
     return EmbedResult(**vars(extracted), warnings=warnings)

@@ -19,6 +19,8 @@ from backbones.align import align
 from backbones.embeddings import SPLITS, Embeddings
 from backbones.store import Seen, Store
 from cv.errors import FinblendError, shown
+from ensemble.engine.contract import Engine
+from ensemble.engine.here import HERE
 from ensemble.networks.photos import PhotoFiles, problems_of, refuse_bad_photos, refuse_problems, refuse_wrong_form
 from ensemble.networks.results import ExtractionResult
 from ensemble.project.folder import Project
@@ -95,6 +97,8 @@ class Extraction:
     filled : Filled
     photos : PhotoFiles
     options : ExtractionOptions
+    engine : Engine
+        Where batches are embedded.
     """
 
     project: Project
@@ -105,6 +109,7 @@ class Extraction:
     filled: Filled
     photos: PhotoFiles
     options: ExtractionOptions
+    engine: Engine = HERE
 
     def extract_and_register(
         self, *, replace: bool = False, predict: Predict | None = None, progress: Progress | None = None
@@ -122,12 +127,19 @@ class Extraction:
         frame = frame_of(self.backbone, self.options, self.filled.origin)
         refuse_wrong_form(self.photos, frame)
         if self.options.strict:
-            from backbones.extraction.forward import device_of
+            refuse_bad_photos(self.photos, frame, self.options.decoders("cpu"), progress)
+        if self.engine.cpus is None:
+            run, agreement = self.run()
+            device = run.forward.device.type
+            started, computed = time.perf_counter(), 0
+        else:
+            from ensemble.networks.shards import embedded_on
 
-            refuse_bad_photos(self.photos, frame, self.options.decoders(device_of(self.options.device).type), progress)
-        run, agreement = self._run(frame)
-        started = time.perf_counter()
+            started = time.perf_counter()
+            run, agreement, device, computed = embedded_on(self.engine, self, progress)
+            progress = None
         extracted = run.extract(None if progress is None else (lambda done, total: progress("photos", done, total)))
+        extracted.computed += computed
         seconds = time.perf_counter() - started
         problems = problems_of(self.photos, dict(zip(self.photos.names, extracted.note.tolist(), strict=True)))
         if self.options.strict:  # one may have gone bad since it was checked
@@ -159,7 +171,7 @@ class Extraction:
             stand_ins=list(failed),
             boxes_too_small=int(extracted.whole.sum()),
             photos_without_box=self.photos.without_box,
-            device=run.forward.device.type,
+            device=device,
             precision=run.forward.precision,
             agreement=agreement,
             computed=extracted.computed,
@@ -167,7 +179,8 @@ class Extraction:
             photos_per_second=extracted.computed / seconds,
         )
 
-    def _run(self, frame: Frame) -> tuple[Run, float | None]:
+    def run(self) -> tuple[Run, float | None]:
+        """The run of these photos through this network on this machine, and how well bfloat16 agrees."""
         import torch
 
         from backbones.adapters import provider_of
@@ -177,7 +190,7 @@ class Extraction:
         from backbones.extraction.views import views_of
 
         device = device_of(self.options.device)
-        photos = self.photos
+        photos, frame = self.photos, frame_of(self.backbone, self.options, self.filled.origin)
         run = Run(
             Forward.of(self.backbone, device),
             PhotoSet(photos.names, photos.files, photos.boxes, frame),

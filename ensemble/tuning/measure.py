@@ -93,7 +93,7 @@ def nested_or_why_not(
     in_sample: float,
     warnings: list[str],
     progress: Progress | None,
-    engine: Engine | None = None,
+    engine: Engine,
 ) -> tuple[NestedResult | None, bool]:
     """The honest score, None where there is none, for a reason that is added to the warnings; whether interrupted."""
     try:

@@ -19,7 +19,7 @@ from cv.metrics import average_precisions
 from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import ranking_of, rescored
 from ensemble.engine.contract import Engine
-from ensemble.engine.here import Here
+from ensemble.engine.here import HERE
 from ensemble.identification.posteriors import Answers
 from ensemble.identification.second_stage import SecondStage
 from ensemble.identification.stage_choice import choose_stage
@@ -67,7 +67,7 @@ def nested_score(
     trials: int = TRIALS,
     seed: int = 0,
     progress: Progress | None = None,
-    engine: Engine | None = None,
+    engine: Engine = HERE,
 ) -> NestedScore:
     """Tune without each fold in turn, and score the fold.
 
@@ -79,8 +79,8 @@ def nested_score(
         Per fold, beside the starting points.
     seed : int
     progress : callable, optional
-    engine : Engine, optional
-        Where folds are tuned; here, one after the other, by default.
+    engine : Engine
+        Where folds are tuned.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def nested_score(
     whitenings = {fold: _whitening(setup, fold, progress) for fold in project.catalogue.fold_ids}
     parts = NestedParts.of(setup, whitenings, trials, seed)
     score_fold = partial(_scored_fold, setup, trials=trials, seed=seed, parts=parts, setups={})
-    folds = list((engine or Here()).map(
+    folds = list(engine.map(
         score_fold, list(whitenings.items()), name="nested folds", folder=project.folder, progress=progress
     ))  # fmt: skip
     precision = {recipe: np.zeros(len(evaluation_set.row)) for recipe in RECIPES}

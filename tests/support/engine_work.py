@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from backbones.extraction.run import Run
 from cv.errors import FinblendError
 from ensemble.engine.engines import engine_of
 from ensemble.engine.on_ray import OnRay
+from ensemble.networks.extraction import Extraction
+from ensemble.networks.shards import Job
 from ensemble.project.progress import Progress
 
 
@@ -63,3 +68,22 @@ def killed_once(item: Path, _progress: Progress | None) -> int:
 def killed_always(_item: int, _progress: Progress | None) -> None:
     """Its process is killed in every try."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobKilledOnce(Job):
+    """An extraction whose worker is killed when it has embedded its first batch."""
+
+    def extraction(self) -> Extraction:
+        """Of a run that ends its process once."""
+        marker = self.folder / "killed"
+        keep = Run._keep
+
+        def kept(run: Run, index: int, embedded: Any, facts: Any) -> None:
+            keep(run, index, embedded, facts)
+            if not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        Run._keep = kept  # type: ignore[method-assign]
+        return super().extraction()

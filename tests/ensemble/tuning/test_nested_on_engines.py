@@ -15,7 +15,7 @@ from engine_work import cluster
 from cv.mix import Mix
 from ensemble import Project
 from ensemble.engine.contract import Engine
-from ensemble.engine.here import Here
+from ensemble.engine.here import HERE, Here
 from ensemble.protocol.setup import Setup, read_setup
 from ensemble.tuning import nested
 from ensemble.tuning.nested import nested_score
@@ -27,13 +27,17 @@ def setup_of(project: Path) -> Setup:
     return read_setup(Project.open(project), Mix(0.15))
 
 
-def scored(project: Path, engine: Engine | None = None, **options: Any) -> NestedScore:
+def scored(project: Path, engine: Engine = HERE, **options: Any) -> NestedScore:
     return nested_score(setup_of(project), **({"trials": 3, "engine": engine} | options))
 
 
 def facts(score: NestedScore) -> tuple[Any, ...]:
     """All that is in a score, byte for byte."""
-    return ({name: getattr(score, name).tobytes() for name in RECIPES}, [asdict(each) for each in score.folds], score.width)
+    return (
+        {name: getattr(score, name).tobytes() for name in RECIPES},
+        [asdict(each) for each in score.folds],
+        score.width,
+    )
 
 
 @pytest.fixture
@@ -114,4 +118,6 @@ def test_a_setup_comes_to_a_worker_as_what_it_is_made_of(project: Path) -> None:
     assert len(sent) < 20_000
     again = pickle.loads(sent)
     assert again.evaluation_set.weights.tobytes() == setup.evaluation_set.weights.tobytes()
-    assert np.array_equal(again.evaluation_set.query_set.evidence.similarity, setup.evaluation_set.query_set.evidence.similarity)
+    assert np.array_equal(
+        again.evaluation_set.query_set.evidence.similarity, setup.evaluation_set.query_set.evidence.similarity
+    )
