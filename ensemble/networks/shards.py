@@ -17,6 +17,7 @@ from backbones.store import Seen
 from cv.errors import FinblendError
 from ensemble.engine.contract import Engine
 from ensemble.engine.kept import wait_for
+from ensemble.engine.shards import shards
 from ensemble.networks.extraction import Extraction, ExtractionOptions, frame_of
 from ensemble.networks.photos import PhotoFiles
 from ensemble.project.folder import Project
@@ -24,9 +25,6 @@ from ensemble.project.progress import Progress
 
 if TYPE_CHECKING:
     from backbones.extraction.run import Run
-
-# into at most so many shards: few enough that a network is not loaded too often, many enough for unlike machines
-SHARDS = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,10 +145,8 @@ def embedded_on(
     todo = run.missing(range(len(grid)))
     if progress is not None:
         progress("photos", len(photos.names) - sum(len(grid[index]) for index in todo), len(photos.names))
-    n = min(SHARDS, len(todo))
-    shards = [todo[len(todo) * k // n : len(todo) * (k + 1) // n] for k in range(n)]
     work = partial(embedded_shard, job, plan)
-    computed = sum(engine.map(work, shards, name="embed", folder=folder, gpus=gpus, progress=progress))
+    computed = sum(engine.map(work, shards(todo), name="embed", folder=folder, gpus=gpus, progress=progress))
     wait_for([run.path(index) for index in todo])
     return run, plan.agreement, plan.device, computed
 
