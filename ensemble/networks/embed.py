@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ensemble.engine.engines import engine_of
 from ensemble.networks.extraction import Extraction, ExtractionOptions
 from ensemble.networks.photos import find_photo_files
 from ensemble.networks.results import EmbedResult
+from ensemble.networks.shards import embedded_on
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.registry.stores import check_place, held_place, seen_by
@@ -121,7 +123,7 @@ def embed(
             filled=filled,
             photos=photos,
             options=extraction_options,
-            engine=engine,
+            elsewhere=None if engine.cpus is None else partial(embedded_on, engine),
         )
         extracted = extraction.extract_and_register(replace=replace, progress=progress)
     return EmbedResult(**vars(extracted), warnings=warnings)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -19,8 +19,6 @@ from backbones.align import align
 from backbones.embeddings import SPLITS, Embeddings
 from backbones.store import Seen, Store
 from cv.errors import FinblendError, shown
-from ensemble.engine.contract import Engine
-from ensemble.engine.here import HERE
 from ensemble.networks.photos import PhotoFiles, problems_of, refuse_bad_photos, refuse_problems, refuse_wrong_form
 from ensemble.networks.results import ExtractionResult
 from ensemble.project.folder import Project
@@ -36,6 +34,8 @@ if TYPE_CHECKING:
 
 # embeddings in views -> what else the network says of each photo, and files to keep beside
 Predict = Callable[[Mapping[str, np.ndarray]], tuple[dict[str, np.ndarray], dict[str, bytes]]]
+# embeds all batches of an extraction: the run that has them, the agreement, the device, and photos embedded now
+Elsewhere: TypeAlias = "Callable[[Extraction, Progress | None], tuple[Run, float | None, str, int]]"
 BATCH = {"cpu": 32, "cuda": 128}
 _LIBRARIES = ("torch", "timm", "pillow", "numpy")
 
@@ -97,8 +97,8 @@ class Extraction:
     filled : Filled
     photos : PhotoFiles
     options : ExtractionOptions
-    engine : Engine
-        Where batches are embedded.
+    elsewhere : callable, optional
+        Embeds all batches on an engine (`ensemble.networks.shards.embedded_on`).
     """
 
     project: Project
@@ -109,7 +109,7 @@ class Extraction:
     filled: Filled
     photos: PhotoFiles
     options: ExtractionOptions
-    engine: Engine = HERE
+    elsewhere: Elsewhere | None = None
 
     def extract_and_register(
         self, *, replace: bool = False, predict: Predict | None = None, progress: Progress | None = None
@@ -128,15 +128,13 @@ class Extraction:
         refuse_wrong_form(self.photos, frame)
         if self.options.strict:
             refuse_bad_photos(self.photos, frame, self.options.decoders("cpu"), progress)
-        if self.engine.cpus is None:
+        if self.elsewhere is None:
             run, agreement = self.run()
             device = run.forward.device.type
             started, computed = time.perf_counter(), 0
         else:
-            from ensemble.networks.shards import embedded_on
-
             started = time.perf_counter()
-            run, agreement, device, computed = embedded_on(self.engine, self, progress)
+            run, agreement, device, computed = self.elsewhere(self, progress)
             progress = None
         extracted = run.extract(None if progress is None else (lambda done, total: progress("photos", done, total)))
         extracted.computed += computed
