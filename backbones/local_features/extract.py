@@ -247,7 +247,13 @@ def make_part_elsewhere(making: Making, part: Part, photos: LocalPhotos) -> int:
     ------
     FinblendError
         If the extractor is another version here, whose features would be others.
+    FileNotFoundError
+        If a photo cannot be seen here.
     """
+    for file in photos.files:
+        if file is not None:
+            # one that is gone in this process alone would be kept as a photo that cannot be read
+            stamp(Path(file))
     extractor = _extractor(making.extractor, making.asked)
     if extractor.fingerprint != making.fingerprint:
         raise FinblendError(

@@ -60,7 +60,3 @@ class Engine(Protocol):
             their work does.
         """
         ...
-
-    def has_gpus(self) -> bool:
-        """Whether items may get a GPU."""
-        ...

@@ -35,9 +35,5 @@ class Here:
         """See `Engine.map`."""
         return (work(item, progress) for item in items)
 
-    def has_gpus(self) -> bool:
-        """Work itself asks for the GPUs that this process has."""
-        return False
-
 
 HERE = Here()

@@ -78,7 +78,10 @@ class OnRay:
         self._refuse_too_small(ray)
         told = None if progress is None else ray.remote(Told).options(num_cpus=0).remote()
         task = ray.remote(run_item).options(
-            name=name, num_cpus=self.cpus, num_gpus=gpus if self.has_gpus() else 0, max_retries=RETRIES
+            name=name,
+            num_cpus=self.cpus,
+            num_gpus=gpus if ray.cluster_resources().get("GPU", 0) else 0,
+            max_retries=RETRIES,
         )
         where = Where(str(Path.cwd()), str(folder), self.cpus)
         # sent once to each machine, however many items there are
@@ -99,10 +102,6 @@ class OnRay:
                     ray.cancel(future)
             if told is not None:
                 ray.kill(told)
-
-    def has_gpus(self) -> bool:
-        """Whether a machine of the cluster has a GPU."""
-        return bool(self._connected().cluster_resources().get("GPU", 0))
 
     def _connected(self) -> Any:
         ray = load_extra("ray", EXTRA)
@@ -194,10 +193,7 @@ def run_item(work: Work[Any, Any], item: Any, where: Where, told: Any) -> Any:
     with contextlib.suppress(OSError):
         os.chdir(where.driver)
     if not Path(where.folder).is_dir():
-        return Refused(
-            f"{where.folder}: cannot be seen by a worker on {socket.gethostname()}; with --engine ray the project and "
-            "its photos lie in storage that all machines share, under the same path"
-        )
+        return _not_seen(where.folder)
     limit_threads(where.cpus)
     # what SLURM told the process that started Ray here is not told to an item: lightning would take it for its own
     for variable in [each for each in os.environ if each.startswith("SLURM_") or each in LAUNCHED]:
@@ -209,6 +205,15 @@ def run_item(work: Work[Any, Any], item: Any, where: Where, told: Any) -> Any:
             return work(item, progress)
     except FinblendError as error:
         return Refused(str(error))
+    except FileNotFoundError as error:
+        return _not_seen(str(error.filename))
+
+
+def _not_seen(path: str) -> Refused:
+    return Refused(
+        f"{path}: cannot be seen by a worker on {socket.gethostname()}; with --engine ray the project and its photos "
+        "lie in storage that all machines share, under the same path"
+    )
 
 
 def limit_threads(threads: int) -> None:

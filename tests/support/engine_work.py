@@ -42,11 +42,12 @@ def squared(item: int, progress: Progress | None) -> tuple[int, int]:
     return item * item, os.getpid()
 
 
-def threads(_item: int, _progress: Progress | None) -> tuple[int, str, str]:
-    """Threads of numba, what libraries that are loaded later are told, and the folder."""
+def threads(item: int, _progress: Progress | None) -> tuple[bool, str, str]:
+    """Whether numba has so many threads, or all there are; what libraries are told; and the folder."""
     import numba
 
-    return numba.get_num_threads(), os.environ["OMP_NUM_THREADS"], str(Path.cwd())
+    as_many = numba.get_num_threads() == min(item, numba.config.NUMBA_NUM_THREADS)
+    return as_many, os.environ["OMP_NUM_THREADS"], str(Path.cwd())
 
 
 def refusing(item: int, _progress: Progress | None) -> int:
@@ -54,6 +55,11 @@ def refusing(item: int, _progress: Progress | None) -> int:
     if item == 2:
         raise FinblendError("photo 2: is no photo")
     return item
+
+
+def opened(item: Path, _progress: Progress | None) -> int:
+    """Bytes of a file."""
+    return len(item.read_bytes())
 
 
 def killed_once(item: Path, _progress: Progress | None) -> int:

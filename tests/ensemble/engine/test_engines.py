@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_work import cluster, killed_always, killed_once, refusing, squared, threads
+from engine_work import cluster, killed_always, killed_once, opened, refusing, squared, threads
 
 from cv import FinblendError
 from ensemble.engine import on_ray
@@ -71,8 +71,8 @@ class TestOnRay(EngineContract):
 
     def test_a_worker_has_the_threads_that_it_was_given(self, engine: OnRay, tmp_path: Path) -> None:
         for cpus in (1, 2):
-            ((of_numba, told, _),) = OnRay(engine.address, cpus).map(threads, [0], name="threads", folder=tmp_path)
-            assert (of_numba, told) == (cpus, str(cpus))
+            ((as_many, told, _),) = OnRay(engine.address, cpus).map(threads, [cpus], name="threads", folder=tmp_path)
+            assert (as_many, told) == (True, str(cpus))
 
     def test_a_worker_that_is_killed_is_replaced(self, engine: OnRay, tmp_path: Path) -> None:
         items = [tmp_path / "a", tmp_path / "b"]
@@ -90,6 +90,10 @@ class TestOnRay(EngineContract):
     def test_a_folder_that_workers_cannot_see_is_one_line(self, engine: OnRay, tmp_path: Path) -> None:
         with pytest.raises(FinblendError, match=r"absent: cannot be seen by a worker on .* storage that all machines"):
             list(engine.map(squared, [1], name="squares", folder=tmp_path / "absent"))
+
+    def test_a_photo_that_workers_cannot_see_is_the_same_line(self, engine: OnRay, tmp_path: Path) -> None:
+        with pytest.raises(FinblendError, match=r"gone.jpg: cannot be seen by a worker on .* and its photos"):
+            list(engine.map(opened, [tmp_path / "gone.jpg"], name="photos", folder=tmp_path))
 
     def test_more_cpus_than_any_machine_has_are_refused(self, engine: OnRay, tmp_path: Path) -> None:
         with pytest.raises(FinblendError, match="no machine of the cluster has the 64 CPUs"):
@@ -124,6 +128,6 @@ def test_an_address_where_nothing_is_is_one_line(address: str, monkeypatch: pyte
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(FinblendError) as refusal:
-        OnRay(address).has_gpus()
+        list(OnRay(address).map(squared, [1], name="squares", folder=Path()))
     assert str(refusal.value).startswith(f"--engine ray:{address}: cannot be reached (")
     assert "\n" not in str(refusal.value)

@@ -10,7 +10,7 @@ import pytest
 from embedded import Photos
 from engine_work import cluster
 
-from backbones.local_features import FeatureStore
+from backbones.local_features import FeatureStore, LocalPhotos, build_local
 from backbones.local_features.extract import Making, make_part_elsewhere
 from backbones.local_features.finish import Part
 from backbones.pair_store import PairStore
@@ -25,6 +25,10 @@ def matched(photos: Photos, project: Path, **options: Any) -> tuple[MatchResult,
     opened = Project.open(project)
     stores = PairStore(opened.pair_folder("marks")), FeatureStore(opened.feature_folder("sift"))
     return result, [store.manifest.content_sha256 for store in stores]
+
+
+def photos_named(*files: str) -> LocalPhotos:
+    return LocalPhotos(names=list(files), files=list(files), boxes=[None] * len(files), train=0)
 
 
 def test_workers_match_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,4 +58,12 @@ def test_workers_match_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mon
 def test_another_version_of_the_features_at_a_worker_is_refused(tmp_path: Path) -> None:
     making = Making("sift", 10, 10, "sift of long ago")
     with pytest.raises(FinblendError, match=r"--features sift: is .* on .*, and sift of long ago where this began"):
-        make_part_elsewhere(making, Part("train", "orig", range(0), tmp_path / "part"), None)  # type: ignore[arg-type]
+        make_part_elsewhere(making, Part("train", "orig", range(0), tmp_path / "part"), photos_named())
+
+
+def test_photos_that_a_worker_cannot_see_are_not_kept_as_unreadable(tmp_path: Path) -> None:
+    making = Making("sift", 10, 10, build_local("sift", 10).fingerprint)
+    part = Part("train", "orig", range(1), tmp_path / "part")
+    with pytest.raises(FileNotFoundError, match="gone"):
+        make_part_elsewhere(making, part, photos_named(str(tmp_path / "gone.jpg")))
+    assert not part.path.exists()

@@ -30,7 +30,7 @@ def progress(what, done, total):
         os.kill(os.getpid(), signal.SIGKILL)
 embed(
     sys.argv[1], "m", backbone="timm:test_efficientnet", weights="random", frozen=True, size=(32, 32), views=["orig"],
-    images=[sys.argv[2]], batch_size=1, engine="ray:auto", progress=progress,
+    images=[sys.argv[2]], batch_size=1, engine="ray:" + sys.argv[3], progress=progress,
 )
 """
 
@@ -96,7 +96,11 @@ def test_workers_embed_the_same_bytes_though_one_is_killed(
 
 def test_a_driver_that_is_killed_goes_on_where_it_was(photos: Photos, project: Path) -> None:
     engine = cluster()
-    driver = subprocess.run([sys.executable, "-c", DRIVER, project, photos.images], check=False, timeout=100)
+    import ray
+
+    # not "auto": another worker of these tests may have a cluster of its own
+    words = [project, photos.images, ray.get_runtime_context().gcs_address]
+    driver = subprocess.run([sys.executable, "-c", DRIVER, *words], check=False, timeout=100)
     assert driver.returncode == -signal.SIGKILL
     done = len(list((Project.open(project).cache / "embed").glob("*/*/batch-*.npz")))
     assert done > 0
