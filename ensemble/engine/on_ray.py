@@ -114,7 +114,8 @@ class OnRay:
             except (OSError, ValueError, RuntimeError, ImportError, ray.exceptions.RayError) as error:
                 reason = " ".join(str(error).split())
                 name = f"ray:{self.address}" if self.address else "ray"
-                raise FinblendError(f"--engine {name}: cannot be reached ({reason})") from None
+                hint = "" if "RAY_AUTH_MODE" in os.environ else "; where it asks for a token, set RAY_AUTH_MODE=token"
+                raise FinblendError(f"--engine {name}: cannot be reached ({reason}){hint}") from None
         return ray
 
     def _refuse_nobody_there(self) -> None:
@@ -173,6 +174,8 @@ def _result(ray: Any, future: Any, name: str) -> Any:
         raise FinblendError(
             f"{name}: a worker cannot load its work ({reason}); every machine needs the same finblend, with its extras"
         ) from None
+    except ray.exceptions.RayError as error:
+        raise FinblendError(f"{name}: Ray gave it up ({' '.join(str(error).split())})") from None
     if isinstance(result, Refused):
         raise FinblendError(result.line)
     return result
