@@ -48,8 +48,7 @@ def cached(
     keep : int >= 1
         Entries of this name that stay: more than one where several blends of a project take turns.
     """
-    key = hashlib.sha256(json.dumps([ALGORITHM, made_from], sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
-    entry = folder / f"{name}-{key}"
+    entry = _entry(folder, name, made_from)
     loaded = _load(entry)
     if loaded is None:
         arrays = compute()
@@ -68,6 +67,16 @@ def cached(
             shutil.rmtree(old, ignore_errors=True)
         loaded = _load(entry) or dict(arrays)
     return loaded
+
+
+def is_cached(folder: Path, name: str, made_from: Any) -> bool:
+    """Whether `cached` would find it."""
+    return _load(_entry(folder, name, made_from)) is not None
+
+
+def _entry(folder: Path, name: str, made_from: Any) -> Path:
+    key = hashlib.sha256(json.dumps([ALGORITHM, made_from], sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+    return folder / f"{name}-{key}"
 
 
 def _written(entry: Path) -> float:

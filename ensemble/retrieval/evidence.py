@@ -14,7 +14,8 @@ from cv.catalogue import Catalogue
 from ensemble.project.cache import cached, entries
 from ensemble.project.progress import Progress, step
 from ensemble.registry.pair_sources import pair_contents
-from ensemble.retrieval.neighbours import fused_search, nearest, nearest_same_species
+from ensemble.retrieval.neighbours import Lists, fused_search, nearest, nearest_same_species
+from ensemble.retrieval.one_pass import OnePass
 from ensemble.retrieval.task import RetrievalTask
 from postproc import Evidence, Neighbours, Space, build_evidence, vote_species
 from postproc.evidence.channels import channel_table
@@ -22,8 +23,8 @@ from postproc.evidence.species import species_mismatch
 from postproc.ranking.prune import prune
 
 
-def task_evidence(task: RetrievalTask, progress: Progress | None) -> tuple[Evidence, np.ndarray]:
-    """Pruned evidence and species shares of one task, from the cache or computed.
+def task_evidence(task: RetrievalTask, one_pass: OnePass, progress: Progress | None) -> tuple[Evidence, np.ndarray]:
+    """Pruned evidence and species shares of one task, from the cache or computed; its lists come from one pass.
 
     Evidence is kept whole, too, so that a further model is compared on what is new only.
     """
@@ -40,18 +41,18 @@ def task_evidence(task: RetrievalTask, progress: Progress | None) -> tuple[Evide
                 opened.append(stack.enter_context(task.spaces()))
             return opened[0]
 
-        return _evidence(task, spaces, progress)
+        return _evidence(task, spaces, lambda: one_pass.of(task, spaces()), progress)
 
 
 def _evidence(
-    task: RetrievalTask, spaces: Callable[[], dict[str, Space]], progress: Progress | None
+    task: RetrievalTask, spaces: Callable[[], dict[str, Space]], lists: Lists, progress: Progress | None
 ) -> tuple[Evidence, np.ndarray]:
     project, catalogue = task.project, task.project.catalogue
     votes = cached(
         project.cache,
         f"votes-{task.name}",
         [[name, task.made_from(name)] for name in task.models],
-        lambda: {"votes": _votes(nearest(task, spaces, progress), catalogue, task.gallery.labels)},
+        lambda: {"votes": _votes(nearest(task, lists), catalogue, task.gallery.labels)},
     )["votes"]
     shares = task.settle_species(np.array(votes))
     likely = shares.argmax(axis=1).astype(np.int32)
@@ -60,7 +61,7 @@ def _evidence(
     made_from |= {f"pairs {name}": content for name, content in pair_contents(task.pair_stores).items()}
 
     def whole() -> dict[str, np.ndarray]:
-        return _whole_evidence(task, spaces, likely, progress)
+        return _whole_evidence(task, spaces, lists, likely, progress)
 
     def pruned() -> dict[str, np.ndarray]:
         arrays = cached(project.cache, f"evidence-{_entry(task)}", list(made_from.items()), whole, _described(task))
@@ -82,19 +83,23 @@ def _votes(nearest: Mapping[str, list[Neighbours]], catalogue: Catalogue, labels
 
 
 def _whole_evidence(
-    task: RetrievalTask, spaces: Callable[[], dict[str, Space]], likely: np.ndarray, progress: Progress | None
+    task: RetrievalTask,
+    spaces: Callable[[], dict[str, Space]],
+    lists: Lists,
+    likely: np.ndarray,
+    progress: Progress | None,
 ) -> dict[str, np.ndarray]:
     same_species = None
     if len(task.project.catalogue.species) > 1:
-        same_species = nearest_same_species(task, spaces, likely, progress)
+        same_species = nearest_same_species(task, spaces, lists, likely)
     evidence = build_evidence(
         spaces(),
         task.views,
-        nearest(task, spaces, progress),
+        nearest(task, lists),
         task.gallery,
         task.rows,
         same_species=same_species,
-        fused=fused_search(task, spaces, likely, progress),
+        fused=fused_search(task, spaces, lists, likely),
         known=_known(task),
         pairs=task.pair_tables,
         progress=step(progress, f"evidence {task.name}", len(channel_table(task.views)[1])),

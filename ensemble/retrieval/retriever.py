@@ -20,6 +20,7 @@ from ensemble.registry.left_out import groups_of
 from ensemble.registry.models import Model
 from ensemble.registry.predicted_species import with_predicted_species
 from ensemble.retrieval.evidence import task_evidence
+from ensemble.retrieval.one_pass import OnePass, shared
 from ensemble.retrieval.query_set import LabelledQuerySet, QuerySet
 from ensemble.retrieval.task import RetrievalTask
 from postproc import NEW, given_species, join_evidence, species_mismatch
@@ -158,7 +159,10 @@ class Retriever:
 
     def _query_set(self, tasks: list[RetrievalTask], images: list[str]) -> QuerySet:
         catalogue = self.project.catalogue
-        gathered = [task_evidence(task, self.progress) for task in tasks]
+        gathered = []
+        for together in shared(tasks):
+            one_pass = OnePass(together, self.progress)
+            gathered += [task_evidence(task, one_pass, self.progress) for task in together]
         shares = np.empty((len(images), len(catalogue.species)), dtype=np.float32)
         for task, (_, of_task) in zip(tasks, gathered, strict=True):
             shares[task.rows] = of_task

@@ -94,6 +94,11 @@ class RetrievalTask:
         """How many nearest photos of all sources at once are candidates."""
         return NEAREST_FUSED
 
+    @property
+    def is_fused(self) -> bool:
+        """Whether there is a search by all sources at once: not with several views, whose blends are no one space."""
+        return len(self.models) > 1 and all(len(views) == 1 for views in self.views.values())
+
     @cached_property
     def gallery(self) -> Gallery:
         """Who is on the gallery photos, and whom each query meets."""

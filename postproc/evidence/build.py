@@ -73,6 +73,8 @@ def build_evidence(
     similarity = np.full((len(query), len(columns)), np.nan, dtype=np.float32)
     if known is not None:
         _copy_known(known, views, columns, place, query_start, place[photo], similarity)
+    if fused is not None:
+        _copy_fused(fused, place, query_start, place[photo], similarity)
     upper_bounds = [np.empty((n, len(columns)), dtype=np.float32) for _ in searches]
     for c, (source, view) in enumerate(columns):
         source_views = range(spaces[source].n_views) if view is None else [view]
@@ -150,6 +152,15 @@ def group_candidates(
         species_upper_bound=species_upper_bound,
         people=gallery.people_met(query_rows),
     )
+
+
+def _copy_fused(
+    fused: FusedSearch, place: np.ndarray, query_start: np.ndarray, pair_place: np.ndarray, similarity: np.ndarray
+) -> None:
+    """Copy what the search by all sources has computed of each: with a single view, columns are sources."""
+    for near, by_source in ((fused.nearest, fused.by_source), (fused.same_species, fused.same_species_by_source)):
+        for c, of_source in enumerate([] if by_source is None else by_source):
+            copy_near(near.index, of_source, place, query_start, pair_place, similarity[:, c])
 
 
 def _copy_known(

@@ -100,8 +100,12 @@ class FusedSearch:
     nearest : Neighbours
     same_species : Neighbours
         Within each query's likeliest species; the same as `nearest` where there are no species.
+    by_source, same_species_by_source : (sources, n, k) float32 arrays, optional
+        Their similarities in every source where the search has computed them; NaN where not.
     """
 
     weights: np.ndarray
     nearest: Neighbours
     same_species: Neighbours
+    by_source: np.ndarray | None = None
+    same_species_by_source: np.ndarray | None = None

@@ -1,4 +1,4 @@
-"""Compiled loops of the refinement: which candidates are computed, and the best of what was."""
+"""Compiled loops of the refinement: candidates in a row, and the best of what was computed."""
 
 from __future__ import annotations
 
@@ -6,73 +6,39 @@ import numba
 import numpy as np
 
 from postproc.compiled import kernel
-from postproc.neighbours.screen_kernels import key_below
-
-
-@kernel()
-def list_candidates(
-    keys: np.ndarray, place: np.ndarray, start: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Query, place in the gallery, and number of every candidate with low <= key < high.
-
-    Query i's candidates have the numbers `start[i]` to `start[i + 1]`.
-    """
-    n = 0
-    for i in range(keys.shape[0]):
-        for c in range(start[i + 1] - start[i]):
-            n += low[i] <= keys[i, c] < high[i]
-    query = np.empty(n, dtype=np.int32)
-    photo = np.empty(n, dtype=np.int32)
-    number = np.empty(n, dtype=np.int64)
-    n = 0
-    for i in range(keys.shape[0]):
-        for c in range(start[i + 1] - start[i]):
-            if low[i] <= keys[i, c] < high[i]:
-                query[n] = i
-                photo[n] = place[i, c]
-                number[n] = start[i] + c
-                n += 1
-    return query, photo, number
 
 
 @kernel(parallel=True)
-def reaching(
-    exact: np.ndarray,
-    start: np.ndarray,
-    k: int,
-    along: np.ndarray,
-    window: np.ndarray,
-    rounding: float,
-    dropped_bits: int,
-    kth: np.ndarray,
-) -> np.ndarray:
-    """Least key that may stand for a similarity as high as the k-th computed one; `kth` where fewer were computed."""
-    low = kth.copy()
-    for i in numba.prange(kth.shape[0]):
-        if start[i + 1] - start[i] > k:
-            sure = -np.partition(-exact[start[i] : start[i + 1]], k - 1)[k - 1]
-            value = float(sure) - along[i] - window[i]
-            value = value / (1.0 + rounding) if value > 0.0 else value / (1.0 - rounding)
-            low[i] = min(kth[i], key_below(value, dropped_bits))
-    return low
+def flatten(count: np.ndarray, place: np.ndarray, start: np.ndarray, query: np.ndarray, out: np.ndarray) -> None:
+    """List the candidates of all queries, in the order of their places."""
+    for i in numba.prange(count.shape[0]):
+        places = np.sort(place[i, : start[i + 1] - start[i]])
+        for c in range(places.shape[0]):
+            query[start[i] + c] = i
+            out[start[i] + c] = places[c]
 
 
 @kernel(parallel=True)
 def keep_best(
-    exact: np.ndarray,
-    place: np.ndarray,
     start: np.ndarray,
-    gallery: np.ndarray,
-    k: int,
+    photo: np.ndarray,
+    value: np.ndarray,
+    chosen: np.ndarray,
     to: np.ndarray,
+    number: np.ndarray,
     index: np.ndarray,
     similarity: np.ndarray,
 ) -> None:
-    """Sort each query's candidates, which stand in gallery order, and keep the first k that were computed."""
-    for i in numba.prange(to.shape[0]):
-        values = exact[start[i] : start[i + 1]]
-        # a stable sort keeps gallery order among equals
-        order = np.argsort(-values, kind="mergesort")
-        for best in range(min(k, values.shape[0])):
-            index[to[i], best] = gallery[place[i, order[best]]]
-            similarity[to[i], best] = values[order[best]]
+    """Sort each query's chosen candidates, the highest first, equals by photo, and keep as many as there is room.
+
+    `number` tells where among the candidates each stands.
+    """
+    k = index.shape[1]
+    for i in numba.prange(start.shape[0] - 1):
+        at = start[i] + np.flatnonzero(chosen[start[i] : start[i + 1]])
+        by_photo = at[np.argsort(photo[at])]
+        order = by_photo[np.argsort(-value[by_photo], kind="mergesort")]
+        for best in range(min(k, order.shape[0])):
+            index[to[i], best] = photo[order[best]]
+            similarity[to[i], best] = value[order[best]]
+            number[i, best] = order[best]

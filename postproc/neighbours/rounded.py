@@ -1,4 +1,4 @@
-"""Rounded photos that can be multiplied with one another either way: a product serves both photos' lists.
+"""Rounded photos, and how far their products are from similarities: either of two photos may be the query.
 
 Where the certainty comes from
 ------------------------------
@@ -14,7 +14,16 @@ so that the rounded vectors' product tells all similarities less one and the sam
     |sum - exact| <= gamma (|x'| |y'| + |b| + |d|),  gamma = r n 2^-24 / (1 - r n 2^-24)  (Higham 2002, eq. 3.5)
 
 with n terms, and r = 1 where sums round to nearest. b and d lose what two rounded numbers leave of them. The similarity
-itself is a float64 sum rounded to float32. The sum of all is the query's *window*.
+itself is a float64 sum rounded to float32. The sum of all is the query's *window* w. Products of bfloat16 numbers are
+exact in float32. r = 4 where sums are cut off and aligned to the largest of a group, as on GPUs (Fasi, Higham, Mikaitis
+and Pranesh 2021). Numbers below 2^-60 are rounded to zero, so that no product of two is subnormal.
+
+Products in bfloat16 are rounded once more, by 2^-8 of their size at most. For a weighted sum of several sources'
+products, `high` and `low` are what it is at most and at least before that. Let c be the k-th largest `low` so far: the
+similarities of k photos, less the constant, are at least c - w. A photo with high < c - 2 w lies below all of theirs:
+it is not among the k best, nor tied with the last of them. The window grows when photos come that are longer, or lose
+more, than all before them: cuts fall by as much, for the error of the new ones is larger than they allow for. What is
+left is computed exactly (`postproc.neighbours.refine`).
 """
 
 from __future__ import annotations
@@ -87,12 +96,7 @@ class Rounded:
     def most(self, largest: Largest) -> np.ndarray:
         """(n,) bound on the size of a sum."""
         size = (self.length + self.lost) * (largest.length + largest.lost)
-        return np.asarray(1.001 * (size + np.abs(self.constant) + largest.constant + self.window_free))
-
-    @property
-    def window_free(self) -> float:
-        """What rounding may add to a size."""
-        return 1e-3
+        return np.asarray(1.001 * (size + np.abs(self.constant) + largest.constant) + 1e-3)
 
 
 def padded_width(width: int) -> int:
@@ -147,12 +151,9 @@ def round_photos(
     )
 
 
-def as_gallery(query: np.ndarray, width: int, out: np.ndarray) -> np.ndarray:
-    """Rounded photos as those that queries are multiplied with: the extra columns change sides."""
-    out[...] = query
-    out[:, width : width + 2] = query[:, width + 2 : width + 4]
-    out[:, width + 2 : width + 4] = query[:, width : width + 2]
-    return out
+def as_gallery(bits: np.ndarray, width: int) -> None:
+    """Make rounded photos those that queries are multiplied with: the extra columns change sides."""
+    bits[:, width : width + EXTRA] = bits[:, [width + 2, width + 3, width, width + 1]]
 
 
 def _short(values: np.ndarray, dropped_bits: int) -> np.ndarray:

@@ -1,246 +1,264 @@
-"""Screening: which gallery photos may be among the k best, from products of rounded vectors, with certainty.
-
-Where the certainty comes from
-------------------------------
-Let u be a query's unit vectors of all parts, each times P^(-1/2), one behind the other, and v a gallery photo's. Their
-similarity is u.v. For one query, all photos rank the same by u.x with x = v - c, whatever the vector c: the centre of
-the gallery makes x short where all cosines are large, and so makes every error below small. Only rounded vectors u', x'
-are multiplied, and their product is summed in float32 and, in bfloat16, rounded once more. Then
-
-    |u.x - u'.x'| <= |u - u'| |x| + |u'| |x - x'|                          (Cauchy-Schwarz; all four are known exactly)
-    |u'.x' - sum| <= gamma |u'| |x'|,  gamma = r d 2^-24 / (1 - r d 2^-24)     (Higham 2002, eq. 3.5: any order)
-
-with d the number of terms and r = 1 where sums round to nearest. Products of bfloat16 numbers are exact in float32. r
-= 4 where they are cut off and aligned to the largest of a group, as on GPUs (Fasi, Higham, Mikaitis and Pranesh 2021).
-Numbers below 2^-60 are rounded to zero, so that no product of two is subnormal; sums that are cost less than d 2^-126.
-The similarity itself is a float64 sum rounded to float32: 2^-24 more. The sum of these is the query's *window* w.
-
-Let c be the k-th largest product seen so far. Rounding keeps order, so the sums of k photos are at least c - 2^-8 |c|
-and their similarities (less u.c, which is the same for all) at least c - 2^-8 |c| - w. A photo whose product is below
-t = c - 2^-8 |c| - 2 w has a sum of t at most and a similarity below all of theirs: it is not among the k best, nor tied
-with the last of them. The window grows when photos come that are longer, or lose more, than all before them: t is then
-lowered by as much, for the error of the new ones is larger than it allows for. What is left is computed exactly, first
-the k best of the screen. Their k-th similarity s is a better bound, for it carries no error: of the others, only those
-that may reach s are computed.
-"""
+"""One pass over the products of queries and gallery, tile by tile, that fills the buffers of many lists."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from postproc.neighbours.exact import Search
-from postproc.neighbours.jobs import Job
-from postproc.neighbours.refine import refine
-from postproc.neighbours.screen_base import Buffers, Products, Tile
+from postproc.neighbours.collect_kernels import finish
+from postproc.neighbours.rounded import Largest, Rounded, as_gallery, padded_width, round_photos
+from postproc.neighbours.screen_base import Candidates, Met, Products, Tables, Wanted
 from postproc.neighbours.screen_cpu import Float32, aligned_zeros
-from postproc.neighbours.screen_kernels import LOST, finish, lower_cuts, round_units
+from postproc.neighbours.screen_kernels import LOST
 from postproc.neighbours.space import Space
 
-_UNIT = 2.0**-24
-# gallery photos rounded at a time, and room for candidates beyond the k best
-_WIDE = 2048
-_SPARE = 1024
-_LEAST = -(1 << 31)
+# queries and photos of the smallest tile
+_LEAST = 16
+# of a query's buffer entry: two numbers and a place
+_ENTRY = 12
+_SUMMING = 2.0**-23
 
 
 @dataclass(frozen=True)
-class _Sizes:
-    """How much is held at a time.
+class Column:
+    """A source's space in one query view, and its photos' norms.
 
     Attributes
     ----------
-    queries, photos, height : int
-        Queries with their candidates, gallery photos, and queries in a tile.
-    capacity : int
-        Candidates of a query.
-    padded : int
-        Numbers of a rounded vector: hardware likes its length to be round.
+    space : Space
+    view : int
+    query_norm : list of (n,) float64 arrays
+        By part, of the queries.
+    gallery_norm : list of lists of (m,) float64 arrays
+        By part and view.
     """
 
-    queries: int
-    photos: int
-    height: int
-    capacity: int
-    padded: int
+    space: Space
+    view: int
+    query_norm: list[np.ndarray]
+    gallery_norm: list[list[np.ndarray]]
+
+    @property
+    def width(self) -> int:
+        """Numbers of a photo over all parts."""
+        return sum(part[0].shape[1] for part in self.space.gallery)
+
+    def of(self, at: slice) -> Column:
+        """The same of some of the queries."""
+        return replace(self, query_norm=[norm[at] for norm in self.query_norm])
+
+    @property
+    def n_views(self) -> int:
+        """Gallery views."""
+        return len(self.space.gallery[0])
+
+    def centre(self, gallery: np.ndarray) -> list[np.ndarray]:
+        """By part, about the mean of the gallery's unit vectors, of all views, times P^(-1/2)."""
+        sample = gallery[:: max(1, len(gallery) // 1024)][:1024]
+        out = []
+        for part, norm in zip(self.space.gallery, self.gallery_norm, strict=True):
+            total = np.zeros(part[0].shape[1])
+            for array, length in zip(part, norm, strict=True):
+                for start in range(0, len(sample), 64):
+                    rows = sample[start : start + 64]
+                    total += (array[rows].astype(np.float64) / length[rows, None]).sum(axis=0)
+            out.append(
+                (total / (max(1, len(sample)) * len(part) * np.sqrt(len(self.space.gallery)))).astype(np.float32)
+            )
+        return out
 
 
-def _sizes(search: Search, job: Job, products: Products) -> _Sizes:
-    padded = -(-search.width // 32) * 32
-    item = 4 - products.dropped_bits // 8
-    views = len(search.space.gallery[0])
-    capacity = min(len(job.gallery), max(4 * search.k, search.k + _SPARE))
-    a_query = padded * item + capacity * (item + 4) + 96
-    left = search.memory - a_query
-    height = products.queries_at_once
-    photos = int(max(16, min(_WIDE, len(job.gallery), left // 4 // (views * padded * item + 2 * height * item + 64))))
-    height = int(max(1, min(height, left // 4 // (2 * photos * item))))
-    left -= photos * (views * padded * item + 2 * height * item + 64)
-    return _Sizes(int(max(1, min(len(job.queries), left // a_query))), photos, height, capacity, padded)
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """What is asked, and in which order.
 
-
-def screen(search: Search, job: Job, products: Products, progress: Callable[[int], None]) -> np.ndarray:
-    """Answer a job's queries.
-
-    Parameters
+    Attributes
     ----------
-    search : Search
-    job : Job
-        With more than `search.k` gallery photos.
+    columns : sequence of Column
+    wanted : sequence of Wanted
     products : Products
+    query_rows : (n,) int array
+        Rows of the spaces' queries.
+    gallery_rows : (m,) int32 array
+        Sorted by class.
+    query_group : (n,) int array
+    gallery_group : (m,) int array
+    class_start, class_stop : (n,) int64 arrays
+        Places in `gallery_rows` of the photos of the query's class.
+    is_symmetric : bool
+        Whether the queries are the gallery: the same arrays, the same rows in the same order.
+    memory : int
+        Bytes.
     progress : callable
         Called with the number of queries done.
-
-    Returns
-    -------
-    (lost,) int array
-        Positions of queries that this screen can't answer: too many photos are as good as the k-th, within the window.
     """
-    sizes = _sizes(search, job, products)
-    centre = _centre(search, job.gallery)
-    lost = []
-    for start in range(0, len(job.queries), sizes.queries):
-        queries = job.queries[start : start + sizes.queries]
-        lost.append(_answer(search, job, products, sizes, centre, queries, progress))
-    return np.concatenate(lost)
+
+    columns: Sequence[Column]
+    wanted: Sequence[Wanted]
+    products: Products
+    query_rows: np.ndarray
+    gallery_rows: np.ndarray
+    query_group: np.ndarray
+    gallery_group: np.ndarray
+    class_start: np.ndarray
+    class_stop: np.ndarray
+    is_symmetric: bool
+    memory: int
+    progress: Callable[[int], None]
+
+    def blocks(self) -> Iterator[tuple[slice, list[Candidates]]]:
+        """Candidates of all queries, in blocks as large as the memory allows."""
+        item, n, m = np.dtype(self.kind).itemsize, len(self.query_rows), len(self.gallery_rows)
+        padded = sum(padded_width(column.width) for column in self.columns)
+        a_query = padded * item + 64 + sum(wanted.capacity(m) * _ENTRY + 64 for wanted in self.wanted)
+        # and its lists
+        a_query += sum((wanted.k + wanted.k_class) * (8 + 4 * wanted.n_several) for wanted in self.wanted)
+        tile = self.products.tile
+        while tile > _LEAST and self._tile_bytes(tile) > self.memory // 4:
+            tile //= 2
+        at_once = max(1, (self.memory - self._tile_bytes(tile)) // a_query)
+        if self.is_symmetric:
+            # tiles of queries are tiles of photos
+            at_once = max(tile, at_once // tile * tile)
+        centres = [column.centre(self.gallery_rows) for column in self.columns]
+        for start in range(0, n, at_once):
+            at = slice(start, min(start + at_once, n))
+            yield at, _Block(self, at, tile, centres).candidates()
+
+    def _tile_bytes(self, tile: int) -> int:
+        item = np.dtype(self.kind).itemsize
+        views = sum(padded_width(column.width) * (column.n_views + 1) for column in self.columns)
+        height = min(tile, len(self.query_rows))
+        tables = (len(self.columns) + 1) * (2 if self.is_symmetric else 1) * tile * height * item
+        return tables + tile * views * item
+
+    @property
+    def kind(self) -> type[np.integer[Any]]:
+        """Of rounded numbers' bits."""
+        return np.int16 if self.products.dropped_bits else np.int32
 
 
-def _centre(search: Search, gallery: np.ndarray) -> list[np.ndarray]:
-    """By part, about the mean of the gallery's unit vectors, of all views, times P^(-1/2)."""
-    sample = gallery[:: max(1, len(gallery) // 1024)][:1024]
-    out = []
-    for part, norm in zip(search.space.gallery, search.gallery_norm, strict=True):
-        total = np.zeros(part[0].shape[1])
-        for array, length in zip(part, norm, strict=True):
-            for start in range(0, len(sample), 64):
-                rows = sample[start : start + 64]
-                total += (array[rows].astype(np.float64) / length[rows, None]).sum(axis=0)
-        out.append((total / (len(sample) * len(part) * np.sqrt(len(search.space.gallery)))).astype(np.float32))
-    return out
+class _Block:
+    """Queries that are worked on together."""
+
+    def __init__(self, asked: Pass, at: slice, tile: int, centres: list[list[np.ndarray]]) -> None:
+        self.asked, self.at, self.tile, self.centres = asked, at, tile, centres
+        self.n = at.stop - at.start
+        self.start, self.stop = asked.class_start[at], asked.class_stop[at]
+        self.largest = [Largest() for _ in asked.columns]
+        self.rounded = [self._round_queries(c) for c in range(len(asked.columns))]
+        self.lists = [Candidates.empty(self.n, wanted, len(asked.gallery_rows)) for wanted in asked.wanted]
+        self.windows = [np.zeros(self.n) for _ in asked.wanted]
+
+    def candidates(self) -> list[Candidates]:
+        """The buffers, filled."""
+        asked, m = self.asked, len(self.asked.gallery_rows)
+        if asked.is_symmetric:
+            for largest, rounded in zip(self.largest, self.rounded, strict=True):
+                largest.take(rounded)
+        done = 0
+        for first in range(0, m, self.tile):
+            photos = slice(first, min(first + self.tile, m))
+            mine = asked.is_symmetric and self.at.start <= first < self.at.stop
+            # of a pair of tiles that are queries and photos alike, one product serves both
+            tops = range(0, photos.stop - self.at.start if mine else self.n, self.tile)
+            tiles = [slice(top, min(top + self.tile, self.n)) for top in tops]
+            tiles = [rows for rows in tiles if self._meet(rows, photos)]
+            if tiles:
+                gallery = self._own_photos(photos) if mine else self._round_gallery(photos)
+                self._widen()
+            for rows in tiles:
+                tables = asked.products.multiply([r.bits[rows] for r in self.rounded], gallery)
+                self._collect(tables, rows, photos)
+                if mine and self.at.start + rows.start < first:
+                    own = slice(first - self.at.start, photos.stop - self.at.start)
+                    self._collect(tables.turned(), own, slice(self.at.start + rows.start, self.at.start + rows.stop))
+            reached = self.n * photos.stop // m
+            if reached > done:
+                asked.progress(reached - done)
+            done = reached
+            if all((found.count == LOST).all() for found in self.lists):
+                asked.progress(self.n - done)
+                break
+        for wanted, found, window in zip(asked.wanted, self.lists, self.windows, strict=True):
+            arrays = (found.count, found.high, found.low, found.place)
+            finish(wanted.k, wanted.k_class, self.start, self.stop, window, *arrays)
+        return self.lists
+
+    def _meet(self, rows: slice, photos: slice) -> bool:
+        """Whether any list is to look at a tile: those within the own class alone pass over all others."""
+        if any(wanted.k for wanted in self.asked.wanted):
+            return True
+        return bool(((self.start[rows] < photos.stop) & (self.stop[rows] > photos.start)).any())
+
+    def _round_queries(self, c: int) -> Rounded:
+        column, rows = self.asked.columns[c], self.asked.query_rows[self.at]
+        out = aligned_zeros((self.n, padded_width(column.width)), self.asked.kind)
+        arrays = [part[column.view] for part in column.space.query]
+        norms = [norm[self.at] for norm in column.query_norm]
+        return round_photos(arrays, norms, rows, self.centres[c], self.asked.products.dropped_bits, out)
+
+    def _round_gallery(self, photos: slice) -> list[np.ndarray]:
+        """By column, (views, m, padded) bits of photos that are no queries of this block."""
+        out, rows = [], self.asked.gallery_rows[photos]
+        for c, column in enumerate(self.asked.columns):
+            bits = aligned_zeros((column.n_views, len(rows), padded_width(column.width)), self.asked.kind)
+            for v in range(column.n_views):
+                arrays = [part[v] for part in column.space.gallery]
+                norms = [part[v][rows] for part in column.gallery_norm]
+                dropped = self.asked.products.dropped_bits
+                self.largest[c].take(round_photos(arrays, norms, rows, self.centres[c], dropped, bits[v]))
+                as_gallery(bits[v], column.width)
+            out.append(bits)
+        return out
+
+    def _own_photos(self, photos: slice) -> list[np.ndarray]:
+        """The same of photos that are queries of this block."""
+        own, out = slice(photos.start - self.at.start, photos.stop - self.at.start), []
+        for column, rounded in zip(self.asked.columns, self.rounded, strict=True):
+            bits = aligned_zeros((1, own.stop - own.start, rounded.bits.shape[1]), self.asked.kind)
+            bits[0] = rounded.bits[own]
+            as_gallery(bits[0], column.width)
+            out.append(bits)
+        return out
+
+    def _widen(self) -> None:
+        """Let the windows grow with the photos; cuts that photos of earlier tiles gave fall by as much."""
+        products = self.asked.products
+        of_columns = [r.window(products, most) for r, most in zip(self.rounded, self.largest, strict=True)]
+        sizes = [r.most(most) for r, most in zip(self.rounded, self.largest, strict=True)]
+        for w, (wanted, found) in enumerate(zip(self.asked.wanted, self.lists, strict=True)):
+            window, size = np.zeros(self.n), np.zeros(self.n)
+            for weight, of_column, of_size in zip(wanted.weights, of_columns, sizes, strict=True):
+                window += float(weight) * of_column
+                size += float(weight) * of_size
+            # `high` and `low` are summed in float32: of a single product that is not rounded again they are the product
+            if products.rounding or np.count_nonzero(wanted.weights) > 1:
+                window += (2 * len(of_columns) + 4) * _SUMMING * size
+            lower_cuts((window - self.windows[w]) * (1 + 1e-6), found.cut, found.cut_class)
+            self.windows[w] = window
+
+    def _collect(self, tables: Tables, rows: slice, photos: slice) -> None:
+        of_block = slice(self.at.start + rows.start, self.at.start + rows.stop)
+        met = Met(
+            first=photos.start,
+            query_group=self.asked.query_group[of_block],
+            gallery_group=self.asked.gallery_group[photos],
+            class_start=self.start[rows],
+            class_stop=self.stop[rows],
+        )
+        for wanted, found, window in zip(self.asked.wanted, self.lists, self.windows, strict=True):
+            tables.collect(met, wanted, window[rows], found.part(rows))
 
 
-def _answer(
-    search: Search,
-    job: Job,
-    products: Products,
-    sizes: _Sizes,
-    centre: list[np.ndarray],
-    queries: np.ndarray,
-    progress: Callable[[int], None],
-) -> np.ndarray:
-    """Answer some queries; returns the lost ones."""
-    buffers, window, along = _candidates(search, job, products, sizes, centre, queries, progress)
-    finish(
-        search.k,
-        window,
-        products.rounding,
-        products.dropped_bits,
-        buffers.cut,
-        buffers.count,
-        buffers.keys,
-        buffers.place,
-    )
-    refine(search, job, products, queries, window, along, buffers)
-    return np.asarray(queries[buffers.count == LOST])
-
-
-def _candidates(
-    search: Search,
-    job: Job,
-    products: Products,
-    sizes: _Sizes,
-    centre: list[np.ndarray],
-    queries: np.ndarray,
-    progress: Callable[[int], None],
-) -> tuple[Buffers, np.ndarray, np.ndarray]:
-    """Candidates of some queries, their windows, and the products u.c."""
-    n, m, views = len(queries), len(job.gallery), len(search.space.gallery[0])
-    kind = np.int16 if products.dropped_bits else np.int32
-    rounded = aligned_zeros((n, sizes.padded), kind)
-    size, off, along = _round_queries(search, products, queries, centre, rounded)
-    photos = aligned_zeros((views, sizes.photos, sizes.padded), kind)
-    buffers = Buffers(
-        np.empty((n, sizes.capacity), dtype=kind),
-        np.empty((n, sizes.capacity), dtype=np.int32),
-        np.full(n, _LEAST, dtype=np.int64),
-        np.zeros(n, dtype=np.int64),
-    )
-    query_group = search.query_group[queries]
-    largest, window = np.zeros(2), np.zeros(n)
-    done = 0
-    for first in range(0, m, sizes.photos):
-        rows = job.gallery[first : first + sizes.photos]
-        largest = np.maximum(largest, _round_photos(search, products, rows, centre, photos))
-        before, window = window, _window(products, sizes.padded, off, size, *largest)
-        # cuts come from photos of earlier tiles; those of this one may be further off than they allow for
-        lower_cuts(buffers.cut, window - before, _LEAST, products.dropped_bits)
-        gallery_group = search.gallery_group[rows]
-        for start in range(0, n, sizes.height):
-            at = slice(start, start + sizes.height)
-            tile = Tile(rounded[at], photos[:, : len(rows)], first, query_group[at], gallery_group, window[at])
-            products.keep(tile, search.k, buffers.part(at))
-        lost = (buffers.count == LOST).all()
-        reached = n if lost else n * (first + len(rows)) // m
-        if reached > done:
-            progress(reached - done)
-        done = reached
-        if lost:
-            break
-    return buffers, window, along
-
-
-def _window(
-    products: Products, terms: int, off: np.ndarray, size: np.ndarray, photo_size: float, photo_off: float
-) -> np.ndarray:
-    """Bound on the distance of a sum from the similarity less u.c, for each query; see above."""
-    units = products.roundings_a_term * (terms + 2) * _UNIT
-    summing = units / (1 - units) * size * (photo_size + photo_off)
-    exact = 1.001 * _UNIT + (terms + 64) * 2.0**-52
-    return np.asarray(off * photo_size + size * photo_off + summing + exact)
-
-
-def _round_queries(
-    search: Search, products: Products, queries: np.ndarray, centre: list[np.ndarray], out: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lengths after rounding, lengths of what rounding took, products with the centre."""
-    arrays, norms = [part[search.view] for part in search.space.query], [norm[queries] for norm in search.query_norm]
-    size2, off2, along = _round(arrays, norms, search.rows[queries], centre, 0.0, products.dropped_bits, out)
-    off = np.sqrt(off2) * (1 + 1e-9)
-    return np.sqrt(size2) * (1 + 1e-9) + off, off, along
-
-
-def _round_photos(
-    search: Search, products: Products, rows: np.ndarray, centre: list[np.ndarray], out: np.ndarray
-) -> tuple[float, float]:
-    """Largest length before rounding, and largest of what rounding took, over all views."""
-    largest = (0.0, 0.0)
-    for v in range(len(out)):
-        arrays, norms = [part[v] for part in search.space.gallery], [part[v][rows] for part in search.gallery_norm]
-        size2, off2, _ = _round(arrays, norms, rows, centre, 1.0, products.dropped_bits, out[v, : len(rows)])
-        largest = max(largest[0], float(np.sqrt(size2.max()))), max(largest[1], float(np.sqrt(off2.max())))
-    return largest[0] * (1 + 1e-9), largest[1] * (1 + 1e-9)
-
-
-def _round(
-    arrays: list[np.ndarray],
-    norms: list[np.ndarray],
-    rows: np.ndarray,
-    centre: list[np.ndarray],
-    subtracted: float,
-    dropped_bits: int,
-    out: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Round unit vectors of all parts to `out`; squared lengths before and of the rest, products with the centre."""
-    size2, off2, along = (np.zeros(len(rows)) for _ in range(3))
-    left = 0
-    for array, norm, middle in zip(arrays, norms, centre, strict=True):
-        at = out[:, left : left + len(middle)]
-        scale = 1.0 / (norm * np.sqrt(len(arrays)))
-        round_units(array, rows, scale, middle, subtracted, dropped_bits, at, size2, off2, along)
-        left += len(middle)
-    return size2, off2, along
+def lower_cuts(grown: np.ndarray, *cuts: np.ndarray) -> None:
+    """Lower cuts by as much as each query's window has grown."""
+    for cut in cuts:
+        lower = np.nextafter(cut - grown.astype(np.float32), np.float32(-np.inf))
+        np.copyto(cut, lower, where=(grown > 0) & np.isfinite(cut))
 
 
 def unit_products(
@@ -252,24 +270,21 @@ def unit_products(
     gallery_norm: list[list[np.ndarray]],
 ) -> tuple[np.ndarray, float]:
     """(n, m) float32 products of unit vectors, the best over gallery views, and their distance from similarities."""
-    n, m, at_once = len(rows), len(photos), 1024
-    width = sum(part[0].shape[1] for part in space.gallery)
-    none = np.empty((0, 1))
-    search = Search(space, view, rows, query_norm, gallery_norm, none, none, 1, 0, none, none)
-    products = Float32()
+    column, products, at_once = Column(space, view, query_norm, gallery_norm), Float32(), 1024
     centre = [np.zeros(part[0].shape[1], dtype=np.float32) for part in space.gallery]
-    query = np.zeros((n, width), dtype=np.int32)
-    size, off, _ = _round_queries(search, products, np.arange(n), centre, query)
-    block = np.zeros((len(space.gallery[0]), min(m, at_once), width), dtype=np.int32)
-    values = np.empty((n, m), dtype=np.float32)
-    worst = 0.0
+    bits = np.zeros((len(rows), padded_width(column.width)), dtype=np.int32)
+    query = round_photos([part[view] for part in space.query], query_norm, rows, centre, 0, bits)
+    values = np.empty((len(rows), len(photos)), dtype=np.float32)
+    largest = Largest()
     with products.threads():
-        for start in range(0, m, at_once):
-            block_photos = photos[start : start + at_once]
-            x, x_off = _round_photos(search, products, block_photos, centre, block)
-            worst = max(worst, float(_window(products, width, off, size, x, x_off).max(initial=0.0)))
-            table = values[:, start : start + len(block_photos)]
-            for v in range(len(block)):
-                product = query.view(np.float32) @ block[v, : len(block_photos)].view(np.float32).T
+        for start in range(0, len(photos), at_once):
+            some = photos[start : start + at_once]
+            table = values[:, start : start + at_once]
+            for v in range(column.n_views):
+                block = np.zeros((len(some), bits.shape[1]), dtype=np.int32)
+                norms = [part[v][some] for part in gallery_norm]
+                largest.take(round_photos([part[v] for part in space.gallery], norms, some, centre, 0, block))
+                as_gallery(block, column.width)
+                product = bits.view(np.float32) @ block.view(np.float32).T
                 table[:] = product if v == 0 else np.maximum(table, product)
-    return values, worst
+    return values, float(query.window(products, largest).max(initial=0.0))

@@ -1,64 +1,132 @@
-"""What a back end of the screen is given and does: multiply a tile, keep what may be among the k best."""
+"""What a back end of the screen is given and does: multiply tiles, keep what may belong to a list."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+# room for candidates beyond those that are wanted, of one list among others and of one alone: too little means that a
+# query is searched again in float32
+SPARE = (256, 1024)
+
 
 @dataclass(frozen=True)
-class Buffers:
-    """Candidates of n queries.
+class Wanted:
+    """A list that is wanted.
 
     Attributes
     ----------
-    keys : (n, capacity) int16 or int32 array
-        Screened values as keys; see `postproc.neighbours.screen_kernels`.
-    place : (n, capacity) int32 array
-        Places in the job's gallery, ascending.
-    cut, count : (n,) int64 arrays
-        Key to reach, and number of candidates, `LOST` where there are too many.
+    weights : (columns,) float array >= 0, summing to 1
+        It is by the weighted mean of the columns.
+    k, k_class : int
+        How many of all photos, and how many of the query's own class; 0 for none.
+    is_alone : bool
+        Whether no other list is wanted beside it.
     """
 
-    keys: np.ndarray
+    weights: np.ndarray
+    k: int
+    k_class: int
+    is_alone: bool = False
+
+    @property
+    def some(self) -> slice:
+        """Columns from the first to the last that has weight."""
+        used = np.flatnonzero(self.weights)
+        return slice(int(used[0]), int(used[-1]) + 1)
+
+    @property
+    def n_several(self) -> int:
+        """Columns that it is by where there are several, otherwise 0."""
+        return len(self.weights) if np.count_nonzero(self.weights) > 1 else 0
+
+    def capacity(self, n_gallery: int) -> int:
+        """Places of a query's buffer."""
+        wanted = self.k + self.k_class
+        return min(n_gallery, wanted + max(SPARE[self.is_alone], wanted // 2))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Candidates of n queries for a list, and what tells them.
+
+    Attributes
+    ----------
+    high : (n, capacity) float32 array
+        What the weighted sum is at most, but for the window.
+    low : (n, capacity) int32 array
+        Keys of what it is at least; see `postproc.neighbours.screen_kernels`.
+    place : (n, capacity) int32 array
+        Places in the gallery's order.
+    cut, cut_class : (n,) float32 arrays
+        What `high` must reach, of any photo and of one of the query's class.
+    count : (n,) int64 array
+        Number of candidates, `LOST` where there are too many.
+    """
+
+    high: np.ndarray
+    low: np.ndarray
     place: np.ndarray
     cut: np.ndarray
+    cut_class: np.ndarray
     count: np.ndarray
 
-    def part(self, at: slice) -> Buffers:
+    @classmethod
+    def empty(cls, n: int, wanted: Wanted, n_gallery: int) -> Candidates:
+        """Of n queries."""
+        shape = (n, wanted.capacity(n_gallery))
+        return cls(
+            np.empty(shape, dtype=np.float32),
+            np.empty(shape, dtype=np.int32),
+            np.empty(shape, dtype=np.int32),
+            np.full(n, -np.inf if wanted.k else np.inf, dtype=np.float32),
+            np.full(n, -np.inf if wanted.k_class else np.inf, dtype=np.float32),
+            np.zeros(n, dtype=np.int64),
+        )
+
+    def part(self, at: slice) -> Candidates:
         """Views of some queries' buffers."""
-        return Buffers(*(a[at] for a in (self.keys, self.place, self.cut, self.count)))
+        arrays = (self.high, self.low, self.place, self.cut, self.cut_class, self.count)
+        return Candidates(*(array[at] for array in arrays))
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Rounded queries and gallery photos that are to be multiplied.
+@dataclass(frozen=True, kw_only=True)
+class Met:
+    """Who meets whom in a tile.
 
     Attributes
     ----------
-    query : (n, d) array of bits
-    gallery : (views, m, d) array of bits
     first : int
-        Place of the first photo in the job's gallery.
+        Place of the first photo.
     query_group, gallery_group : (n,), (m,) int arrays
         Photos of the query's own group are passed over.
-    window : (n,) float64 array
-        Bound on the distance of a product, before its last rounding, from what it stands for.
+    class_start, class_stop : (n,) int64 arrays
+        Places of the photos of the query's own class.
     """
 
-    query: np.ndarray
-    gallery: np.ndarray
     first: int
     query_group: np.ndarray
     gallery_group: np.ndarray
-    window: np.ndarray
+    class_start: np.ndarray
+    class_stop: np.ndarray
+
+
+class Tables(Protocol):
+    """Products of a tile's queries and photos, by column."""
+
+    def collect(self, met: Met, wanted: Wanted, window: np.ndarray, candidates: Candidates) -> None:
+        """Put the photos that may belong to a list into each query's buffer; (n,) `window` as of `Rounded.window`."""
+
+    def turned(self) -> Tables:
+        """With photos and queries in each other's place."""
 
 
 class Products(Protocol):
-    """Multiplies rounded vectors and keeps what may be among the k best.
+    """Multiplies rounded vectors.
 
     Attributes
     ----------
@@ -68,17 +136,17 @@ class Products(Protocol):
         Relative error of rounding a product that was summed in float32.
     roundings_a_term : int
         How many units of 2^-24 each addition may cost: 1 where it rounds to nearest.
-    queries_at_once : int
-        Height of a tile.
+    tile : int
+        Queries and photos of a tile.
     """
 
     dropped_bits: int
     rounding: float
     roundings_a_term: int
-    queries_at_once: int
+    tile: int
 
-    def keep(self, tile: Tile, k: int, buffers: Buffers) -> None:
-        """Put the photos that reach their query's cut, by the best of their views, into its buffer."""
+    def multiply(self, query: Sequence[np.ndarray], gallery: Sequence[np.ndarray]) -> Tables:
+        """Multiply rounded vectors, column by column: (n, d) with (views, m, d) bits; of views the largest product."""
 
     def threads(self) -> AbstractContextManager[None]:
         """Context in which products are taken on as many threads as numba uses."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,8 +10,8 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from postproc.neighbours.screen_base import Buffers, Tile
-from postproc.neighbours.screen_kernels import collect
+from postproc.neighbours.collect_kernels import collect, transpose
+from postproc.neighbours.screen_base import Candidates, Met, Wanted
 
 _CACHE_LINE = 64
 
@@ -24,52 +24,76 @@ def aligned_zeros(shape: tuple[int, ...], dtype: type[np.integer[Any]]) -> np.nd
     return memory[skipped : skipped + int(np.prod(shape))].reshape(shape)
 
 
+class HostTables:
+    """Products in (columns, n, m) bits of floats, in memory that the next tile overwrites."""
+
+    def __init__(self, products: Float32, bits: np.ndarray) -> None:
+        self._products, self.bits = products, bits
+
+    def collect(self, met: Met, wanted: Wanted, window: np.ndarray, candidates: Candidates) -> None:
+        """See `Tables`."""
+        collect(
+            self.bits[wanted.some],
+            wanted.weights[wanted.some].astype(np.float32),
+            self._products.rounding,
+            self._products.dropped_bits,
+            met.first,
+            met.query_group,
+            met.gallery_group,
+            met.class_start,
+            met.class_stop,
+            wanted.k,
+            wanted.k_class,
+            window,
+            candidates.cut,
+            candidates.cut_class,
+            candidates.count,
+            candidates.high,
+            candidates.low,
+            candidates.place,
+        )
+
+    def turned(self) -> HostTables:
+        """See `Tables`."""
+        columns, n, m = self.bits.shape
+        turned = self._products.memory(1, columns, m, n)
+        transpose(self.bits, turned)
+        return HostTables(self._products, turned)
+
+
 class Float32:
     """numpy, in float32."""
 
     dropped_bits = 0
     rounding = 0.0
     roundings_a_term = 1
-    queries_at_once = 1024
+    tile = 1024
 
     def __init__(self) -> None:
-        self._memory = np.empty(0, dtype=np.int32)
+        self._memory = [np.empty(0, dtype=np.int32)] * 2
 
-    def keep(self, tile: Tile, k: int, buffers: Buffers) -> None:
+    def multiply(self, query: Sequence[np.ndarray], gallery: Sequence[np.ndarray]) -> HostTables:
         """See `Products`."""
-        views, m, _ = tile.gallery.shape
-        n = len(tile.query)
-        tables = self._tables(min(views, 2) * n * m).reshape(-1, n, m)
-        for view in range(views):
-            self.multiply(tile.query, tile.gallery[view], tables[min(view, 1)])
-            if view:
-                self.maximum(tables[0], tables[1])
-        collect(
-            tables[0],
-            tile.first,
-            tile.query_group,
-            tile.gallery_group,
-            k,
-            tile.window,
-            self.rounding,
-            self.dropped_bits,
-            buffers.cut,
-            buffers.count,
-            buffers.keys,
-            buffers.place,
-        )
+        # one table more, for further views
+        tables = self.memory(0, len(query) + (len(gallery[0]) > 1), len(query[0]), gallery[0].shape[1])
+        for c, (of_queries, views) in enumerate(zip(query, gallery, strict=True)):
+            self._multiply(of_queries, views[0], tables[c])
+            for view in views[1:]:
+                self._multiply(of_queries, view, tables[-1])
+                self._maximum(tables[c], tables[-1])
+        return HostTables(self, tables[: len(query)])
 
-    def _tables(self, size: int) -> np.ndarray:
-        if len(self._memory) < size:
-            self._memory = aligned_zeros((size,), self._memory.dtype.type)
-        return self._memory[:size]
+    def memory(self, which: int, columns: int, n: int, m: int) -> np.ndarray:
+        """(columns, n, m) table in one of two memories that are used again and again."""
+        size = columns * n * m
+        if len(self._memory[which]) < size:
+            self._memory[which] = aligned_zeros((size,), np.int16 if self.dropped_bits else np.int32)
+        return self._memory[which][:size].reshape(columns, n, m)
 
-    def multiply(self, query: np.ndarray, gallery: np.ndarray, out: np.ndarray) -> None:
-        """Put the products of rounded vectors into a table."""
+    def _multiply(self, query: np.ndarray, gallery: np.ndarray, out: np.ndarray) -> None:
         np.matmul(query.view(np.float32), gallery.view(np.float32).T, out=out.view(np.float32))
 
-    def maximum(self, best: np.ndarray, other: np.ndarray) -> None:
-        """Put the larger of two tables' numbers into the first."""
+    def _maximum(self, best: np.ndarray, other: np.ndarray) -> None:
         np.maximum(best.view(np.float32), other.view(np.float32), out=best.view(np.float32))
 
     @contextmanager
@@ -89,18 +113,16 @@ class BFloat16(Float32):
     rounding = 2.0**-8
 
     def __init__(self, torch: Any) -> None:
+        super().__init__()
         self._torch = torch
-        self._memory = np.empty(0, dtype=np.int16)
 
     def _tensor(self, bits: np.ndarray) -> Any:
         return self._torch.from_numpy(bits).view(self._torch.bfloat16)
 
-    def multiply(self, query: np.ndarray, gallery: np.ndarray, out: np.ndarray) -> None:
-        """Put the products of rounded vectors into a table."""
+    def _multiply(self, query: np.ndarray, gallery: np.ndarray, out: np.ndarray) -> None:
         self._torch.mm(self._tensor(query), self._tensor(gallery).T, out=self._tensor(out))
 
-    def maximum(self, best: np.ndarray, other: np.ndarray) -> None:
-        """Put the larger of two tables' numbers into the first."""
+    def _maximum(self, best: np.ndarray, other: np.ndarray) -> None:
         self._torch.maximum(self._tensor(best), self._tensor(other), out=self._tensor(best))
 
     @contextmanager

@@ -14,12 +14,10 @@ from typing import TypeAlias
 import numpy as np
 
 from cv.errors import FinblendError
-from postproc.neighbours.exact import Search, exact_pairs, lengths, search_exactly
-from postproc.neighbours.jobs import Job, by_row, jobs
-from postproc.neighbours.screen import screen, unit_products
-from postproc.neighbours.screen_backends import choose
-from postproc.neighbours.screen_base import Products
-from postproc.neighbours.screen_cpu import Float32
+from postproc.neighbours.engine import Asked, answer
+from postproc.neighbours.exact import exact_pairs, lengths
+from postproc.neighbours.screen import unit_products
+from postproc.neighbours.screen_base import Wanted
 from postproc.neighbours.space import NOBODY, Neighbours, Space, Views, norms
 
 __all__ = ["MEMORY_MB", "NOBODY", "Neighbours", "Progress", "Space", "Views"]
@@ -83,57 +81,18 @@ def top_k(
     """
     if k < 1:
         raise FinblendError(f"k >= 1 must hold, but got k={k}")
-    rows = np.arange(space.n_query) if query_rows is None else np.asarray(query_rows)
-    query_groups, gallery_groups = _pair("group", query_group, gallery_group, space)
-    query_classes, gallery_classes = _pair("class", query_class, gallery_class, space)
-    if query_groups is None or gallery_groups is None:
-        query_groups, gallery_groups = np.zeros(space.n_query, np.int32), np.ones(space.n_gallery, np.int32)
-    query_norm, gallery_norm = lengths(space, view, rows)
-    classes = None if query_classes is None else query_classes[rows]
-    plan = list(jobs(query_groups[rows], gallery_groups, classes, gallery_classes))
-    held = [*query_norm, *(length for part in gallery_norm for length in part), *(job.gallery for job in plan)]
-    search = Search(
-        space,
-        view,
-        rows,
-        query_norm,
-        gallery_norm,
-        query_groups[rows],
-        gallery_groups,
-        k,
-        max(0, memory_mb * 2**20 - sum(array.nbytes for array in held)),
-        index=np.full((len(rows), k), NOBODY, dtype=np.int32),
-        similarity=np.full((len(rows), k), -np.inf, dtype=np.float32),
+    asked = Asked.of(
+        [(space, view)],
+        np.arange(space.n_query) if query_rows is None else np.asarray(query_rows),
+        group=(query_group, gallery_group),
+        classes=(query_class, gallery_class),
+        memory_mb=memory_mb,
+        backend=backend,
     )
-    size = float(sum(len(job.queries) * len(job.gallery) for job in plan)) * search.width * len(space.gallery[0])
-    products = choose(backend, size)
-    with products.threads():
-        for job in plan:
-            _answer(search, job, products, progress or (lambda _: None))
-    return Neighbours(search.index, search.similarity)
-
-
-def _answer(search: Search, job: Job, products: Products, progress: Progress) -> None:
-    if len(job.gallery) <= 2 * search.k:
-        # most of the gallery is computed exactly, anyway
-        search_exactly(search, job.queries, job.gallery, twins=False)
-        progress(len(job.queries))
-        return
-    lost = screen(search, job, products, progress)
-    if len(lost) and products.dropped_bits:
-        lost = screen(search, Job(lost, job.gallery), Float32(), lambda _: None)
-    if len(lost):
-        search_exactly(search, lost, job.gallery, twins=True)
-
-
-def _pair(
-    what: str, query: np.ndarray | None, gallery: np.ndarray | None, space: Space
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    if query is None and gallery is None:
-        return None, None
-    if query is None or gallery is None:
-        raise FinblendError(f"query_{what} and gallery_{what} go together: give both or neither")
-    return by_row(f"query_{what}", query, space.n_query), by_row(f"gallery_{what}", gallery, space.n_gallery)
+    with_classes = asked.classes is not None
+    wanted = Wanted(np.ones(1), 0 if with_classes else k, k if with_classes else 0, is_alone=True)
+    (found,) = answer(asked, [wanted], progress or (lambda _: None))
+    return found.same_class if with_classes else found.nearest
 
 
 def pair_similarities(

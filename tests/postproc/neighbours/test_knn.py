@@ -69,8 +69,8 @@ def test_own_group_is_passed_over_and_other_classes_are_not_looked_at(
 
 
 @pytest.mark.parametrize("groups", [5, 300])
-def test_groups_are_passed_over_in_jobs_and_by_mask(backend: str, groups: int) -> None:
-    """Few groups are searched one by one; of many, each photo's own is masked."""
+def test_groups_are_passed_over(backend: str, groups: int) -> None:
+    """Of large groups and of small ones."""
     rng = np.random.default_rng(groups)
     table = photos(rng, "any", 3000, 20)
     group = rng.integers(0, groups, 3000)

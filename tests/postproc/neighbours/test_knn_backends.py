@@ -133,8 +133,8 @@ def test_all_back_ends_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> 
     torch = pytest.importorskip("torch")
     expected = top_k(space(), 20, backend="float32")
     assert same(top_k(space(), 20, backend="bfloat16"), expected)
-    monkeypatch.setattr(OnDevice, "queries_at_once", 40)
-    monkeypatch.setattr("postproc.neighbours.search.choose", lambda *_: OnDevice(torch, "cpu"))
+    monkeypatch.setattr(OnDevice, "tile", 40)
+    monkeypatch.setattr("postproc.neighbours.engine.choose", lambda *_: OnDevice(torch, "cpu"))
     assert same(top_k(space(), 20), expected)
     assert same(top_k(space(), 20, memory_mb=1), expected)
 
@@ -145,13 +145,13 @@ def test_torch_follows_numbas_threads_and_gets_its_own_back(monkeypatch: pytest.
     if n > numba.config.NUMBA_NUM_THREADS:
         pytest.skip("numba has fewer threads")
     seen: list[int] = []
-    keep = BFloat16.keep
+    multiply = BFloat16.multiply
 
-    def watch(self: BFloat16, *args: Any) -> None:
+    def watch(self: BFloat16, *args: Any) -> Any:
         seen.append(torch.get_num_threads())
-        keep(self, *args)
+        return multiply(self, *args)
 
-    monkeypatch.setattr(BFloat16, "keep", watch)
+    monkeypatch.setattr(BFloat16, "multiply", watch)
     before = torch.get_num_threads(), numba.get_num_threads()
     try:
         numba.set_num_threads(n)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from knn_reference import dots, lengths, nearest, photos, same, similarity, spaces
 
 from postproc import Space, top_k
-from postproc.neighbours import screen
-from postproc.neighbours import search as knn
-from postproc.neighbours.exact import Search
+from postproc.neighbours import engine, screen, screen_base
 from postproc.neighbours.exact import lengths as norms_of
+from postproc.neighbours.rounded import Largest, Rounded, as_gallery, padded_width, round_photos
+from postproc.neighbours.screen import Column
 from postproc.neighbours.screen_base import Products
 from postproc.neighbours.screen_cpu import BFloat16, Float32
 from postproc.neighbours.screen_gpu import OnDevice
@@ -27,13 +27,12 @@ def products(name: str) -> Products:
     return BFloat16(torch) if name == "bfloat16" else OnDevice(torch, "cpu")
 
 
-def shrunk_sizes(patch: pytest.MonkeyPatch, spare: int, wide: int, height: int, name: str) -> None:
+def shrunk_sizes(patch: pytest.MonkeyPatch, spare: int, tile: int, name: str) -> None:
     """Blocks of a few photos and buffers that overflow: every path runs on tables that a literal search can check."""
     chosen = products(name)
-    patch.setattr(chosen, "queries_at_once", height, raising=False)
-    patch.setattr(screen, "_SPARE", spare)
-    patch.setattr(screen, "_WIDE", wide)
-    patch.setattr(knn, "choose", lambda *_: chosen)
+    patch.setattr(chosen, "tile", tile, raising=False)
+    patch.setattr(screen_base, "SPARE", (spare, spare))
+    patch.setattr(engine, "choose", lambda *_: chosen)
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "device"])
@@ -41,17 +40,16 @@ def shrunk_sizes(patch: pytest.MonkeyPatch, spare: int, wide: int, height: int, 
     space=spaces(largest=90),
     k=st.integers(1, 9),
     spare=st.sampled_from([2, 8, 30]),
-    wide=st.sampled_from([1, 5, 64, 70]),
-    height=st.sampled_from([1, 4]),
+    tile=st.sampled_from([1, 5, 64, 70]),
     n_groups=st.sampled_from([1, 3]),
 )
 def test_no_size_of_block_or_buffer_changes_the_answer(
-    name: str, space: Space, k: int, spare: int, wide: int, height: int, n_groups: int
+    name: str, space: Space, k: int, spare: int, tile: int, n_groups: int
 ) -> None:
     query_group = np.arange(space.n_query) % n_groups
     gallery_group = np.arange(space.n_gallery) % n_groups + (n_groups == 1)
     with pytest.MonkeyPatch.context() as patch:
-        shrunk_sizes(patch, spare, wide, height, name)
+        shrunk_sizes(patch, spare, tile, name)
         near = top_k(space, k, query_group=query_group, gallery_group=gallery_group)
     assert same(near, nearest(similarity(space), query_group[:, None] != gallery_group, k))
 
@@ -59,24 +57,30 @@ def test_no_size_of_block_or_buffer_changes_the_answer(
 def screened(space: Space, chosen: Products, centred: bool) -> tuple[np.ndarray, np.ndarray]:
     """(n_query, n_gallery) distances of sums from what they stand for, and the (n_query,) bounds on them."""
     rows, some = np.arange(space.n_query), np.arange(space.n_gallery, dtype=np.int32)
-    none = np.empty(0)
-    search = Search(space, 0, rows, *norms_of(space, 0, rows), none, none, 1, 0, none, none)
-    centre = screen._centre(search, some)
+    column = Column(space, 0, *norms_of(space, 0, rows))
+    centre = column.centre(some)
     if not centred:
         centre = [np.zeros_like(c) for c in centre]
-    width = sum(len(c) for c in centre)
     kind = np.int16 if chosen.dropped_bits else np.int32
-    query, gallery = np.zeros((len(rows), width), dtype=kind), np.zeros((1, len(some), width), dtype=kind)
-    size, off, along = screen._round_queries(search, chosen, rows, centre, query)
-    largest = screen._round_photos(search, chosen, some, centre, gallery)
-    window = screen._window(chosen, width, off, size, *largest)
+    bits = [np.zeros((n, padded_width(column.width)), dtype=kind) for n in (len(rows), len(some))]
+    arrays = [[part[0] for part in side] for side in (space.query, space.gallery)]
+    norms = [column.query_norm, [part[0] for part in column.gallery_norm]]
+    query, gallery = (
+        round_photos(a, n, r, centre, chosen.dropped_bits, b)
+        for a, n, r, b in zip(arrays, norms, (rows, some), bits, strict=True)
+    )
+    largest = Largest()
+    largest.take(gallery)
+    window = query.window(chosen, largest)
+    as_gallery(bits[1], column.width)
+    constant = sum(float(c.astype(float) @ c.astype(float)) for c in centre)
     # exact products of the rounded numbers: what summing in float32 adds is bounded apart
-    values = [(a.astype(np.int32) << chosen.dropped_bits).view(np.float32).astype(float) for a in (query, gallery[0])]
+    values = [(a.astype(np.int32) << chosen.dropped_bits).view(np.float32).astype(float) for a in bits]
     exact = sum(
         dots(q[0], g[0]) / (lengths(q[0])[:, None] * lengths(g[0]))
         for q, g in zip(space.query, space.gallery, strict=True)
     ) / len(space.query)
-    return np.abs(values[0] @ values[1].T - (exact - along[:, None])), window
+    return np.abs(values[0] @ values[1].T - (exact - constant)), window
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16"])
@@ -114,22 +118,23 @@ def test_a_photo_that_bfloat16_prefers_is_not_preferred(monkeypatch: pytest.Monk
     assert int((half[0] @ half[1].T).argmax()) == 0
     assert top_k(space, 1, backend="bfloat16").index.tolist() == [[1]]
     # the planted fault: a tenth of the bound, and no allowance for the product's own rounding
-    window = screen._window
-    monkeypatch.setattr(screen, "_window", lambda *args: 0.1 * window(*args))
+    window = Rounded.window
+    monkeypatch.setattr(Rounded, "window", lambda *args: 0.1 * window(*args))
     monkeypatch.setattr(BFloat16, "rounding", 0.0)
     assert top_k(space, 1, backend="bfloat16").index.tolist() == [[0]]
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16"])
 def test_without_the_bound_neighbours_are_lost(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Photos of one look: the screen alone ranks them by chance."""
-    rng = np.random.default_rng(3)
-    space = Space(((photos(rng, "one look", 20, 50),),), ((photos(rng, "one look", 400, 50),),))
-    expected = nearest(similarity(space), np.ones((20, 400), dtype=bool), 5)
+    """Photos of one look, or as many queries as have near ties: the screen alone ranks them by chance."""
+    rng, kind = np.random.default_rng(3), "one look" if name == "float32" else "any"
+    space = Space(((photos(rng, kind, 200, 50),),), ((photos(rng, kind, 400, 50),),))
+    expected = nearest(similarity(space), np.ones((200, 400), dtype=bool), 5)
     chosen: Any = products(name)
-    monkeypatch.setattr(knn, "choose", lambda *_: chosen)
+    monkeypatch.setattr(engine, "choose", lambda *_: chosen)
     assert same(top_k(space, 5), expected)
-    monkeypatch.setattr(screen, "_window", lambda *args: np.zeros_like(args[2]))
+    monkeypatch.setattr(Rounded, "window", lambda rounded, *_: np.zeros_like(rounded.length))
+    monkeypatch.setattr(Rounded, "most", lambda rounded, *_: np.zeros_like(rounded.length))
     monkeypatch.setattr(type(chosen), "rounding", 0.0)
     assert not same(top_k(space, 5), expected)
 
@@ -150,19 +155,31 @@ def look_alikes_then_others(seed: int) -> Space:
     """A gallery whose last photos are far longer, less its centre, than all before: so are their errors."""
     rng = np.random.default_rng(seed)
     look = rng.normal(size=16)
-    alike = look / np.linalg.norm(look) + 0.005 / 4 * rng.normal(size=(8000, 16))
+    alike = look / np.linalg.norm(look) + 0.05 / 4 * rng.normal(size=(8000, 16))
     rows = np.concatenate([alike, rng.normal(size=(60, 16))])
     query = rng.normal(size=(1500, 16))
     return Space(*(((a.astype(np.float32),),) for a in (query, rows)))
 
 
 def test_photos_that_come_late_are_allowed_their_larger_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cuts that earlier photos gave fall by what the window has grown, whenever it grows."""
     space = look_alikes_then_others(0)
     expected = top_k(space, 64, backend="float32")
-    chosen = products("bfloat16")
-    monkeypatch.setattr(screen, "_WIDE", 512)
-    monkeypatch.setattr(knn, "choose", lambda *_: chosen)
+    chosen, grown = products("bfloat16"), list[np.ndarray]()
+    lower = screen.lower_cuts
+
+    def watched(by: np.ndarray, *cuts: np.ndarray) -> None:
+        before = [cut.copy() for cut in cuts]
+        lower(by, *cuts)
+        grown.append(by.copy())
+        for old, new in zip(before, cuts, strict=True):
+            inside = np.isfinite(old) & (by > 0)
+            assert (new[inside].astype(float) <= old[inside].astype(float) - by[inside]).all()
+            assert (new[~inside] == old[~inside]).all()
+
+    monkeypatch.setattr(chosen, "tile", 512)
+    monkeypatch.setattr(engine, "choose", lambda *_: chosen)
+    monkeypatch.setattr(screen, "lower_cuts", watched)
     assert same(top_k(space, 64), expected)
-    # the fault that this was written for: cuts stay as they were when the window grows
-    monkeypatch.setattr(screen, "lower_cuts", lambda *_: None)
-    assert not same(top_k(space, 64), expected)
+    # the photos of the last tile, which are the longest, widen the window that those before them gave
+    assert max(by.min() for by in grown[1:]) > 1e-3 > grown[0].max()

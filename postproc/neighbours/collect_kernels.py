@@ -1,4 +1,4 @@
-"""Compiled loops of the search for many lists at once: what may be among the best of a list, by all of its sources.
+"""Compiled loops that keep what may be among the best of a list.
 
 A tile holds, for each source, the products of some queries with some photos, right to within a window and rounded once.
 A list takes the weighted sum of some of them. Of a sum, two float32 numbers are known: `high` and `low`, between which
@@ -17,8 +17,6 @@ _STRIDE = 64
 # new candidates after which the cuts are raised
 _PATIENCE = 128
 _BLOCK = 32
-# of a cut, which is rounded to float32
-_SLACK = 2.0**-22
 
 
 @kernel(parallel=True)
@@ -51,8 +49,8 @@ def _kth_in(low: np.ndarray, place: np.ndarray, k: int, start: int, stop: int) -
 
 @kernel(inline="always")
 def _cut(key: int, window: float) -> np.float32:
-    value = float_of_key(key, 0)
-    return np.float32(value - 2.0 * window - _SLACK * (1.0 + abs(value)))
+    # rounded down, for it is a float32 number that is compared
+    return np.float32(float_of_key(key_below(float_of_key(key, 0) - 2.0 * window, 0), 0))
 
 
 @kernel()
@@ -104,7 +102,7 @@ def _any_reaches(upper: np.ndarray, reach: float) -> bool:
     least = np.float32(reach)
     for j in range(upper.shape[0]):
         hits += np.int32(upper[j] >= least)
-    return hits > 0
+    return bool(hits > 0)
 
 
 @kernel(parallel=True)
@@ -193,7 +191,7 @@ def collect(
                     value = np.int32(np.int32(bits[s, i, j]) << dropped_bits).view(np.float32)
                     lower += weights[s] * value - np.float32(weights[s] * rounding) * abs(value)
                 high[i, used] = upper[j]
-                low[i, used] = key_below(lower, 0)
+                low[i, used] = key_below(np.float64(lower), 0)
                 place[i, used] = at
                 used += 1
         count[i] = used
@@ -221,36 +219,44 @@ def finish(
 
 
 @kernel(parallel=True)
-def flatten(count: np.ndarray, place: np.ndarray, start: np.ndarray, query: np.ndarray, out: np.ndarray) -> None:
-    """List the candidates of all queries, in the order of their places."""
-    for i in numba.prange(count.shape[0]):
-        places = np.sort(place[i, : start[i + 1] - start[i]])
-        for c in range(places.shape[0]):
-            query[start[i] + c] = i
-            out[start[i] + c] = places[c]
-
-
-@kernel(parallel=True)
-def keep_best(
+def append(
     start: np.ndarray,
-    photo: np.ndarray,
-    value: np.ndarray,
-    chosen: np.ndarray,
-    to: np.ndarray,
-    number: np.ndarray,
-    index: np.ndarray,
-    similarity: np.ndarray,
+    column: np.ndarray,
+    new_high: np.ndarray,
+    new_low: np.ndarray,
+    first: int,
+    class_start: np.ndarray,
+    class_stop: np.ndarray,
+    k: int,
+    k_class: int,
+    window: np.ndarray,
+    cut: np.ndarray,
+    cut_class: np.ndarray,
+    count: np.ndarray,
+    high: np.ndarray,
+    low: np.ndarray,
+    place: np.ndarray,
 ) -> None:
-    """Sort each query's chosen candidates, the highest first, equals by photo, and keep as many as there is room.
-
-    `number` tells where among the candidates each stands.
-    """
-    k = index.shape[1]
-    for i in numba.prange(start.shape[0] - 1):
-        at = start[i] + np.flatnonzero(chosen[start[i] : start[i + 1]])
-        by_photo = at[np.argsort(photo[at])]
-        order = by_photo[np.argsort(-value[by_photo], kind="mergesort")]
-        for best in range(min(k, order.shape[0])):
-            index[to[i], best] = photo[order[best]]
-            similarity[to[i], best] = value[order[best]]
-            number[i, best] = order[best]
+    """Put chosen photos, query i's from `start[i]` to `start[i + 1]`, into buffers; the rest as `collect`."""
+    capacity = high.shape[1]
+    for i in numba.prange(cut.shape[0]):
+        used = int(count[i])
+        for h in range(start[i], start[i + 1]):
+            if used == LOST:
+                break
+            at = first + column[h]
+            in_class = class_start[i] <= at < class_stop[i]
+            if not (new_high[h] >= cut[i] or (in_class and new_high[h] >= cut_class[i])):
+                continue
+            if used == capacity:
+                cut[i], cut_class[i], used = compact(
+                    high[i], low[i], place[i], used, k, k_class, class_start[i], class_stop[i], window[i]
+                )
+                if used >= capacity - capacity // 8:
+                    used = LOST
+                    break
+                if not (new_high[h] >= cut[i] or (in_class and new_high[h] >= cut_class[i])):
+                    continue
+            high[i, used], low[i, used], place[i, used] = new_high[h], key_below(new_low[h], 0), at
+            used += 1
+        count[i] = used
