@@ -68,7 +68,10 @@ class NestedParts:
         if arrays is None:
             return None
         width, result = json.loads(str(arrays.pop(_TOLD)))
-        return ScoredFold(arrays, width, HeldOutResult(**result))
+        try:
+            return ScoredFold(arrays, width, HeldOutResult(**result))
+        except TypeError:  # of a finblend that told other things
+            return None
 
     def drop(self) -> None:
         """All folds are done."""

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,12 +47,15 @@ def project(photos: Photos, tmp_path: Path) -> Path:
     return tmp_path / "P"
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
     """As workers have it: last bits depend on it."""
     import torch
 
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def embedded(photos: Photos, project: Path, **options: object) -> EmbedResult:
@@ -65,9 +69,6 @@ def vectors(store: Store) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def in_one_process(photos: Photos, tmp_path_factory: pytest.TempPathFactory) -> tuple[EmbedResult, list[bytes]]:
-    import torch
-
-    torch.set_num_threads(1)
     project = tmp_path_factory.mktemp("here") / "P"
     shutil.copytree(photos.project, project)
     result = embedded(photos, project, workers=0)
@@ -141,8 +142,6 @@ def test_a_machine_that_computes_otherwise_is_refused(photos: Photos, project: P
 
 
 def test_folds_are_trained_by_workers_to_the_same_bytes(tmp_path: Path) -> None:
-    import torch
-
     world = World(tmp_path)
     shutil.copytree(world.project, tmp_path / "Q")
     options = {
@@ -158,7 +157,6 @@ def test_folds_are_trained_by_workers_to_the_same_bytes(tmp_path: Path) -> None:
         mine, other = (Store(folder / "stores" / "m" / seen) for folder in (world.project, tmp_path / "Q"))
         assert mine.manifest.weights_sha256 == other.manifest.weights_sha256
         assert vectors(mine) == vectors(other)
-    assert torch.get_num_threads() == 1
     # finished and registered: nothing is left to do
     again = train(world.project, "m", recipe=recipe, engine=cluster(), **options)
     assert [run.registered for run in again.runs] == ["before", "before"]
