@@ -97,14 +97,33 @@ class Run:
             Gets the number of photos just done and of all.
         """
         tell = progress or (lambda done, total: None)
+        grid = Grid(len(self.photos), self.batch)
+        todo = self.missing(range(len(grid)))
+        tell(len(self.photos) - sum(len(grid[index]) for index in todo), len(self.photos))
+        return self._joined(len(grid), self._embed(todo, tell))
+
+    def embed(self, batches: Sequence[int], progress: Callable[[int, int], None] | None = None) -> int:
+        """Embed and keep some batches of the grid, those that are not there yet, and say how many photos that were.
+
+        For one of several processes: another one joins all of them by `extract`.
+        """
+        done = self._embed(self.missing(batches), progress or (lambda done, total: None))
+        self._parts.clear()
+        return done
+
+    def missing(self, batches: Sequence[int]) -> list[int]:
+        """Those batches that are not there yet; the others are read."""
         self.folder.mkdir(parents=True, exist_ok=True)
         grid = Grid(len(self.photos), self.batch)
-        for index in range(len(grid)):
-            part = _read(self._path(index), len(grid[index]), len(self.views))
+        for index in batches:
+            part = _read(self.path(index), len(grid[index]), len(self.views))
             if part is not None:
                 self._parts[index] = part
-        todo = [index for index in range(len(grid)) if index not in self._parts]
-        tell(len(self.photos) - sum(len(grid[index]) for index in todo), len(self.photos))
+        return [index for index in batches if index not in self._parts]
+
+    def _embed(self, todo: list[int], tell: Callable[[int, int], None]) -> int:
+        """Embed batches, and say of how many photos that could be read."""
+        grid = Grid(len(self.photos), self.batch)
         under_way: tuple[int, torch.Tensor, dict[str, Any]] | None = None
         for index, (pixels, facts) in zip(todo, self._loader([list(grid[index]) for index in todo]), strict=True):
             embedded = self.forward(pixels, self.views)
@@ -118,8 +137,7 @@ class Run:
         if under_way is not None:
             self._keep(*under_way)
             tell(len(under_way[2]["note"]), len(self.photos))
-        computed = sum(int(np.count_nonzero(~self._parts[index]["failed"])) for index in todo)
-        return self._joined(len(grid), computed)
+        return sum(int(np.count_nonzero(~self._parts[index]["failed"])) for index in todo)
 
     def first_photos(self) -> torch.Tensor:
         """A few photos that can be read, for measuring the precision; grey ones where there are none."""
@@ -142,12 +160,13 @@ class Run:
             pin_memory=self.forward.device.type == "cuda",
         )
 
-    def _path(self, index: int) -> Path:
+    def path(self, index: int) -> Path:
+        """Where a batch is kept."""
         return self.folder / f"batch-{index:06d}.npz"
 
     def _keep(self, index: int, embedded: torch.Tensor, facts: dict[str, Any]) -> None:
         part = {"embedded": embedded.cpu().numpy()} | {name: np.array(facts[name]) for name in _FACTS}
-        with written_beside(self._path(index)) as temporary, temporary.open("wb") as file:
+        with written_beside(self.path(index)) as temporary, temporary.open("wb") as file:
             np.savez(file, **part)  # type: ignore[arg-type]
         self._parts[index] = part
 

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
+from typing import TypeAlias
 
 from backbones.local_features.contract import LocalExtractor
 from backbones.local_features.doors import build_local
@@ -73,6 +76,19 @@ class LocalPhotos:
             )
 
 
+@dataclass(frozen=True)
+class Making:
+    """What parts are made with: the extractor's name, features asked of it, features kept, and its fingerprint."""
+
+    extractor: str
+    asked: int
+    keypoints: int
+    fingerprint: str
+
+
+Elsewhere: TypeAlias = Callable[[Making, Sequence[tuple[Part, LocalPhotos]]], Iterator[int]]
+
+
 def extract_features(
     photos: LocalPhotos,
     extractor_name: str,
@@ -81,6 +97,7 @@ def extract_features(
     workers: int = 0,
     mirrored: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> FeatureStore:
     """Extract the features of all photos into a store.
 
@@ -100,6 +117,9 @@ def extract_features(
         The mirrored photos, too, as view `hflip`.
     progress : callable, optional
         Gets the number of photos just done and of all, mirrored ones counted apart.
+    elsewhere : callable, optional
+        Calls `make_part_elsewhere` in processes of its own, with what to make and each of several parts, and gives the
+        number of photos of each; instead of `workers`.
 
     Returns
     -------
@@ -111,7 +131,8 @@ def extract_features(
         If the extractor is refused (see `build_local`), fails on a photo, or the store cannot be written.
     """
     boxed = any(box is not None for box in photos.boxes)
-    extractor = build_local(extractor_name, ceil(keypoints * _SPARE) if boxed else keypoints)
+    asked = ceil(keypoints * _SPARE) if boxed else keypoints
+    extractor = build_local(extractor_name, asked)
     views = (WHOLE, MIRRORED) if mirrored else (WHOLE,)
     parts = list(_parts(photos, extractor, keypoints, views, folder / PARTS))
     tell, total = progress or (lambda done, total: None), len(views) * len(photos.names)
@@ -125,8 +146,13 @@ def extract_features(
         raise FinblendError(f"{folder / PARTS}: cannot be written ({error.strerror})") from None
     todo = [part for part in parts if read_part(part.path, [photos.names[row] for row in part.rows]) is None]
     tell(total - sum(len(part.rows) for part in todo), total)
-    for part in _done(todo, photos, extractor, keypoints, workers):
-        tell(len(part.rows), total)
+    if elsewhere is not None:
+        making = Making(extractor_name, asked, keypoints, extractor.fingerprint)
+        for done in elsewhere(making, [(part, _of(photos, part.rows)) for part in todo]):
+            tell(done, total)
+    else:
+        for part in _done(todo, photos, extractor, keypoints, workers):
+            tell(len(part.rows), total)
     return finish(folder, parts, photos.names, extractor, keypoints, [box is not None for box in photos.boxes])
 
 
@@ -212,6 +238,39 @@ def _of(photos: LocalPhotos, rows: range) -> LocalPhotos:
         train=0,
         problems={name: photos.problems[name] for name in names if name in photos.problems},
     )
+
+
+def make_part_elsewhere(making: Making, part: Part, photos: LocalPhotos) -> int:
+    """Make a part in a process that was begun with nothing; the number of its photos.
+
+    Raises
+    ------
+    FinblendError
+        If the extractor is another version here, whose features would be others.
+    FileNotFoundError
+        If a photo cannot be seen here.
+    """
+    for file in photos.files:
+        if file is not None:
+            # one that is gone in this process alone would be kept as a photo that cannot be read
+            stamp(Path(file))
+    extractor = _extractor(making.extractor, making.asked)
+    if extractor.fingerprint != making.fingerprint:
+        raise FinblendError(
+            f"--features {making.extractor}: is {extractor.fingerprint} on {socket.gethostname()}, and "
+            f"{making.fingerprint} where this began; every machine needs the same libraries"
+        )
+    make_part(part, photos, extractor, making.keypoints)
+    return len(part.rows)
+
+
+@lru_cache(1)
+def _extractor(name: str, asked: int) -> LocalExtractor:
+    with suppress(ImportError):
+        import cv2
+
+        cv2.setNumThreads(1)
+    return build_local(name, asked)
 
 
 # what a worker process was begun with

@@ -145,6 +145,10 @@ class FeatureStore:
 
     folder: Path
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A store comes to another process as its folder."""
+        return FeatureStore, (self.folder,)
+
     @cached_property
     def manifest(self) -> FeatureManifest:
         """The manifest."""

@@ -23,6 +23,8 @@ from cv.files import sha256_of
 
 HUB = "hub"
 RANDOM = "random"
+# where the weights of a network without parameters are
+OWN_FILE = "its own file"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def fill(backbone: Backbone, weights: str) -> Filled:
     if not any(True for _ in network.parameters()):
         if weights not in (HUB, RANDOM):
             raise FinblendError(f"--weights {weights}: this network's weights are in its own file")
-        return Filled(_hash_of_state(network), "its own file")
+        return Filled(_hash_of_state(network), OWN_FILE)
     if weights == RANDOM:
         return Filled(_hash_of_state(network), RANDOM, untrained=_beside(network, None))
     published = backbone.published

@@ -17,6 +17,13 @@ def _noted(context: typer.Context, folder: Path) -> Path:
 
 ProjectFolder = Annotated[Path, typer.Argument(metavar="P", help="The project folder.", callback=_noted)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="here|ray|ray:ADDRESS",
+        help="Where what falls apart by itself is worked on: here, or by Ray's workers, OMP_NUM_THREADS CPUs each.",
+    ),
+]
 Use = Annotated[str, typer.Option(metavar="folds|full|both", help="Which stores of trained models name test photos.")]
 NewShare = Annotated[
     str | None,

@@ -10,6 +10,8 @@ from typing import Any
 from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
 from ensemble.blend.load import tuned_blend
+from ensemble.engine.contract import Engine
+from ensemble.engine.engines import engine_of
 from ensemble.identification.scored_blend import score_blend
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
@@ -92,6 +94,7 @@ def evaluate(
     nested: bool = False,
     nested_trials: int = TRIALS,
     seed: int = 0,
+    engine: str | Engine = "here",
     progress: Progress | None = None,
 ) -> EvaluateResult:
     """Score the tuned blend out-of-fold.
@@ -108,10 +111,13 @@ def evaluate(
         Also tune without each fold in turn and score the fold: `ensemble.tuning.nested`.
     nested_trials, seed : int
         Trials per fold, and the seed of their sampler.
+    engine : str or Engine
+        Where the folds are tuned, see `ensemble.engine.engines.engine_of`.
     progress : callable, optional
     """
     if nested_trials < 0:
         raise FinblendError(f"--nested-trials >= 0 must hold, but got nested_trials={nested_trials}")
+    engine = engine_of(engine)
     project = Project.open(folder)
     blend = tuned_blend(project)
     setup = setup_at_share(
@@ -143,17 +149,24 @@ def evaluate(
         played_strangers=len(evaluation_set.simulated_new),
         certified=Certificate.of(scored.over_candidates, scored.rescored),
         larger_gallery=larger_gallery(setup, blend, progress),
-        nested=_nested(setup, blend, score.map5, nested_trials, seed, progress) if nested else None,
+        nested=_nested(setup, blend, score.map5, nested_trials, seed, engine, progress) if nested else None,
         measured=scored.measured,
     )
 
 
 def _nested(
-    setup: Setup, blend: Blend, in_sample: float, trials: int, seed: int, progress: Progress | None
+    setup: Setup,
+    blend: Blend,
+    in_sample: float,
+    trials: int,
+    seed: int,
+    engine: Engine,
+    progress: Progress | None,
 ) -> NestedResult:
     """The nested score of the same models, pair sources and mix, whitening chosen anew."""
     tried = {*blend.pair_sources, *(blend.measured.get("pairs") or {})}
     stores = {name: store for name, store in setup.retriever.pair_stores.items() if name in tried}
     whitening = choose_whitening(setup.project, setup.models, setup.retriever.leave_out, progress)
     fresh = setup_with(replace(setup.retriever, whitening=whitening, pair_stores=stores, pairs=()), setup.mix)
-    return NestedResult.of(nested_score(fresh, trials=trials, seed=seed, progress=progress), in_sample)
+    score = nested_score(fresh, trials=trials, seed=seed, progress=progress, engine=engine)
+    return NestedResult.of(score, in_sample)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ import numpy as np
 
 from backbones.pair_store import write_pair_store
 from cv.errors import FinblendError
+from ensemble.engine.contract import Engine
+from ensemble.engine.engines import engine_of
+from ensemble.engine.kept import wait_for
 from ensemble.marks.asked import asked_of
 from ensemble.marks.matching import Matching
 from ensemble.marks.result import MatchResult
@@ -23,7 +27,9 @@ from ensemble.project.version import finblend_version
 from ensemble.registry.pair_sources import check_pair_place
 
 if TYPE_CHECKING:
-    from backbones.local_features import FeatureStore
+    from backbones.local_features import FeatureStore, LocalPhotos
+    from backbones.local_features.extract import Making
+    from backbones.local_features.finish import Part
     from backbones.matching import Matcher, Model
 
 VERIFY: dict[str, Model] = {"affine": "affine", "homography": "homography", "none": "none"}
@@ -48,6 +54,7 @@ def match(
     mirrored: bool = False,
     workers: int | None = None,
     replace: bool = False,
+    engine: str | Engine = "here",
     progress: Progress | None = None,
 ) -> MatchResult:
     """Compare photos by their marks, and keep what that says as a pair source.
@@ -85,9 +92,12 @@ def match(
         Processes and threads; all cores by default.
     replace : bool
         Replace a pair source that is there.
+    engine : str or Engine
+        Where features are extracted, marks vote and pairs are compared, see `ensemble.engine.engines.engine_of`.
     progress : callable, optional
     """
     started = time.monotonic()
+    engine = engine_of(engine)
     check_options(verify, shortlist, keypoints, max_rotation, workers)
     project = Project.open(folder)
     check_pair_place(project, name, replace=replace)
@@ -104,7 +114,7 @@ def match(
         # local features of every photo, kept once a photo
         warnings = _seen_no_label(project, features, keypoints)
         photos = find_photo_files(project, images, boxes, (), box_form)
-        store = _features(project, photos, features, keypoints, workers, mirrored, progress)
+        store = _features(project, photos, features, keypoints, workers, mirrored, engine, progress)
         since = timed("features", started)
 
         # who is asked about whom, as the protocol asks models
@@ -112,7 +122,8 @@ def match(
         since = timed("models", since)
 
         # retrieval by marks
-        matching = Matching(project=project, store=store, name=name, views=store.views if mirrored else ["orig"])
+        views = store.views if mirrored else ["orig"]
+        matching = Matching(project=project, store=store, name=name, views=views, engine=engine)
         tables = matching.votes(asked, progress)
         since = timed("votes", since)
 
@@ -166,9 +177,14 @@ def _features(
     keypoints: int,
     workers: int,
     mirrored: bool,
+    engine: Engine,
     progress: Progress | None,
 ) -> FeatureStore:
     from backbones.local_features import LocalPhotos, extract_features
+
+    def elsewhere(making: Making, parts: Sequence[tuple[Part, LocalPhotos]]) -> Iterator[int]:
+        yield from engine.map(partial(_made, making), parts, name="local features", folder=project.folder)
+        wait_for(part.path for part, _ in parts)
 
     (boxes,) = photos.boxes
     local_photos = LocalPhotos(
@@ -182,7 +198,16 @@ def _features(
     folder = project.feature_folder(features)
     # another pair source may be made of the same kind of features
     with locked(project.cache / "features" / f"{folder.name}.lock", f"{folder}: features"):
-        store = extract_features(local_photos, features, keypoints, folder, workers, mirrored, tell)
+        store = extract_features(
+            local_photos,
+            features,
+            keypoints,
+            folder,
+            workers,
+            mirrored,
+            tell,
+            None if engine.cpus is None else elsewhere,
+        )
         store.check_files()
         # mapped now, these files stay what they are even if another call replaces the store
         for view in store.views:
@@ -193,6 +218,12 @@ def _features(
         reason = "" if what is None else f"; {what[0]}: {what[1]}"
         raise FinblendError(f"--features {features}: finds nothing on any of the {len(photos.names)} photos{reason}")
     return store
+
+
+def _made(making: Making, item: tuple[Part, LocalPhotos], _progress: Progress | None) -> int:
+    from backbones.local_features.extract import make_part_elsewhere
+
+    return make_part_elsewhere(making, *item)
 
 
 def matcher_of(name: str, features: str) -> Matcher:

@@ -13,6 +13,8 @@ import numpy as np
 
 from backbones.local_features import FeatureStore
 from backbones.pair_store import Pairs
+from ensemble.engine.contract import Engine
+from ensemble.engine.here import HERE
 from ensemble.marks.asked import Asked
 from ensemble.marks.voting import Voting
 from ensemble.project.folder import Project
@@ -42,12 +44,15 @@ class Matching:
         Of the pair source; finished parts are kept under it.
     views : sequence of str
         In which queries are shown.
+    engine : Engine
+        Where marks vote and pairs are compared.
     """
 
     project: Project
     store: FeatureStore
     name: str
     views: Sequence[str]
+    engine: Engine = HERE
 
     @property
     def folder(self) -> Path:
@@ -64,7 +69,7 @@ class Matching:
             folder=self._part_folder("votes"),
             views=self.views,
         )
-        tables = voting.tables(asked, progress)
+        tables = voting.tables(asked, progress, self.engine, self.project.folder)
         train = tables["train"]
         return {**tables, "train": train.where(~is_leak(catalogue, train.query, train.gallery))}
 
@@ -79,7 +84,7 @@ class Matching:
             max_rotation=max_rotation,
             views=self.views,
             folder=self._part_folder(f"verified {matcher.fingerprint} {model} {max_rotation}"),
-            workers=workers,
+            workers=self.engine.cpus or workers,
         )
 
     def verified(
@@ -106,7 +111,10 @@ class Matching:
             keep = np.full(len(query), verifier.model != "none")
             wanted[split] = (query[keep], gallery[keep])
         total = sum(len(query) for query, _ in wanted.values())
-        return {split: verifier.pairs(split, *pairs, progress, total) for split, pairs in wanted.items()}
+        return {
+            split: verifier.pairs(split, *pairs, progress, total, self.engine, self.project.folder)
+            for split, pairs in wanted.items()
+        }
 
     def pairs(self, asked: Asked, table: PairTable, verified: VerifiedPairs) -> Pairs:
         """Votes as the score, verified matches as the second number.

@@ -5,17 +5,20 @@ Done in blocks of queries, each kept as it is done. A later call with a longer s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from backbones.local_features import FeatureStore, LocalFeatures
 from backbones.matching import Matcher, Model, extent, pixel_threshold, verify
-from ensemble.marks.kept import read_arrays, write_arrays
+from ensemble.engine.contract import Engine
+from ensemble.engine.here import HERE
+from ensemble.engine.kept import read_arrays, write_arrays
+from ensemble.engine.shards import shards
 from ensemble.project.progress import Progress
 
 BLOCK = 64
@@ -119,7 +122,14 @@ class Verifier:
         return sum(self._compared)
 
     def pairs(
-        self, split: str, query: np.ndarray, gallery: np.ndarray, progress: Progress | None = None, total: int = 0
+        self,
+        split: str,
+        query: np.ndarray,
+        gallery: np.ndarray,
+        progress: Progress | None = None,
+        total: int = 0,
+        engine: Engine = HERE,
+        project: Path = Path(),
     ) -> VerifiedPairs:
         """Verify pairs of a split's queries and train photos.
 
@@ -132,16 +142,34 @@ class Verifier:
             Told of pairs.
         total : int
             Pairs of both splits.
+        engine : Engine
+            Where they are compared.
+        project : Path
+            The project's folder.
         """
+        blocks = []
+        for block in np.unique(query // BLOCK).tolist():
+            inside = slice(*np.searchsorted(query, (block * BLOCK, (block + 1) * BLOCK)))
+            blocks.append((block, query[inside], gallery[inside]))
+        work = partial(_verified, self, split, total)
+        done = engine.map(work, shards(blocks), name="pairs verified", folder=project, progress=progress)
+        found = [VerifiedPairs.none()]
+        for pairs, compared in done:
+            found += pairs
+            self._compared.append(compared)
+        return VerifiedPairs.joined(found)
+
+    def blocks(
+        self, split: str, blocks: Sequence[tuple[int, np.ndarray, np.ndarray]]
+    ) -> Iterator[tuple[VerifiedPairs, int]]:
+        """The pairs of some blocks of queries, kept or compared now, and how many were compared."""
         decoded = lru_cache(_DECODED)(self._gallery_photo)
-        blocks = [VerifiedPairs.none()]
         with ThreadPoolExecutor(self.workers) as pool:
-            for block in np.unique(query // BLOCK).tolist():
-                inside = slice(*np.searchsorted(query, (block * BLOCK, (block + 1) * BLOCK)))
+            for block, query, gallery in blocks:
                 path = self.folder / f"verified-{split}-{block:06d}.npz"
                 arrays = read_arrays(path, _NAMES)
                 known = VerifiedPairs.none() if arrays is None else VerifiedPairs(**arrays)
-                wanted, have = _key(query[inside], gallery[inside]), _key(known.query, known.gallery)
+                wanted, have = _key(query, gallery), _key(known.query, known.gallery)
                 new = np.setdiff1d(wanted, have)
                 if len(new):
                     rows = np.unique(new >> 32)
@@ -150,12 +178,8 @@ class Verifier:
                     )
                     known = VerifiedPairs.joined([known, *of_queries])
                     write_arrays(path, {name: getattr(known, name) for name in _NAMES})
-                    self._compared.append(len(new))
                 # what an earlier call compared beside is of no matter
-                blocks.append(known.where(np.isin(_key(known.query, known.gallery), wanted)))
-                if progress is not None:
-                    progress("pairs verified", inside.stop - inside.start, total)
-        return VerifiedPairs.joined(blocks)
+                yield known.where(np.isin(_key(known.query, known.gallery), wanted)), len(new)
 
     def _gallery_photo(self, row: int) -> tuple[LocalFeatures, float]:
         features = self.store.of_photo("train", row)
@@ -207,6 +231,23 @@ class Verifier:
     @cached_property
     def _sizes(self) -> dict[str, np.ndarray]:
         return {split: self.store.photo_sizes(split) for split in ("train", "test")}
+
+
+def _verified(
+    verifier: Verifier,
+    split: str,
+    total: int,
+    blocks: Sequence[tuple[int, np.ndarray, np.ndarray]],
+    progress: Progress | None,
+) -> tuple[list[VerifiedPairs], int]:
+    """The pairs of some blocks, and how many were compared."""
+    found, compared = [], 0
+    for pairs, new in verifier.blocks(split, blocks):
+        found.append(pairs)
+        compared += new
+        if progress is not None:
+            progress("pairs verified", len(pairs.query), total)
+    return found, compared
 
 
 def _shares(

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from backbones.local_features import FeatureStore
+from ensemble.engine.contract import Engine
+from ensemble.engine.here import HERE
+from ensemble.engine.kept import read_arrays, write_arrays
+from ensemble.engine.shards import SHARDS, shards
 from ensemble.marks.asked import Asked
-from ensemble.marks.kept import read_arrays, write_arrays
 from ensemble.project.progress import Progress
 from postproc.evidence.pairs import PairTable
 from postproc.lnbnn.inverted_index import CELL, PROBES, InvertedIndex
@@ -54,28 +58,47 @@ class Voting:
     views: Sequence[str]
     exact: int = EXACT
 
-    def tables(self, asked: Mapping[str, Asked], progress: Progress | None = None) -> dict[str, PairTable]:
+    def tables(
+        self,
+        asked: Mapping[str, Asked],
+        progress: Progress | None = None,
+        engine: Engine = HERE,
+        project: Path = Path(),
+    ) -> dict[str, PairTable]:
         """Votes of each split's queries for train photos; of two views the better."""
-        parts: dict[str, list[tuple[np.ndarray, ...]]] = {split: [] for split in asked}
         total = sum(len(each.species) for each in asked.values())
+        jobs: list[tuple[int, Sequence[tuple[str, np.ndarray]]]] = []
         for species in np.unique(np.concatenate([each.species for each in asked.values()])).tolist():
-            gallery_rows = np.flatnonzero((self.species == species) | (species < 0))
-            index: DescriptorIndex | None = None
-            for split, rows in self._blocks(asked, species):
-                path = self._path(split, species, rows, asked[split])
-                arrays = read_arrays(path, ("query", "gallery", "score"))
-                if arrays is None:
-                    index = self._index(gallery_rows) if index is None else index
-                    arrays = self._vote(index, asked[split], rows)
-                    write_arrays(path, arrays)
+            blocks = list(self._blocks(asked, species))
+            rows = sum(len(of_block) for _, of_block in blocks)
+            jobs += [(species, shard) for shard in shards(blocks, max(1, SHARDS * rows // max(total, 1)))]
+        parts: dict[str, list[tuple[np.ndarray, ...]]] = {split: [] for split in asked}
+        # whom the models bring up is of no matter here, and much to send
+        sent = {split: replace(each, shortlist=each.shortlist[:, :0]) for split, each in asked.items()}
+        work = partial(_voted, self, sent, total)
+        done = engine.map(work, jobs, name="votes of marks", folder=project, progress=progress)
+        for (_, shard), tables in zip(jobs, done, strict=True):
+            for (split, _), arrays in zip(shard, tables, strict=True):
                 parts[split].append((arrays["query"], arrays["gallery"], arrays["score"]))
-                if progress is not None:
-                    progress("votes of marks", len(rows), total)
-        tables = {}
-        for split, blocks in parts.items():
-            columns = [np.concatenate(column) for column in zip(*blocks, strict=True)] if blocks else [np.empty(0)] * 3
-            tables[split] = PairTable.of(len(asked[split].species), *columns)
-        return tables
+        _INDEX.clear()
+        tables_of_split = {}
+        for split, columns in parts.items():
+            joined = [np.concatenate(column) for column in zip(*columns, strict=True)] if columns else [np.empty(0)] * 3
+            tables_of_split[split] = PairTable.of(len(asked[split].species), *joined)
+        return tables_of_split
+
+    def block(self, asked: Asked, species: int, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The votes of a block of one species' queries, kept or made now."""
+        path = self._path(asked.split, species, rows, asked)
+        arrays = read_arrays(path, ("query", "gallery", "score"))
+        if arrays is None:
+            of = (self.folder, species)
+            if of not in _INDEX:
+                _INDEX.clear()
+                _INDEX[of] = self._index(np.flatnonzero((self.species == species) | (species < 0)))
+            arrays = self._vote(_INDEX[of], asked, rows)
+            write_arrays(path, arrays)
+        return arrays
 
     def _blocks(self, asked: Mapping[str, Asked], species: int) -> Iterator[tuple[str, np.ndarray]]:
         for split, each in asked.items():
@@ -123,6 +146,27 @@ class Voting:
         for table in tables[1:]:
             best = _better(best, table)
         return {"query": rows[best.query], "gallery": best.gallery, "score": best.score}
+
+
+# the index of the last species: a process votes for several shards of one
+_INDEX: dict[tuple[Path, int], DescriptorIndex] = {}
+
+
+def _voted(
+    voting: Voting,
+    asked: Mapping[str, Asked],
+    total: int,
+    job: tuple[int, Sequence[tuple[str, np.ndarray]]],
+    progress: Progress | None,
+) -> list[dict[str, np.ndarray]]:
+    """The votes of some blocks of one species."""
+    species, blocks = job
+    tables = []
+    for split, rows in blocks:
+        tables.append(voting.block(asked[split], species, rows))
+        if progress is not None:
+            progress("votes of marks", len(rows), total)
+    return tables
 
 
 def _better(first: PairTable, second: PairTable) -> PairTable:

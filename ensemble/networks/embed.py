@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,12 @@ import numpy as np
 from backbones.adapters.contract import IMAGENET_MEAN, IMAGENET_STD
 from backbones.store import Seen
 from cv.errors import FinblendError
+from ensemble.engine.contract import Engine
+from ensemble.engine.engines import engine_of
 from ensemble.networks.extraction import Extraction, ExtractionOptions
 from ensemble.networks.photos import find_photo_files
 from ensemble.networks.results import EmbedResult
+from ensemble.networks.shards import embedded_on
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.registry.stores import check_place, held_place, seen_by
@@ -46,6 +50,7 @@ def embed(
     size: tuple[int, int] | None = None,
     normalise: str | None = None,
     replace: bool = False,
+    engine: str | Engine = "here",
     progress: Progress | None = None,
     **options: Any,
 ) -> EmbedResult:
@@ -76,6 +81,8 @@ def embed(
         Instead of the network's own: ImageNet's mean and std, or 0.5 for both.
     replace : bool
         Replace a store that is there.
+    engine : str or Engine
+        Where photos are embedded, see `ensemble.engine.engines.engine_of`.
     progress : callable, optional
         Gets what is done, how much of it was just done, and of how much.
     **options
@@ -85,6 +92,7 @@ def embed(
     -------
     EmbedResult
     """
+    engine = engine_of(engine)
     require_backbones()
     project = Project.open(folder)
     seen = seen_by(project, fold, frozen, full)
@@ -115,6 +123,7 @@ def embed(
             filled=filled,
             photos=photos,
             options=extraction_options,
+            elsewhere=None if engine.cpus is None else partial(embedded_on, engine),
         )
         extracted = extraction.extract_and_register(replace=replace, progress=progress)
     return EmbedResult(**vars(extracted), warnings=warnings)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # embeddings in views -> what else the network says of each photo, and files to keep beside
 Predict = Callable[[Mapping[str, np.ndarray]], tuple[dict[str, np.ndarray], dict[str, bytes]]]
+# embeds all batches of an extraction: the run that has them, the agreement, the device, and photos embedded now
+Elsewhere: TypeAlias = "Callable[[Extraction, Progress | None], tuple[Run, float | None, str, int]]"
 BATCH = {"cpu": 32, "cuda": 128}
 _LIBRARIES = ("torch", "timm", "pillow", "numpy")
 
@@ -95,6 +97,8 @@ class Extraction:
     filled : Filled
     photos : PhotoFiles
     options : ExtractionOptions
+    elsewhere : callable, optional
+        Embeds all batches on an engine (`ensemble.networks.shards.embedded_on`).
     """
 
     project: Project
@@ -105,6 +109,7 @@ class Extraction:
     filled: Filled
     photos: PhotoFiles
     options: ExtractionOptions
+    elsewhere: Elsewhere | None = None
 
     def extract_and_register(
         self, *, replace: bool = False, predict: Predict | None = None, progress: Progress | None = None
@@ -122,12 +127,17 @@ class Extraction:
         frame = frame_of(self.backbone, self.options, self.filled.origin)
         refuse_wrong_form(self.photos, frame)
         if self.options.strict:
-            from backbones.extraction.forward import device_of
-
-            refuse_bad_photos(self.photos, frame, self.options.decoders(device_of(self.options.device).type), progress)
-        run, agreement = self._run(frame)
-        started = time.perf_counter()
+            refuse_bad_photos(self.photos, frame, self.options.decoders("cpu"), progress)
+        if self.elsewhere is None:
+            run, agreement = self.run()
+            device = run.forward.device.type
+            started, computed = time.perf_counter(), 0
+        else:
+            started = time.perf_counter()
+            run, agreement, device, computed = self.elsewhere(self, progress)
+            progress = None
         extracted = run.extract(None if progress is None else (lambda done, total: progress("photos", done, total)))
+        extracted.computed += computed
         seconds = time.perf_counter() - started
         problems = problems_of(self.photos, dict(zip(self.photos.names, extracted.note.tolist(), strict=True)))
         if self.options.strict:  # one may have gone bad since it was checked
@@ -159,7 +169,7 @@ class Extraction:
             stand_ins=list(failed),
             boxes_too_small=int(extracted.whole.sum()),
             photos_without_box=self.photos.without_box,
-            device=run.forward.device.type,
+            device=device,
             precision=run.forward.precision,
             agreement=agreement,
             computed=extracted.computed,
@@ -167,7 +177,8 @@ class Extraction:
             photos_per_second=extracted.computed / seconds,
         )
 
-    def _run(self, frame: Frame) -> tuple[Run, float | None]:
+    def run(self) -> tuple[Run, float | None]:
+        """The run of these photos through this network on this machine, and how well bfloat16 agrees."""
         import torch
 
         from backbones.adapters import provider_of
@@ -177,7 +188,7 @@ class Extraction:
         from backbones.extraction.views import views_of
 
         device = device_of(self.options.device)
-        photos = self.photos
+        photos, frame = self.photos, frame_of(self.backbone, self.options, self.filled.origin)
         run = Run(
             Forward.of(self.backbone, device),
             PhotoSet(photos.names, photos.files, photos.boxes, frame),

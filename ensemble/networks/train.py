@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones.store import Seen
 from cv.errors import FinblendError
+from ensemble.engine.contract import Engine
+from ensemble.engine.engines import engine_of
 from ensemble.networks.embed import require_backbones
 from ensemble.networks.extraction import ExtractionOptions
 from ensemble.networks.fold_training import FoldTraining
 from ensemble.networks.photos import find_photo_files
-from ensemble.networks.results import TrainResult
+from ensemble.networks.results import FinishedBefore, RegisteredNow, TrainResult
 from ensemble.networks.training_set import training_set
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
@@ -47,6 +51,7 @@ def train(
     strategy: str = "auto",
     watch: int = 0,
     replace: bool = False,
+    engine: str | Engine = "here",
     progress: Progress | None = None,
     **options: Any,
 ) -> TrainResult:
@@ -83,6 +88,8 @@ def train(
         Every so many epochs MAP@5 of the fold's own known photos is measured for the curve, and nothing chosen by it.
     replace : bool
         Start anew, and replace stores that are there.
+    engine : str or Engine
+        Where networks are trained, one an item, see `ensemble.engine.engines.engine_of`.
     progress : callable, optional
     **options
         Fields of `ensemble.networks.extraction.ExtractionOptions`; `batch_size` is that of embedding.
@@ -91,6 +98,7 @@ def train(
     -------
     TrainResult
     """
+    engine = engine_of(engine)
     require_backbones()
     from backbones.training import Recipe as DefaultRecipe
 
@@ -99,6 +107,11 @@ def train(
     extraction_options = ExtractionOptions(**options)
     if devices < 1 or watch < 0:
         raise FinblendError(f"--devices >= 1 and --watch >= 0 must hold, but got {devices} and {watch}")
+    if engine.cpus is not None:
+        if devices > 1:
+            raise FinblendError(f"--devices {devices}: with --engine ray a network is trained on one device")
+        if extraction_options.workers is None:
+            extraction_options = dataclasses.replace(extraction_options, workers=engine.cpus - 1)
     if strategy != "auto" and not strategy.startswith("ddp"):
         raise FinblendError(f"--strategy must be auto, ddp or a kind of ddp, but got '{strategy}'")
     if not 0 <= pseudo_min <= 1:
@@ -134,13 +147,28 @@ def train(
         # the other processes of a cluster's run work beside its first
         for training in trainings if _is_first_process() else []:
             places.enter_context(held_place(project, model, training.seen))
-        for training in trainings:
-            training.check(training is trainings[0], progress)
-        for training in trainings:
-            training.open_folder(replace)
-        outcomes = [training.train_and_register(replace, progress) for training in trainings]
+        on = partial(engine.map, folder=project.folder, gpus=extraction_options.device != "cpu", progress=progress)
+        # all are refused, or begun, before one is trained
+        list(on(_checked, [(training, training is trainings[0]) for training in trainings], name="train: check"))
+        list(on(partial(_opened, replace), trainings, name="train: begin"))
+        outcomes = list(on(partial(_trained, replace), trainings, name="train"))
     warnings = sorted({line for _, lines in outcomes for line in lines})
     return TrainResult(model=model, runs=[run for run, _ in outcomes], warnings=warnings)
+
+
+def _checked(item: tuple[FoldTraining, bool], progress: Progress | None) -> None:
+    training, network_too = item
+    training.check(network_too, progress)
+
+
+def _opened(replace: bool, training: FoldTraining, _progress: Progress | None) -> None:
+    training.open_folder(replace)
+
+
+def _trained(
+    replace: bool, training: FoldTraining, progress: Progress | None
+) -> tuple[FinishedBefore | RegisteredNow, list[str]]:
+    return training.train_and_register(replace, progress)
 
 
 def recipe_of(*, head: Mapping[str, Any], augment: Mapping[str, Any], **rest: Any) -> Recipe:

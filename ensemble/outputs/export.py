@@ -92,7 +92,7 @@ def export(
     return ExportResult(sink.place, written, spaces[0].width, spaces[0].views, _left_out(blend))
 
 
-def refuse_password(url: str | None) -> None:
+def refuse_password(url: str | None, option: str = "--url", instead: str = f"put the whole URL into {URL}") -> None:
     """Refuse a password on a command line: the project's log of commands would keep it.
 
     Examples
@@ -103,7 +103,7 @@ def refuse_password(url: str | None) -> None:
     cv.errors.FinblendError: --url holds a password, which logs would keep; put the whole URL into FINBLEND_URL
     """
     if url is not None and _PASSWORD.search(url):
-        raise FinblendError(f"--url holds a password, which logs would keep; put the whole URL into {URL}")
+        raise FinblendError(f"{option} holds a password, which logs would keep; {instead}")
 
 
 def blend_spaces(project: Project, blend: Blend, progress: Progress | None = None) -> list[BlendSpace]:

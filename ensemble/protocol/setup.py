@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ensemble.blend.blend import Blend
 from ensemble.blend.load import check_gallery
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.project.pseudo_rounds import gallery_of
+from ensemble.project.pseudo_rounds import GalleryAdditions, gallery_of
 from ensemble.protocol.evaluation_set import EvaluationSet, build_evaluation_set
 from ensemble.registry.left_out import left_out_by, silent_within_folds
 from ensemble.registry.models import Model, require_models
@@ -51,6 +52,14 @@ class Setup:
     mix: Mix
     evaluation_set: EvaluationSet
     estimate: NewShareEstimate | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it comes to a worker: what it is made of is read there, for the project's folder has it all."""
+        asked = self.retriever
+        return _setup_read_again, (
+            asked.project.folder, tuple(asked.models), dict(asked.whitening), asked.leave_out, asked.gallery,
+            tuple(asked.pair_stores), asked.pairs, self.mix,
+        )  # fmt: skip
 
     @property
     def project(self) -> Project:
@@ -143,6 +152,29 @@ def retriever_of(project: Project, blend: Blend, progress: Progress | None = Non
         pairs=tuple(blend.pair_sources),
         progress=progress,
     )
+
+
+def _setup_read_again(
+    folder: Path,
+    names: tuple[str, ...],
+    whitening: dict[str, str],
+    leave_out: str,
+    gallery: GalleryAdditions,
+    pair_sources: tuple[str, ...],
+    pairs: tuple[str, ...],
+    mix: Mix,
+) -> Setup:
+    project = Project.open(folder)
+    retriever = Retriever(
+        project=project,
+        models=require_models(project, list(names)),
+        whitening=whitening,
+        leave_out=leave_out,
+        gallery=gallery,
+        pair_stores=require_pair_sources(project, list(pair_sources)),
+        pairs=pairs,
+    )
+    return setup_with(retriever, mix)
 
 
 def setup_with(retriever: Retriever, mix: Mix) -> Setup:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
+from ensemble.engine.contract import Engine
 from ensemble.identification.prediction import predict
 from ensemble.identification.second_stage import HOW_STAGED, KeptSecondStage
 from ensemble.identification.stage_choice import choose_stage
@@ -86,11 +87,18 @@ def staged_blend(setup: Setup, certified: Certified, warnings: list[str]) -> Sta
 
 
 def nested_or_why_not(
-    setup: Setup, trials: int, seed: int, in_sample: float, warnings: list[str], progress: Progress | None
+    setup: Setup,
+    trials: int,
+    seed: int,
+    in_sample: float,
+    warnings: list[str],
+    progress: Progress | None,
+    engine: Engine,
 ) -> tuple[NestedResult | None, bool]:
     """The honest score, None where there is none, for a reason that is added to the warnings; whether interrupted."""
     try:
-        return NestedResult.of(nested_score(setup, trials=trials, seed=seed, progress=progress), in_sample), False
+        score = nested_score(setup, trials=trials, seed=seed, progress=progress, engine=engine)
+        return NestedResult.of(score, in_sample), False
     except KeyboardInterrupt:
         # the blend itself is done: it is kept without its honest score
         return None, True

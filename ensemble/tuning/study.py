@@ -1,4 +1,4 @@
-"""The study: what a trial writes down, and the journal that lets it go on."""
+"""The study: what a trial writes down, and the journal, or the server, that lets it go on."""
 
 from __future__ import annotations
 
@@ -106,28 +106,47 @@ def scores_so_far(setup: Setup) -> list[float]:
     return [trial.value for trial in done if trial.value is not None]
 
 
-def open_study(setup: Setup, sampler: str, seed: int) -> optuna.Study:
-    """Open the study of these models, folds and mix; start it if there is none."""
+def open_study(setup: Setup, sampler: str, seed: int, server: str | None = None) -> optuna.Study:
+    """Open the study of these models, folds and mix; start it if there is none.
+
+    Parameters
+    ----------
+    setup : Setup
+    sampler : str
+    seed : int
+    server : str, optional
+        URL of the PostgreSQL server that holds it; the project's journal by default.
+    """
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    name = study_name(setup)
-    path = str(setup.project.study_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        lock = JournalFileOpenLock(path)
-        _mend(setup.project.study_path, lock)
-        try:
-            storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
-            raise FinblendError(f"{path}: is no study's journal ({error}); remove it to start anew") from None
-        study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+        if server is None:
+            study = _in_journal(setup.project.study_path, study_name(setup))
+        else:
+            from ensemble.tuning.study_server import open_server_study
+
+            told = {"project": setup.project.folder.absolute().name, "models": sorted(setup.models)}
+            study = open_server_study(server, study_name(setup), told)
         # another seed on going on, or the same points would be drawn again
         drawn = (seed + len(study.trials)) % MAX_SEED
         study.sampler = sampler_of(sampler, drawn)
     return study
+
+
+def _in_journal(path: Path, name: str) -> optuna.Study:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    lock = JournalFileOpenLock(str(path))
+    _mend(path, lock)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        raise FinblendError(f"{path}: is no study's journal ({error}); remove it to start anew") from None
+    return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
 
 
 def _mend(path: Path, lock: BaseJournalFileLock) -> None:

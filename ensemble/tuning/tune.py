@@ -10,6 +10,8 @@ from pathlib import Path
 from cv.errors import FinblendError
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
+from ensemble.engine.contract import Engine
+from ensemble.engine.engines import engine_of
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.protocol.certify import certify
@@ -53,6 +55,8 @@ def tune(
     pairs: list[str] | None = None,
     leave_out: str | None = None,
     nested_trials: int | None = None,
+    study: str | None = None,
+    engine: str | Engine = "here",
     progress: Progress | None = None,
 ) -> TuneResult:
     """Tune the blend and write it into the project.
@@ -89,10 +93,16 @@ def tune(
     nested_trials : int, optional
         Trials per fold for the honest score (`ensemble.tuning.nested`), beside its starting points; by default as many
         as the blend was chosen from but at most 100, 0 for none.
+    study : str, optional
+        `postgresql://USER@HOST/DATABASE`: a server that holds the study instead of the project's journal, for processes
+        on several machines.
+    engine : str or Engine
+        Where the folds of the honest score are tuned, see `ensemble.engine.engines.engine_of`.
     progress : callable, optional
     """
     started = time.monotonic()
     _check_options(trials, sampler, seed, timeout, models, nested_trials)
+    engine = engine_of(engine)
 
     # what is tuned: models, gallery and out-of-fold queries in the stated mix, read once
     project = Project.open(folder)
@@ -104,14 +114,14 @@ def tune(
     warnings = warnings + setup.warnings()
 
     # the search goes on where the study stopped, from points that every study tries first
-    study = open_study(setup, sampler, seed)
-    n_earlier = len(complete(study))
-    starts, greedy_map5 = starts_of_study(setup, study, previous)
+    opened = open_study(setup, sampler, seed, study)
+    n_earlier = len(complete(opened))
+    starts, greedy_map5 = starts_of_study(setup, opened, previous)
     n_trials = max(trials, len(starts))
     try:
         best = search(
             setup,
-            study,
+            opened,
             starts,
             trials=n_trials,
             seed=seed,
@@ -119,7 +129,7 @@ def tune(
             advance=None if progress is None else partial(progress, "trials", 1, n_trials),
         )
     except KeyboardInterrupt:
-        if complete(study):
+        if complete(opened):
             raise
         raise FinblendError("interrupted before the first trial was done; nothing is changed") from None
 
@@ -134,7 +144,7 @@ def tune(
     if nested_trials is None:
         nested_trials = min(len(best.trials), TRIALS)
     if nested_trials and not interrupted:
-        nested, interrupted = nested_or_why_not(setup, nested_trials, seed, staged.map5, warnings, progress)
+        nested, interrupted = nested_or_why_not(setup, nested_trials, seed, staged.map5, warnings, progress, engine)
 
     blend, names = staged.blend, list(setup.models)
     result = TuneResult(
@@ -154,9 +164,9 @@ def tune(
         trials=len(best.trials),
         new_trials=len(best.trials) - n_earlier,
         seconds=time.monotonic() - started,
-        equal_weights=score_of(study, setup, point(names, names)),
+        equal_weights=score_of(opened, setup, point(names, names)),
         greedy=greedy_map5,
-        single_models={name: score_of(study, setup, point([name], names)) for name in names},
+        single_models={name: score_of(opened, setup, point([name], names)) for name in names},
         contributions=shapley(setup.evaluation_set, blend),
         certified=Certificate.of(over_candidates, certified.rescored),
         enough=convergence(best.trials),

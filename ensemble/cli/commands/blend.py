@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, GalleryMix, LeaveOut, NewShare, ProjectFolder, gallery_exponent
+from ensemble.cli.options import AsJson, Engine, GalleryMix, LeaveOut, NewShare, ProjectFolder, gallery_exponent
 from ensemble.cli.summaries import print_evaluated, print_tuned
 from ensemble.cli.terminal import print_json, progress_bars, warn
 
@@ -38,6 +38,15 @@ def tune(
             help="Trials per fold for the nested score; default: as many as there are, at most 100; 0: none.",
         ),
     ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="postgresql://USER@HOST/DATABASE that holds the trials of processes on many machines, without a "
+            "password (~/.pgpass, PGPASSWORD); default: P/study.journal.",
+        ),
+    ] = None,
+    engine: Engine = "here",
     json: AsJson = False,
 ) -> None:
     """Tune the blend on out-of-fold MAP@5: weights, photos per individual, species penalty, background, threshold.
@@ -46,8 +55,10 @@ def tune(
 
     Example: finblend tune P --trials 200 --new-share 0.112
     """
+    from ensemble.outputs.export import refuse_password
     from ensemble.tuning.tune import tune as run
 
+    refuse_password(study, "--study", "put it into ~/.pgpass or PGPASSWORD")
     with progress_bars() as progress:
         result = run(
             folder,
@@ -61,6 +72,8 @@ def tune(
             leave_out=leave_out,
             pairs=[] if pairs == ["none"] else pairs or None,
             nested_trials=nested_trials,
+            study=study,
+            engine=engine,
             progress=progress,
         )
     warn(result.warnings)
@@ -85,6 +98,7 @@ def evaluate(
     ] = False,
     nested_trials: Annotated[int, typer.Option(metavar="N", help="Trials per fold, for --nested.")] = 100,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the nested trials.")] = 0,
+    engine: Engine = "here",
     json: AsJson = False,
 ) -> None:
     """Score the tuned blend out-of-fold: overall, known and new, per species; with --nested, honestly.
@@ -102,6 +116,7 @@ def evaluate(
             nested=nested,
             nested_trials=nested_trials,
             seed=seed,
+            engine=engine,
             progress=progress,
         )
     warn(result.warnings)

@@ -8,7 +8,7 @@ import typer
 
 from ensemble.cli import photo_options as photo
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, ProjectFolder
+from ensemble.cli.options import AsJson, Engine, ProjectFolder
 from ensemble.cli.terminal import counted, print_json, print_table, progress_bars, say, warn
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def match(
     mirrored: Annotated[bool, typer.Option("--mirrored", help="Match mirrored photos, too: the other flank.")] = False,
     workers: photo.Workers = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the pair source that is there.")] = False,
+    engine: Engine = "here",
     sample: Annotated[
         int | None,
         typer.Option(metavar="N", help="Only plan: time, memory and disk, extrapolated from N random train photos."),
@@ -72,7 +73,7 @@ def match(
         print_json(plan) if json else _print_plan(plan)
         return
     with progress_bars() as progress:
-        result = run(folder, name, **options, replace=replace, progress=progress)
+        result = run(folder, name, **options, replace=replace, engine=engine, progress=progress)
     warn(result.warnings)
     if json:
         print_json(result)

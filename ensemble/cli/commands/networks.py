@@ -8,7 +8,7 @@ import typer
 
 from ensemble.cli import photo_options as photo
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, ProjectFolder
+from ensemble.cli.options import AsJson, Engine, ProjectFolder
 from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def embed(
     workers: photo.Workers = None,
     strict: photo.Strict = False,
     replace: Replace = False,
+    engine: Engine = "here",
     json: AsJson = False,
 ) -> None:
     """Embed every train and test photo with one network, and register it. A call that was killed goes on.
@@ -71,6 +72,7 @@ def embed(
             size=parse_size(size),
             normalise=normalise,
             replace=replace,
+            engine=engine,
             progress=progress,
             views=_listed(views),
             resize=resize,
@@ -161,6 +163,7 @@ def train(
     workers: photo.Workers = None,
     strict: photo.Strict = False,
     replace: Annotated[bool, typer.Option("--replace", help="Start anew; replace what is registered.")] = False,
+    engine: Engine = "here",
     json: AsJson = False,
 ) -> None:
     """Train one network a fold with ArcFace; each embeds and registers every photo when it is done.
@@ -227,6 +230,7 @@ def train(
             strategy=strategy,
             watch=watch,
             replace=replace,
+            engine=engine,
             progress=progress,
             views=_listed(views),
             resize=resize,

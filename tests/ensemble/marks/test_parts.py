@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from backbones.pair_store import Pairs
-from ensemble.marks.kept import read_arrays, write_arrays
+from ensemble.engine.kept import read_arrays, write_arrays
 from ensemble.marks.verified import VerifiedPairs
 
 
