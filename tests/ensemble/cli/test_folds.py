@@ -89,7 +89,10 @@ def test_encounters_that_a_team_s_folds_split_are_told_by_init_and_wherever_scor
     assert "30 encounters have photos in several folds" in capsys.readouterr().err
     assert main(["register", project, "m", "--frozen", "--train", path, "--test", path]) == 0
     for command in (["models", project], ["tune", project, "--trials", "0", "--nested-trials", "0"]):
+        # left out whole, wherever their photos lie, they lift no score
         assert main([*command, "--new-share", "0.2"]) == 0
+        assert "several folds" not in capsys.readouterr().err
+        assert main([*command, "--new-share", "0.2", "--leave-out", "fold"]) == 0
         assert "30 encounters have photos in several folds: out-of-fold photos meet" in capsys.readouterr().err
     assert main(["evaluate", project]) == 0
     assert "30 encounters have photos in several folds: out-of-fold photos meet" in capsys.readouterr().err
