@@ -181,9 +181,9 @@ class Store:
         if column.num_chunks != 1:
             raise FinblendError(f"{self.folder}: {split} is stored in {column.num_chunks} pieces; register it again")
         values = column.chunk(0).flatten()
-        # not `to_numpy`, which imports pandas: a quarter of a second in commands that need it for nothing else
-        numbers = np.frombuffer(values.buffers()[1], dtype=np.float32)[values.offset : values.offset + len(values)]
-        return numbers.reshape(column.length(), -1)
+        # not `to_numpy`, which imports pandas: a quarter of a second in commands that have no other need of it
+        numbers = np.frombuffer(values.buffers()[1], dtype=np.float32)[values.offset :]
+        return numbers[: len(values)].reshape(column.length(), -1)
 
     def images(self, split: str) -> list[str]:
         """The image name of each row."""
