@@ -183,7 +183,7 @@ class RetrievalTask:
         if kind == "none":
             return extended or raw
         # photos that pseudo-labels name have no say in the whitening
-        rows, of_task = self.fitted_rows, self.name if self.fold is None else f"fold{self.fold}"
+        rows, of_task = self.fitted_rows, f"fold{self.fold}" if self.split == "train" else self.name
         kept = KeptWhitening.of(self.project, self.stores[name], rows, kind, f"{name}-{of_task}")
         return kept.space(raw, self.project.catalogue.labels, rows, folder, extended)
 
