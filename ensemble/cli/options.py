@@ -47,7 +47,7 @@ LeaveOut = Annotated[
     typer.Option(
         metavar="encounter|fold",
         help="What a train photo does not meet when it is scored: its encounter, or its fold. Default: "
-        "the encounter where all models are frozen, the fold where one is trained per fold.",
+        "the encounter where all models are frozen and none is whitened, else the fold.",
     ),
 ]
 

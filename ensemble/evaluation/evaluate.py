@@ -166,7 +166,7 @@ def _nested(
     """The nested score of the same models, pair sources and mix, whitening chosen anew."""
     tried = {*blend.pair_sources, *(blend.measured.get("pairs") or {})}
     stores = {name: store for name, store in setup.retriever.pair_stores.items() if name in tried}
-    whitening = choose_whitening(setup.project, setup.models, setup.retriever.leave_out, progress)
+    whitening = choose_whitening(setup.project, setup.models, progress)
     fresh = setup_with(replace(setup.retriever, whitening=whitening, pair_stores=stores, pairs=()), setup.mix)
     score = nested_score(fresh, trials=trials, seed=seed, progress=progress, engine=engine)
     return NestedResult.of(score, in_sample)

@@ -55,7 +55,7 @@ def asked_of(project: Project, shortlist: int, per_species: bool, progress: Prog
     catalogue = project.catalogue
     usable, _ = usable_models(project)
     species, lists = {}, {}
-    groups = groups_of(project, left_out_by(project, None, usable, {}))
+    groups = groups_of(project, left_out_by(project, None, usable))
     if usable:
         retriever = read_setup(project, Mix(), list(usable), pairs=[], progress=progress).retriever
         for split, query_set in (("train", retriever.out_of_fold()), ("test", retriever.of_test())):

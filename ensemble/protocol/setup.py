@@ -115,8 +115,8 @@ def read_setup(
     `leave_out` as of `ensemble.registry.left_out.left_out_by`.
     """
     models, pair_stores = require_models(project, names), require_pair_sources(project, pairs)
-    leave_out = left_out_by(project, leave_out, models, pair_stores)
-    whitening = choose_whitening(project, models, leave_out, progress)
+    whitening = choose_whitening(project, models, progress)
+    leave_out = left_out_by(project, leave_out, models, pair_stores, whitening)
     retriever = Retriever(
         project=project,
         models=models,
@@ -146,7 +146,7 @@ def retriever_of(project: Project, blend: Blend, progress: Progress | None = Non
         project=project,
         models=models,
         whitening=blend.whitening,
-        leave_out=left_out_by(project, blend.leave_out, models, {}),
+        leave_out=left_out_by(project, blend.leave_out, models),
         gallery=gallery,
         pair_stores=require_pair_sources(project),
         pairs=tuple(blend.pair_sources),
@@ -200,7 +200,14 @@ def mix_warnings(setup: Setup) -> list[str]:
             f"{straddling} encounters have photos in several folds: out-of-fold photos meet their own sighting, "
             "and scores are too good"
         )
-    if by_fold and not any(model.frozen is None for model in setup.models.values()):
+    frozen = not any(model.frozen is None for model in setup.models.values())
+    whitened = [name for name, kind in setup.whitening.items() if kind != "none"]
+    if whitened and not by_fold:
+        warnings.append(
+            f"{whitened[0]} is whitened by other folds' photos, and photos of a photo's own fold lie otherwise in that "
+            "space: with few photos scores are too low; leave out the fold"
+        )
+    if by_fold and frozen and not whitened:
         silent = silent_within_folds(setup.project.catalogue, setup.retriever.pair_stores)
         if silent:
             warnings.append(

@@ -31,13 +31,17 @@ def groups_of(project: Project, leave_out: str) -> np.ndarray:
 
 
 def left_out_by(
-    project: Project, leave_out: str | None, models: Mapping[str, Model], pair_stores: Mapping[str, PairStore]
+    project: Project,
+    leave_out: str | None,
+    models: Mapping[str, Model],
+    pair_stores: Mapping[str, PairStore] | None = None,
+    whitening: Mapping[str, str] | None = None,
 ) -> str:
     """The rule of a blend of these sources: as asked for, or by default what all of them can be asked by.
 
-    A network trained without fold K has seen the other folds' labels only in so far as it may meet them: photos of its
-    own fold would be strangers to the space beside photos that it was trained on. So where any model is trained per
-    fold, the whole fold is left out for all.
+    A space that was fitted on the other folds, a network's or a whitening's, holds a photo's own fold otherwise than
+    those: in test all gallery photos are of those that it was fitted on. So where any model is trained per fold, or
+    whitened, the whole fold is left out for all.
 
     Raises
     ------
@@ -46,7 +50,9 @@ def left_out_by(
     """
     trained = [name for name, model in models.items() if model.frozen is None]
     if leave_out is None:
-        return FOLD if trained or silent_within_folds(project.catalogue, pair_stores) else ENCOUNTER
+        whitened = any(kind != "none" for kind in (whitening or {}).values())
+        by_fold = trained or whitened or silent_within_folds(project.catalogue, pair_stores or {})
+        return FOLD if by_fold else ENCOUNTER
     check_left_out(leave_out)
     if leave_out == ENCOUNTER and trained:
         raise FinblendError(

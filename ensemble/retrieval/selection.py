@@ -1,11 +1,11 @@
 """Which whitening a model gets: one that is clearly better for it, on out-of-fold photos.
 
-Known photos alone judge, by the model alone. The first folds that hold enough of them are looked at.
+Known photos alone judge, by the model alone, against the other folds: these a whitening has seen, but not the photo's
+own fold. The first folds that hold enough of them are looked at.
 """
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +18,9 @@ import numpy as np
 from cv.folds import gallery_photos
 from cv.metrics import average_precisions
 from cv.paired import THREE_ERRORS, TWO_ERRORS, PairedTest, clearly_better
-from ensemble.project.cache import FEW, cached, is_kept
+from ensemble.project.cache import cached, is_kept
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
-from ensemble.registry.left_out import groups_of
 from ensemble.registry.models import Model
 from ensemble.retrieval.whitening import FirstSteps, KeptWhitening, fit_first, is_small, whitened_in_steps
 from postproc import Gallery, Space, build_evidence, rank, top_k
@@ -45,7 +44,6 @@ def clear_best(precision: np.ndarray) -> int:
 def choose_whitening(
     project: Project,
     models: Mapping[str, Model],
-    leave_out: str,
     progress: Progress | None = None,
     without: int | None = None,
 ) -> dict[str, str]:
@@ -55,8 +53,6 @@ def choose_whitening(
     ----------
     project : Project
     models : mapping of name to Model
-    leave_out : {"encounter", "fold"}
-        What of the catalogue a photo does not meet, see `cv.left_out`.
     progress : callable, optional
     without : int, optional
         A fold whose photos have no say.
@@ -67,11 +63,9 @@ def choose_whitening(
         "none" unless another is clearly better.
     """
     project.cache.mkdir(exist_ok=True)
-    groups, chosen = groups_of(project, leave_out), dict[str, str]()
-    choice = Choice(
-        project, groups, set(KINDS) if _can_fit(project.catalogue.labels, project.catalogue.folds) else {"none"}
-    )
-    first = _first_folds(project, groups, without)
+    chosen = dict[str, str]()
+    choice = Choice(project, set(KINDS) if _can_fit(project.catalogue.labels, project.catalogue.folds) else {"none"})
+    first = _first_folds(project, without)
     jobs = [(name, fold) for fold in first for name in models]
     fits = {job: partial(_fit_first, project, models[job[0]], job[1]) for job in jobs}
     # every model's first fold is asked for, its others perhaps
@@ -93,18 +87,15 @@ def choose_whitening(
 
 @dataclass(frozen=True)
 class Choice:
-    """What a choice is made on: the project's photos, the groups that they do not meet, and the kinds in question."""
+    """What a choice is made on: the project's photos, and the kinds in question."""
 
     project: Project
-    groups: np.ndarray
     kinds: set[str]
 
     def entry(self, model: Model, fold: int, left: set[str]) -> tuple[str, list[Any]]:
         """What a fold's comparison is called in the cache, and what it is made from."""
         contents = model.out_of_fold_contents()
         made_from = [self.project.photos_hash, ENOUGH, contents, model.views, sorted(left)]
-        if not np.array_equal(self.groups, self.project.catalogue.folds):
-            made_from.append(hashlib.sha256(self.groups.tobytes()).hexdigest())
         return f"whitening-{model.name}-fold{fold}", made_from
 
 
@@ -134,8 +125,7 @@ def _compare(
             precision, spaces[fold] = _column(choice, model, fold, left, steps, folder)
             return {"precision": precision}
 
-        # both rules may be asked about in turn
-        entry = cached(choice.project.cache, *choice.entry(model, fold, left), column, keep=FEW)
+        entry = cached(choice.project.cache, *choice.entry(model, fold, left), column)
         table = np.concatenate([table, entry["precision"]], axis=1)
         worse = [clearly_better(PairedTest.of_photos(table[0] - row), SURELY_WORSE) for row in table]
         left -= {kind for kind, is_worse in zip(KINDS, worse, strict=True) if is_worse}
@@ -149,10 +139,10 @@ def _column(
 ) -> tuple[np.ndarray, dict[str, Space]]:
     """(kinds, n) average precision of one fold's known photos, and the spaces by kind if they are small."""
     name, labels, folds = model.name, choice.project.catalogue.labels, choice.project.catalogue.folds
-    queries = _known_photos(choice.project, choice.groups, fold)
+    queries = _known_photos(choice.project, fold)
     column = np.full((len(KINDS), len(queries)), np.nan)
     space = model.out_of_fold(fold)
-    column[0] = _solo(name, model, space, labels, choice.groups, queries)
+    column[0] = _solo(name, model, space, labels, folds, queries)
     if left == {"none"}:
         return column, {}
     with tempfile.TemporaryDirectory(dir=folder) as large:
@@ -160,7 +150,7 @@ def _column(
         by_kind = dict(whitened_in_steps(space, steps.of((name, fold)), labels, rows, at, f"fold{fold}"))
         for k, kind in enumerate(KINDS):
             if kind in left and kind in by_kind:
-                column[k] = _solo(name, model, by_kind[kind], labels, choice.groups, queries)
+                column[k] = _solo(name, model, by_kind[kind], labels, folds, queries)
     return column, by_kind if is_small(space) else {}
 
 
@@ -174,29 +164,29 @@ def _can_fit(labels: np.ndarray, folds: np.ndarray) -> bool:
 
 
 def _solo(
-    name: str, model: Model, space: Space, labels: np.ndarray, groups: np.ndarray, queries: np.ndarray
+    name: str, model: Model, space: Space, labels: np.ndarray, folds: np.ndarray, queries: np.ndarray
 ) -> np.ndarray:
     """(n,) average precision of the model alone."""
     near = [
-        top_k(space, _NEAREST, view=v, query_rows=queries, query_group=groups, gallery_group=groups)
+        top_k(space, _NEAREST, view=v, query_rows=queries, query_group=folds, gallery_group=folds)
         for v in range(space.n_views)
     ]
-    gallery = Gallery(labels, groups, query_groups=groups)
+    gallery = Gallery(labels, folds, query_groups=folds)
     evidence = build_evidence({name: space}, {name: model.views}, {name: near}, gallery, queries)
     return average_precisions(rank(evidence, np.ones(1)).individual, labels[queries])
 
 
-def _first_folds(project: Project, groups: np.ndarray, without: int | None) -> list[int]:
+def _first_folds(project: Project, without: int | None) -> list[int]:
     """The first folds that hold enough known photos."""
     first, known = list[int](), 0
     for fold in project.catalogue.fold_ids:
         if fold != without and known < ENOUGH:
             first.append(fold)
-            known += len(_known_photos(project, groups, fold))
+            known += len(_known_photos(project, fold))
     return first
 
 
-def _known_photos(project: Project, groups: np.ndarray, fold: int) -> np.ndarray:
+def _known_photos(project: Project, fold: int) -> np.ndarray:
     """(n,) train rows of the first known photos of a fold."""
     rows = project.catalogue.rows_by_fold[fold]
-    return np.asarray(rows[gallery_photos(project.catalogue.labels, groups)[rows] > 0][:ENOUGH])
+    return np.asarray(rows[gallery_photos(project.catalogue.labels, project.catalogue.folds)[rows] > 0][:ENOUGH])

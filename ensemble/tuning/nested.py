@@ -157,7 +157,7 @@ def tune_on_other_folds(
 
 def _whitening(setup: Setup, fold: int, progress: Progress | None) -> dict[str, str]:
     """The whitening that is chosen without a fold."""
-    return choose_whitening(setup.project, setup.models, setup.retriever.leave_out, progress, without=fold)
+    return choose_whitening(setup.project, setup.models, progress, without=fold)
 
 
 def _tuned_without(

@@ -89,7 +89,7 @@ def tune(
         Which pair sources the second stage may weigh; all by default, none with [].
     leave_out : {"encounter", "fold"}, optional
         What of the catalogue a train photo does not meet when it is scored (`cv.left_out`): its encounter where all
-        models are frozen, its fold otherwise.
+        models are frozen and none is whitened, its fold otherwise.
     nested_trials : int, optional
         Trials per fold for the honest score (`ensemble.tuning.nested`), beside its starting points; by default as many
         as the blend was chosen from but at most 100, 0 for none.

@@ -35,7 +35,7 @@ def retriever_with(
         project=opened,
         models=models,
         whitening={**dict.fromkeys(models, "none"), **(whitening or {})},
-        leave_out=left_out_by(opened, leave_out, models, {}),
+        leave_out=left_out_by(opened, leave_out, models),
         gallery=gallery_of(opened) if tried is None else tried,
         is_tried=tried is not None,
     )

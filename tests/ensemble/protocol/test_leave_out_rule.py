@@ -12,6 +12,7 @@ from planted import add, add_trained
 from small import Small
 
 import ensemble
+import ensemble.protocol.setup
 from cv.errors import FinblendError
 from cv.left_out import ENCOUNTER, FOLD
 from cv.mix import Mix
@@ -47,6 +48,17 @@ def test_frozen_models_leave_the_encounter_out_and_with_one_trained_all_leave_th
         rule_of(project, leave_out=ENCOUNTER)
     with pytest.raises(FinblendError, match="leave_out must be one of encounter, fold, but got leave_out='day'"):
         rule_of(project, leave_out="day")
+
+
+def test_where_a_model_is_whitened_the_fold_is_left_out(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whitening has seen the other folds' photos, and not those of the query's own."""
+    monkeypatch.setattr(ensemble.protocol.setup, "choose_whitening", lambda *_: {"frozen": "total"})
+    setup = read_setup(Project.open(project), Mix(SHARE))
+    assert setup.retriever.leave_out == FOLD
+    assert not any("whitened" in line for line in setup.warnings())
+    setup = read_setup(Project.open(project), Mix(SHARE), leave_out=ENCOUNTER)
+    assert setup.retriever.leave_out == ENCOUNTER
+    assert any("frozen is whitened by other folds' photos" in line for line in setup.warnings())
 
 
 def write_pairs(project: Path, within: bool) -> None:

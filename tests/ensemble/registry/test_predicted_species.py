@@ -12,7 +12,6 @@ from small import Small
 
 from backbones import Embeddings
 from cv.errors import FinblendError
-from cv.left_out import ENCOUNTER
 from ensemble import Project, init, register, submit, tune
 from ensemble.registry.models import require_models
 from ensemble.retrieval.selection import choose_whitening
@@ -130,7 +129,7 @@ def test_whitening_is_not_chosen_where_a_fold_cannot_fit_it(small: Small, tmp_pa
     init(tmp_path / "P", train=small.train_csv, test=small.sample_csv, folds=f"{folds}:fold")
     registered(small, tmp_path / "P", None, None)
     project = Project.open(tmp_path / "P")
-    assert choose_whitening(project, require_models(project), ENCOUNTER) == {"m": "none"}
+    assert choose_whitening(project, require_models(project)) == {"m": "none"}
 
 
 def test_names_beside_a_table_that_has_its_own_are_refused(small: Small, tmp_path: Path) -> None:

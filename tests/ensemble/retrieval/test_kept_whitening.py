@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 
 import ensemble.retrieval.whitening
-from cv.left_out import ENCOUNTER
 from cv.mix import Mix
 from ensemble import Project, init, register
 from ensemble.protocol.setup import Setup, read_setup
@@ -107,7 +106,7 @@ def test_no_choice_depends_on_the_number_of_threads(project: Project, monkeypatc
         for entry in project.cache.glob("whiten*"):
             for file in entry.iterdir():
                 file.unlink()
-        chosen = choose_whitening(project, models, ENCOUNTER)
+        chosen = choose_whitening(project, models)
         kept = sorted(project.cache.glob("whiten*-*-fold0-*/*.npy"))
         found.append((chosen, [np.load(file).tobytes() for file in kept]))
     assert found[0] == found[1] == found[2]

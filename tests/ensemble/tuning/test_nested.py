@@ -16,7 +16,6 @@ from small import Small
 import ensemble.retrieval.selection
 import ensemble.tuning.nested
 from cv import Mix
-from cv.left_out import ENCOUNTER
 from ensemble import Blend, Project, evaluate, init, register, tune
 from ensemble.blend.ranking import ranking_of
 from ensemble.identification.prediction import certain_ranking
@@ -179,7 +178,7 @@ def test_a_fold_has_no_say_in_whitening(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(ensemble.retrieval.selection, "_can_fit", lambda *_: True)
     models = require_models(project)
     for without, expected in ((None, "total"), (0, "total"), (2, "none")):
-        assert set(choose_whitening(project, models, ENCOUNTER, without=without).values()) == {expected}
+        assert set(choose_whitening(project, models, without=without).values()) == {expected}
 
 
 def test_a_gain_within_the_noise_is_none() -> None:
@@ -199,8 +198,7 @@ def test_whitening_is_chosen_anew_without_each_fold(
     project, setup, _ = frozen
     asked: list[int] = []
 
-    def stand_in(_: Project, models: Any, leave_out: str, progress: Any, without: int) -> dict[str, str]:
-        assert leave_out == ENCOUNTER
+    def stand_in(_: Project, models: Any, progress: Any, without: int) -> dict[str, str]:
         asked.append(without)
         return dict.fromkeys(models, "total" if without == 3 else "none")
 
