@@ -129,7 +129,7 @@ def _screen(
         class_start=start,
         class_stop=stop,
         is_symmetric=is_symmetric,
-        memory=asked.memory // 4 * 3,
+        memory=asked.memory // 3 * 2,
         progress=progress,
     )
     with products.threads():
