@@ -238,10 +238,10 @@ def _telling(told: Any) -> Iterator[Progress]:
     done: dict[tuple[str, int], int] = {}
     last = time.monotonic()
 
-    def tell() -> None:
-        for (what, total), n in done.items():
-            told.add.remote(what, n, total)
+    def tell() -> list[Any]:
+        sent = [told.add.remote(what, n, total) for (what, total), n in done.items()]
         done.clear()
+        return sent
 
     def progress(what: str, n: int, total: int) -> None:
         nonlocal last
@@ -251,4 +251,5 @@ def _telling(told: Any) -> Iterator[Progress]:
             last = time.monotonic()
 
     yield progress
-    tell()
+    # until it is there: the driver asks for the last time when it has the result
+    load_extra("ray", EXTRA).get(tell())
