@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -69,7 +70,14 @@ def mix_weights(sample: Sample, population: Population, mix: Mix) -> np.ndarray:
             classes, target = of_photo.copy(), np.bincount(merged, weights=strangers, minlength=len(species_target))
     classes[~new] = len(target)
     if mix.gallery_exponent is not None and (~new).any():
-        known, wanted_share = gallery_classes(sample, population, mix.gallery_exponent)
+        # known photos are of test's species less its strangers': these are of species whose individuals have few photos
+        of_known = population
+        if isinstance(mix.new_share, Mapping):
+            of_known = replace(population, test_species=wanted[:, 0])
+        elif population.test_species is not None:
+            strangers = strangers_by_species(sample, population, share, mix.gallery_exponent)
+            of_known = replace(population, test_species=np.maximum(population.test_species - strangers, 0.0))
+        known, wanted_share = gallery_classes(sample, of_known, mix.gallery_exponent)
         classes[~new] = len(target) + known
         target = np.append(target, (1 - share) * wanted_share)
     else:

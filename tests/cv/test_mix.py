@@ -235,3 +235,14 @@ def test_who_has_no_photo_in_the_catalogue_is_not_there() -> None:
     with_them = Population(np.append(counts, [0, 0]), np.append(species, [0, 1]), np.array([0.3, 0.7]), ["a", "b"])
     for mix in (Mix(0.2, 0.9), Mix(0.2, 0.0), Mix({"a": 0.1, "b": 0.3}, 0.5)):
         np.testing.assert_allclose(mix_weights(photos, with_them, mix), mix_weights(photos, without, mix))
+
+
+def test_known_photos_are_of_test_s_species_less_its_strangers() -> None:
+    """All strangers are of the second species, whose individuals have one photo each: half of its photos, not all."""
+    gallery = np.array([2] * 40 + [1] * 40 + [0] * 40, dtype=np.int64)
+    species = np.array([0] * 40 + [1] * 80)
+    population = Population(np.array([2] * 10 + [1] * 20), np.array([0] * 10 + [1] * 20), np.array([0.5, 0.5]))
+    weights = mix_weights(Sample(gallery, species, np.ones(120)), population, Mix(0.25, 1.0))
+    # 0.25 of all are strangers, so of the second species' half 0.25 are left for known photos, against 0.5 of the first
+    shares = [weights[kind].sum() for kind in (gallery == 2, gallery == 1, gallery == 0)]
+    assert shares == pytest.approx([0.5, 0.25, 0.25], abs=1e-6)
