@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from postproc.neighbours.collect_kernels import append
-from postproc.neighbours.screen_base import Candidates, Met, Wanted
+from postproc.neighbours.screen_base import Candidates, Factors, Met, Wanted
 from postproc.neighbours.screen_kernels import LOST
 
 
@@ -20,7 +20,7 @@ class DeviceTables:
     def __init__(self, products: OnDevice, tables: Sequence[Any]) -> None:
         self._products, self._tables = products, tables
 
-    def collect(self, met: Met, wanted: Wanted, window: np.ndarray, candidates: Candidates) -> None:
+    def collect(self, met: Met, wanted: Wanted, candidates: Candidates) -> None:
         """See `Tables`: candidates are chosen on the device, and only they come back."""
         torch, tensor = self._products.torch, self._products.tensor
         high, low = self._bounds(wanted)
@@ -33,10 +33,10 @@ class DeviceTables:
         chosen = torch.zeros_like(own)
         for k, cut, inside in ((wanted.k, reach[0], ~own), (wanted.k_class, reach[1], is_class & ~own)):
             if k:
-                chosen |= inside & (high >= self._least(cut, k, low, inside, window)[:, None])
+                chosen |= inside & (high >= self._least(cut, k, low, inside, candidates.window)[:, None])
         at, column = (positions.cpu().numpy() for positions in chosen.nonzero(as_tuple=True))
         append(
-            np.searchsorted(at, np.arange(len(window) + 1)),
+            np.searchsorted(at, np.arange(len(candidates.window) + 1)),
             column.astype(np.int32),
             high[chosen].cpu().numpy(),
             low[chosen].cpu().numpy(),
@@ -45,7 +45,7 @@ class DeviceTables:
             met.class_stop,
             wanted.k,
             wanted.k_class,
-            window,
+            candidates.window,
             candidates.cut,
             candidates.cut_class,
             candidates.count,
@@ -84,6 +84,7 @@ class OnDevice:
     The tests run it with the CPU as the device. On a GPU it has not run yet.
     """
 
+    kind: type[np.integer[Any]] = np.int16
     dropped_bits = 16
     rounding = 2.0**-8
     roundings_a_term = 4
@@ -96,12 +97,12 @@ class OnDevice:
         """A copy on the device."""
         return self.torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
-    def multiply(self, query: Sequence[np.ndarray], gallery: Sequence[np.ndarray]) -> DeviceTables:
+    def multiply(self, query: Sequence[Factors], gallery: Sequence[Sequence[Factors]]) -> DeviceTables:
         """See `Products`."""
         tables = []
         for of_queries, views in zip(query, gallery, strict=True):
-            left = self.tensor(of_queries).view(self.torch.bfloat16)
-            products = (left @ self.tensor(view).view(self.torch.bfloat16).T for view in views)
+            left = self.tensor(of_queries.bits).view(self.torch.bfloat16)
+            products = (left @ self.tensor(view.bits).view(self.torch.bfloat16).T for view in views)
             tables.append(reduce(self.torch.maximum, products))
         return DeviceTables(self, tables)
 
