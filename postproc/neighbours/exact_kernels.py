@@ -19,8 +19,18 @@ def _dot(a: np.ndarray, b: np.ndarray, lanes: np.ndarray) -> float:
     """Float64 dot product: 32 running sums, then their sum by halves. One order, which compilers turn into vectors."""
     for j in range(LANES):
         lanes[j] = 0.0
+    # four times as many numbers at a time as there are sums: these are not written and read again after each product
+    long = a.shape[0] - a.shape[0] % (4 * LANES)
+    for i in range(0, long, 4 * LANES):
+        for j in range(LANES):
+            total = lanes[j]
+            total += np.float64(a[i + j]) * np.float64(b[i + j])
+            total += np.float64(a[i + j + LANES]) * np.float64(b[i + j + LANES])
+            total += np.float64(a[i + j + 2 * LANES]) * np.float64(b[i + j + 2 * LANES])
+            total += np.float64(a[i + j + 3 * LANES]) * np.float64(b[i + j + 3 * LANES])
+            lanes[j] = total
     whole = a.shape[0] - a.shape[0] % LANES
-    for i in range(0, whole, LANES):
+    for i in range(long, whole, LANES):
         for j in range(LANES):
             lanes[j] += np.float64(a[i + j]) * np.float64(b[i + j])
     for i in range(whole, a.shape[0]):
