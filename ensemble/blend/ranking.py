@@ -32,7 +32,7 @@ def ranking_of(query_set: QuerySet, blend: Blend) -> Ranking:
     """Rank known individuals by a blend, among the candidates."""
     weights, recipe = weights_of(query_set, blend)
     return rank(
-        query_set.evidence,
+        query_set.evidence_for(blend.top_photos),
         weights,
         top_photos=blend.top_photos,
         species_penalty=blend.species_penalty,

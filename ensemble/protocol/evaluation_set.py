@@ -16,6 +16,7 @@ from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import weights_of
 from ensemble.retrieval.query_set import LabelledQuerySet
 from postproc import NEW, Decision, Ranking
+from postproc.ranking.rank import Ranker
 from postproc.ranking.ranking import DEPTH
 from postproc.ranking.scorer import BlendScore, BlendScorer
 
@@ -111,6 +112,10 @@ class EvaluationSet:
             hidden=self.simulated_new,
         )
 
+    @cached_property
+    def _ranker_of_means(self) -> Ranker:
+        return Ranker(self.query_set.evidence_for(2), self.query_set.species, self.queries)
+
     def score(self, blend: Blend, decision: Decision | None = None) -> BlendScore:
         """Score a blend among the candidates; without a decision its best one is solved exactly."""
         return self.scorer.score_ranking(self.ranking(blend), blend.background, decision)
@@ -118,9 +123,8 @@ class EvaluationSet:
     def ranking(self, blend: Blend) -> Ranking:
         """What a blend ranks for the queries that stand as themselves; the arrays are overwritten by the next call."""
         weights, recipe = weights_of(self.query_set, blend)
-        return self.scorer.ranker.rank(
-            weights, top_photos=blend.top_photos, species_penalty=blend.species_penalty, recipe=recipe
-        )
+        ranker = self.scorer.ranker if blend.top_photos == 1 else self._ranker_of_means
+        return ranker.rank(weights, top_photos=blend.top_photos, species_penalty=blend.species_penalty, recipe=recipe)
 
     def decided(self, blend: Blend) -> tuple[Blend, BlendScore]:
         """Give a blend its best rule and threshold, among the candidates, and tell what they reach."""

@@ -23,7 +23,7 @@ from ensemble.project.result import Result
 from ensemble.protocol.bootstrap import Bootstrap
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.protocol.setup import Setup
-from ensemble.retrieval.evidence import task_evidence
+from ensemble.retrieval.evidence import WHOLE, task_evidence
 from ensemble.retrieval.one_pass import OnePass
 from ensemble.retrieval.query_set import LabelledQuerySet
 from ensemble.retrieval.task import RetrievalTask
@@ -116,7 +116,7 @@ def _ranking_without(query_set: LabelledQuerySet, blend: Blend, lacking: np.ndar
 
 
 def _evidence_without(task: RetrievalTask, lacking: np.ndarray) -> Evidence:
-    evidence, _ = task_evidence(task, OnePass([task], None), None, pruned=False)
+    evidence, _ = task_evidence(task, OnePass([task], None), None, WHOLE)
     labels, folds, rows = task.project.catalogue.labels, task.project.catalogue.folds, task.rows
     n_photos = np.diff(evidence.photo_start)
     query = np.repeat(np.arange(len(rows)), np.diff(evidence.group_start))

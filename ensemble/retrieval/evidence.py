@@ -20,17 +20,28 @@ from ensemble.retrieval.task import RetrievalTask
 from postproc import Evidence, Neighbours, Space, build_evidence, vote_species
 from postproc.evidence.channels import channel_table
 from postproc.evidence.completion import complete
-from postproc.evidence.evidence import MAX_TOP_PHOTOS
+from postproc.evidence.evidence import FURTHER, MAX_TOP_PHOTOS
 from postproc.evidence.species import species_mismatch
 from postproc.ranking.prune import prune
 
+WHOLE, PRUNED, COMPLETE = "whole", "pruned", "complete"
+
 
 def task_evidence(
-    task: RetrievalTask, one_pass: OnePass, progress: Progress | None, *, pruned: bool = True
+    task: RetrievalTask, one_pass: OnePass, progress: Progress | None, kind: str = PRUNED
 ) -> tuple[Evidence, np.ndarray]:
-    """Evidence (pruned, or with all its candidates) and species shares of one task, from the cache or computed.
+    """Evidence and species shares of one task, from the cache or computed.
 
     Its lists come from one pass. Evidence is kept whole, too, so that a further model is compared on what is new only.
+
+    Parameters
+    ----------
+    task : RetrievalTask
+    one_pass : OnePass
+    progress : callable, optional
+    kind : {"whole", "pruned", "complete"}
+        With all its candidates; without what no blend can bring into a list; with all that means of an individual's
+        best photos need, too.
     """
     task.project.cache.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -45,7 +56,7 @@ def task_evidence(
                 opened.append(stack.enter_context(task.spaces()))
             return opened[0]
 
-        return _evidence(task, spaces, lambda: one_pass.of(task, spaces()), progress, pruned)
+        return _evidence(task, spaces, lambda: one_pass.of(task, spaces()), progress, kind)
 
 
 def _evidence(
@@ -53,7 +64,7 @@ def _evidence(
     spaces: Callable[[], dict[str, Space]],
     lists: Lists,
     progress: Progress | None,
-    pruned: bool,
+    kind: str,
 ) -> tuple[Evidence, np.ndarray]:
     project, catalogue = task.project, task.project.catalogue
     votes = cached(
@@ -76,14 +87,23 @@ def _evidence(
 
     def left() -> dict[str, np.ndarray]:
         evidence = Evidence.from_arrays(tuple(task.models), whole())
-        evidence = prune(evidence, species_mismatch(shares), catalogue.species_of_individual)
-        return complete(evidence, spaces(), task.views, task.gallery, task.rows).arrays()
+        return prune(evidence, species_mismatch(shares), catalogue.species_of_individual).arrays()
 
-    if not pruned:
+    if kind == WHOLE:
         return Evidence.from_arrays(tuple(task.models), whole()), shares
-    complete_to = [list(made_from.items()), decided[1], MAX_TOP_PHOTOS]
-    arrays = cached(project.cache, f"pruned-{_entry(task)}", complete_to, left)
-    return Evidence.from_arrays(tuple(task.models), arrays), shares
+    pruned_from = [list(made_from.items()), decided[1], MAX_TOP_PHOTOS]
+    pruned = Evidence.from_arrays(
+        tuple(task.models), cached(project.cache, f"pruned-{_entry(task)}", pruned_from, left)
+    )
+    if kind == PRUNED:
+        return pruned, shares
+
+    def further() -> dict[str, np.ndarray]:
+        arrays = complete(pruned, spaces(), task.views, task.gallery, task.rows).arrays()
+        return {name: array for name, array in arrays.items() if name in FURTHER}
+
+    kept = cached(project.cache, f"further-{_entry(task)}", pruned_from, further)
+    return Evidence.from_arrays(tuple(task.models), pruned.arrays() | kept), shares
 
 
 def _entry(task: RetrievalTask) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,6 +29,8 @@ class QuerySet:
     species_names : list of str
     tasks : list of RetrievalTask
         Where single queries can be compared with the whole gallery: one a fold, or one for test.
+    completing : callable
+        Gives the evidence further photos.
     """
 
     images: list[str]
@@ -34,6 +38,15 @@ class QuerySet:
     species: Species
     species_names: list[str]
     tasks: list[RetrievalTask]
+    completing: Callable[[Evidence], Evidence]
+
+    @cached_property
+    def _complete(self) -> Evidence:
+        return self.completing(self.evidence)
+
+    def evidence_for(self, top_photos: int) -> Evidence:
+        """The evidence that a mean of so many photos needs: further ones cost time, so they wait to be asked for."""
+        return self.evidence if top_photos == 1 else self._complete
 
     @property
     def project(self) -> Project:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ from ensemble.project.pseudo_rounds import GalleryAdditions
 from ensemble.registry.left_out import groups_of
 from ensemble.registry.models import Model
 from ensemble.registry.predicted_species import with_predicted_species
-from ensemble.retrieval.evidence import task_evidence
+from ensemble.retrieval.evidence import COMPLETE, task_evidence
 from ensemble.retrieval.one_pass import OnePass, shared
 from ensemble.retrieval.query_set import LabelledQuerySet, QuerySet
 from ensemble.retrieval.task import RetrievalTask
-from postproc import NEW, given_species, join_evidence, species_mismatch
+from postproc import NEW, Evidence, given_species, join_evidence, species_mismatch
+from postproc.evidence.join import with_further
 from postproc.ranking.rank import Species
 
 # share of test photos with a given species from which on species count as given
@@ -173,7 +175,14 @@ class Retriever:
             species=Species(species_mismatch(shares), catalogue.species_of_individual, likely),
             species_names=catalogue.species,
             tasks=tasks,
+            completing=partial(_completed, tasks, self.progress),
         )
+
+
+def _completed(tasks: list[RetrievalTask], progress: Progress | None, evidence: Evidence) -> Evidence:
+    """The tasks' evidence with further photos."""
+    parts = [task_evidence(task, OnePass([task], progress), progress, COMPLETE)[0] for task in tasks]
+    return with_further(evidence, parts, [task.rows for task in tasks])
 
 
 def species_of_tables(catalogue: Catalogue, split: str) -> np.ndarray:

@@ -21,6 +21,8 @@ _FILE_NAMES = {
     "fused_weights": "joint_weights",
     "fused_upper_bound": "joint_horizon",
 }
+# what further photos are kept as
+FURTHER = ("further_start", "further_photo", "further_similarity")
 
 # of how many of an individual's photos a blend takes the mean, at most
 MAX_TOP_PHOTOS = 3

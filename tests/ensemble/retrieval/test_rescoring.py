@@ -65,6 +65,9 @@ class World:
                 few_candidates(patch, nearest)
                 self.asked[nearest] = {"out of fold": retriever.out_of_fold(), "test": retriever.of_test()}
                 self.setup[nearest] = setup_with(retriever, Mix(0.2))
+                for query_set in self.asked[nearest].values():
+                    # asked for later, it would be built on as many candidates as there are by default
+                    query_set.evidence_for(2)
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["several views", "one view"])
