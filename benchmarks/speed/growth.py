@@ -100,21 +100,28 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "finblend"
     import matplotlib.pyplot as plt
 
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.8))
     most = max(row["models"] for row in rows)
-    widths = sorted({row["width"] for row in rows})
+    styles = dict(zip(sorted({row["width"] for row in rows}, reverse=True), ("-", "--", ":", "-."), strict=False))
     for axis, (unit, told) in zip(axes, UNITS.items(), strict=True):
         for n, step in enumerate(STEPS):
-            for width, style in zip(widths, ("-", "--", ":", "-.") * len(widths), strict=False):
-                line = sorted((r["photos"], r[step][unit]) for r in rows if r["width"] == width and r["models"] == most)
-                name = step.replace("_", " ") + (f", {numbers_of(width)}" if len(widths) > 1 else "")
-                axis.plot(*zip(*line, strict=True), style, color=f"C{n}", marker="o", markersize=3, label=name)
+            for width, style in styles.items():
+                line = sorted((r["photos"], r[step][unit]) for r in rows if (r["width"], r["models"]) == (width, most))
+                axis.plot(*zip(*line, strict=True), style, color=f"C{n}", marker="o", markersize=3)
         axis.set(xscale="log", yscale="log", xlabel="train photos", ylabel=told)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(alpha=0.3)
     axes[0].set_title(f"seconds, {most} models")
     axes[1].set_title("anonymous memory of the step's process")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncols=len(STEPS), fontsize=7, frameon=False)
-    figure.tight_layout(rect=(0, 0.06 + 0.04 * (len(widths) - 1), 1, 1))
+    steps = [Line2D([], [], color=f"C{n}", label=step.replace("_", " ")) for n, step in enumerate(STEPS)]
+    widths = [Line2D([], [], color="grey", linestyle=style, label=numbers_of(w)) for w, style in styles.items()]
+    figure.legend(handles=[*steps, *widths], loc="lower center", ncols=len(steps) + len(widths), fontsize=7)
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
