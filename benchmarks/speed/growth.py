@@ -99,7 +99,6 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "finblend"
     import matplotlib.pyplot as plt
-
     from matplotlib.lines import Line2D
     from matplotlib.ticker import LogLocator, NullFormatter
 
