@@ -20,47 +20,56 @@ def join_evidence(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evid
     rows : sequence of (n_i,) int arrays
         The place of each query in the result; together 0 .. n - 1.
     """
-    n = sum(len(r) for r in rows)
-    n_groups = np.concatenate([np.diff(p.group_start) for p in parts])
-    at = np.concatenate(rows)
-    back = np.empty(n, dtype=np.int64)
-    back[at] = np.arange(n)
-    group_start = _concat_starts([p.group_start for p in parts])
-    photo_start = _concat_starts([p.photo_start for p in parts])
-    groups = ranges(group_start[:-1][back], n_groups[back])
-    n_photos = np.diff(photo_start)
-    photos = ranges(photo_start[:-1][groups], n_photos[groups])
-    further_starts = [p.further_start for p in parts if p.further_start is not None]
+    groups, group_start = _places(list(rows), [part.group_start for part in parts])
+    photos, photo_start = _places(groups, [part.photo_start for part in parts])
     further, further_start = None, None
-    if len(further_starts) == len(parts):
-        starts = _concat_starts(further_starts)
-        n_further = np.diff(starts)[groups]
-        further, further_start = ranges(starts[:-1][groups], n_further), np.append(0, np.cumsum(n_further))
+    starts = [part.further_start for part in parts if part.further_start is not None]
+    if len(starts) == len(parts):
+        further, further_start = _places(groups, starts)
     return Evidence(
         sources=parts[0].sources,
         channels=parts[0].channels,
-        group_start=np.append(0, np.cumsum(n_groups[back])),
-        individual=np.concatenate([p.individual for p in parts])[groups],
-        gallery_photos=np.concatenate([p.gallery_photos for p in parts])[groups],
-        photo_start=np.append(0, np.cumsum(n_photos[groups])),
-        photo=np.concatenate([p.photo for p in parts])[photos],
-        similarity=np.concatenate([p.similarity for p in parts])[photos],
-        unseen_upper_bound=np.concatenate([p.unseen_upper_bound for p in parts])[back],
-        species_upper_bound=_joined([p.species_upper_bound for p in parts], back),
-        people=_joined([p.people for p in parts], back),
+        group_start=group_start,
+        individual=_array([part.individual for part in parts], groups),
+        gallery_photos=_array([part.gallery_photos for part in parts], groups),
+        photo_start=photo_start,
+        photo=_array([part.photo for part in parts], photos),
+        similarity=_array([part.similarity for part in parts], photos),
+        unseen_upper_bound=_array([part.unseen_upper_bound for part in parts], rows),
+        species_upper_bound=_joined([part.species_upper_bound for part in parts], rows),
+        people=_joined([part.people for part in parts], rows),
         fused_weights=parts[0].fused_weights,
-        fused_upper_bound=_joined([p.fused_upper_bound for p in parts], back),
-        pairs=_joined([p.pairs for p in parts], photos),
+        fused_upper_bound=_joined([part.fused_upper_bound for part in parts], rows),
+        pairs=_joined([part.pairs for part in parts], photos),
         further_start=further_start,
-        further_photo=None if further is None else _joined([p.further_photo for p in parts], further),
-        further_similarity=None if further is None else _joined([p.further_similarity for p in parts], further),
+        further_photo=None if further is None else _joined([part.further_photo for part in parts], further),
+        further_similarity=None if further is None else _joined([part.further_similarity for part in parts], further),
     )
 
 
-def _joined(parts: Sequence[np.ndarray | None], order: np.ndarray) -> np.ndarray | None:
+def _places(owners: Sequence[np.ndarray], starts: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Where each part's items stand in the result, and where each owner's begin there.
+
+    Parameters
+    ----------
+    owners : sequence of (n_i,) int arrays
+        The place of each owner in the result; together 0 .. n - 1.
+    starts : sequence of (n_i + 1,) int arrays
+        A part's owner i has the items `starts[i] : starts[i + 1]`.
+    """
+    length = _array([np.diff(start) for start in starts], owners)
+    start = np.append(0, np.cumsum(length))
+    return [ranges(start[own], np.diff(of_part)) for own, of_part in zip(owners, starts, strict=True)], start
+
+
+def _array(parts: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> np.ndarray:
+    """Items at their places; each part is read once, and beside the result no copy is made."""
+    out = np.empty((sum(map(len, places)), *parts[0].shape[1:]), dtype=parts[0].dtype)
+    for part, place in zip(parts, places, strict=True):
+        out[place] = part
+    return out
+
+
+def _joined(parts: Sequence[np.ndarray | None], places: Sequence[np.ndarray]) -> np.ndarray | None:
     present = [part for part in parts if part is not None]
-    return np.concatenate(present)[order] if len(present) == len(parts) else None
-
-
-def _concat_starts(starts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.append(0, np.cumsum(np.concatenate([np.diff(s) for s in starts])))
+    return _array(present, places) if len(present) == len(parts) else None
