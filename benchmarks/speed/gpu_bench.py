@@ -70,5 +70,5 @@ class Bench:
             if self.device == "cuda":
                 stack.enter_context(mock.patch.dict(os.environ, {DEVICE: "cuda"}))
             else:
-                stack.enter_context(mock.patch.object(engine, "choose", return_value=OnDevice(torch, self.device)))
+                stack.enter_context(mock.patch.object(engine, "choose", return_value=[OnDevice(torch, self.device)]))
             yield "bfloat16"

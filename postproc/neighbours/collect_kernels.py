@@ -16,23 +16,23 @@ from postproc.neighbours.screen_kernels import LOST, float_of_key, key_below, kt
 _STRIDE = 64
 # new candidates after which the cuts are raised
 _PATIENCE = 128
-_BLOCK = 32
+_WIDE, _FLAT = 64, 8
 
 
 @kernel(parallel=True)
 def transpose(tables: np.ndarray, out: np.ndarray) -> None:
-    """Copy (sources, n, m) tables to (sources, m, n), by blocks that stay in the cache."""
+    """Copy (sources, n, m) tables to (sources, m, n), by flat blocks: a few rows stay in the cache, whatever m is."""
     n_sources, n, m = tables.shape
-    for b in numba.prange((m + _BLOCK - 1) // _BLOCK):
+    for b in numba.prange((m + _WIDE - 1) // _WIDE):
         for s in range(n_sources):
-            for top in range(0, n, _BLOCK):
-                for i in range(top, min(n, top + _BLOCK)):
-                    for j in range(b * _BLOCK, min(m, (b + 1) * _BLOCK)):
+            for top in range(0, n, _FLAT):
+                for j in range(b * _WIDE, min(m, (b + 1) * _WIDE)):
+                    for i in range(top, min(n, top + _FLAT)):
                         out[s, j, i] = tables[s, i, j]
 
 
 @kernel(inline="always")
-def _kth_in(low: np.ndarray, place: np.ndarray, k: int, start: int, stop: int) -> int:
+def kth_in(low: np.ndarray, place: np.ndarray, k: int, start: int, stop: int) -> int:
     """The k-th largest key among the places from `start` to `stop`, of which there must be k."""
     least, most = int(low.min()), int(low.max())
     while least < most:
@@ -77,7 +77,7 @@ def compact(
         of_class += (place[c] >= class_start) & (place[c] < class_stop)
     cut_class = np.float32(np.inf) if k_class == 0 else np.float32(-np.inf)
     if 0 < k_class <= of_class:
-        cut_class = _cut(_kth_in(low[:count], place[:count], k_class, class_start, class_stop), window)
+        cut_class = _cut(kth_in(low[:count], place[:count], k_class, class_start, class_stop), window)
     left = 0
     for c in range(count):
         in_class = class_start <= place[c] < class_stop

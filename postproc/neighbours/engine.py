@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cv.errors import FinblendError
+from postproc.neighbours.choice import fastest
 from postproc.neighbours.exact import Search, lengths, search_exactly
 from postproc.neighbours.refine import ExactLists, exact_lists
 from postproc.neighbours.screen import Column, Pass
@@ -91,12 +92,11 @@ def answer(asked: Asked, wanted: Sequence[Wanted], progress: Callable[[int], Non
         return found
     size = float(len(asked.rows)) * n_gallery
     size *= sum(part[0].shape[1] * len(part) for space, _ in asked.spaces for part in space.gallery)
-    products = choose(asked.backend, size)
-    _screen(asked, wanted, products, found, np.arange(len(asked.rows)), progress)
+    products = _screen(asked, wanted, choose(asked.backend, size), found, np.arange(len(asked.rows)), progress)
     for want, out in zip(wanted, found, strict=True):
-        for again in (Float32(),) if products.dropped_bits else ():
+        for again in (Float32(),) if products.kind is not Float32.kind else ():
             if len(lost := np.flatnonzero(out.lost)):
-                _screen(asked, [want], again, [out], lost, lambda _: None)
+                _screen(asked, [want], [again], [out], lost, lambda _: None)
         if len(lost := np.flatnonzero(out.lost)):
             _compute(asked, want, lost, out, twins=True)
     return found
@@ -105,12 +105,12 @@ def answer(asked: Asked, wanted: Sequence[Wanted], progress: Callable[[int], Non
 def _screen(
     asked: Asked,
     wanted: Sequence[Wanted],
-    products: Products,
+    backends: Sequence[Products],
     found: Sequence[ExactLists],
     queries: np.ndarray,
     progress: Callable[[int], None],
-) -> None:
-    """Answer some of the queries by products, but for those that are lost."""
+) -> Products:
+    """Answer some of the queries by the products that are fastest, but for those that are lost."""
     part = replace(asked, rows=asked.rows[queries])
     order, gallery, start, stop, is_symmetric = _order(part)
     rows = part.rows[order]
@@ -118,6 +118,7 @@ def _screen(
     query_group, gallery_group = np.zeros(len(rows), np.int32), np.ones(len(gallery), np.int32)
     if asked.group is not None:
         query_group, gallery_group = asked.group[0][rows], asked.group[1][gallery]
+    products = fastest(backends, columns, wanted, rows, gallery, is_symmetric=is_symmetric)
     search = Pass(
         columns=columns,
         wanted=wanted,
@@ -138,6 +139,7 @@ def _screen(
             for want, candidates, out in zip(wanted, lists, found, strict=True):
                 exact = exact_lists(own, want, candidates, rows[at], gallery, start[at], stop[at], asked.memory // 4)
                 out.put(queries[order[at]], exact)
+    return products
 
 
 def _compute(asked: Asked, wanted: Wanted, queries: np.ndarray, found: ExactLists, *, twins: bool) -> None:

@@ -1,4 +1,8 @@
-"""From candidates to lists: their exact similarities, and the best of them."""
+"""From candidates to lists: their exact similarities, and the best of them.
+
+First those that look best are computed, as many as are wanted. What the last of them reaches leaves out most of the
+others: whoever stays below it by more than the window cannot be better.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,16 @@ import numpy as np
 
 from postproc.neighbours.exact import sorted_by_photo
 from postproc.neighbours.exact_kernels import add_cosines
-from postproc.neighbours.refine_kernels import flatten, keep_best
+from postproc.neighbours.refine_kernels import flatten, keep_best, mark_rest
 from postproc.neighbours.screen import Column
 from postproc.neighbours.screen_base import Candidates, Wanted
 from postproc.neighbours.screen_kernels import LOST
 from postproc.neighbours.space import NOBODY, Neighbours
 
 # of a candidate while it is computed: query, photo, place, sums and their sorted copies
-_BYTES = 96
+_BYTES = 112
+# of a candidate: query, place, the most it may be, whether it is of the query's class, computed first, or thereafter
+_KINDS = (np.int32, np.int32, np.float32, np.bool_, np.bool_, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -98,20 +104,41 @@ def exact_lists(
         last = max(first + 1, int(np.searchsorted(ends, before + at_once, side="right")))
         at = slice(first, last)
         start = np.concatenate([[0], ends[at] - before])
-        query, place = np.empty(start[-1], np.int32), np.empty(start[-1], np.int32)
-        flatten(count[at], candidates.place[at], start, query, place)
+        query, place, upper, in_class, is_first, is_left = (np.empty(start[-1], kind) for kind in _KINDS)
+        some, k = candidates.part(at), (wanted.k, wanted.k_class)
+        flatten(
+            count[at],
+            some.high,
+            some.low,
+            some.place,
+            class_start[at],
+            class_stop[at],
+            *k,
+            start,
+            query,
+            place,
+            upper,
+            in_class,
+            is_first,
+        )
         photo = gallery_rows[place]
-        value, by_column = _similarities([columns[c].of(at) for c in used], query_rows[at], query, photo)
-        in_class = (place >= class_start[at][query]) & (place < class_stop[at][query])
-        for (near, by), chosen in zip(lists, (np.ones(len(place), dtype=np.bool_), in_class), strict=True):
-            k = near.index.shape[1]
-            if k:
-                number = np.full((last - first, k), NOBODY, dtype=np.int64)
+        value, by_column = np.empty(len(photo), np.float32), np.empty((len(used), len(photo)), np.float32)
+        own = [columns[c].of(at) for c in used]
+        for chosen in (is_first, is_left):
+            if chosen is is_left:
+                mark_rest(start, value, upper, some.window + some.constant, in_class, is_first, *k, is_left)
+            which = np.flatnonzero(chosen)
+            value[which], by_column[:, which] = _similarities(own, query_rows[at], query[which], photo[which])
+        is_known = is_first | is_left
+        for (near, by), chosen in zip(lists, (is_known, is_known & in_class), strict=True):
+            width = near.index.shape[1]
+            if width:
+                number = np.full((last - first, width), NOBODY, dtype=np.int64)
                 keep_best(start, photo, value, chosen, np.arange(first, last), number, near.index, near.similarity)
                 if len(used) > 1:
-                    some = number != NOBODY
+                    is_there = number != NOBODY
                     for c, values in zip(used, by_column, strict=True):
-                        by[c, at][some] = values[number[some]]
+                        by[c, at][is_there] = values[number[is_there]]
         first = last
     return found
 

@@ -6,16 +6,77 @@ import numba
 import numpy as np
 
 from postproc.compiled import kernel
+from postproc.neighbours.collect_kernels import kth_in
+from postproc.neighbours.screen_kernels import kth_largest
+
+# above every key
+_NEVER = np.iinfo(np.int32).max
 
 
 @kernel(parallel=True)
-def flatten(count: np.ndarray, place: np.ndarray, start: np.ndarray, query: np.ndarray, out: np.ndarray) -> None:
-    """List the candidates of all queries, in the order of their places."""
+def flatten(
+    count: np.ndarray,
+    high: np.ndarray,
+    low: np.ndarray,
+    place: np.ndarray,
+    class_start: np.ndarray,
+    class_stop: np.ndarray,
+    k: int,
+    k_class: int,
+    start: np.ndarray,
+    query: np.ndarray,
+    places: np.ndarray,
+    upper: np.ndarray,
+    in_class: np.ndarray,
+    first: np.ndarray,
+) -> None:
+    """List the candidates of all queries; `first` are those that look best, as many as are wanted."""
     for i in numba.prange(count.shape[0]):
-        places = np.sort(place[i, : start[i + 1] - start[i]])
-        for c in range(places.shape[0]):
-            query[start[i] + c] = i
-            out[start[i] + c] = places[c]
+        n, at = count[i], start[i]
+        of_class = 0
+        for c in range(n):
+            query[at + c], places[at + c], upper[at + c] = i, place[i, c], high[i, c]
+            in_class[at + c] = class_start[i] <= place[i, c] < class_stop[i]
+            of_class += in_class[at + c]
+        least = kth_largest(low[i, :n], min(k, n)) if k > 0 and n > 0 else _NEVER
+        of_least = _NEVER
+        if k_class > 0 and of_class > 0:
+            of_least = kth_in(low[i, :n], place[i, :n], min(k_class, of_class), class_start[i], class_stop[i])
+        for c in range(n):
+            first[at + c] = low[i, c] >= least or (in_class[at + c] and low[i, c] >= of_least)
+
+
+@kernel(inline="always")
+def _kth(value: np.ndarray, chosen: np.ndarray, k: int) -> float:
+    """The k-th largest of the chosen values, and -inf where there are fewer."""
+    values = value[chosen]
+    if k > values.shape[0]:
+        return -np.inf
+    return float(np.sort(values)[values.shape[0] - k])
+
+
+@kernel(parallel=True)
+def mark_rest(
+    start: np.ndarray,
+    value: np.ndarray,
+    upper: np.ndarray,
+    off: np.ndarray,
+    in_class: np.ndarray,
+    first: np.ndarray,
+    k: int,
+    k_class: int,
+    rest: np.ndarray,
+) -> None:
+    """Mark the candidates that `first` leaves and that may reach the best of it: those at most `off` above `upper`."""
+    for i in numba.prange(start.shape[0] - 1):
+        at = slice(start[i], start[i + 1])
+        cut, cut_class = np.inf, np.inf
+        if k > 0:
+            cut = _kth(value[at], first[at], k) - off[i]
+        if k_class > 0:
+            cut_class = _kth(value[at], first[at] & in_class[at], k_class) - off[i]
+        for c in range(start[i], start[i + 1]):
+            rest[c] = not first[c] and (upper[c] >= cut or (in_class[c] and upper[c] >= cut_class))
 
 
 @kernel(parallel=True)

@@ -18,6 +18,10 @@ itself is a float64 sum rounded to float32. The sum of all is the query's *windo
 exact in float32. r = 4 where sums are cut off and aligned to the largest of a group, as on GPUs (Fasi, Higham, Mikaitis
 and Pranesh 2021). Numbers below 2^-60 are rounded to zero, so that no product of two is subnormal.
 
+In whole numbers of 8 bits x' is a whole multiple of the photo's step, 127 of which reach its largest number. Products
+and sums are exact (of fewer than 2^31 / 127^2 = 133,000 numbers); both steps and constants come in afterwards, with
+four roundings.
+
 Products in bfloat16 are rounded once more, by 2^-8 of their size at most. For a weighted sum of several sources'
 products, `high` and `low` are what it is at most and at least before that. Let c be the k-th largest `low` so far: the
 similarities of k photos, less the constant, are at least c - w. A photo with high < c - 2 w lies below all of theirs:
@@ -30,11 +34,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from postproc.neighbours.screen_base import Products
-from postproc.neighbours.screen_kernels import round_units
+from postproc.neighbours.screen_base import Factors, Products
+from postproc.neighbours.screen_kernels import largest_numbers, round_to_steps, round_units
 
 _UNIT = 2.0**-24
 # columns behind the vector: two that carry its own constant, and two that take the other's
@@ -65,8 +70,8 @@ class Rounded:
 
     Attributes
     ----------
-    bits : (n, padded) array of bits
-        As queries; see `as_gallery`.
+    factors : Factors
+        Of n photos, as queries; see `as_gallery`.
     width : int
         Numbers of the vector itself.
     length, lost : (n,) float64 arrays
@@ -75,7 +80,7 @@ class Rounded:
         Product of that with the centre, and what rounding took of it.
     """
 
-    bits: np.ndarray
+    factors: Factors
     width: int
     length: np.ndarray
     lost: np.ndarray
@@ -99,9 +104,9 @@ class Rounded:
         return np.asarray(1.001 * (size + np.abs(self.constant) + largest.constant) + 1e-3)
 
 
-def padded_width(width: int) -> int:
+def padded_width(width: int, kind: type[np.integer[Any]]) -> int:
     """Numbers of a rounded vector with its extra columns: hardware likes its length to be round."""
-    return -(-(width + EXTRA) // 32) * 32
+    return -(-width // 64) * 64 if kind is np.int8 else -(-(width + EXTRA) // 32) * 32
 
 
 def round_photos(
@@ -124,25 +129,30 @@ def round_photos(
     centre : sequence of (d,) float32 arrays
         By part, times P^(-1/2).
     dropped_bits : int
-    out : (n, padded) array of bits
-        Zeros behind the width.
+    out : (n, padded) int8, int16 or int32 array
+        Zeros behind the width. In int8 whole numbers are put, of a step that is the row's largest number's 127th part.
     """
     size2, off2, along = (np.zeros(len(rows)) for _ in range(3))
+    scales = [1.0 / (norm * np.sqrt(len(arrays))) for norm in norms]
+    step = _steps(arrays, scales, rows, centre) if out.dtype == np.int8 else None
     left = 0
-    for array, norm, middle in zip(arrays, norms, centre, strict=True):
+    for array, scale, middle in zip(arrays, scales, centre, strict=True):
         at = out[:, left : left + len(middle)]
-        scale = 1.0 / (norm * np.sqrt(len(arrays)))
-        round_units(array, rows, scale, middle, 1.0, dropped_bits, at, size2, off2, along)
+        if step is None:
+            round_units(array, rows, scale, middle, dropped_bits, at, size2, off2, along)
+        else:
+            round_to_steps(array, rows, scale, middle, step, at, size2, off2, along)
         left += len(middle)
     constant = along - sum(float(middle.astype(np.float64) @ middle.astype(np.float64)) for middle in centre)
     first, second = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
     first[:] = _short(constant, dropped_bits)
-    second[:] = _short(constant - first, dropped_bits)
-    out[:, left : left + 2] = _bits(np.ones(1, np.float32), dropped_bits)
-    out[:, left + 2], out[:, left + 3] = _bits(first, dropped_bits), _bits(second, dropped_bits)
+    if step is None:
+        second[:] = _short(constant - first, dropped_bits)
+        out[:, left : left + 2] = _bits(np.ones(1, np.float32), dropped_bits)
+        out[:, left + 2], out[:, left + 3] = _bits(first, dropped_bits), _bits(second, dropped_bits)
     kept = first.astype(np.float64) + second.astype(np.float64)
     return Rounded(
-        out,
+        Factors(out) if step is None else Factors(out, step, first),
         left,
         np.sqrt(size2) * (1 + 1e-9),
         np.sqrt(off2) * (1 + 1e-9),
@@ -151,9 +161,22 @@ def round_photos(
     )
 
 
-def as_gallery(bits: np.ndarray, width: int) -> None:
-    """Make rounded photos those that queries are multiplied with: the extra columns change sides."""
-    bits[:, width : width + EXTRA] = bits[:, [width + 2, width + 3, width, width + 1]]
+def as_gallery(factors: Factors, width: int) -> Factors:
+    """Make rounded photos those that queries are multiplied with: the extra columns, if any, change sides."""
+    if factors.step is None:
+        factors.bits[:, width : width + EXTRA] = factors.bits[:, [width + 2, width + 3, width, width + 1]]
+    return factors
+
+
+def _steps(
+    arrays: Sequence[np.ndarray], scales: Sequence[np.ndarray], rows: np.ndarray, centre: Sequence[np.ndarray]
+) -> np.ndarray:
+    """(n,) float32 steps of which 127 reach a row's largest number."""
+    largest = np.zeros(len(rows))
+    for array, scale, middle in zip(arrays, scales, centre, strict=True):
+        largest_numbers(array, rows, scale, middle, largest)
+    # a step is never subnormal, nor so short that the largest number rounds to 128 of them
+    return np.asarray(np.maximum(largest / 127, _TINY).astype(np.float32) * np.float32(1 + 2.0**-22))
 
 
 def _short(values: np.ndarray, dropped_bits: int) -> np.ndarray:

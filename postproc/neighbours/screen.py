@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from postproc.neighbours.collect_kernels import finish
 from postproc.neighbours.rounded import Largest, Rounded, as_gallery, padded_width, round_photos
-from postproc.neighbours.screen_base import Candidates, Met, Products, Tables, Wanted
+from postproc.neighbours.screen_base import Candidates, Factors, Met, Products, Tables, Wanted
 from postproc.neighbours.screen_cpu import Float32, aligned_zeros
 from postproc.neighbours.screen_kernels import LOST
 from postproc.neighbours.space import Space
@@ -111,8 +110,8 @@ class Pass:
 
     def blocks(self) -> Iterator[tuple[slice, list[Candidates]]]:
         """Candidates of all queries, in blocks as large as the memory allows."""
-        item, n, m = np.dtype(self.kind).itemsize, len(self.query_rows), len(self.gallery_rows)
-        padded = sum(padded_width(column.width) for column in self.columns)
+        kind, n, m = self.products.kind, len(self.query_rows), len(self.gallery_rows)
+        padded, item = sum(padded_width(column.width, kind) for column in self.columns), np.dtype(kind).itemsize
         a_query = padded * item + 64 + sum(wanted.capacity(m) * _ENTRY + 64 for wanted in self.wanted)
         # and its lists
         a_query += sum((wanted.k + wanted.k_class) * (8 + 4 * wanted.n_several) for wanted in self.wanted)
@@ -129,16 +128,11 @@ class Pass:
             yield at, _Block(self, at, tile, centres).candidates()
 
     def _tile_bytes(self, tile: int) -> int:
-        item = np.dtype(self.kind).itemsize
-        views = sum(padded_width(column.width) * (column.n_views + 1) for column in self.columns)
+        kind = self.products.kind
+        views = sum(padded_width(column.width, kind) * (column.n_views + 1) for column in self.columns)
         height = min(tile, len(self.query_rows))
-        tables = (len(self.columns) + 1) * (2 if self.is_symmetric else 1) * tile * height * item
-        return tables + tile * views * item
-
-    @property
-    def kind(self) -> type[np.integer[Any]]:
-        """Of rounded numbers' bits."""
-        return np.int16 if self.products.dropped_bits else np.int32
+        tables = (len(self.columns) + 1) * (2 if self.is_symmetric else 1) * tile * height
+        return tables * (4 - self.products.dropped_bits // 8) + tile * views * np.dtype(kind).itemsize
 
 
 class _Block:
@@ -150,8 +144,11 @@ class _Block:
         self.start, self.stop = asked.class_start[at], asked.class_stop[at]
         self.largest = [Largest() for _ in asked.columns]
         self.rounded = [self._round_queries(c) for c in range(len(asked.columns))]
-        self.lists = [Candidates.empty(self.n, wanted, len(asked.gallery_rows)) for wanted in asked.wanted]
-        self.windows = [np.zeros(self.n) for _ in asked.wanted]
+        less = np.array([sum(float(part.astype(np.float64) @ part) for part in centre) for centre in centres])
+        self.lists = [
+            Candidates.empty(self.n, wanted, len(asked.gallery_rows), float(wanted.weights @ less))
+            for wanted in asked.wanted
+        ]
 
     def candidates(self) -> list[Candidates]:
         """The buffers, filled."""
@@ -171,7 +168,7 @@ class _Block:
                 gallery = self._own_photos(photos) if mine else self._round_gallery(photos)
                 self._widen()
             for rows in tiles:
-                tables = asked.products.multiply([r.bits[rows] for r in self.rounded], gallery)
+                tables = asked.products.multiply([r.factors.part(rows) for r in self.rounded], gallery)
                 self._collect(tables, rows, photos)
                 if mine and self.at.start + rows.start < first:
                     own = slice(first - self.at.start, photos.stop - self.at.start)
@@ -183,9 +180,9 @@ class _Block:
             if all((found.count == LOST).all() for found in self.lists):
                 asked.progress(self.n - done)
                 break
-        for wanted, found, window in zip(asked.wanted, self.lists, self.windows, strict=True):
-            arrays = (found.count, found.high, found.low, found.place)
-            finish(wanted.k, wanted.k_class, self.start, self.stop, window, *arrays)
+        for wanted, found in zip(asked.wanted, self.lists, strict=True):
+            arrays = (found.window, found.count, found.high, found.low, found.place)
+            finish(wanted.k, wanted.k_class, self.start, self.stop, *arrays)
         return self.lists
 
     def _meet(self, rows: slice, photos: slice) -> bool:
@@ -196,33 +193,37 @@ class _Block:
 
     def _round_queries(self, c: int) -> Rounded:
         column, rows = self.asked.columns[c], self.asked.query_rows[self.at]
-        out = aligned_zeros((self.n, padded_width(column.width)), self.asked.kind)
         arrays = [part[column.view] for part in column.space.query]
         norms = [norm[self.at] for norm in column.query_norm]
-        return round_photos(arrays, norms, rows, self.centres[c], self.asked.products.dropped_bits, out)
+        return self._round(c, arrays, norms, rows)
 
-    def _round_gallery(self, photos: slice) -> list[np.ndarray]:
-        """By column, (views, m, padded) bits of photos that are no queries of this block."""
+    def _round_gallery(self, photos: slice) -> list[list[Factors]]:
+        """By column and view, photos that are no queries of this block."""
         out, rows = [], self.asked.gallery_rows[photos]
         for c, column in enumerate(self.asked.columns):
-            bits = aligned_zeros((column.n_views, len(rows), padded_width(column.width)), self.asked.kind)
+            views = []
             for v in range(column.n_views):
-                arrays = [part[v] for part in column.space.gallery]
                 norms = [part[v][rows] for part in column.gallery_norm]
-                dropped = self.asked.products.dropped_bits
-                self.largest[c].take(round_photos(arrays, norms, rows, self.centres[c], dropped, bits[v]))
-                as_gallery(bits[v], column.width)
-            out.append(bits)
+                rounded = self._round(c, [part[v] for part in column.space.gallery], norms, rows)
+                self.largest[c].take(rounded)
+                views.append(as_gallery(rounded.factors, column.width))
+            out.append(views)
         return out
 
-    def _own_photos(self, photos: slice) -> list[np.ndarray]:
+    def _round(self, c: int, arrays: list[np.ndarray], norms: list[np.ndarray], rows: np.ndarray) -> Rounded:
+        products = self.asked.products
+        shape = len(rows), padded_width(self.asked.columns[c].width, products.kind)
+        out = aligned_zeros(shape, products.kind)
+        return round_photos(arrays, norms, rows, self.centres[c], products.dropped_bits, out)
+
+    def _own_photos(self, photos: slice) -> list[list[Factors]]:
         """The same of photos that are queries of this block."""
         own, out = slice(photos.start - self.at.start, photos.stop - self.at.start), []
         for column, rounded in zip(self.asked.columns, self.rounded, strict=True):
-            bits = aligned_zeros((1, own.stop - own.start, rounded.bits.shape[1]), self.asked.kind)
-            bits[0] = rounded.bits[own]
-            as_gallery(bits[0], column.width)
-            out.append(bits)
+            some = rounded.factors.part(own)
+            bits = aligned_zeros(some.bits.shape, self.asked.products.kind)
+            bits[:] = some.bits
+            out.append([as_gallery(replace(some, bits=bits), column.width)])
         return out
 
     def _widen(self) -> None:
@@ -230,7 +231,7 @@ class _Block:
         products = self.asked.products
         of_columns = [r.window(products, most) for r, most in zip(self.rounded, self.largest, strict=True)]
         sizes = [r.most(most) for r, most in zip(self.rounded, self.largest, strict=True)]
-        for w, (wanted, found) in enumerate(zip(self.asked.wanted, self.lists, strict=True)):
+        for wanted, found in zip(self.asked.wanted, self.lists, strict=True):
             window, size = np.zeros(self.n), np.zeros(self.n)
             for weight, of_column, of_size in zip(wanted.weights, of_columns, sizes, strict=True):
                 window += float(weight) * of_column
@@ -238,8 +239,8 @@ class _Block:
             # `high` and `low` are summed in float32: of a single product that is not rounded again they are the product
             if products.rounding or np.count_nonzero(wanted.weights) > 1:
                 window += (2 * len(of_columns) + 4) * _SUMMING * size
-            lower_cuts((window - self.windows[w]) * (1 + 1e-6), found.cut, found.cut_class)
-            self.windows[w] = window
+            lower_cuts((window - found.window) * (1 + 1e-6), found.cut, found.cut_class)
+            found.window[:] = window
 
     def _collect(self, tables: Tables, rows: slice, photos: slice) -> None:
         of_block = slice(self.at.start + rows.start, self.at.start + rows.stop)
@@ -250,8 +251,8 @@ class _Block:
             class_start=self.start[rows],
             class_stop=self.stop[rows],
         )
-        for wanted, found, window in zip(self.asked.wanted, self.lists, self.windows, strict=True):
-            tables.collect(met, wanted, window[rows], found.part(rows))
+        for wanted, found in zip(self.asked.wanted, self.lists, strict=True):
+            tables.collect(met, wanted, found.part(rows))
 
 
 def lower_cuts(grown: np.ndarray, *cuts: np.ndarray) -> None:
@@ -272,7 +273,7 @@ def unit_products(
     """(n, m) float32 products of unit vectors, the best over gallery views, and their distance from similarities."""
     column, products, at_once = Column(space, view, query_norm, gallery_norm), Float32(), 1024
     centre = [np.zeros(part[0].shape[1], dtype=np.float32) for part in space.gallery]
-    bits = np.zeros((len(rows), padded_width(column.width)), dtype=np.int32)
+    bits = np.zeros((len(rows), padded_width(column.width, np.int32)), dtype=np.int32)
     query = round_photos([part[view] for part in space.query], query_norm, rows, centre, 0, bits)
     values = np.empty((len(rows), len(photos)), dtype=np.float32)
     largest = Largest()
@@ -283,8 +284,9 @@ def unit_products(
             for v in range(column.n_views):
                 block = np.zeros((len(some), bits.shape[1]), dtype=np.int32)
                 norms = [part[v][some] for part in gallery_norm]
-                largest.take(round_photos([part[v] for part in space.gallery], norms, some, centre, 0, block))
-                as_gallery(block, column.width)
+                rounded = round_photos([part[v] for part in space.gallery], norms, some, centre, 0, block)
+                largest.take(rounded)
+                as_gallery(rounded.factors, column.width)
                 product = bits.view(np.float32) @ block.view(np.float32).T
                 table[:] = product if v == 0 else np.maximum(table, product)
     return values, float(query.window(products, largest).max(initial=0.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -51,6 +51,29 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Factors:
+    """Rounded photos as they are multiplied.
+
+    Attributes
+    ----------
+    bits : (n, padded) int array
+        Floats' bits, or whole numbers.
+    step, constant : (n,) float32 arrays or None
+        Of whole numbers: the product that is meant is that of both steps and the whole-numbered product, and both
+        constants. None where the bits carry them.
+    """
+
+    bits: np.ndarray
+    step: np.ndarray | None = None
+    constant: np.ndarray | None = None
+
+    def part(self, at: slice) -> Factors:
+        """Of some of the photos."""
+        step, constant = (None if array is None else array[at] for array in (self.step, self.constant))
+        return Factors(self.bits[at], step, constant)
+
+
+@dataclass(frozen=True)
 class Candidates:
     """Candidates of n queries for a list, and what tells them.
 
@@ -66,6 +89,10 @@ class Candidates:
         What `high` must reach, of any photo and of one of the query's class.
     count : (n,) int64 array
         Number of candidates, `LOST` where there are too many.
+    window : (n,) float64 array
+        How far `high` and `low` may be off; see `Rounded.window`.
+    constant : float
+        What `high` lacks of a similarity.
     """
 
     high: np.ndarray
@@ -74,9 +101,11 @@ class Candidates:
     cut: np.ndarray
     cut_class: np.ndarray
     count: np.ndarray
+    window: np.ndarray
+    constant: float
 
     @classmethod
-    def empty(cls, n: int, wanted: Wanted, n_gallery: int) -> Candidates:
+    def empty(cls, n: int, wanted: Wanted, n_gallery: int, constant: float) -> Candidates:
         """Of n queries."""
         shape = (n, wanted.capacity(n_gallery))
         return cls(
@@ -86,12 +115,14 @@ class Candidates:
             np.full(n, -np.inf if wanted.k else np.inf, dtype=np.float32),
             np.full(n, -np.inf if wanted.k_class else np.inf, dtype=np.float32),
             np.zeros(n, dtype=np.int64),
+            np.zeros(n),
+            constant,
         )
 
     def part(self, at: slice) -> Candidates:
         """Views of some queries' buffers."""
-        arrays = (self.high, self.low, self.place, self.cut, self.cut_class, self.count)
-        return Candidates(*(array[at] for array in arrays))
+        arrays = (self.high, self.low, self.place, self.cut, self.cut_class, self.count, self.window)
+        return Candidates(*[array[at] for array in arrays], self.constant)  # type: ignore[call-arg, arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +149,8 @@ class Met:
 class Tables(Protocol):
     """Products of a tile's queries and photos, by column."""
 
-    def collect(self, met: Met, wanted: Wanted, window: np.ndarray, candidates: Candidates) -> None:
-        """Put the photos that may belong to a list into each query's buffer; (n,) `window` as of `Rounded.window`."""
+    def collect(self, met: Met, wanted: Wanted, candidates: Candidates) -> None:
+        """Put the photos that may belong to a list into each query's buffer."""
 
     def turned(self) -> Tables:
         """With photos and queries in each other's place."""
@@ -130,8 +161,10 @@ class Products(Protocol):
 
     Attributes
     ----------
+    kind : type of int
+        Of rounded numbers: bits of floats in int16 or int32, or whole numbers in int8.
     dropped_bits : int
-        How many bits of a float32 the vectors and products lack.
+        How many bits of a float32 the products lack, and the vectors where they are floats.
     rounding : float
         Relative error of rounding a product that was summed in float32.
     roundings_a_term : int
@@ -140,13 +173,14 @@ class Products(Protocol):
         Queries and photos of a tile.
     """
 
+    kind: type[np.integer[Any]]
     dropped_bits: int
     rounding: float
     roundings_a_term: int
     tile: int
 
-    def multiply(self, query: Sequence[np.ndarray], gallery: Sequence[np.ndarray]) -> Tables:
-        """Multiply rounded vectors, column by column: (n, d) with (views, m, d) bits; of views the largest product."""
+    def multiply(self, query: Sequence[Factors], gallery: Sequence[Sequence[Factors]]) -> Tables:
+        """Multiply rounded vectors, column by column, with the photos of each gallery view: the largest product."""
 
     def threads(self) -> AbstractContextManager[None]:
         """Context in which products are taken on as many threads as numba uses."""

@@ -1,4 +1,4 @@
-"""Back ends on the processor: numpy in float32, or torch in bfloat16."""
+"""Back ends on the processor: numpy in float32, or torch in bfloat16 or in whole numbers of 8 bits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from postproc.neighbours.collect_kernels import collect, transpose
-from postproc.neighbours.screen_base import Candidates, Met, Wanted
+from postproc.neighbours.screen_base import Candidates, Factors, Met, Wanted
+from postproc.neighbours.screen_kernels import to_floats
 
 _CACHE_LINE = 64
 
@@ -30,7 +31,7 @@ class HostTables:
     def __init__(self, products: Float32, bits: np.ndarray) -> None:
         self._products, self.bits = products, bits
 
-    def collect(self, met: Met, wanted: Wanted, window: np.ndarray, candidates: Candidates) -> None:
+    def collect(self, met: Met, wanted: Wanted, candidates: Candidates) -> None:
         """See `Tables`."""
         collect(
             self.bits[wanted.some],
@@ -44,7 +45,7 @@ class HostTables:
             met.class_stop,
             wanted.k,
             wanted.k_class,
-            window,
+            candidates.window,
             candidates.cut,
             candidates.cut_class,
             candidates.count,
@@ -64,6 +65,7 @@ class HostTables:
 class Float32:
     """numpy, in float32."""
 
+    kind: type[np.integer[Any]] = np.int32
     dropped_bits = 0
     rounding = 0.0
     roundings_a_term = 1
@@ -72,11 +74,11 @@ class Float32:
     def __init__(self) -> None:
         self._memory = [np.empty(0, dtype=np.int32)] * 2
 
-    def multiply(self, query: Sequence[np.ndarray], gallery: Sequence[np.ndarray]) -> HostTables:
+    def multiply(self, query: Sequence[Factors], gallery: Sequence[Sequence[Factors]]) -> HostTables:
         """See `Products`."""
         # one table more, for further views
         several = any(len(views) > 1 for views in gallery)
-        tables = self.memory(0, len(query) + several, len(query[0]), gallery[0].shape[1])
+        tables = self.memory(0, len(query) + several, len(query[0].bits), len(gallery[0][0].bits))
         for c, (of_queries, views) in enumerate(zip(query, gallery, strict=True)):
             self._multiply(of_queries, views[0], tables[c])
             for view in views[1:]:
@@ -91,8 +93,8 @@ class Float32:
             self._memory[which] = aligned_zeros((size,), np.int16 if self.dropped_bits else np.int32)
         return self._memory[which][:size].reshape(columns, n, m)
 
-    def _multiply(self, query: np.ndarray, gallery: np.ndarray, out: np.ndarray) -> None:
-        np.matmul(query.view(np.float32), gallery.view(np.float32).T, out=out.view(np.float32))
+    def _multiply(self, query: Factors, gallery: Factors, out: np.ndarray) -> None:
+        np.matmul(query.bits.view(np.float32), gallery.bits.view(np.float32).T, out=out.view(np.float32))
 
     def _maximum(self, best: np.ndarray, other: np.ndarray) -> None:
         np.maximum(best.view(np.float32), other.view(np.float32), out=best.view(np.float32))
@@ -104,27 +106,12 @@ class Float32:
             yield
 
 
-class BFloat16(Float32):
-    """torch on the CPU, in bfloat16.
-
-    Products are exact in float32, sums are taken in float32 and rounded once: to 8 bits, by 2^-8 of their size at most.
-    """
-
-    dropped_bits = 16
-    rounding = 2.0**-8
+class _ByTorch(Float32):
+    """torch on the CPU."""
 
     def __init__(self, torch: Any) -> None:
         super().__init__()
         self._torch = torch
-
-    def _tensor(self, bits: np.ndarray) -> Any:
-        return self._torch.from_numpy(bits).view(self._torch.bfloat16)
-
-    def _multiply(self, query: np.ndarray, gallery: np.ndarray, out: np.ndarray) -> None:
-        self._torch.mm(self._tensor(query), self._tensor(gallery).T, out=self._tensor(out))
-
-    def _maximum(self, best: np.ndarray, other: np.ndarray) -> None:
-        self._torch.maximum(self._tensor(best), self._tensor(other), out=self._tensor(best))
 
     @contextmanager
     def threads(self) -> Iterator[None]:
@@ -135,3 +122,40 @@ class BFloat16(Float32):
             yield
         finally:
             self._torch.set_num_threads(before)
+
+
+class BFloat16(_ByTorch):
+    """torch on the CPU, in bfloat16.
+
+    Products are exact in float32, sums are taken in float32 and rounded once: to 8 bits, by 2^-8 of their size at most.
+    """
+
+    kind: type[np.integer[Any]] = np.int16
+    dropped_bits = 16
+    rounding = 2.0**-8
+
+    def _tensor(self, bits: np.ndarray) -> Any:
+        return self._torch.from_numpy(bits).view(self._torch.bfloat16)
+
+    def _multiply(self, query: Factors, gallery: Factors, out: np.ndarray) -> None:
+        self._torch.mm(self._tensor(query.bits), self._tensor(gallery.bits).T, out=self._tensor(out))
+
+    def _maximum(self, best: np.ndarray, other: np.ndarray) -> None:
+        self._torch.maximum(self._tensor(best), self._tensor(other), out=self._tensor(best))
+
+
+class Int8(_ByTorch):
+    """torch on the CPU, in whole numbers of 8 bits, a step a photo; see `postproc.neighbours.rounded`.
+
+    Products and sums are exact, and float32 numbers are made of them: four roundings, less than the bound on a sum of
+    float32 numbers allows for.
+    """
+
+    kind: type[np.integer[Any]] = np.int8
+
+    def _multiply(self, query: Factors, gallery: Factors, out: np.ndarray) -> None:
+        left, right = self._torch.from_numpy(query.bits), self._torch.from_numpy(gallery.bits)
+        self._torch._int_mm(left, right.T, out=self._torch.from_numpy(out))
+        # whole numbers have both
+        told = (query.step, gallery.step, query.constant, gallery.constant)
+        to_floats(out, *told)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from postproc.neighbours.collect_kernels import append
-from postproc.neighbours.screen_base import Candidates, Met, Wanted
+from postproc.neighbours.screen_base import Candidates, Factors, Met, Wanted
 from postproc.neighbours.screen_kernels import LOST
 
 # numbers of 32 bits differ by less, relatively, than what is compared with them is lowered by
@@ -25,7 +25,7 @@ class DeviceTables:
         self._products, self._tables = products, tables
         self._masks: tuple[Met, list[Any]] | None = None
 
-    def collect(self, met: Met, wanted: Wanted, window: np.ndarray, candidates: Candidates) -> None:
+    def collect(self, met: Met, wanted: Wanted, candidates: Candidates) -> None:
         """See `Tables`: candidates are chosen on the device, and only they come back."""
         columns = [(float(w), table) for w, table in zip(wanted.weights, self._tables, strict=True) if w]
         others, of_class = self._inside(met)
@@ -39,14 +39,14 @@ class DeviceTables:
         ):
             reach = np.where(looks, cut, np.float32(np.inf))
             if k and not np.isposinf(reach).all():
-                reached = inside & self._reaches(columns, self._least(reach, k, columns, inside, window))
+                reached = inside & self._reaches(columns, self._least(reach, k, columns, inside, candidates.window))
                 chosen = reached if chosen is None else chosen | reached
         if chosen is None:
             return
         at, column = chosen.nonzero(as_tuple=True)
         high, low = self._bounds([(weight, table[at, column]) for weight, table in columns])
         append(
-            np.searchsorted(at.cpu().numpy(), np.arange(len(window) + 1)),
+            np.searchsorted(at.cpu().numpy(), np.arange(len(candidates.window) + 1)),
             column.cpu().numpy().astype(np.int32),
             high.cpu().numpy(),
             low.cpu().numpy(),
@@ -55,7 +55,7 @@ class DeviceTables:
             met.class_stop,
             wanted.k,
             wanted.k_class,
-            window,
+            candidates.window,
             candidates.cut,
             candidates.cut_class,
             candidates.count,
@@ -119,6 +119,7 @@ class OnDevice:
     The tests run it with the CPU as the device. On a GPU it has not run yet.
     """
 
+    kind: type[np.integer[Any]] = np.int16
     dropped_bits = 16
     rounding = 2.0**-8
     roundings_a_term = 4
@@ -129,25 +130,28 @@ class OnDevice:
         # what lies on the device: a block's queries, by tile, and the photos of the last tile
         self._owners: list[weakref.ref[np.ndarray]] = []
         self._queries: dict[tuple[int, int], list[Any]] = {}
-        self._gallery: tuple[Sequence[np.ndarray], list[list[Any]]] | None = None
+        self._photos: tuple[weakref.ref[np.ndarray], list[list[Any]]] | None = None
 
     def tensor(self, array: np.ndarray) -> Any:
         """A copy on the device."""
         return self.torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
-    def multiply(self, query: Sequence[np.ndarray], gallery: Sequence[np.ndarray]) -> DeviceTables:
+    def multiply(self, query: Sequence[Factors], gallery: Sequence[Sequence[Factors]]) -> DeviceTables:
         """See `Products`; bits are copied to the device once, for copying takes longer than multiplying."""
-        if self._gallery is None or self._gallery[0] is not gallery:
-            self._gallery = gallery, [[self._bits(view) for view in views] for views in gallery]
+        first = gallery[0][0].bits
+        if self._photos is None or self._photos[0]() is not first:
+            self._photos = weakref.ref(first), [[self._bits(view.bits) for view in views] for views in gallery]
         tables = []
-        for left, views in zip(self._on_device(query), self._gallery[1], strict=True):
+        for left, views in zip(self._on_device([each.bits for each in query]), self._photos[1], strict=True):
             tables.append(reduce(self.torch.maximum, (left @ view.T for view in views)))
         return DeviceTables(self, tables)
 
     def _on_device(self, query: Sequence[np.ndarray]) -> list[Any]:
         """A tile of queries; those of another block drop what is there."""
         owners = [bits if bits.base is None else bits.base for bits in query]
-        if not _are(self._owners, owners):
+        if len(owners) != len(self._owners) or any(
+            kept() is not owner for kept, owner in zip(self._owners, owners, strict=True)
+        ):
             self._owners, self._queries = [weakref.ref(owner) for owner in owners], {}
         tile = query[0].ctypes.data, len(query[0])
         if tile not in self._queries:
@@ -167,7 +171,3 @@ class OnDevice:
             yield
         finally:
             matmul.allow_bf16_reduced_precision_reduction = before
-
-
-def _are(kept: Sequence[weakref.ref[np.ndarray]], arrays: Sequence[np.ndarray]) -> bool:
-    return len(kept) == len(arrays) and all(one() is other for one, other in zip(kept, arrays, strict=True))

@@ -23,14 +23,13 @@ def round_units(
     rows: np.ndarray,
     scale: np.ndarray,
     centre: np.ndarray,
-    subtracted: float,
     dropped_bits: int,
     out: np.ndarray,
     size2: np.ndarray,
     residual2: np.ndarray,
     along: np.ndarray,
 ) -> None:
-    """Round `array[row] * scale - subtracted * centre` to fewer bits.
+    """Round `array[row] * scale - centre` to fewer bits.
 
     The rounded floats' bits go to `out`. Added for each row: to `size2` the squared length before rounding, to
     `residual2` that of the difference, to `along` the product of `array[row] * scale` with `centre`.
@@ -46,7 +45,7 @@ def round_units(
             unit = np.float64(row[j]) * by
             c = np.float64(centre[j])
             dot += unit * c
-            x = unit - subtracted * c
+            x = unit - c
             bits = np.float32(x).view(np.int32)
             if half:
                 bits += half - 1 + ((bits >> dropped_bits) & 1)
@@ -60,6 +59,70 @@ def round_units(
         size2[i] += size
         residual2[i] += residual
         along[i] += dot
+
+
+@kernel(parallel=True)
+def largest_numbers(
+    array: np.ndarray, rows: np.ndarray, scale: np.ndarray, centre: np.ndarray, largest: np.ndarray
+) -> None:
+    """Raise `largest` to the largest |array[row] * scale - centre| of each row."""
+    for i in numba.prange(rows.shape[0]):
+        row = array[rows[i]]
+        most = largest[i]
+        for j in range(row.shape[0]):
+            most = max(most, abs(np.float64(row[j]) * scale[i] - np.float64(centre[j])))
+        largest[i] = most
+
+
+@kernel(parallel=True, fastmath={"reassoc", "contract"})
+def round_to_steps(
+    array: np.ndarray,
+    rows: np.ndarray,
+    scale: np.ndarray,
+    centre: np.ndarray,
+    step: np.ndarray,
+    out: np.ndarray,
+    size2: np.ndarray,
+    residual2: np.ndarray,
+    along: np.ndarray,
+) -> None:
+    """Round `array[row] * scale - centre` to whole numbers of the row's `step`; the rest as `round_units`."""
+    for i in numba.prange(rows.shape[0]):
+        row = array[rows[i]]
+        by = scale[i]
+        one = np.float64(step[i])
+        inverse = 1.0 / one
+        size = 0.0
+        residual = 0.0
+        dot = 0.0
+        for j in range(row.shape[0]):
+            unit = np.float64(row[j]) * by
+            c = np.float64(centre[j])
+            dot += unit * c
+            x = unit - c
+            whole = np.rint(x * inverse)
+            out[i, j] = np.int8(whole)
+            lost = x - whole * one
+            size += x * x
+            residual += lost * lost
+        size2[i] += size
+        residual2[i] += residual
+        along[i] += dot
+
+
+@kernel(parallel=True, fastmath={"contract"})
+def to_floats(
+    table: np.ndarray,
+    query_step: np.ndarray,
+    gallery_step: np.ndarray,
+    query_constant: np.ndarray,
+    gallery_constant: np.ndarray,
+) -> None:
+    """Turn whole-numbered products into float32 bits of what they stand for, in place."""
+    for i in numba.prange(table.shape[0]):
+        for j in range(table.shape[1]):
+            value = (query_step[i] * gallery_step[j]) * np.float32(table[i, j])
+            table[i, j] = np.float32(value + (query_constant[i] + gallery_constant[j])).view(np.int32)
 
 
 @kernel(inline="always")

@@ -62,10 +62,10 @@ def top_k(
     memory_mb : int
         Bound on the working memory beside the embeddings and the answer, in MiB. However small, one query and 16
         gallery photos are worked on at a time.
-    backend : {"auto", "bfloat16", "float32"}
-        What screens: torch in bfloat16 or numpy in float32. "auto" takes bfloat16 where torch is installed, the
-        hardware multiplies it and the work is worth it; with FINBLEND_DEVICE=cuda in the environment, that is a GPU.
-        The answer is the same.
+    backend : {"auto", "int8", "bfloat16", "float32"}
+        What screens: torch in whole numbers of 8 bits or in bfloat16, or numpy in float32. "auto" measures which is
+        fastest where torch is installed, the hardware is fast at it and the work is worth it; with FINBLEND_DEVICE=cuda
+        in the environment, a GPU does it in bfloat16. The answer is the same.
     progress : callable, optional
         Called with the number of queries done since the last call.
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
+from cv import FinblendError
 from postproc import NOBODY, Neighbours, Space
+from postproc.neighbours.screen_backends import choose
+
+
+def needs(backend: str) -> None:
+    """Skip where a back end of the screen cannot run."""
+    pytest.importorskip("torch")
+    with contextlib.suppress(FinblendError):
+        choose(backend, 1.0)
+        return
+    pytest.skip(f"this processor has no {backend}")
 
 
 def dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:

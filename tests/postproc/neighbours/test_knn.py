@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import knn_reference
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from cv import FinblendError
 from postproc import NOBODY, Space, top_k
 from postproc.neighbours.search import pair_similarities, similarities
 
-BACKENDS = ["float32", "bfloat16"]
+BACKENDS = ["float32", "bfloat16", "int8"]
 
 
 def everyone(space: Space) -> np.ndarray:
@@ -22,8 +23,8 @@ def everyone(space: Space) -> np.ndarray:
 
 @pytest.fixture(params=BACKENDS, scope="module")
 def backend(request: pytest.FixtureRequest) -> str:
-    if request.param == "bfloat16":
-        pytest.importorskip("torch")
+    if request.param != "float32":
+        knn_reference.needs(request.param)
     return str(request.param)
 
 
@@ -177,7 +178,7 @@ def test_the_literal_product_adds_in_its_order() -> None:
     [
         ({"k": 0}, "k >= 1 must hold, but got k=0"),
         ({"k": -3}, "k >= 1 must hold, but got k=-3"),
-        ({"backend": "float16"}, "backend must be one of auto, bfloat16, float32, but got 'float16'"),
+        ({"backend": "float16"}, "backend must be one of auto, int8, bfloat16, float32, but got 'float16'"),
         ({"query_class": np.zeros(2, int)}, "query_class and gallery_class go together: give both or neither"),
         ({"gallery_group": np.zeros(3, int)}, "query_group and gallery_group go together: give both or neither"),
         (

@@ -6,6 +6,7 @@ import builtins
 import sys
 from typing import Any
 
+import knn_reference
 import numba
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from knn_reference import same
 
 from cv import FinblendError
 from postproc import Space, top_k
-from postproc.neighbours import screen_backends
+from postproc.neighbours import choice, screen_backends
+from postproc.neighbours.exact import lengths as norms_of
+from postproc.neighbours.screen import Column
 from postproc.neighbours.screen_backends import choose
-from postproc.neighbours.screen_cpu import BFloat16, Float32
+from postproc.neighbours.screen_base import Wanted
+from postproc.neighbours.screen_cpu import BFloat16, Float32, Int8
 from postproc.neighbours.screen_gpu import OnDevice
 
 
@@ -42,6 +46,10 @@ def flags(monkeypatch: pytest.MonkeyPatch, **values: bool) -> None:
     monkeypatch.setattr(screen_backends.binding, "get_host_cpu_features", lambda: names)
 
 
+def kinds(backend: str, work: float) -> list[type]:
+    return [type(products) for products in choose(backend, work)]
+
+
 @pytest.mark.parametrize(
     ("backend", "work", "fast", "expected"),
     [
@@ -58,7 +66,7 @@ def test_bfloat16_is_taken_where_it_pays(
     pytest.importorskip("torch")
     for flag in ("avx512bf16", "amx_bf16"):
         flags(monkeypatch, avx512f=True, **{flag: fast})
-        assert type(choose(backend, work)) is expected
+        assert kinds(backend, work) == [expected]
 
 
 @pytest.mark.parametrize("asked", [None, "", "cpu"])
@@ -70,8 +78,8 @@ def test_a_gpu_that_is_there_is_left_alone_unless_it_is_asked_for(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     if asked is not None:
         monkeypatch.setenv("FINBLEND_DEVICE", asked)
-    assert type(choose("auto", 1e14)) is BFloat16
-    assert type(choose("bfloat16", 1e6)) is BFloat16
+    assert kinds("auto", 1e14) == [BFloat16]
+    assert kinds("bfloat16", 1e6) == [BFloat16]
 
 
 def test_a_gpu_that_is_asked_for_is_taken_before_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,10 +87,10 @@ def test_a_gpu_that_is_asked_for_is_taken_before_the_cpu(monkeypatch: pytest.Mon
     flags(monkeypatch, avx512bf16=True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setenv("FINBLEND_DEVICE", "cuda")
-    assert type(choose("auto", 1e14)) is OnDevice
-    assert type(choose("bfloat16", 1e6)) is OnDevice
-    assert type(choose("auto", 1e6)) is Float32
-    assert type(choose("float32", 1e14)) is Float32
+    assert kinds("auto", 1e14) == [OnDevice]
+    assert kinds("bfloat16", 1e6) == [OnDevice]
+    assert kinds("auto", 1e6) == [Float32]
+    assert kinds("float32", 1e14) == [Float32]
 
 
 @pytest.mark.parametrize("work", [1e6, 1e14])
@@ -109,14 +117,60 @@ def test_a_gpu_without_torch_and_other_devices_are_refused(monkeypatch: pytest.M
 def test_less_work_is_worth_rounding_than_importing_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     flags(monkeypatch, avx512bf16=True)
-    assert type(choose("auto", 5e10)) is BFloat16
+    assert kinds("auto", 5e10) == [BFloat16]
     monkeypatch.delitem(sys.modules, "torch")
-    assert type(choose("auto", 5e10)) is Float32
+    assert kinds("auto", 5e10) == [Float32]
     assert "torch" not in sys.modules
 
 
+@pytest.mark.parametrize("flag", ["avx512vnni", "avxvnni", "amx_int8"])
+def test_int8_is_thought_of_where_its_sums_are_exact_and_measuring_pays(
+    monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    pytest.importorskip("torch")
+    flags(monkeypatch, **{flag: True})
+    assert kinds("auto", 1e14) == [Float32, Int8]
+    assert kinds("auto", 1e10) == [Float32]
+    assert kinds("int8", 1e6) == [Int8]
+    flags(monkeypatch, avx512f=True, avx512bf16=True, **{flag: False})
+    assert kinds("auto", 1e14) == [BFloat16]
+    with pytest.raises(FinblendError, match=r"^backend 'int8' needs a processor with VNNI or AMX: "):
+        choose("int8", 1e14)
+
+
+@pytest.mark.parametrize(("exact", "expected"), [(1e-10, Int8), (1e-6, BFloat16)])
+def test_the_back_end_is_the_one_that_is_measured_to_be_fastest(
+    monkeypatch: pytest.MonkeyPatch, exact: float, expected: type
+) -> None:
+    """Int8 multiplies twice as fast and leaves more to compute: what that costs decides."""
+    torch = pytest.importorskip("torch")
+    knn_reference.needs("int8")
+    monkeypatch.setattr(choice, "_MEASURED", {BFloat16: 2e-12, Int8: 1e-12})
+    monkeypatch.setattr(choice, "_per_exact_product", lambda: exact)
+    two = space()
+    column = Column(two, 0, *norms_of(two, 0, np.arange(90)))
+    some = [column], [Wanted(np.ones(1), 20, 0)], np.arange(90), np.arange(5000, dtype=np.int32)
+    backends = [BFloat16(torch), Int8(torch)]
+    left = [choice._in_question(products, *some) for products in backends]
+    assert left[0][0] < left[1][0]
+    # 5000 photos of 256 numbers are multiplied, and the photos left are computed
+    seconds = [5000 * 256 * rate + photos * 256 * exact for rate, (photos,) in zip((2e-12, 1e-12), left, strict=True)]
+    assert (seconds[1] < seconds[0]) == (expected is Int8)
+    assert type(choice.fastest(backends, *some, is_symmetric=False)) is expected
+    # no room in the buffers: never, however fast
+    monkeypatch.setattr(choice, "_ROOM", 0.0)
+    assert type(choice.fastest(backends, *some, is_symmetric=False)) is BFloat16
+
+
+def test_rates_are_measured_once() -> None:
+    torch = pytest.importorskip("torch")
+    rate = choice._per_product(BFloat16(torch))
+    assert rate > 0
+    assert choice._per_product(BFloat16(torch)) == rate
+
+
 def test_without_torch_float32_serves_and_bfloat16_is_refused(no_torch: None) -> None:
-    assert type(choose("auto", 1e14)) is Float32
+    assert kinds("auto", 1e14) == [Float32]
     with pytest.raises(FinblendError, match=r"'bfloat16' needs torch: pip install 'finblend\[backbones\]' \("):
         choose("bfloat16", 1e14)
 
@@ -134,7 +188,7 @@ def test_all_back_ends_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> 
     expected = top_k(space(), 20, backend="float32")
     assert same(top_k(space(), 20, backend="bfloat16"), expected)
     monkeypatch.setattr(OnDevice, "tile", 40)
-    monkeypatch.setattr("postproc.neighbours.engine.choose", lambda *_: OnDevice(torch, "cpu"))
+    monkeypatch.setattr("postproc.neighbours.engine.choose", lambda *_: [OnDevice(torch, "cpu")])
     assert same(top_k(space(), 20), expected)
     assert same(top_k(space(), 20, memory_mb=1), expected)
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from knn_reference import dots, lengths, nearest, photos, same, similarity, spaces
+from knn_reference import dots, lengths, nearest, needs, photos, same, similarity, spaces
 
 from postproc import Space, top_k
 from postproc.neighbours import engine, screen, screen_base
 from postproc.neighbours.exact import lengths as norms_of
 from postproc.neighbours.rounded import Largest, Rounded, as_gallery, padded_width, round_photos
 from postproc.neighbours.screen import Column
+from postproc.neighbours.screen_backends import choose
 from postproc.neighbours.screen_base import Products
 from postproc.neighbours.screen_cpu import BFloat16, Float32
 from postproc.neighbours.screen_gpu import OnDevice
@@ -24,6 +25,9 @@ def products(name: str) -> Products:
     if name == "float32":
         return Float32()
     torch = pytest.importorskip("torch")
+    if name == "int8":
+        needs(name)
+        return choose(name, 1.0)[0]
     return BFloat16(torch) if name == "bfloat16" else OnDevice(torch, "cpu")
 
 
@@ -32,10 +36,10 @@ def shrunk_sizes(patch: pytest.MonkeyPatch, spare: int, tile: int, name: str) ->
     chosen = products(name)
     patch.setattr(chosen, "tile", tile, raising=False)
     patch.setattr(screen_base, "SPARE", (spare, spare))
-    patch.setattr(engine, "choose", lambda *_: chosen)
+    patch.setattr(engine, "choose", lambda *_: [chosen])
 
 
-@pytest.mark.parametrize("name", ["float32", "bfloat16", "device"])
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "int8", "device"])
 @given(
     space=spaces(largest=90),
     k=st.integers(1, 9),
@@ -61,8 +65,8 @@ def screened(space: Space, chosen: Products, centred: bool) -> tuple[np.ndarray,
     centre = column.centre(some)
     if not centred:
         centre = [np.zeros_like(c) for c in centre]
-    kind = np.int16 if chosen.dropped_bits else np.int32
-    bits = [np.zeros((n, padded_width(column.width)), dtype=kind) for n in (len(rows), len(some))]
+    shape = padded_width(column.width, chosen.kind)
+    bits = [np.zeros((n, shape), dtype=chosen.kind) for n in (len(rows), len(some))]
     arrays = [[part[0] for part in side] for side in (space.query, space.gallery)]
     norms = [column.query_norm, [part[0] for part in column.gallery_norm]]
     query, gallery = (
@@ -72,18 +76,24 @@ def screened(space: Space, chosen: Products, centred: bool) -> tuple[np.ndarray,
     largest = Largest()
     largest.take(gallery)
     window = query.window(chosen, largest)
-    as_gallery(bits[1], column.width)
+    as_gallery(gallery.factors, column.width)
     constant = sum(float(c.astype(float) @ c.astype(float)) for c in centre)
     # exact products of the rounded numbers: what summing in float32 adds is bounded apart
     values = [(a.astype(np.int32) << chosen.dropped_bits).view(np.float32).astype(float) for a in bits]
+    added: Any = 0.0
+    if chosen.kind is np.int8:
+        values = [
+            a.astype(float) * f.step[:, None] for a, f in zip(bits, (query.factors, gallery.factors), strict=True)
+        ]
+        added = query.factors.constant[:, None].astype(float) + gallery.factors.constant
     exact = sum(
         dots(q[0], g[0]) / (lengths(q[0])[:, None] * lengths(g[0]))
         for q, g in zip(space.query, space.gallery, strict=True)
     ) / len(space.query)
-    return np.abs(values[0] @ values[1].T - (exact - constant)), window
+    return np.abs(values[0] @ values[1].T + added - (exact - constant)), window
 
 
-@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "int8"])
 @given(space=spaces(), centred=st.booleans())
 def test_the_bound_holds_for_every_pair(name: str, space: Space, centred: bool) -> None:
     space = Space(space.query, tuple(part[:1] for part in space.gallery))
@@ -124,14 +134,14 @@ def test_a_photo_that_bfloat16_prefers_is_not_preferred(monkeypatch: pytest.Monk
     assert top_k(space, 1, backend="bfloat16").index.tolist() == [[0]]
 
 
-@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "int8"])
 def test_without_the_bound_neighbours_are_lost(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Photos of one look, or as many queries as have near ties: the screen alone ranks them by chance."""
     rng, kind = np.random.default_rng(3), "one look" if name == "float32" else "any"
     space = Space(((photos(rng, kind, 200, 50),),), ((photos(rng, kind, 400, 50),),))
     expected = nearest(similarity(space), np.ones((200, 400), dtype=bool), 5)
     chosen: Any = products(name)
-    monkeypatch.setattr(engine, "choose", lambda *_: chosen)
+    monkeypatch.setattr(engine, "choose", lambda *_: [chosen])
     assert same(top_k(space, 5), expected)
     monkeypatch.setattr(Rounded, "window", lambda rounded, *_: np.zeros_like(rounded.length))
     monkeypatch.setattr(Rounded, "most", lambda rounded, *_: np.zeros_like(rounded.length))
@@ -178,7 +188,7 @@ def test_photos_that_come_late_are_allowed_their_larger_error(monkeypatch: pytes
             assert (new[~inside] == old[~inside]).all()
 
     monkeypatch.setattr(chosen, "tile", 512)
-    monkeypatch.setattr(engine, "choose", lambda *_: chosen)
+    monkeypatch.setattr(engine, "choose", lambda *_: [chosen])
     monkeypatch.setattr(screen, "lower_cuts", watched)
     assert same(top_k(space, 64), expected)
     # the photos of the last tile, which are the longest, widen the window that those before them gave
