@@ -33,18 +33,24 @@ class DeviceTables:
         # lists within a class look at tiles with photos of the class only
         is_met = (met.class_start < last) & (met.class_stop > met.first)
         is_open, chosen = candidates.count != LOST, None
+        # of a single column bounds are taken of what is chosen, for it orders as they do
+        bounds = self._bounds(columns) if len(columns) > 1 else None
         for k, cut, inside, looks in (
             (wanted.k, candidates.cut, others, is_open),
             (wanted.k_class, candidates.cut_class, of_class, is_open & is_met),
         ):
             reach = np.where(looks, cut, np.float32(np.inf))
             if k and not np.isposinf(reach).all():
-                reached = inside & self._reaches(columns, self._least(reach, k, columns, inside, candidates.window))
+                least = self._least(reach, k, columns, bounds, inside, candidates.window)
+                reached = inside & self._reaches(columns, bounds, least)
                 chosen = reached if chosen is None else chosen | reached
         if chosen is None:
             return
         at, column = chosen.nonzero(as_tuple=True)
-        high, low = self._bounds([(weight, table[at, column]) for weight, table in columns])
+        if bounds is None:
+            high, low = self._bounds([(weight, table[at, column]) for weight, table in columns])
+        else:
+            high, low = (bound[at, column] for bound in bounds)
         append(
             np.searchsorted(at.cpu().numpy(), np.arange(len(candidates.window) + 1)),
             column.cpu().numpy().astype(np.int32),
@@ -83,10 +89,10 @@ class DeviceTables:
             low = low + weight * (value - self._products.rounding * value.abs())
         return high, low
 
-    def _reaches(self, columns: Sequence[tuple[float, Any]], least: Any) -> Any:
+    def _reaches(self, columns: Sequence[tuple[float, Any]], bounds: tuple[Any, Any] | None, least: Any) -> Any:
         """(n, m) bool: what reaches the (n,) cuts at most; of a single column a little more, for one comparison."""
-        if len(columns) > 1:
-            return self._bounds(columns)[0] >= least[:, None]
+        if bounds is not None:
+            return bounds[0] >= least[:, None]
         ((weight, table),) = columns
         sign = self._products.torch.sign(least)
         product = least.double() / (weight * (1.0 + sign * self._products.rounding))
@@ -94,15 +100,20 @@ class DeviceTables:
         return table >= (product - _LOWERED * product.abs()).float()[:, None]
 
     def _least(
-        self, reach: np.ndarray, k: int, columns: Sequence[tuple[float, Any]], inside: Any, window: np.ndarray
+        self,
+        reach: np.ndarray,
+        k: int,
+        columns: Sequence[tuple[float, Any]],
+        bounds: tuple[Any, Any] | None,
+        inside: Any,
+        window: np.ndarray,
     ) -> Any:
         """Cuts; in the first tile what the k best of this tile alone allow: or all would come back."""
         least = self._products.tensor(reach)
         if np.isneginf(reach).any() and inside.shape[1] > k:
-            # a single column's order is that of its lower bounds
-            low = columns[0][1] if len(columns) == 1 else self._bounds(columns)[1]
+            low = columns[0][1] if bounds is None else bounds[1]
             kth = low.masked_fill(~inside, -self._products.torch.inf).topk(k, dim=1).values[:, -1].float()
-            if len(columns) == 1:
+            if bounds is None:
                 kth = self._bounds([(columns[0][0], kth)])[1]
             reachable = kth - 2.0 * self._products.tensor(window).float() - _LOWERED * (1.0 + kth.abs())
             least = self._products.torch.maximum(least, reachable)
