@@ -37,8 +37,8 @@ def measure(scales: Sequence[float], models: Sequence[int], numbers: Sequence[in
         Where the worlds are drawn; one at a time is there.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as place:
-        # loops are compiled once, before anything is measured
-        small = draw_world(Path(place) / "world", 0.01, 2, numbers=32).project(Path(place) / "P")
+        # loops are compiled once, before anything is measured; smaller worlds miss some of them
+        small = draw_world(Path(place) / "world", 0.05, 2, numbers=32).project(Path(place) / "P")
         for step in ("compile", *STEPS):
             _run(small, step)
     for scale, width in zip(scales, numbers, strict=True):
