@@ -1,7 +1,8 @@
 """Worlds of embeddings to measure on: drawn here at any scale, or read from a folder that whaleworld.py wrote.
 
 The drawn ones have the shape of Happywhale: few individuals with many photos, most with one, species of unequal size,
-photos of unequal quality, two flanks; at scale 1.0 about 51,000 train and 28,000 test photos.
+photos of unequal quality, two flanks; at scale 1.0 about 51,000 train and 28,000 test photos. Drawing holds the looks
+(photos x 96 numbers) and one model's embeddings at a time: 1 GB at scale 10 with 256 numbers a model.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ def run_whaleworld(
     return World(folder)
 
 
-def draw_world(folder: Path, scale: float, models: int, seed: int = 0) -> World:
-    """Draw a world of frozen models."""
+def draw_world(folder: Path, scale: float, models: int, seed: int = 0, numbers: int = 0) -> World:
+    """Draw a world of frozen models, each of its own width or, where given, of so many numbers a photo."""
     rng = np.random.default_rng(seed)
     n = max(40, int(INDIVIDUALS * scale))
     # photos per individual fall off like a power, as in Happywhale: 60 % have one, a few have hundreds
@@ -117,7 +118,7 @@ def draw_world(folder: Path, scale: float, models: int, seed: int = 0) -> World:
     answers = np.where(test < n, names[test], "new_individual")
     pl.DataFrame({"image": images[1], "answer": answers}).write_csv(folder / "test_answers.csv")
     for k in range(models):
-        mixing = rng.standard_normal((LATENT, WIDTHS[k])).astype(np.float32) / np.sqrt(LATENT)
+        mixing = rng.standard_normal((LATENT, numbers or WIDTHS[k])).astype(np.float32) / np.sqrt(LATENT)
         train_embedding, test_embedding = (
             _embed(rng, latent, quality, mixing, 0.75 / SKILL[k]) for latent, quality in looks
         )
@@ -138,8 +139,13 @@ def _falling(n: int) -> np.ndarray:
 
 def _photos(rng: np.random.Generator, centre: np.ndarray, flank: np.ndarray, rows: np.ndarray) -> tuple:
     quality = np.exp(0.7 * rng.standard_normal((len(rows), 1)))
-    side = flank[rng.integers(0, 2, len(rows)), rows]
-    return centre[rows] + side + 0.75 * quality * rng.standard_normal((len(rows), LATENT)), quality
+    side = rng.integers(0, 2, len(rows))
+    out = np.empty((len(rows), LATENT), dtype=np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        noise = 0.75 * quality[block] * rng.standard_normal((len(quality[block]), LATENT))
+        out[block] = centre[rows[block]] + flank[side[block], rows[block]] + noise
+    return out, quality
 
 
 def _embed(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.speed.growth import STEPS, numbers_of
+
 
 def page(results: dict[str, Any]) -> str:
     """The page; parts that were not measured are left out."""
@@ -94,24 +96,57 @@ Times differ from machine to machine and from minute to minute; the ratios are m
 
 {chr(10).join(f"- {note}" for note in notes)}
 """
-    return text + (_growth(results["growth"]) if "growth" in results else "")
+    # grids of older versions had two steps only
+    return text + (_growth(results["growth"]) if "machine" in results.get("growth", {}) else "")
 
 
 def _growth(growth: dict[str, Any]) -> str:
+    steps = {step: step.replace("_", " ") for step in STEPS}
     lines = "\n".join(
-        f"| {row['photos']:,} | {row['models']} | {row['evidence']:.1f} | {1000 * row['trial']:.1f} |"
+        f"| {row['photos']:,} | {row['test_photos']:,} | {row['individuals']:,} | {row['models']} "
+        f"| {row['numbers'] / row['models']:,.0f}{'' if row['width'] else ' (own)'} | "
+        + " | ".join(f"{_seconds(row[step]['seconds'])}, {row[step]['gib']:.2f}" for step in STEPS)
+        + f" | {row['rate']:,.0f} |"
         for row in growth["rows"]
     )
-    e, t = growth["exponents"]["evidence"], growth["exponents"]["trial"]
+    fitted = "\n".join(
+        f"| {numbers_of(each['width'])} | {told} | {_power(each[step]['seconds'])} | {_power(each[step]['gib'])} |"
+        for each in growth["exponents"]
+        for step, told in steps.items()
+    )
+    header = " | ".join(f"{told}, s, GiB" for told in steps.values())
     return f"""
 ## How it grows
 
-Evidence grows like photos^{e["photos"]:.2f} x models^{e["models"]:.2f}, a trial like photos^{t["photos"]:.2f} x
-models^{t["models"]:.2f} (least squares over the table; drawn worlds).
+Drawn worlds, each step in a process of its own: seconds, and GiB of anonymous memory at most. The dimension is that of
+each model's embeddings (the mean where they keep their own widths); where it was reduced, to make a large world fit,
+all times of evidence are those of fewer numbers. The last column is comparable over dimensions: 10^9 multiplications a
+second, counted as every pair of train photos once and every test photo with every train photo, in the numbers of all
+models. One trial is the quickest of five. Measured on {growth["machine"]}.
 
-![seconds over photos](benchmarks-growth.svg)
+![seconds and memory over photos](benchmarks-growth.svg)
 
-| train photos | models | evidence, s | one trial, ms |
-|---|---|---|---|
+| train photos | test photos | individuals | models | dimension | {header} | rate |
+|---|---|---|---|---|{"---|" * len(STEPS)}---|
 {lines}
+
+Exponents by least squares, over the sizes of one width. Every process needs some seconds and memory to begin with,
+which makes small worlds look as if they grew less.
+
+| dimension | step | seconds | memory |
+|---|---|---|---|
+{fitted}
 """
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3f}" if seconds < 1 else f"{seconds:.1f}"
+
+
+def _power(exponents: dict[str, float]) -> str:
+    """The exponents as a formula.
+
+    >>> _power({"photos": 1.9, "models": 0.8})
+    'photos^1.90 x models^0.80'
+    """
+    return " x ".join(f"{what}^{exponent:.2f}" for what, exponent in exponents.items())

@@ -21,59 +21,66 @@ def join_evidence(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evid
     rows : sequence of (n_i,) int arrays
         The place of each query in the result; together 0 .. n - 1.
     """
-    back, n_groups, groups = _order(parts, rows)
-    photo_start = _concat_starts([p.photo_start for p in parts])
-    n_photos = np.diff(photo_start)
-    photos = ranges(photo_start[:-1][groups], n_photos[groups])
+    groups, group_start = _places(list(rows), [part.group_start for part in parts])
+    photos, photo_start = _places(groups, [part.photo_start for part in parts])
     joined = Evidence(
         sources=parts[0].sources,
         channels=parts[0].channels,
-        group_start=np.append(0, np.cumsum(n_groups[back])),
-        individual=np.concatenate([p.individual for p in parts])[groups],
-        gallery_photos=np.concatenate([p.gallery_photos for p in parts])[groups],
-        photo_start=np.append(0, np.cumsum(n_photos[groups])),
-        photo=np.concatenate([p.photo for p in parts])[photos],
-        similarity=np.concatenate([p.similarity for p in parts])[photos],
-        unseen_upper_bound=np.concatenate([p.unseen_upper_bound for p in parts])[back],
-        species_upper_bound=_joined([p.species_upper_bound for p in parts], back),
-        people=_joined([p.people for p in parts], back),
+        group_start=group_start,
+        individual=_array([part.individual for part in parts], groups),
+        gallery_photos=_array([part.gallery_photos for part in parts], groups),
+        photo_start=photo_start,
+        photo=_array([part.photo for part in parts], photos),
+        similarity=_array([part.similarity for part in parts], photos),
+        unseen_upper_bound=_array([part.unseen_upper_bound for part in parts], rows),
+        species_upper_bound=_joined([part.species_upper_bound for part in parts], rows),
+        people=_joined([part.people for part in parts], rows),
         fused_weights=parts[0].fused_weights,
-        fused_upper_bound=_joined([p.fused_upper_bound for p in parts], back),
-        pairs=_joined([p.pairs for p in parts], photos),
+        fused_upper_bound=_joined([part.fused_upper_bound for part in parts], rows),
+        pairs=_joined([part.pairs for part in parts], photos),
     )
-    return with_further(joined, parts, rows) if all(p.further_start is not None for p in parts) else joined
+    return with_further(joined, parts, rows) if all(part.further_start is not None for part in parts) else joined
 
 
 def with_further(joined: Evidence, parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evidence:
     """Evidence that was put together of parts, with the further photos that these have got since."""
-    starts = _concat_starts([p.further_start for p in parts if p.further_start is not None])
-    groups = _order(parts, rows)[2]
-    n_further = np.diff(starts)[groups]
-    further = ranges(starts[:-1][groups], n_further)
+    groups, _ = _places(list(rows), [part.group_start for part in parts])
+    starts = [part.further_start for part in parts if part.further_start is not None]
+    further, further_start = _places(groups, starts)
     complete = replace(
         joined,
-        further_start=np.append(0, np.cumsum(n_further)),
-        further_photo=_joined([p.further_photo for p in parts], further),
-        further_similarity=_joined([p.further_similarity for p in parts], further),
+        further_start=further_start,
+        further_photo=_joined([part.further_photo for part in parts], further),
+        further_similarity=_joined([part.further_similarity for part in parts], further),
     )
     # the candidates are the same: one copy of their columns is enough
     vars(complete)["by_column"] = joined.by_column
     return complete
 
 
-def _order(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each query of the result stands among the parts', how many groups these have, and which come in turn."""
-    n_groups = np.concatenate([np.diff(p.group_start) for p in parts])
-    back = np.empty(sum(len(r) for r in rows), dtype=np.int64)
-    back[np.concatenate(rows)] = np.arange(len(back))
-    group_start = _concat_starts([p.group_start for p in parts])
-    return back, n_groups, ranges(group_start[:-1][back], n_groups[back])
+def _places(owners: Sequence[np.ndarray], starts: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Where each part's items stand in the result, and where each owner's begin there.
+
+    Parameters
+    ----------
+    owners : sequence of (n_i,) int arrays
+        The place of each owner in the result; together 0 .. n - 1.
+    starts : sequence of (n_i + 1,) int arrays
+        A part's owner i has the items `starts[i] : starts[i + 1]`.
+    """
+    length = _array([np.diff(start) for start in starts], owners)
+    start = np.append(0, np.cumsum(length))
+    return [ranges(start[own], np.diff(of_part)) for own, of_part in zip(owners, starts, strict=True)], start
 
 
-def _joined(parts: Sequence[np.ndarray | None], order: np.ndarray) -> np.ndarray | None:
+def _array(parts: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> np.ndarray:
+    """Items at their places; each part is read once, and beside the result no copy is made."""
+    out = np.empty((sum(map(len, places)), *parts[0].shape[1:]), dtype=parts[0].dtype)
+    for part, place in zip(parts, places, strict=True):
+        out[place] = part
+    return out
+
+
+def _joined(parts: Sequence[np.ndarray | None], places: Sequence[np.ndarray]) -> np.ndarray | None:
     present = [part for part in parts if part is not None]
-    return np.concatenate(present)[order] if len(present) == len(parts) else None
-
-
-def _concat_starts(starts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.append(0, np.cumsum(np.concatenate([np.diff(s) for s in starts])))
+    return _array(present, places) if len(present) == len(parts) else None
