@@ -74,7 +74,7 @@ def entries(project: Path) -> dict[str, bytes]:
 def test_neighbours_and_scores_are_the_same_though_a_worker_is_killed(
     project: Path, other: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "LEAST", 4)
+    monkeypatch.setattr(blocks, "LEAST", 6)
     shutil.rmtree(project / "cache")
     shutil.rmtree(other / "cache")
     engine = cluster()
