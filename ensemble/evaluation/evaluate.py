@@ -112,7 +112,7 @@ def evaluate(
     nested_trials, seed : int
         Trials per fold, and the seed of their sampler.
     engine : str or Engine
-        Where the folds are tuned, see `ensemble.engine.engines.engine_of`.
+        Where neighbours are searched and the folds are tuned, see `ensemble.engine.engines.engine_of`.
     progress : callable, optional
     """
     if nested_trials < 0:
@@ -126,6 +126,7 @@ def evaluate(
         blend.mix.gallery_exponent if isinstance(gallery_exponent, str) else gallery_exponent,
         progress=progress,
         blend=blend,
+        engine=engine,
     )
     scored = score_blend(setup, blend, progress)
     evaluation_set, precision = setup.evaluation_set, scored.precision

@@ -9,6 +9,8 @@ from typing import Any
 
 from backbones.store import Store
 from cv.mix import Mix
+from ensemble.engine.contract import Engine
+from ensemble.engine.engines import engine_of
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.result import Result
@@ -94,6 +96,7 @@ def models(
     new_share: ShareLike = None,
     gallery_exponent: float | None = Mix.gallery_exponent,
     leave_out: str | None = None,
+    engine: str | Engine = "here",
     progress: Progress | None = None,
 ) -> ModelsResult:
     """Score each registered model alone.
@@ -105,6 +108,8 @@ def models(
         The mix, as of `tune`; an estimate rests on equal weights.
     leave_out : {"encounter", "fold"}, optional
         As of `tune`.
+    engine : str or Engine
+        Where neighbours are searched, see `ensemble.engine.engines.engine_of`.
     progress : callable, optional
 
     Raises
@@ -112,6 +117,7 @@ def models(
     FinblendError
         If no model is registered.
     """
+    engine = engine_of(engine)
     project = Project.open(folder)
     # a wrong share is told before the stores are read
     share = stated_share(project, new_share)
@@ -121,7 +127,9 @@ def models(
     rows: list[ModelScore] = []
     mix, estimate = Mix(None if isinstance(share, str) else share, gallery_exponent), None
     if usable:
-        setup = setup_at_share(project, share, gallery_exponent, list(usable), leave_out=leave_out, progress=progress)
+        setup = setup_at_share(
+            project, share, gallery_exponent, list(usable), leave_out=leave_out, progress=progress, engine=engine
+        )
         mix, estimate = setup.mix, setup.estimate
         warnings += setup.warnings()
         for name, alone in single_models(setup).items():

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cv.mix import Mix
+from ensemble.engine.contract import Engine
+from ensemble.engine.here import HERE
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.protocol.setup import read_setup
@@ -38,7 +40,9 @@ class Asked:
     shortlist: np.ndarray
 
 
-def asked_of(project: Project, shortlist: int, per_species: bool, progress: Progress | None = None) -> dict[str, Asked]:
+def asked_of(
+    project: Project, shortlist: int, per_species: bool, progress: Progress | None = None, engine: Engine = HERE
+) -> dict[str, Asked]:
     """The queries of both splits; out-of-fold they are asked as the protocol asks models.
 
     Parameters
@@ -51,13 +55,15 @@ def asked_of(project: Project, shortlist: int, per_species: bool, progress: Prog
     per_species : bool
         Whether marks are looked for among photos of the likely species only.
     progress : callable, optional
+    engine : Engine
+        Where the models' neighbours are searched.
     """
     catalogue = project.catalogue
     usable, _ = usable_models(project)
     species, lists = {}, {}
     groups = groups_of(project, left_out_by(project, None, usable))
     if usable:
-        retriever = read_setup(project, Mix(), list(usable), pairs=[], progress=progress).retriever
+        retriever = read_setup(project, Mix(), list(usable), pairs=[], progress=progress, engine=engine).retriever
         for split, query_set in (("train", retriever.out_of_fold()), ("test", retriever.of_test())):
             species[split], lists[split] = query_set.species.likely, brought_up(query_set, shortlist)
     else:

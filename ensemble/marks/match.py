@@ -93,7 +93,8 @@ def match(
     replace : bool
         Replace a pair source that is there.
     engine : str or Engine
-        Where features are extracted, marks vote and pairs are compared, see `ensemble.engine.engines.engine_of`.
+        Where features are extracted, the models' neighbours searched, marks vote and pairs are compared, see
+        `ensemble.engine.engines.engine_of`.
     progress : callable, optional
     """
     started = time.monotonic()
@@ -118,7 +119,7 @@ def match(
         since = timed("features", started)
 
         # who is asked about whom, as the protocol asks models
-        asked = asked_of(project, shortlist, per_species, progress)
+        asked = asked_of(project, shortlist, per_species, progress, engine)
         since = timed("models", since)
 
         # retrieval by marks

@@ -14,6 +14,8 @@ from cv.mix import Mix, check_share
 from cv.new_share import read_new_shares
 from ensemble.blend.blend import Blend
 from ensemble.blend.ranking import ranking_of
+from ensemble.engine.contract import Engine
+from ensemble.engine.here import HERE
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.result import Result
@@ -79,6 +81,7 @@ def setup_at_share(
     leave_out: str | None = None,
     progress: Progress | None = None,
     blend: Blend | None = None,
+    engine: Engine = HERE,
 ) -> Setup:
     """The set-up at a share of strangers that is stated, read from a table, or estimated here.
 
@@ -95,12 +98,14 @@ def setup_at_share(
     progress : callable, optional
     blend : Blend, optional
         Its models and whitening are taken, and an estimate rests on its scores; on equal weights by default.
+    engine : Engine
+        Where neighbours are searched.
     """
 
     def setup_in(mix: Mix) -> Setup:
         if blend is not None:
-            return setup_of_blend(project, blend, progress, mix=mix)
-        return read_setup(project, mix, names, pairs=pairs, leave_out=leave_out, progress=progress)
+            return setup_of_blend(project, blend, progress, mix=mix, engine=engine)
+        return read_setup(project, mix, names, pairs=pairs, leave_out=leave_out, progress=progress, engine=engine)
 
     share = stated_share(project, new_share)
     if not isinstance(share, str):

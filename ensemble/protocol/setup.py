@@ -14,6 +14,8 @@ from cv.left_out import FOLD
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.blend.load import check_gallery
+from ensemble.engine.contract import Engine
+from ensemble.engine.here import HERE
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.pseudo_rounds import GalleryAdditions, gallery_of
@@ -109,10 +111,11 @@ def read_setup(
     pairs: list[str] | None = None,
     leave_out: str | None = None,
     progress: Progress | None = None,
+    engine: Engine = HERE,
 ) -> Setup:
     """The set-up of a project's models and pair sources (all by default); the models' whitening is chosen here.
 
-    `leave_out` as of `ensemble.registry.left_out.left_out_by`.
+    `leave_out` as of `ensemble.registry.left_out.left_out_by`; `engine`: where neighbours are searched.
     """
     models, pair_stores = require_models(project, names), require_pair_sources(project, pairs)
     whitening = choose_whitening(project, models, progress)
@@ -125,18 +128,19 @@ def read_setup(
         gallery=gallery_of(project),
         pair_stores=pair_stores,
         progress=progress,
+        engine=engine,
     )
     return setup_with(retriever, mix)
 
 
 def setup_of_blend(
-    project: Project, blend: Blend, progress: Progress | None = None, *, mix: Mix | None = None
+    project: Project, blend: Blend, progress: Progress | None = None, *, mix: Mix | None = None, engine: Engine = HERE
 ) -> Setup:
     """The set-up of a tuned blend: its models and whitening, in its mix or another."""
-    return setup_with(retriever_of(project, blend, progress), blend.mix if mix is None else mix)
+    return setup_with(retriever_of(project, blend, progress, engine), blend.mix if mix is None else mix)
 
 
-def retriever_of(project: Project, blend: Blend, progress: Progress | None = None) -> Retriever:
+def retriever_of(project: Project, blend: Blend, progress: Progress | None = None, engine: Engine = HERE) -> Retriever:
     """The retriever of a tuned blend."""
     gallery = gallery_of(project)
     check_gallery(project, blend, gallery)
@@ -151,6 +155,7 @@ def retriever_of(project: Project, blend: Blend, progress: Progress | None = Non
         pair_stores=require_pair_sources(project),
         pairs=tuple(blend.pair_sources),
         progress=progress,
+        engine=engine,
     )
 
 

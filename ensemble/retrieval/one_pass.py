@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ensemble.engine.contract import Engine
+from ensemble.engine.here import HERE
 from ensemble.project.cache import entries, is_kept
 from ensemble.project.progress import Progress, step
+from ensemble.retrieval.blocks import Blocks
 from ensemble.retrieval.task import RetrievalTask
 from postproc import NOBODY, Neighbours, Space
 from postproc.neighbours.lists import NeighbourLists, search_lists
@@ -52,10 +56,13 @@ class OnePass:
     ----------
     tasks : sequence of RetrievalTask
     progress : callable, optional
+    engine : Engine
+        Where blocks of queries are searched, if it is not this process.
     """
 
-    def __init__(self, tasks: Sequence[RetrievalTask], progress: Progress | None) -> None:
-        self.tasks, self.progress = tasks, progress
+    def __init__(self, tasks: Sequence[RetrievalTask], progress: Progress | None, engine: Engine = HERE) -> None:
+        self.tasks, self.progress, self.engine = tasks, progress, engine
+        self._blocks: Blocks | None = None
         self._found: tuple[np.ndarray, list[tuple[str, int]], NeighbourLists] | None = None
 
     def of(self, task: RetrievalTask, spaces: Mapping[str, Space]) -> TaskLists:
@@ -96,19 +103,32 @@ class OnePass:
         columns = [(name, view) for name, names in task.views.items() for view in range(len(names))]
         gallery, own = task.gallery, task.gallery.own(rows)
         one_more = int((own != NOBODY).any())
-        found = search_lists(
-            [(spaces[name], view) for name, view in columns],
-            task.nearest + one_more,
-            task.nearest_fused + one_more if task.is_fused else 0,
-            known=[self._is_known(name) for name, _ in columns],
-            query_rows=rows,
-            query_group=gallery.query_groups,
-            gallery_group=None if gallery.query_groups is None else gallery.groups,
-            query_class=query_class if with_classes else None,
-            gallery_class=of_photo if with_classes else None,
-            progress=step(self.progress, f"search {task.split}", len(rows)),
-        )
+        options: dict[str, Any] = {
+            "k": task.nearest + one_more,
+            "k_fused": task.nearest_fused + one_more if task.is_fused else 0,
+            "known": [self._is_known(name) for name, _ in columns],
+            "query_group": gallery.query_groups,
+            "gallery_group": None if gallery.query_groups is None else gallery.groups,
+            "query_class": query_class if with_classes else None,
+            "gallery_class": of_photo if with_classes else None,
+        }
+        blocks = Blocks(tasks=self.tasks, engine=self.engine, rows=rows, species=species)
+        if self.engine.cpus is not None and len(blocks.places) > 1:
+            self._blocks = blocks
+            found = blocks.search({name: spaces[name] for name in task.views}, options, self.progress)
+        else:
+            found = search_lists(
+                [(spaces[name], view) for name, view in columns],
+                query_rows=rows,
+                progress=step(self.progress, f"search {task.split}", len(rows)),
+                **options,
+            )
         return species, columns, without_own(found, own) if one_more else found
+
+    def drop(self) -> None:
+        """Evidence of all tasks is kept: blocks need not be."""
+        if self._blocks is not None:
+            self._blocks.drop()
 
     def _is_known(self, name: str) -> bool:
         """Whether every task has the lists of a source."""

@@ -14,6 +14,8 @@ from backbones.pair_store import PairStore
 from cv.catalogue import NO_SPECIES, Catalogue
 from cv.folds import gallery_photos
 from cv.left_out import FOLD
+from ensemble.engine.contract import Engine
+from ensemble.engine.here import HERE
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.pseudo_rounds import GalleryAdditions
@@ -56,6 +58,8 @@ class Retriever:
         Those that are in use.
     progress : callable or None
         Called with (what, done since the last call, total).
+    engine : Engine
+        Where neighbours are searched.
     """
 
     project: Project
@@ -67,6 +71,7 @@ class Retriever:
     pair_stores: Mapping[str, PairStore] = field(default_factory=dict)
     pairs: tuple[str, ...] = ()
     progress: Progress | None = None
+    engine: Engine = HERE
     _asked: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def out_of_fold(self) -> LabelledQuerySet:
@@ -163,8 +168,9 @@ class Retriever:
         catalogue = self.project.catalogue
         gathered = []
         for together in shared(tasks):
-            one_pass = OnePass(together, self.progress)
+            one_pass = OnePass(together, self.progress, self.engine)
             gathered += [task_evidence(task, one_pass, self.progress) for task in together]
+            one_pass.drop()
         shares = np.empty((len(images), len(catalogue.species)), dtype=np.float32)
         for task, (_, of_task) in zip(tasks, gathered, strict=True):
             shares[task.rows] = of_task

@@ -97,7 +97,8 @@ def tune(
         `postgresql://USER@HOST/DATABASE`: a server that holds the study instead of the project's journal, for processes
         on several machines.
     engine : str or Engine
-        Where the folds of the honest score are tuned, see `ensemble.engine.engines.engine_of`.
+        Where neighbours are searched and the folds of the honest score are tuned, see
+        `ensemble.engine.engines.engine_of`.
     progress : callable, optional
     """
     started = time.monotonic()
@@ -109,7 +110,7 @@ def tune(
     previous = Blend.load(project.blend_path, as_start=True) if project.blend_path.is_file() else None
     share, warnings = share_or_kept(new_share, previous)
     setup = setup_at_share(
-        project, share, gallery_exponent, models, pairs=pairs, leave_out=leave_out, progress=progress
+        project, share, gallery_exponent, models, pairs=pairs, leave_out=leave_out, progress=progress, engine=engine
     )
     warnings = warnings + setup.warnings()
 

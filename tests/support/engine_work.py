@@ -6,6 +6,7 @@ import dataclasses
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,23 @@ def killed_once(item: Path, _progress: Progress | None) -> int:
 def killed_always(_item: int, _progress: Progress | None) -> None:
     """Its process is killed in every try."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KillingOnce(OnRay):
+    """Ray, one of whose workers is killed when it has done its first item, before anybody knows."""
+
+    def map(self, work: Any, items: Any, **options: Any) -> Any:
+        """See `Engine.map`."""
+        return super().map(partial(killed_when_done, options["folder"] / "killed", work), items, **options)
+
+
+def killed_when_done(marker: Path, work: Any, item: Any, progress: Progress | None) -> Any:
+    """What work gives; its process is killed the first time."""
+    done = work(item, progress)
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_work import cluster
+from engine_work import KillingOnce, cluster
 
 from cv.mix import Mix
-from ensemble import Project
+from ensemble import Project, models
 from ensemble.engine.contract import Engine
 from ensemble.engine.here import HERE, Here
 from ensemble.protocol.setup import Setup, read_setup
+from ensemble.retrieval import blocks
 from ensemble.tuning import nested
 from ensemble.tuning.nested import nested_score
 from ensemble.tuning.nested_parts import RECIPES
@@ -57,6 +58,31 @@ def test_workers_give_the_same_bytes_and_leave_nothing(project: Path, other: Pat
     # each fold's trials and starting points are told in one place
     assert told["nested trials"] == 5 * (2 + 5 + 1)
     assert not list((Project.open(other).cache / "nested").iterdir())
+
+
+def entries(project: Path) -> dict[str, bytes]:
+    """What is kept of all neighbours and of evidence, byte for byte."""
+    cache = Project.open(project).cache
+    kinds = ("nearest", "kin", "together", "evidence", "pruned")
+    return {
+        str(path.relative_to(cache)): path.read_bytes()
+        for path in cache.glob("*/*.npy")
+        if path.parent.name.split("-")[0] in kinds
+    }
+
+
+def test_neighbours_and_scores_are_the_same_though_a_worker_is_killed(
+    project: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "LEAST", 6)
+    shutil.rmtree(project / "cache")
+    shutil.rmtree(other / "cache")
+    engine = cluster()
+    there = models(other, engine=KillingOnce(engine.address, engine.cpus))
+    assert (other / "killed").exists()
+    assert there == models(project)
+    assert entries(other) == entries(project) != {}
+    assert not list((Project.open(other).cache / "lists").iterdir())
 
 
 class Killed(Exception):
