@@ -116,7 +116,7 @@ def _ranking_without(query_set: LabelledQuerySet, blend: Blend, lacking: np.ndar
 
 
 def _evidence_without(task: RetrievalTask, lacking: np.ndarray) -> Evidence:
-    evidence, _ = task_evidence(task, OnePass([task], None), None, WHOLE)
+    evidence = task_evidence(task, OnePass([task], None), None, WHOLE).evidence
     labels, folds, rows = task.project.catalogue.labels, task.project.catalogue.folds, task.rows
     n_photos = np.diff(evidence.photo_start)
     query = np.repeat(np.arange(len(rows)), np.diff(evidence.group_start))

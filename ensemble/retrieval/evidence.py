@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,38 @@ from ensemble.registry.pair_sources import pair_contents
 from ensemble.retrieval.neighbours import Lists, fused_search, nearest, nearest_same_species
 from ensemble.retrieval.one_pass import OnePass
 from ensemble.retrieval.task import RetrievalTask
-from postproc import Evidence, Neighbours, Space, build_evidence, vote_species
+from postproc import Evidence, Neighbours, Space, build_evidence, join_evidence, vote_species
 from postproc.evidence.channels import channel_table
 from postproc.evidence.completion import complete
 from postproc.evidence.evidence import FURTHER, MAX_TOP_PHOTOS
+from postproc.evidence.join import further_of, with_further
 from postproc.evidence.species import species_mismatch
 from postproc.ranking.prune import prune
 
 WHOLE, PRUNED, COMPLETE = "whole", "pruned", "complete"
 
 
+@dataclass(frozen=True)
+class TaskEvidence:
+    """What a task's queries are ranked by.
+
+    Attributes
+    ----------
+    evidence : Evidence
+    shares : (n, n_species) float32 array
+        Of each query's species.
+    made_from : JSON value
+        All that the evidence depends on.
+    """
+
+    evidence: Evidence
+    shares: np.ndarray
+    made_from: Any
+
+
 def task_evidence(
     task: RetrievalTask, one_pass: OnePass, progress: Progress | None, kind: str = PRUNED
-) -> tuple[Evidence, np.ndarray]:
+) -> TaskEvidence:
     """Evidence and species shares of one task, from the cache or computed.
 
     Its lists come from one pass. Evidence is kept whole, too, so that a further model is compared on what is new only.
@@ -65,7 +85,7 @@ def _evidence(
     lists: Lists,
     progress: Progress | None,
     kind: str,
-) -> tuple[Evidence, np.ndarray]:
+) -> TaskEvidence:
     project, catalogue = task.project, task.project.catalogue
     votes = cached(
         project.cache,
@@ -90,20 +110,49 @@ def _evidence(
         return prune(evidence, species_mismatch(shares), catalogue.species_of_individual).arrays()
 
     if kind == WHOLE:
-        return Evidence.from_arrays(tuple(task.models), whole()), shares
+        return TaskEvidence(Evidence.from_arrays(tuple(task.models), whole()), shares, list(made_from.items()))
     pruned_from = [list(made_from.items()), decided[1], MAX_TOP_PHOTOS]
     pruned = Evidence.from_arrays(
         tuple(task.models), cached(project.cache, f"pruned-{_entry(task)}", pruned_from, left)
     )
     if kind == PRUNED:
-        return pruned, shares
+        return TaskEvidence(pruned, shares, pruned_from)
 
     def further() -> dict[str, np.ndarray]:
         arrays = complete(pruned, spaces(), task.views, task.gallery, task.rows).arrays()
         return {name: array for name, array in arrays.items() if name in FURTHER}
 
     kept = cached(project.cache, f"further-{_entry(task)}", pruned_from, further)
-    return Evidence.from_arrays(tuple(task.models), pruned.arrays() | kept), shares
+    return TaskEvidence(Evidence.from_arrays(tuple(task.models), pruned.arrays() | kept), shares, pruned_from)
+
+
+def joined(tasks: Sequence[RetrievalTask], parts: Sequence[TaskEvidence]) -> Evidence:
+    """Evidence of several tasks in the order of their rows, memory-mapped: of a large catalogue it is gigabytes."""
+    if len(tasks) == 1:
+        return parts[0].evidence
+    arrays = cached(
+        tasks[0].project.cache,
+        f"joined-{_entry(tasks[0])}",
+        [part.made_from for part in parts],
+        lambda: join_evidence([part.evidence for part in parts], [task.rows for task in tasks]).arrays(),
+    )
+    return Evidence.from_arrays(parts[0].evidence.sources, arrays)
+
+
+def completed(tasks: Sequence[RetrievalTask], progress: Progress | None, evidence: Evidence) -> Evidence:
+    """The tasks' evidence with further photos; these alone are put together, as `joined` does."""
+    parts = [task_evidence(task, OnePass([task], progress), progress, COMPLETE) for task in tasks]
+    if len(tasks) == 1:
+        return parts[0].evidence
+
+    def further() -> dict[str, np.ndarray]:
+        found = [part.evidence for part in parts]
+        return further_of(found, [task.rows for task in tasks])
+
+    made_from = [part.made_from for part in parts]
+    return with_further(
+        evidence, cached(tasks[0].project.cache, f"joined-further-{_entry(tasks[0])}", made_from, further)
+    )
 
 
 def _entry(task: RetrievalTask) -> str:

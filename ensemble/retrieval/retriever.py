@@ -22,12 +22,11 @@ from ensemble.project.pseudo_rounds import GalleryAdditions
 from ensemble.registry.left_out import groups_of
 from ensemble.registry.models import Model
 from ensemble.registry.predicted_species import with_predicted_species
-from ensemble.retrieval.evidence import COMPLETE, task_evidence
+from ensemble.retrieval.evidence import completed, joined, task_evidence
 from ensemble.retrieval.one_pass import OnePass, shared
 from ensemble.retrieval.query_set import LabelledQuerySet, QuerySet
 from ensemble.retrieval.task import RetrievalTask
-from postproc import NEW, Evidence, given_species, join_evidence, species_mismatch
-from postproc.evidence.join import with_further
+from postproc import NEW, given_species, species_mismatch
 from postproc.ranking.rank import Species
 
 # share of test photos with a given species from which on species count as given
@@ -172,23 +171,17 @@ class Retriever:
             gathered += [task_evidence(task, one_pass, self.progress) for task in together]
             one_pass.drop()
         shares = np.empty((len(images), len(catalogue.species)), dtype=np.float32)
-        for task, (_, of_task) in zip(tasks, gathered, strict=True):
-            shares[task.rows] = of_task
+        for task, found in zip(tasks, gathered, strict=True):
+            shares[task.rows] = found.shares
         likely = shares.argmax(axis=1).astype(np.int32)
         return QuerySet(
             images=images,
-            evidence=join_evidence([evidence for evidence, _ in gathered], [task.rows for task in tasks]),
+            evidence=joined(tasks, gathered),
             species=Species(species_mismatch(shares), catalogue.species_of_individual, likely),
             species_names=catalogue.species,
             tasks=tasks,
-            completing=partial(_completed, tasks, self.progress),
+            completing=partial(completed, tasks, self.progress),
         )
-
-
-def _completed(tasks: list[RetrievalTask], progress: Progress | None, evidence: Evidence) -> Evidence:
-    """The tasks' evidence with further photos."""
-    parts = [task_evidence(task, OnePass([task], progress), progress, COMPLETE)[0] for task in tasks]
-    return with_further(evidence, parts, [task.rows for task in tasks])
 
 
 def species_of_tables(catalogue: Catalogue, split: str) -> np.ndarray:

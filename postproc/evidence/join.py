@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from postproc.evidence.evidence import Evidence
+from postproc.evidence.evidence import FURTHER, Evidence
 from postproc.evidence.evidence_kernels import ranges
 
 
@@ -39,22 +39,27 @@ def join_evidence(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evid
         fused_upper_bound=_joined([part.fused_upper_bound for part in parts], rows),
         pairs=_joined([part.pairs for part in parts], photos),
     )
-    return with_further(joined, parts, rows) if all(part.further_start is not None for part in parts) else joined
+    if any(part.further_start is None for part in parts):
+        return joined
+    return with_further(joined, further_of(parts, rows))
 
 
-def with_further(joined: Evidence, parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> Evidence:
-    """Evidence that was put together of parts, with the further photos that these have got since."""
+def further_of(parts: Sequence[Evidence], rows: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The further photos of all parts in the order of `join_evidence`, by the names of their fields."""
     groups, _ = _places(list(rows), [part.group_start for part in parts])
     starts = [part.further_start for part in parts if part.further_start is not None]
-    further, further_start = _places(groups, starts)
-    complete = replace(
-        joined,
-        further_start=further_start,
-        further_photo=_joined([part.further_photo for part in parts], further),
-        further_similarity=_joined([part.further_similarity for part in parts], further),
-    )
+    places, start = _places(groups, starts)
+    photo = [part.further_photo for part in parts if part.further_photo is not None]
+    similarity = [part.further_similarity for part in parts if part.further_similarity is not None]
+    return dict(zip(FURTHER, (start, _array(photo, places), _array(similarity, places)), strict=True))
+
+
+def with_further(evidence: Evidence, further: Mapping[str, np.ndarray]) -> Evidence:
+    """Evidence that has got the further photos of `further_of` since."""
+    start, photo, similarity = (further[name] for name in FURTHER)
+    complete = replace(evidence, further_start=start, further_photo=photo, further_similarity=similarity)
     # the candidates are the same: one copy of their columns is enough
-    vars(complete)["by_column"] = joined.by_column
+    vars(complete)["by_column"] = evidence.by_column
     return complete
 
 

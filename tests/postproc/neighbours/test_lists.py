@@ -12,7 +12,7 @@ from cv import FinblendError
 from postproc import Space
 from postproc.neighbours import engine, screen_base
 from postproc.neighbours.lists import search_lists
-from postproc.neighbours.screen_base import Products
+from postproc.neighbours.screen_base import Factors, Products
 from postproc.neighbours.screen_cpu import BFloat16, Float32
 from postproc.neighbours.screen_gpu import OnDevice
 
@@ -53,7 +53,7 @@ def test_lists_are_the_literal_ones(name: str, data: st.DataObject, n: int, k: i
         patch.setattr(chosen, "tile", data.draw(st.sampled_from([1, 4, 64])), raising=False)
         spare = data.draw(st.sampled_from([4, 30]))
         patch.setattr(screen_base, "SPARE", (spare, spare))
-        patch.setattr(engine, "choose", lambda *_: chosen)
+        patch.setattr(engine, "choose", lambda *_: [chosen])
         found = search_lists(
             [(space, 0) for space in spaces],
             k,
@@ -88,7 +88,7 @@ def test_lists_are_the_literal_ones(name: str, data: st.DataObject, n: int, k: i
 def test_views_count_by_the_best_of_the_gallerys(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A source of one view beside one of two, asked in either."""
     rng, chosen = np.random.default_rng(0), products(name)
-    monkeypatch.setattr(engine, "choose", lambda *_: chosen)
+    monkeypatch.setattr(engine, "choose", lambda *_: [chosen])
     queries, gallery = ([photos(rng, "any", n, 6) for _ in range(3)] for n in (20, 70))
     one, two = Space((tuple(queries[:1]),), (tuple(gallery[:1]),)), Space((tuple(queries[1:]),), (tuple(gallery[1:]),))
     found = search_lists([(one, 0), (two, 0), (two, 1)], 3)
@@ -102,13 +102,13 @@ def test_a_product_of_two_photos_serves_both(monkeypatch: pytest.MonkeyPatch) ->
     chosen, tiles = Float32(), list[tuple[int, ...]]()
     multiply = chosen.multiply
 
-    def watched(*sides: list[np.ndarray]) -> object:
-        tiles.append(tuple(side[0].shape[-2] for side in sides))
-        return multiply(*sides)
+    def watched(query: list[Factors], gallery: list[list[Factors]]) -> object:
+        tiles.append((len(query[0].bits), len(gallery[0][0].bits)))
+        return multiply(query, gallery)
 
     monkeypatch.setattr(chosen, "multiply", watched)
     monkeypatch.setattr(chosen, "tile", 10)
-    monkeypatch.setattr(engine, "choose", lambda *_: chosen)
+    monkeypatch.setattr(engine, "choose", lambda *_: [chosen])
     table = photos(np.random.default_rng(0), "any", 40, 6)
     space, me = Space(((table,),), ((table,),)), np.arange(40)
     found = search_lists([(space, 0)], 3, query_group=me, gallery_group=me)
