@@ -106,6 +106,7 @@ class OnePass:
             gallery_group=None if gallery.query_groups is None else gallery.groups,
             query_class=query_class if with_classes else None,
             gallery_class=of_photo if with_classes else None,
+            neighbours=task.neighbours,
             progress=step(self.progress, f"search {task.split}", len(rows)),
         )
         return species, columns, without_own(found, own) if one_more else found

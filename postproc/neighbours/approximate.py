@@ -24,7 +24,7 @@ EXACT, APPROXIMATE = "exact", "approximate"
 NEIGHBOURS = (EXACT, APPROXIMATE)
 # what results of the approximate search are kept under; raise when the index or what is asked of it changes
 APPROXIMATE_ALGORITHM = "IVF 1"
-# photos that the index gives beyond those of a list: its order is nearly theirs, and photos of the own group are dropped
+# photos that the index gives beyond a list's: its order is nearly theirs, and photos of the own group are dropped
 SPARE = 64
 # queries that are asked at a time
 _QUERIES = 2048

@@ -1,4 +1,4 @@
-"""faiss' inverted file over a space's gallery, in its leading directions: which photos are worth an exact comparison."""
+"""faiss' inverted file over a space's gallery, in its leading directions: which photos are worth comparing exactly."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, GalleryMix, LeaveOut, NewShare, ProjectFolder, gallery_exponent
+from ensemble.cli.options import AsJson, GalleryMix, LeaveOut, Neighbours, NewShare, ProjectFolder, gallery_exponent
 from ensemble.cli.summaries import print_estimate
 from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
 
@@ -188,6 +188,7 @@ def models(
     new_share: NewShare = None,
     gallery_mix: GalleryMix = "0.9",
     leave_out: LeaveOut = None,
+    neighbours: Neighbours = "exact",
     json: AsJson = False,
 ) -> None:
     """Score each registered model alone, out-of-fold.
@@ -198,7 +199,14 @@ def models(
 
     with progress_bars() as progress:
         exponent = gallery_exponent(gallery_mix)
-        result = score(folder, new_share=new_share, gallery_exponent=exponent, leave_out=leave_out, progress=progress)
+        result = score(
+            folder,
+            new_share=new_share,
+            gallery_exponent=exponent,
+            leave_out=leave_out,
+            neighbours=neighbours,
+            progress=progress,
+        )
     warn(result.warnings + [row.reason for row in result.models if row.reason])
     if json:
         print_json(result)
