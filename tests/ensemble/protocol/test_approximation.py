@@ -80,7 +80,7 @@ def test_what_was_tuned_approximately_is_told_so_and_stays_so(
     scored, shown = told(capsys, "evaluate", project)
     assert scored["approximation"] == cost
     assert "neighbours are approximate" in shown
-    assert main(["submit", str(project), "--output", str(tmp_path / "s.csv")]) == 0
+    assert main(["decide", str(project), "--output", str(tmp_path / "d.csv")]) == 0
     assert "neighbours are approximate" in capsys.readouterr().err
     assert main(["evaluate", str(project)]) == 0
     assert f"approximate neighbours: of {DRAWN} photos drawn by weight" in capsys.readouterr().out.replace("\n", " ")
