@@ -25,7 +25,7 @@ NEIGHBOURS = (EXACT, APPROXIMATE)
 # what results of the approximate search are kept under; raise when the index or what is asked of it changes
 APPROXIMATE_ALGORITHM = "IVF 1"
 # photos that the index gives beyond a list's: its order is nearly theirs, and photos of the own group are dropped
-SPARE = 64
+SPARE = 128
 # queries that are asked at a time
 _QUERIES = 2048
 
@@ -78,7 +78,9 @@ def approximate_answer(
             lists = exact_lists(own, want, candidates, rows, gallery, start[at], stop[at], asked.memory // 4)
             out.put(np.arange(n)[at], lists)
             of_class = (candidates.place >= start[at, None]) & (candidates.place < stop[at, None])
-            few[:, at] = candidates.count < want.k, of_class.sum(axis=1) < want.k_class
+            # the last that were found are the last by the index's order, not by theirs
+            enough = want.k_class and want.k_class + SPARE // 4
+            few[:, at] = candidates.count < want.k, of_class.sum(axis=1) < enough
         progress(len(rows))
     for want, out, (few, few_of_class) in zip(wanted, found, short, strict=True):
         _ask_exactly(asked, replace(want, k_class=0), np.flatnonzero(few), out)

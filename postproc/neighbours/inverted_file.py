@@ -16,7 +16,7 @@ _SAMPLE, _ROUNDS = 4096, 3
 # photos a cell that its centre is learnt from, and rounds of k-means
 _PER_CELL, _KMEANS = 64, 10
 # cells a query looks into: the nearest
-PROBES = 64
+PROBES = 128
 # numbers of unit vectors that are held at a time: 32 MiB
 _AT_ONCE = 1 << 23
 
