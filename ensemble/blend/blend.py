@@ -15,6 +15,7 @@ from cv.files import read_json, write_json
 from cv.left_out import FOLD, check_left_out
 from cv.mix import Mix
 from postproc.evidence.evidence import MAX_TOP_PHOTOS
+from postproc.neighbours.approximate import EXACT, check_neighbours
 from postproc.ranking.decision import Decision
 from postproc.ranking.prune import MAX_PENALTY
 from postproc.transforms.whitening import KINDS
@@ -61,6 +62,8 @@ class Blend:
     leave_out : {"encounter", "fold"}
         What of the catalogue a train photo did not meet when it was scored (`cv.left_out`). Blends of older versions
         do not say so: they left the fold out.
+    neighbours : {"exact", "approximate"}
+        How the photos that are compared are found (`postproc.neighbours.approximate`).
     gallery : str
         Hash of the test photos that were merged into the gallery; empty where there are none.
     format : int
@@ -84,6 +87,7 @@ class Blend:
     second_stage: bool = False
     pair_sources: dict[str, str] = field(default_factory=dict)
     leave_out: str = FOLD
+    neighbours: str = EXACT
     gallery: str = ""
     format: int = FORMAT
     by_hand: bool = field(default=False, compare=False)
@@ -118,6 +122,7 @@ class Blend:
             raise FinblendError(f"measured must be a mapping, but got measured={self.measured}")
         _check_contents(self.contents)
         check_left_out(self.leave_out)
+        check_neighbours(self.neighbours)
         wrong = sorted(set(self.whitening.values()) - set(KINDS))
         if wrong:
             raise FinblendError(f"whitening must be one of {', '.join(KINDS)}, but got {wrong[0]!r}")

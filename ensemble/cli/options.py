@@ -51,6 +51,15 @@ LeaveOut = Annotated[
     ),
 ]
 
+Neighbours = Annotated[
+    str,
+    typer.Option(
+        metavar="exact|approximate",
+        help="How the photos that are compared are found; approximate: for catalogues where exact takes hours, by an "
+        "index, with what it passes over measured on a sample.",
+    ),
+]
+
 
 def gallery_exponent(text: str) -> float | None:
     """Parse --gallery-mix."""

@@ -195,8 +195,15 @@ def _nested(
     precisions = []
     for compared, rows in zip(pair, (np.arange(len(row)), row), strict=True):
         models, pairs = list(compared.blend.weights), list(compared.blend.pair_sources)
-        rule = compared.blend.leave_out
-        setup = read_setup(compared.project, mix, models, pairs=pairs, leave_out=rule, progress=progress)
+        setup = read_setup(
+            compared.project,
+            mix,
+            models,
+            pairs=pairs,
+            leave_out=compared.blend.leave_out,
+            neighbours=compared.blend.neighbours,
+            progress=progress,
+        )
         score = nested_score(setup, trials=trials, seed=seed, progress=progress)
         nested_set = score.evaluation_set
         # by train photo: as it is, and playing the stranger

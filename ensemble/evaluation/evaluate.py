@@ -16,6 +16,7 @@ from ensemble.identification.scored_blend import score_blend
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
 from ensemble.project.result import Result
+from ensemble.protocol.approximation import Approximation, measure_approximation, widened
 from ensemble.protocol.bootstrap import Bootstrap
 from ensemble.protocol.larger_gallery import LargerGallery, larger_gallery
 from ensemble.protocol.new_share import NewShareEstimate, ShareLike, setup_at_share
@@ -59,6 +60,8 @@ class EvaluateResult(Result):
         Out-of-fold photos, those of them who are strangers, and known ones that are simulated as strangers beside.
     certified : Certificate
         What the candidates alone decide.
+    approximation : Approximation or None
+        What approximate neighbours were found to miss; None where they are exact.
     larger_gallery : LargerGallery or None
         What test is expected to gain or lose by its larger gallery; None where photos meet all but their encounter.
     nested : NestedResult or None
@@ -81,6 +84,7 @@ class EvaluateResult(Result):
     strangers: int
     played_strangers: int
     certified: Certificate
+    approximation: Approximation | None
     larger_gallery: LargerGallery | None
     nested: NestedResult | None
     measured: str
@@ -130,6 +134,7 @@ def evaluate(
     )
     scored = score_blend(setup, blend, progress)
     evaluation_set, precision = setup.evaluation_set, scored.precision
+    approximation = measure_approximation(setup, blend, scored.ranking, progress)
     as_itself = ~evaluation_set.is_simulated
     score = summary(evaluation_set, precision)
     return EvaluateResult(
@@ -137,7 +142,7 @@ def evaluate(
         known=score.known,
         new=score.new,
         new_share=score.new_share,
-        interval=Bootstrap(evaluation_set).interval(precision),
+        interval=widened(Bootstrap(evaluation_set).interval(precision), approximation),
         new_first=evaluation_set.share_of_new(scored.labels),
         raw=RawScore(float(precision[as_itself].mean())),
         species=per_species(evaluation_set, precision, scored.labels),
@@ -148,9 +153,12 @@ def evaluate(
         photos=int(as_itself.sum()),
         strangers=int((evaluation_set.is_new & as_itself).sum()),
         played_strangers=len(evaluation_set.simulated_new),
-        certified=Certificate.of(scored.over_candidates, scored.rescored),
+        certified=Certificate.of(scored.over_candidates, scored.rescored, approximation),
+        approximation=approximation,
         larger_gallery=larger_gallery(setup, blend, progress),
-        nested=_nested(setup, blend, score.map5, nested_trials, seed, engine, progress) if nested else None,
+        nested=(
+            _nested(setup, blend, score.map5, nested_trials, seed, engine, approximation, progress) if nested else None
+        ),
         measured=scored.measured,
     )
 
@@ -162,6 +170,7 @@ def _nested(
     trials: int,
     seed: int,
     engine: Engine,
+    approximation: Approximation | None,
     progress: Progress | None,
 ) -> NestedResult:
     """The nested score of the same models, pair sources and mix, whitening chosen anew."""
@@ -170,4 +179,4 @@ def _nested(
     whitening = choose_whitening(setup.project, setup.models, progress)
     fresh = setup_with(replace(setup.retriever, whitening=whitening, pair_stores=stores, pairs=()), setup.mix)
     score = nested_score(fresh, trials=trials, seed=seed, progress=progress, engine=engine)
-    return NestedResult.of(score, in_sample)
+    return NestedResult.of(score, in_sample, approximation)

@@ -20,6 +20,7 @@ from ensemble.registry.left_out import how_asked
 from ensemble.registry.models import Model, refuse_no_models, usable_models
 from ensemble.registry.pair_sources import PairSource, pair_sources
 from ensemble.tuning.baselines import HOW_ALONE, single_models
+from postproc.neighbours.approximate import EXACT
 
 # a network that has never seen a catalogue's labels hardly names its known photos this well
 SUSPICIOUS = 0.98
@@ -96,6 +97,7 @@ def models(
     new_share: ShareLike = None,
     gallery_exponent: float | None = Mix.gallery_exponent,
     leave_out: str | None = None,
+    neighbours: str = EXACT,
     engine: str | Engine = "here",
     progress: Progress | None = None,
 ) -> ModelsResult:
@@ -107,6 +109,8 @@ def models(
     new_share, gallery_exponent
         The mix, as of `tune`; an estimate rests on equal weights.
     leave_out : {"encounter", "fold"}, optional
+        As of `tune`.
+    neighbours : {"exact", "approximate"}
         As of `tune`.
     engine : str or Engine
         Where neighbours are searched, see `ensemble.engine.engines.engine_of`.
@@ -128,7 +132,14 @@ def models(
     mix, estimate = Mix(None if isinstance(share, str) else share, gallery_exponent), None
     if usable:
         setup = setup_at_share(
-            project, share, gallery_exponent, list(usable), leave_out=leave_out, progress=progress, engine=engine
+            project,
+            share,
+            gallery_exponent,
+            list(usable),
+            leave_out=leave_out,
+            neighbours=neighbours,
+            progress=progress,
+            engine=engine,
         )
         mix, estimate = setup.mix, setup.estimate
         warnings += setup.warnings()

@@ -24,6 +24,7 @@ from ensemble.protocol.setup import Setup, read_setup, setup_of_blend
 from postproc import NEW, Ranking
 from postproc.calibration.calibration import estimate_new_share
 from postproc.calibration.posterior import SOMEBODY_NEW, fit_posterior
+from postproc.neighbours.approximate import EXACT
 
 ESTIMATE = "estimate"
 RAW = "raw"
@@ -79,6 +80,7 @@ def setup_at_share(
     *,
     pairs: list[str] | None = None,
     leave_out: str | None = None,
+    neighbours: str = EXACT,
     progress: Progress | None = None,
     blend: Blend | None = None,
     engine: Engine = HERE,
@@ -95,6 +97,8 @@ def setup_at_share(
         Which models, and which pair sources; all by default.
     leave_out : {"encounter", "fold"}, optional
         What of the catalogue a train photo does not meet, see `ensemble.registry.left_out`.
+    neighbours : {"exact", "approximate"}
+        As of `Blend`.
     progress : callable, optional
     blend : Blend, optional
         Its models and whitening are taken, and an estimate rests on its scores; on equal weights by default.
@@ -105,7 +109,16 @@ def setup_at_share(
     def setup_in(mix: Mix) -> Setup:
         if blend is not None:
             return setup_of_blend(project, blend, progress, mix=mix, engine=engine)
-        return read_setup(project, mix, names, pairs=pairs, leave_out=leave_out, progress=progress, engine=engine)
+        return read_setup(
+            project,
+            mix,
+            names,
+            pairs=pairs,
+            leave_out=leave_out,
+            neighbours=neighbours,
+            progress=progress,
+            engine=engine,
+        )
 
     share = stated_share(project, new_share)
     if not isinstance(share, str):

@@ -25,6 +25,7 @@ from ensemble.registry.models import Model, require_models
 from ensemble.registry.pair_sources import require_pair_sources
 from ensemble.retrieval.retriever import Retriever
 from ensemble.retrieval.selection import choose_whitening
+from postproc.neighbours.approximate import APPROXIMATE, EXACT, check_neighbours
 
 if TYPE_CHECKING:
     from ensemble.protocol.new_share import NewShareEstimate
@@ -33,6 +34,8 @@ HOW = (
     "in-sample: tuned and scored on the same out-of-fold photos, weighted to the stated mix; "
     "no network saw the label of a photo it scored"
 )
+# up to so many train photos nobody needs approximate neighbours
+FEW_PHOTOS = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,7 @@ class Setup:
         asked = self.retriever
         return _setup_read_again, (
             asked.project.folder, tuple(asked.models), dict(asked.whitening), asked.leave_out, asked.gallery,
-            tuple(asked.pair_stores), asked.pairs, self.mix,
+            tuple(asked.pair_stores), asked.pairs, asked.neighbours, self.mix,
         )  # fmt: skip
 
     @property
@@ -110,13 +113,16 @@ def read_setup(
     *,
     pairs: list[str] | None = None,
     leave_out: str | None = None,
+    neighbours: str = EXACT,
     progress: Progress | None = None,
     engine: Engine = HERE,
 ) -> Setup:
     """The set-up of a project's models and pair sources (all by default); the models' whitening is chosen here.
 
-    `leave_out` as of `ensemble.registry.left_out.left_out_by`; `engine`: where neighbours are searched.
+    `leave_out` as of `ensemble.registry.left_out.left_out_by`; `neighbours` as of `Blend`; `engine`: where neighbours
+    are searched.
     """
+    check_neighbours(neighbours)
     models, pair_stores = require_models(project, names), require_pair_sources(project, pairs)
     whitening = choose_whitening(project, models, progress)
     leave_out = left_out_by(project, leave_out, models, pair_stores, whitening)
@@ -127,6 +133,7 @@ def read_setup(
         leave_out=leave_out,
         gallery=gallery_of(project),
         pair_stores=pair_stores,
+        neighbours=neighbours,
         progress=progress,
         engine=engine,
     )
@@ -154,6 +161,7 @@ def retriever_of(project: Project, blend: Blend, progress: Progress | None = Non
         gallery=gallery,
         pair_stores=require_pair_sources(project),
         pairs=tuple(blend.pair_sources),
+        neighbours=blend.neighbours,
         progress=progress,
         engine=engine,
     )
@@ -167,6 +175,7 @@ def _setup_read_again(
     gallery: GalleryAdditions,
     pair_sources: tuple[str, ...],
     pairs: tuple[str, ...],
+    neighbours: str,
     mix: Mix,
 ) -> Setup:
     project = Project.open(folder)
@@ -178,6 +187,7 @@ def _setup_read_again(
         gallery=gallery,
         pair_stores=require_pair_sources(project, list(pair_sources)),
         pairs=pairs,
+        neighbours=neighbours,
     )
     return setup_with(retriever, mix)
 
@@ -219,6 +229,10 @@ def mix_warnings(setup: Setup) -> list[str]:
                 f"{silent[0]} says nothing of two photos of one fold, so photos are asked against the other folds "
                 "only; match or register it again with such pairs, and against all photos but those of their encounter"
             )
+    if setup.retriever.neighbours == APPROXIMATE:
+        n = len(setup.project.catalogue.labels)
+        few = f"; exact ones of {n} photos take minutes at most: leave it out" if n <= FEW_PHOTOS else ""
+        warnings.append(f"neighbours are approximate: no bound holds for photos that the index passes over{few}")
     if mix.new_share is None:
         raw = float((evaluation_set.query_set.gallery_photos == 0).mean())
         warnings.append(

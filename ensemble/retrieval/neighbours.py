@@ -68,19 +68,19 @@ def _search_same_species(
     query_class = np.zeros(space.n_query, dtype=np.int32)
     query_class[task.rows] = likely
     of_photo = task.project.catalogue.species_of_individual[task.gallery.labels]
-    return _top(task, space, k, view, task.rows[todo], query_class, of_photo)
+    return nearest_met(task, space, k, view, task.rows[todo], query_class, of_photo)
 
 
-def _top(
+def nearest_met(
     task: RetrievalTask,
     space: Space,
     k: int,
     view: int,
     rows: np.ndarray,
-    query_class: np.ndarray,
-    gallery_class: np.ndarray,
+    query_class: np.ndarray | None = None,
+    gallery_class: np.ndarray | None = None,
 ) -> Neighbours:
-    """The nearest photos of the query's class that the task's queries may meet: not their group's, not themselves."""
+    """The nearest photos (of the query's class) that the task's queries may meet: not their group's, not themselves."""
     gallery = task.gallery
     own = gallery.own(rows)
     near = top_k(

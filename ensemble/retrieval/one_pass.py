@@ -106,6 +106,7 @@ class OnePass:
         options: dict[str, Any] = {
             "k": task.nearest + one_more,
             "k_fused": task.nearest_fused + one_more if task.is_fused else 0,
+            "neighbours": task.neighbours,
             "known": [self._is_known(name) for name, _ in columns],
             "query_group": gallery.query_groups,
             "gallery_group": None if gallery.query_groups is None else gallery.groups,

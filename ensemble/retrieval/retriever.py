@@ -27,6 +27,7 @@ from ensemble.retrieval.one_pass import OnePass, shared
 from ensemble.retrieval.query_set import LabelledQuerySet, QuerySet
 from ensemble.retrieval.task import RetrievalTask
 from postproc import NEW, given_species, species_mismatch
+from postproc.neighbours.approximate import EXACT
 from postproc.ranking.rank import Species
 
 # share of test photos with a given species from which on species count as given
@@ -55,6 +56,8 @@ class Retriever:
         Pair sources that there are.
     pairs : tuple of str
         Those that are in use.
+    neighbours : {"exact", "approximate"}
+        How lists are searched (`postproc.neighbours.lists`).
     progress : callable or None
         Called with (what, done since the last call, total).
     engine : Engine
@@ -69,6 +72,7 @@ class Retriever:
     is_tried: bool = False
     pair_stores: Mapping[str, PairStore] = field(default_factory=dict)
     pairs: tuple[str, ...] = ()
+    neighbours: str = EXACT
     progress: Progress | None = None
     engine: Engine = HERE
     _asked: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
@@ -150,12 +154,16 @@ class Retriever:
     def _task(self, *, seen: str, **given: Any) -> RetrievalTask:
         """A task with what the retriever has; `seen` names the set of additions that its queries may meet."""
         split, stores, rows = given["split"], given["stores"], given["rows"]
+        if self.neighbours != EXACT:
+            # beside exact lists in the cache: they may have taken long
+            given["name"] += f"-{self.neighbours}"
         index = species_of_tables(self.project.catalogue, split)[rows]
         return RetrievalTask(
             project=self.project,
             models=self.models,
             whitening=self.whitening,
             added=self.gallery.sets.get(seen),
+            neighbours=self.neighbours,
             pair_stores={name: self.pair_stores[name] for name in self.pairs},
             settle_species=lambda votes: given_species(
                 index, with_predicted_species(votes, stores, split, rows, self.project)

@@ -21,6 +21,7 @@ from ensemble.registry.models import Model
 from ensemble.retrieval.whitening import KeptWhitening, is_small, several
 from postproc import NOBODY, Gallery, Space
 from postproc.evidence.pairs import PairTable
+from postproc.neighbours.approximate import APPROXIMATE_ALGORITHM, EXACT
 from postproc.ranking.exhaustive import ExhaustiveSearch
 
 # Candidates per source and view: the K nearest photos, and as many within the likeliest species. Those of all sources
@@ -61,6 +62,8 @@ class RetrievalTask:
         (n, n_species) votes to the shares that count: with registered and given species.
     pair_stores : mapping of str to PairStore
         Pair sources that say something of these queries.
+    neighbours : {"exact", "approximate"}
+        How its lists are searched (`postproc.neighbours.lists`).
     """
 
     project: Project
@@ -78,6 +81,7 @@ class RetrievalTask:
     added: AddedPhotos | None = None
     settle_species: Callable[[np.ndarray], np.ndarray] = lambda votes: votes
     pair_stores: Mapping[str, PairStore] = field(default_factory=dict)
+    neighbours: str = EXACT
 
     @property
     def views(self) -> dict[str, list[str]]:
@@ -146,6 +150,8 @@ class RetrievalTask:
         made = [self.project.photos_hash, self.nearest, self.contents[name], self.models[name].views, kind]
         if self.groups_hash:
             made.append(self.groups_hash)
+        if self.neighbours != EXACT:
+            made.append(APPROXIMATE_ALGORITHM)
         return made if self.added is None else [*made, self.added.fingerprint]
 
     def fused_made_from(self) -> list[Any]:
@@ -184,6 +190,7 @@ class RetrievalTask:
             return extended or raw
         # photos that pseudo-labels name have no say in the whitening
         rows, of_task = self.fitted_rows, f"fold{self.fold}" if self.split == "train" else self.name
+        of_task = of_task.removesuffix(f"-{self.neighbours}")
         kept = KeptWhitening.of(self.project, self.stores[name], rows, kind, f"{name}-{of_task}")
         return kept.space(raw, self.project.catalogue.labels, rows, folder, extended)
 

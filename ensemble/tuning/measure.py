@@ -14,6 +14,7 @@ from ensemble.identification.prediction import predict
 from ensemble.identification.second_stage import HOW_STAGED, KeptSecondStage
 from ensemble.identification.stage_choice import choose_stage
 from ensemble.project.progress import Progress
+from ensemble.protocol.approximation import Approximation
 from ensemble.protocol.certify import Certified
 from ensemble.protocol.setup import HOW, Setup
 from ensemble.registry.left_out import how_asked
@@ -94,11 +95,12 @@ def nested_or_why_not(
     warnings: list[str],
     progress: Progress | None,
     engine: Engine,
+    approximation: Approximation | None = None,
 ) -> tuple[NestedResult | None, bool]:
     """The honest score, None where there is none, for a reason that is added to the warnings; whether interrupted."""
     try:
         score = nested_score(setup, trials=trials, seed=seed, progress=progress, engine=engine)
-        return NestedResult.of(score, in_sample), False
+        return NestedResult.of(score, in_sample, approximation), False
     except KeyboardInterrupt:
         # the blend itself is done: it is kept without its honest score
         return None, True

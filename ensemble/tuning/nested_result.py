@@ -10,6 +10,7 @@ import numpy as np
 
 from ensemble.blend.blend import Blend
 from ensemble.project.result import Result
+from ensemble.protocol.approximation import Approximation, widened
 from ensemble.protocol.bootstrap import Bootstrap, interval_of, prediction_interval
 from ensemble.protocol.evaluation_set import EvaluationSet
 from ensemble.registry.left_out import how_asked
@@ -196,8 +197,8 @@ class NestedResult(Result):
     measured: str
 
     @classmethod
-    def of(cls, score: NestedScore, in_sample: float) -> NestedResult:
-        """From a nested score, beside the in-sample one."""
+    def of(cls, score: NestedScore, in_sample: float, approximation: Approximation | None = None) -> NestedResult:
+        """From a nested score, beside the in-sample one, and what approximate neighbours may have changed."""
         evaluation_set = score.evaluation_set
         weights, test_photos = evaluation_set.weights, evaluation_set.catalogue.test.height
         names = ["single", "equal", "plain"]
@@ -212,8 +213,8 @@ class NestedResult(Result):
             map5=map5,
             in_sample=in_sample,
             optimism=in_sample - map5,
-            interval=interval_of(draws[:, 0]),
-            prediction=prediction_interval(map5, draws[:, 0], weights, test_photos),
+            interval=widened(interval_of(draws[:, 0]), approximation),
+            prediction=widened(prediction_interval(map5, draws[:, 0], weights, test_photos), approximation),
             test_photos=test_photos,
             against={
                 name: Against(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ensemble.identification.stage_choice import StageGain
 from ensemble.project.result import Result
+from ensemble.protocol.approximation import Approximation, widened
 from ensemble.protocol.larger_gallery import LargerGallery
 from ensemble.protocol.new_share import NewShareEstimate
 from ensemble.tuning.convergence import Convergence
@@ -25,7 +26,7 @@ class Certificate(Result):
     share : float
         Of the photos that the candidates decide.
     least, most : float
-        What they leave MAP@5 between.
+        What they leave MAP@5 between; with approximate neighbours with what those may have changed.
     recomputed : int
         Photos that were compared with the whole gallery, after which nothing is open.
     """
@@ -36,9 +37,10 @@ class Certificate(Result):
     recomputed: int
 
     @classmethod
-    def of(cls, score: BlendScore, rescored: int) -> Certificate:
+    def of(cls, score: BlendScore, rescored: int, approximation: Approximation | None = None) -> Certificate:
         """From the score over the candidates, and how many photos were compared with the whole gallery."""
-        return cls(share=1.0 - score.undecided, least=score.lower, most=score.upper, recomputed=rescored)
+        least, most = widened((score.lower, score.upper), approximation)
+        return cls(share=1.0 - score.undecided, least=least, most=most, recomputed=rescored)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,8 @@ class TuneResult(Result):
     single_models : mapping of str to float
     contributions : mapping of str to Contribution
     certified : Certificate
+    approximation : Approximation or None
+        What approximate neighbours were found to miss; None where they are exact.
     enough : Convergence
         After which trial more gained less than `gain`.
     second_stage : StageTest or None
@@ -131,6 +135,7 @@ class TuneResult(Result):
     single_models: Mapping[str, float]
     contributions: Mapping[str, Contribution]
     certified: Certificate
+    approximation: Approximation | None
     enough: Convergence
     second_stage: StageTest | None
     pairs: Mapping[str, StageTest]

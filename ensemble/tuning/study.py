@@ -13,6 +13,7 @@ from cv.errors import FinblendError
 from cv.left_out import FOLD
 from ensemble.protocol.setup import Setup
 from ensemble.retrieval.task import NEAREST, NEAREST_FUSED
+from postproc.neighbours.approximate import APPROXIMATE_ALGORITHM, EXACT
 from postproc.ranking.scorer import BlendScore
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def study_name(setup: Setup) -> str:
     ]
     if setup.retriever.leave_out != FOLD:
         made_from.append(setup.retriever.leave_out)
+    if setup.retriever.neighbours != EXACT:
+        made_from.append(APPROXIMATE_ALGORITHM)
     if setup.retriever.gallery.fingerprint:
         made_from.append(setup.retriever.gallery.fingerprint)
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]

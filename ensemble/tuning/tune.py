@@ -14,6 +14,7 @@ from ensemble.engine.contract import Engine
 from ensemble.engine.engines import engine_of
 from ensemble.project.folder import Project
 from ensemble.project.progress import Progress
+from ensemble.protocol.approximation import measure_approximation
 from ensemble.protocol.certify import certify
 from ensemble.protocol.larger_gallery import larger_gallery
 from ensemble.protocol.new_share import ShareLike, setup_at_share, share_or_kept
@@ -26,6 +27,7 @@ from ensemble.tuning.search import search, starts_of_study
 from ensemble.tuning.search_space import point
 from ensemble.tuning.shapley import shapley
 from ensemble.tuning.study import complete, open_study, score_of
+from postproc.neighbours.approximate import EXACT
 
 # what of the result stays in blend.json
 KEPT = (
@@ -39,6 +41,7 @@ KEPT = (
     "estimate",
     "contributions",
     "certified",
+    "approximation",
 )
 
 
@@ -54,6 +57,7 @@ def tune(
     models: list[str] | None = None,
     pairs: list[str] | None = None,
     leave_out: str | None = None,
+    neighbours: str = EXACT,
     nested_trials: int | None = None,
     study: str | None = None,
     engine: str | Engine = "here",
@@ -90,6 +94,10 @@ def tune(
     leave_out : {"encounter", "fold"}, optional
         What of the catalogue a train photo does not meet when it is scored (`cv.left_out`): its encounter where all
         models are frozen and none is whitened, its fold otherwise.
+    neighbours : {"exact", "approximate"}
+        How the photos that are compared are found. Approximate, for catalogues where exact ones take hours: an index
+        chooses what is compared exactly, and what it passes over is measured on a sample
+        (`ensemble.protocol.approximation`).
     nested_trials : int, optional
         Trials per fold for the honest score (`ensemble.tuning.nested`), beside its starting points; by default as many
         as the blend was chosen from but at most 100, 0 for none.
@@ -110,7 +118,15 @@ def tune(
     previous = Blend.load(project.blend_path, as_start=True) if project.blend_path.is_file() else None
     share, warnings = share_or_kept(new_share, previous)
     setup = setup_at_share(
-        project, share, gallery_exponent, models, pairs=pairs, leave_out=leave_out, progress=progress, engine=engine
+        project,
+        share,
+        gallery_exponent,
+        models,
+        pairs=pairs,
+        leave_out=leave_out,
+        neighbours=neighbours,
+        progress=progress,
+        engine=engine,
     )
     warnings = warnings + setup.warnings()
 
@@ -135,9 +151,10 @@ def tune(
         raise FinblendError("interrupted before the first trial was done; nothing is changed") from None
 
     # its best recipe: decided, certified over the whole gallery, with a second stage where that is clearly better
-    found = replace(best.blend, leave_out=setup.retriever.leave_out)
+    found = replace(best.blend, leave_out=setup.retriever.leave_out, neighbours=neighbours)
     recipe, over_candidates = setup.evaluation_set.decided(found)
     certified = certify(setup.evaluation_set, recipe, progress, keep=True)
+    approximation = measure_approximation(setup, certified.blend, certified.ranking, progress)
     staged = staged_blend(setup, certified, warnings)
 
     # the honest score: the same search without each fold in turn
@@ -145,7 +162,9 @@ def tune(
     if nested_trials is None:
         nested_trials = min(len(best.trials), TRIALS)
     if nested_trials and not interrupted:
-        nested, interrupted = nested_or_why_not(setup, nested_trials, seed, staged.map5, warnings, progress, engine)
+        nested, interrupted = nested_or_why_not(
+            setup, nested_trials, seed, staged.map5, warnings, progress, engine, approximation
+        )
 
     blend, names = staged.blend, list(setup.models)
     result = TuneResult(
@@ -169,7 +188,8 @@ def tune(
         greedy=greedy_map5,
         single_models={name: score_of(opened, setup, point([name], names)) for name in names},
         contributions=shapley(setup.evaluation_set, blend),
-        certified=Certificate.of(over_candidates, certified.rescored),
+        certified=Certificate.of(over_candidates, certified.rescored, approximation),
+        approximation=approximation,
         enough=convergence(best.trials),
         second_stage=staged.test,
         pairs=staged.pairs,

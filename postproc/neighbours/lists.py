@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cv.errors import FinblendError
+from postproc.neighbours.approximate import EXACT, approximate_answer, check_neighbours
 from postproc.neighbours.engine import Asked, answer
 from postproc.neighbours.screen_base import Wanted
 from postproc.neighbours.space import Neighbours, Space
@@ -57,9 +58,10 @@ def search_lists(
     gallery_class: np.ndarray | None = None,
     memory_mb: int = MEMORY_MB,
     backend: str = "auto",
+    neighbours: str = EXACT,
     progress: Callable[[int], None] | None = None,
 ) -> NeighbourLists:
-    """Find each query's nearest photos by every source and by all of them together, exactly.
+    """Find each query's nearest photos by every source and by all of them together, exactly if not told otherwise.
 
     Parameters
     ----------
@@ -75,6 +77,8 @@ def search_lists(
         As of `top_k`, but that classes add lists: those within the query's class beside those over the whole gallery.
     memory_mb : int
         Bound on the working memory beside the embeddings and the answer, in MiB.
+    neighbours : {"exact", "approximate"}
+        Whether an index chooses what is compared (`postproc.neighbours.approximate`), which must be asked for.
 
     Returns
     -------
@@ -115,7 +119,9 @@ def search_lists(
     parts = np.array([len(space.gallery) for space, _ in spaces], dtype=np.float64)
     if k_fused:
         wanted.append(Wanted(parts / parts.sum(), k_fused, k_class[1]))
-    found = answer(asked, wanted, progress or (lambda _: None))
+    check_neighbours(neighbours)
+    search = answer if neighbours == EXACT else approximate_answer
+    found = search(asked, wanted, progress or (lambda _: None))
     lists = [found[new.index(s)] if s in new else None for s in range(len(spaces))]
     fused = found[-1] if k_fused else None
     return NeighbourLists(

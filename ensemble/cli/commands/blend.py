@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, Engine, GalleryMix, LeaveOut, NewShare, ProjectFolder, gallery_exponent
+from ensemble.cli.options import (
+    AsJson,
+    Engine,
+    GalleryMix,
+    LeaveOut,
+    Neighbours,
+    NewShare,
+    ProjectFolder,
+    gallery_exponent,
+)
 from ensemble.cli.summaries import print_evaluated, print_tuned
 from ensemble.cli.terminal import print_json, progress_bars, warn
 
@@ -21,6 +30,7 @@ def tune(
     new_share: NewShare = None,
     gallery_mix: GalleryMix = "0.9",
     leave_out: LeaveOut = None,
+    neighbours: Neighbours = "exact",
     sampler: Annotated[str, typer.Option(metavar="tpe|random", help="Who proposes trials.")] = "tpe",
     seed: Annotated[int, typer.Option(metavar="N", help="Of the sampler.")] = 0,
     timeout: Annotated[float | None, typer.Option(metavar="S", help="Stop drawing trials after S seconds.")] = None,
@@ -70,6 +80,7 @@ def tune(
             timeout=timeout,
             models=model or None,
             leave_out=leave_out,
+            neighbours=neighbours,
             pairs=[] if pairs == ["none"] else pairs or None,
             nested_trials=nested_trials,
             study=study,

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ensemble.cli.app import app
-from ensemble.cli.options import AsJson, Engine, GalleryMix, LeaveOut, NewShare, ProjectFolder, gallery_exponent
+from ensemble.cli.options import (
+    AsJson,
+    Engine,
+    GalleryMix,
+    LeaveOut,
+    Neighbours,
+    NewShare,
+    ProjectFolder,
+    gallery_exponent,
+)
 from ensemble.cli.summaries import print_estimate
 from ensemble.cli.terminal import print_json, print_table, progress_bars, warn
 
@@ -188,6 +197,7 @@ def models(
     new_share: NewShare = None,
     gallery_mix: GalleryMix = "0.9",
     leave_out: LeaveOut = None,
+    neighbours: Neighbours = "exact",
     engine: Engine = "here",
     json: AsJson = False,
 ) -> None:
@@ -204,6 +214,7 @@ def models(
             new_share=new_share,
             gallery_exponent=exponent,
             leave_out=leave_out,
+            neighbours=neighbours,
             engine=engine,
             progress=progress,
         )
