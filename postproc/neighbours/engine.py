@@ -112,13 +112,11 @@ def answer(asked: Asked, wanted: Sequence[Wanted], progress: Callable[[int], Non
 
 
 def _needs_no_screen(asked: Asked, wanted: Sequence[Wanted]) -> bool:
-    """Whether most of the gallery is computed exactly, anyway, or so few pairs that rounding the gallery takes longer."""
+    """Whether most of the gallery is computed exactly, anyway, or so little that rounding the gallery takes longer."""
     n_gallery = asked.spaces[0][0].n_gallery
     if not any(want.k_class for want in wanted):
         return n_gallery <= 2 * min(want.k for want in wanted)
-    return (
-        asked.backend == "auto" and not any(want.k for want in wanted) and asked.pairs_in_class <= _FEW * n_gallery
-    )
+    return asked.backend == "auto" and not any(want.k for want in wanted) and asked.pairs_in_class <= _FEW * n_gallery
 
 
 def _screen(
