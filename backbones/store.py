@@ -198,9 +198,12 @@ class Store:
 
     def check_files(self) -> None:
         """Refuse a store whose files are not those that were written: read once before anything is computed."""
-        for name, digest in self.manifest.files.items():
-            if sha256_of(self.folder / name) != digest:
-                raise FinblendError(f"{self.folder / name}: has changed since it was registered; use --replace")
+        for name in self._changed:
+            raise FinblendError(f"{self.folder / name}: has changed since it was registered; use --replace")
+
+    @cached_property
+    def _changed(self) -> list[str]:
+        return [name for name, digest in self.manifest.files.items() if sha256_of(self.folder / name) != digest]
 
     def verify(self, images: Mapping[str, Sequence[str]]) -> None:
         """Refuse a store whose rows are not these photos in this order."""

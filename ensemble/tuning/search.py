@@ -12,7 +12,7 @@ from ensemble.protocol.setup import Setup
 from ensemble.tuning.greedy import forward_selection
 from ensemble.tuning.search_space import draw, fixed, starting_points, weighted_point
 from ensemble.tuning.species_weights import with_species_weights
-from ensemble.tuning.study import complete, run_trial
+from ensemble.tuning.study import Proposals, complete, run_trial
 
 if TYPE_CHECKING:
     import optuna
@@ -89,12 +89,12 @@ def search(
     advance : callable, optional
         Called after each trial.
     """
-    interrupted = False
+    interrupted, proposals = False, Proposals(study)
     try:
         for n in range(trials):
             if deadline is not None and time.monotonic() > deadline and n >= len(starts):
                 break
-            run_trial(study, setup, starts[n] if n < len(starts) else None)
+            run_trial(study, setup, starts[n] if n < len(starts) else None, proposals)
             if advance is not None:
                 advance()
     except KeyboardInterrupt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import warnings
@@ -25,33 +24,51 @@ from ensemble.tuning.samplers import MAX_SEED, sampler_of
 from ensemble.tuning.search_space import distributions, draw, fixed
 
 
-def run_trial(study: optuna.Study, setup: Setup, params: Mapping[str, float] | None) -> float:
-    """Score one trial, the given point or one that the study's sampler proposes for None, and write it down."""
+class Proposals:
+    """What a study's sampler proposes, from a copy of the trials in memory.
+
+    A trial that is asked of a kept study, and told to it, is written down in fourteen pieces, each of which waits for
+    the disk or the server, and a process that is killed leaves it half told.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        import optuna
+
+        self._study, self._known = study, set[int]()
+        self._copy = optuna.create_study(direction="maximize", sampler=study.sampler)
+
+    def ask(self) -> optuna.Trial:
+        """A trial to be scored; trials of other processes are seen."""
+        for trial in complete(self._study):
+            if trial.number not in self._known:
+                self._known.add(trial.number)
+                self._copy.add_trial(trial)
+        return self._copy.ask()
+
+    def drop(self, trial: optuna.Trial) -> None:
+        """It is done: its result comes from the study."""
+        import optuna
+
+        self._copy.tell(trial, state=optuna.trial.TrialState.FAIL)
+
+
+def run_trial(study: optuna.Study, setup: Setup, params: Mapping[str, float] | None, proposals: Proposals) -> float:
+    """Score one trial, the given point or one that is proposed for None, and write it down, all of it at once."""
     import optuna
 
-    if params is not None:
-        # added when it is done: a point left waiting in a queue would be taken for another trial's
-        _, score = setup.evaluation_set.decided(draw(fixed(params), setup))
-        study.add_trial(
-            optuna.trial.create_trial(
-                params=dict(params),
-                distributions=distributions(list(setup.models)),
-                value=score.map5,
-                user_attrs=_attributes(score),
-            )
+    trial = proposals.ask() if params is None else fixed(params)
+    _, score = setup.evaluation_set.decided(draw(trial, setup))
+    if isinstance(trial, optuna.Trial):
+        proposals.drop(trial)
+    # added when it is done: a point left waiting in a queue would be taken for another trial's
+    study.add_trial(
+        optuna.trial.create_trial(
+            params=trial.params,
+            distributions=distributions(list(setup.models)),
+            value=score.map5,
+            user_attrs=_attributes(score),
         )
-        return score.map5
-    trial = study.ask()
-    try:
-        _, score = setup.evaluation_set.decided(draw(trial, setup))
-        for key, value in _attributes(score).items():
-            trial.set_user_attr(key, value)
-        study.tell(trial, score.map5)
-    except BaseException:
-        # an interrupt may come while the result is being written down: then the trial is complete
-        with contextlib.suppress(ValueError):
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        raise
+    )
     return score.map5
 
 

@@ -19,6 +19,9 @@ from postproc.neighbours.space import Space
 
 Both = tuple[np.ndarray, np.ndarray]
 
+# pairs a gallery photo up to which computing them all takes less time than rounding the gallery to screen it
+_FEW = 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -71,6 +74,13 @@ class Asked:
         norms = sum(len(space.gallery) * len(space.gallery[0]) for space, _ in self.spaces) * 8
         return max(0, self.memory_mb * 2**20 - norms * self.spaces[0][0].n_gallery)
 
+    @property
+    def pairs_in_class(self) -> int:
+        """Pairs of a query and a photo of its own class; classes are needed."""
+        assert self.classes is not None  # noqa: S101 - checked by the caller
+        own, of_gallery = self.classes[0][self.rows], np.sort(self.classes[1])
+        return int((np.searchsorted(of_gallery, own, "right") - np.searchsorted(of_gallery, own, "left")).sum())
+
     def fused(self, wanted: Wanted) -> tuple[Space, int]:
         """The space that a list is searched in, and its query view."""
         some = self.spaces[wanted.some]
@@ -84,8 +94,7 @@ def answer(asked: Asked, wanted: Sequence[Wanted], progress: Callable[[int], Non
     """Each list, of the queries in the order of their rows."""
     found = [ExactLists.empty(len(asked.rows), want) for want in wanted]
     n_gallery = asked.spaces[0][0].n_gallery
-    if not any(want.k_class for want in wanted) and n_gallery <= 2 * min(want.k for want in wanted):
-        # most of the gallery is computed exactly, anyway
+    if _needs_no_screen(asked, wanted):
         for want, out in zip(wanted, found, strict=True):
             _compute(asked, want, np.arange(len(asked.rows)), out, twins=False)
         progress(len(asked.rows))
@@ -100,6 +109,14 @@ def answer(asked: Asked, wanted: Sequence[Wanted], progress: Callable[[int], Non
         if len(lost := np.flatnonzero(out.lost)):
             _compute(asked, want, lost, out, twins=True)
     return found
+
+
+def _needs_no_screen(asked: Asked, wanted: Sequence[Wanted]) -> bool:
+    """Whether most of the gallery is computed exactly, anyway, or so little that rounding the gallery takes longer."""
+    n_gallery = asked.spaces[0][0].n_gallery
+    if not any(want.k_class for want in wanted):
+        return n_gallery <= 2 * min(want.k for want in wanted)
+    return asked.backend == "auto" and not any(want.k for want in wanted) and asked.pairs_in_class <= _FEW * n_gallery
 
 
 def _screen(

@@ -71,15 +71,26 @@ class Search:
 def lengths(
     space: Space, view: int, rows: np.ndarray, photos: np.ndarray | None = None
 ) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
-    """Norms of queries by part, and of the gallery by part and view: NaN where it is not among `photos`."""
-    query = [norms(part[view], rows) for part in space.query]
-    if photos is None:
-        return query, [[norms(a) for a in part] for part in space.gallery]
-    gallery = [[np.full(len(a), np.nan) for a in part] for part in space.gallery]
-    for part, out in zip(space.gallery, gallery, strict=True):
-        for array, length in zip(part, out, strict=True):
-            length[photos] = norms(array, photos)
+    """Norms of queries by part, and of the gallery by part and view: known, at least, of those among `photos`."""
+    photos = np.arange(space.n_gallery) if photos is None else photos
+    query, gallery = [], []
+    for p, (of_queries, views) in enumerate(zip(space.query, space.gallery, strict=True)):
+        gallery.append([_norms(space, (p, v), array, photos) for v, array in enumerate(views)])
+        # where queries are the gallery their norms are, too
+        place = next(((p, v) for v, array in enumerate(views) if array is of_queries[view]), (p, -1 - view))
+        query.append(_norms(space, place, of_queries[view], rows)[rows])
     return query, gallery
+
+
+def _norms(space: Space, place: tuple[int, int], array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Norms that the space remembers, with those of some rows among them; NaN where nobody has asked yet."""
+    known = space.norms.get(place)
+    if known is None:
+        known = space.norms[place] = np.full(len(array), np.nan)
+    todo = rows[np.isnan(known[rows])]
+    if len(todo):
+        known[todo] = norms(array, todo)
+    return known
 
 
 def sorted_by_photo(photo: np.ndarray, n_gallery: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -32,6 +32,8 @@ class Space:
 
     query: tuple[Views, ...]
     gallery: tuple[Views, ...]
+    # what has been computed of them, by part and view (-1 and less: of queries); see `exact.lengths`
+    norms: dict[tuple[int, int], np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.query or len(self.query) != len(self.gallery):

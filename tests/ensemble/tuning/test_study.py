@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 import pytest
 from small import Small
-from studies import SAMPLERS, trial_points
+from studies import SAMPLERS, all_trials, trial_points
 
 from cv import FinblendError, Mix
 from ensemble import Blend, Project, evaluate, init, models, register, tune
@@ -173,21 +173,34 @@ def test_an_interrupt_before_the_first_trial_changes_nothing(project: Path, monk
 def test_an_interrupt_while_a_trial_is_written_down_keeps_that_trial(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = optuna.study.Study.tell, []
+    real, calls = optuna.study.Study.add_trial, []
 
-    def tell(study: optuna.Study, *arguments: Any, **options: Any) -> Any:
-        told = real(study, *arguments, **options)
-        calls.append(told)
-        if len(calls) == 7:
+    def add_trial(study: optuna.Study, trial: Any) -> None:
+        real(study, trial)
+        calls.extend([trial] if "JournalStorage" in type(study._storage).__name__ else [])
+        if len(calls) == STARTS + 7:
             raise KeyboardInterrupt
-        return told
 
     with monkeypatch.context() as patch:
-        patch.setattr(optuna.study.Study, "tell", tell)
+        patch.setattr(optuna.study.Study, "add_trial", add_trial)
         report = tuned(project, trials=20)
-    # the starting points are written down without a tell of their own
     assert (report["interrupted"], report["trials"]) == (True, STARTS + 7)
     assert tuned(project, trials=1)["trials"] == STARTS + 8
+
+
+def test_a_trial_is_written_down_at_once_and_a_killed_one_leaves_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned(project, trials=0)
+    lines = (project / "study.journal").read_bytes().count(b"\n")
+    with monkeypatch.context() as patch:
+        # after the starting points, which the study has, and the best of them
+        patch.setattr(EvaluationSet, "decided", interrupting(4))
+        tuned(project, trials=20)
+    trials = all_trials(project)
+    assert {trial.state.name for trial in trials} == {"COMPLETE"}
+    # opening the study is a line, too
+    assert (project / "study.journal").read_bytes().count(b"\n") == lines + 1 + len(trials) - STARTS
 
 
 # after six trials, the best of them and its decision

@@ -230,3 +230,17 @@ def test_a_gpu_sums_in_float32_and_gets_its_setting_back(setting: bool) -> None:
         assert matmul.allow_bf16_reduced_precision_reduction == setting
     finally:
         matmul.allow_bf16_reduced_precision_reduction = before
+
+
+@pytest.mark.parametrize("asked", [3, 60])
+def test_few_queries_within_a_class_have_the_neighbours_that_a_screen_finds(asked: int) -> None:
+    """Without a screen for the few, with one for the many."""
+    rng = np.random.default_rng(0)
+    array = rng.standard_normal((300, 24)).astype(np.float32)
+    classes, groups = np.arange(300) % 2, np.arange(300) // 3
+    options = {"query_rows": np.arange(asked), "query_class": classes, "gallery_class": classes}
+    options |= {"query_group": groups, "gallery_group": groups}
+    space = Space(((array,),), ((array,),))
+    screened, found = (top_k(space, 9, backend=name, **options) for name in ("float32", "auto"))
+    assert (found.index == screened.index).all()
+    assert (found.similarity == screened.similarity).all()
