@@ -18,7 +18,7 @@ from backbones.local_features import build_local
 from backbones.local_features.contract import LocalFeatures
 from backbones.local_features.doors import MOST
 from backbones.local_features.shown import features_of
-from backbones.store import Seen
+from backbones.manifest import Seen
 from benchmarks.accuracy.paired import drawn_means, middle, owners
 from cv.folds import gallery_photos
 from ensemble import Project

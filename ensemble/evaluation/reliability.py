@@ -80,4 +80,5 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     """95 % interval of a share that was found among n."""
     middle = (share + _SURE**2 / (2 * n)) / (1 + _SURE**2 / n)
     half = _SURE * float(np.sqrt(share * (1 - share) / n + _SURE**2 / (4 * n * n))) / (1 + _SURE**2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # it holds the share itself, which at 0 and 1 the last bits would leave outside
+    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbones.adapters.contract import IMAGENET_MEAN, IMAGENET_STD
-from backbones.store import Seen
+from backbones.manifest import Seen
 from cv.errors import FinblendError
 from ensemble.engine.contract import Engine
 from ensemble.engine.engines import engine_of

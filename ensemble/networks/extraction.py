@@ -17,7 +17,8 @@ import numpy as np
 
 from backbones.align import align
 from backbones.embeddings import SPLITS, Embeddings
-from backbones.store import Seen, Store
+from backbones.manifest import Seen
+from backbones.store import Store
 from cv.errors import FinblendError, shown
 from ensemble.networks.photos import PhotoFiles, problems_of, refuse_bad_photos, refuse_problems, refuse_wrong_form
 from ensemble.networks.results import ExtractionResult

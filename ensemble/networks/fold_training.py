@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backbones.store import Seen, Store
+from backbones.manifest import Seen
+from backbones.store import Store
 from cv.errors import FinblendError
 from cv.files import read_json, sha256_of
 from ensemble.networks.embed import check_labels_seen, normalised

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backbones.store import Seen
+from backbones.manifest import Seen
 from cv.errors import FinblendError
 from ensemble.engine.contract import Engine
 from ensemble.engine.kept import wait_for

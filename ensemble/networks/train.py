@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbones.store import Seen
+from backbones.manifest import Seen
 from cv.errors import FinblendError
 from ensemble.engine.contract import Engine
 from ensemble.engine.engines import engine_of

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from backbones.store import Seen
+from backbones.manifest import Seen
 from cv.errors import FinblendError
 from cv.pseudo_labels import PseudoLabels, read_pseudo_labels
 from ensemble.networks.photos import PhotoFiles

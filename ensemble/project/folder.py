@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from backbones.manifest import MANIFEST, Seen
 from backbones.pair_store import PairStore
-from backbones.store import MANIFEST, Seen, Store
+from backbones.store import Store
 from cv.catalogue import Catalogue
 from cv.errors import FinblendError
 from cv.files import read_json

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from backbones.embeddings import Embeddings
-from backbones.store import Manifest, Seen, Store, write_store
+from backbones.manifest import Manifest, Seen
+from backbones.store import Store, write_store
 from cv.errors import FinblendError
 from ensemble.project.folder import MODEL_NAME, Project
 from ensemble.project.lock import locked

@@ -115,11 +115,13 @@ def test_without_species_of_test_they_stay_as_they_are() -> None:
 
 def test_the_gallery_photos_are_met_together_with_the_shares() -> None:
     photos = world({(s, n): 60 for s in (0, 1) for n in (0, 1, 2)})
-    catalogue = Population(np.array([1, 2]), np.array([0, 1]), None, ["a", "b"])
+    # one individual of a has one photo, one has two; b's has two
+    catalogue = Population(np.array([1, 2, 2]), np.array([0, 0, 1]), None, ["a", "b"])
     weights = mix_weights(photos, catalogue, Mix({"a": 0.1, "b": 0.3}, gallery_exponent=1.0))
     assert cell_shares(photos, weights) == pytest.approx([0.45, 0.05, 0.35, 0.15], abs=1e-6)
     by_gallery = np.bincount(photos.gallery_photos, weights=weights)
-    assert by_gallery.tolist() == pytest.approx([0.2, 0.8 / 3, 1.6 / 3])
+    # of a's known 0.45 a third meets one photo; all of b's 0.35 meets two
+    assert by_gallery.tolist() == pytest.approx([0.2, 0.15, 0.3 + 0.35])
 
 
 def test_a_species_with_few_strangers_joins_the_rest_and_is_named() -> None:

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backbones.store import Seen, Store
+from backbones.manifest import Seen
+from backbones.store import Store
 from ensemble.blend.blend import Blend
 from ensemble.project.command_log import Command, logged_commands
 from ensemble.project.folder import Project

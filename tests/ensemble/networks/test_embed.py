@@ -17,7 +17,7 @@ import torch
 from embedded import TINY, Photos, finblend
 from PIL import Image
 
-from backbones.store import Seen
+from backbones.manifest import Seen
 
 FINBLEND = str(Path(sys.executable).with_name("finblend"))
 

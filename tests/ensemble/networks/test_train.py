@@ -13,7 +13,7 @@ import pytest
 import torch
 from training_world import World
 
-from backbones.store import Seen
+from backbones.manifest import Seen
 from backbones.weights import read_state
 from cv.pseudo_labels import PseudoLabels, write_pseudo_labels
 from ensemble import Project

@@ -11,7 +11,7 @@ from PIL import Image
 from training_world import World
 
 from backbones.local_features import build_local
-from backbones.store import Seen
+from backbones.manifest import Seen
 from cv.errors import FinblendError
 from ensemble import Project
 from ensemble.cli import main

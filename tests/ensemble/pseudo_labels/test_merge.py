@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from planted import FOLDS, plain, sets_by_hand
 
-from backbones.store import Seen
+from backbones.manifest import Seen
 from cv import FinblendError
 from cv.files import sha256_of
 from cv.pseudo_labels import PseudoLabels, write_pseudo_labels
