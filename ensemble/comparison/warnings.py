@@ -42,6 +42,11 @@ def comparison_warnings(
         other = first if reference is second else second
         mix = format_mix(other.blend.mix)
         lines.append(f"{other.name} was tuned for another mix ({mix}); both are scored in {reference.name}'s")
+    if first.blend.neighbours != second.blend.neighbours:
+        lines.append(
+            f"neighbours of {first.name} are {first.blend.neighbours}, of {second.name} {second.blend.neighbours}: "
+            "what an index passes over is part of the difference"
+        )
     if setups[0].evaluation_set.query_set.can_hide and not setups[1].evaluation_set.query_set.can_hide:
         lines.append(
             f"{second.name} has networks trained on this catalogue, so that no known photo can play the stranger a "

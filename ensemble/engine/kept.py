@@ -18,9 +18,16 @@ SHOWN_AFTER = 90.0
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+    for is_last in (False, True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with written_beside(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            return
+        except FileNotFoundError:
+            # another driver that is done with the same parts has removed their folder
+            if is_last:
+                raise
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray] | None:

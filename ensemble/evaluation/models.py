@@ -20,7 +20,7 @@ from ensemble.registry.left_out import how_asked
 from ensemble.registry.models import Model, refuse_no_models, usable_models
 from ensemble.registry.pair_sources import PairSource, pair_sources
 from ensemble.tuning.baselines import HOW_ALONE, single_models
-from postproc.neighbours.approximate import EXACT
+from postproc.neighbours.approximate import EXACT, check_neighbours
 
 # a network that has never seen a catalogue's labels hardly names its known photos this well
 SUSPICIOUS = 0.98
@@ -122,6 +122,7 @@ def models(
         If no model is registered.
     """
     engine = engine_of(engine)
+    check_neighbours(neighbours)
     project = Project.open(folder)
     # a wrong share is told before the stores are read
     share = stated_share(project, new_share)

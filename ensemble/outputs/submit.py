@@ -17,6 +17,7 @@ from ensemble.outputs.check import HEADER, check_rows
 from ensemble.outputs.ready import ready_to_name
 from ensemble.project.progress import Progress
 from ensemble.project.result import Result
+from ensemble.protocol.setup import neighbour_warnings
 from postproc import NEW, NOBODY
 
 
@@ -33,6 +34,7 @@ class SubmitResult(Result):
     use : str
     recomputed : int
         Photos whose list the candidates left open, so that they were compared with the whole gallery.
+    warnings : list of str
     """
 
     rows: int
@@ -40,6 +42,7 @@ class SubmitResult(Result):
     output: str
     use: str
     recomputed: int
+    warnings: list[str]
 
 
 def submit(
@@ -87,4 +90,5 @@ def submit(
         output=str(output),
         use=use,
         recomputed=prediction.rescored,
+        warnings=neighbour_warnings(ready.setup),
     )

@@ -52,21 +52,27 @@ def cached(
     loaded = _load(entry)
     if loaded is None:
         arrays = compute()
-        try:
-            with folder_written_beside(entry) as temporary:
-                for array_name, array in arrays.items():
-                    np.save(temporary / f"{array_name}.npy", array)
-                (temporary / _NAMES).write_text("\n".join(arrays))
-                (temporary / _ABOUT).write_text(json.dumps({"algorithm": ALGORITHM, **(about or {})}))
-        except OSError as error:
-            # another process that computed the same has put it there at this very moment
-            if error.errno not in _IN_BETWEEN:
-                raise
+        # what another process has put there meanwhile may be mapped already
+        if _load(entry) is None:
+            _write(entry, arrays, about)
         others = [(_written(old), old) for old in folder.glob(f"{name}-{'?' * KEY_LENGTH}") if old != entry]
         for _, old in sorted(others, reverse=True)[keep - 1 :]:
             shutil.rmtree(old, ignore_errors=True)
         loaded = _load(entry) or dict(arrays)
     return loaded
+
+
+def _write(entry: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any] | None) -> None:
+    try:
+        with folder_written_beside(entry) as temporary:
+            for name, array in arrays.items():
+                np.save(temporary / f"{name}.npy", array)
+            (temporary / _NAMES).write_text("\n".join(arrays))
+            (temporary / _ABOUT).write_text(json.dumps({"algorithm": ALGORITHM, **(about or {})}))
+    except OSError as error:
+        # another process that computed the same has put it there at this very moment
+        if error.errno not in _IN_BETWEEN:
+            raise
 
 
 def is_kept(folder: Path, name: str, made_from: Any) -> bool:

@@ -51,6 +51,12 @@ class Approximation(Result):
     recall: float
     recall_first: float
 
+    @classmethod
+    def kept_in(cls, blend: Blend) -> Approximation | None:
+        """What was measured when a blend was tuned."""
+        kept = blend.measured.get("approximation")
+        return None if kept is None else cls(**kept)
+
 
 def upper_limit(changed: int, drawn: int) -> float:
     """The highest share that is not refuted by so many of the drawn (Clopper and Pearson 1934).

@@ -25,7 +25,7 @@ from ensemble.registry.models import Model, require_models
 from ensemble.registry.pair_sources import require_pair_sources
 from ensemble.retrieval.retriever import Retriever
 from ensemble.retrieval.selection import choose_whitening
-from postproc.neighbours.approximate import APPROXIMATE, EXACT, check_neighbours
+from postproc.neighbours.approximate import EXACT, check_neighbours
 
 if TYPE_CHECKING:
     from ensemble.protocol.new_share import NewShareEstimate
@@ -149,6 +149,7 @@ def setup_of_blend(
 
 def retriever_of(project: Project, blend: Blend, progress: Progress | None = None, engine: Engine = HERE) -> Retriever:
     """The retriever of a tuned blend."""
+    check_neighbours(blend.neighbours)
     gallery = gallery_of(project)
     check_gallery(project, blend, gallery)
     require_pair_sources(project, list(blend.pair_sources))
@@ -204,6 +205,15 @@ def evaluation_set_of(retriever: Retriever, mix: Mix, queries: np.ndarray | None
     return build_evaluation_set(query_set, mix, test_species, queries)
 
 
+def neighbour_warnings(setup: Setup) -> list[str]:
+    """What to tell where neighbours are approximate."""
+    if setup.retriever.neighbours == EXACT:
+        return []
+    n = len(setup.project.catalogue.labels)
+    few = f"; exact ones of {n} photos take minutes at most: leave it out" if n <= FEW_PHOTOS else ""
+    return [f"neighbours are approximate: no bound holds for photos that the index passes over{few}"]
+
+
 def mix_warnings(setup: Setup) -> list[str]:
     """Warnings: encounters in several folds, a share nobody stated, species that photos cannot make up."""
     warnings: list[str] = []
@@ -229,10 +239,7 @@ def mix_warnings(setup: Setup) -> list[str]:
                 f"{silent[0]} says nothing of two photos of one fold, so photos are asked against the other folds "
                 "only; match or register it again with such pairs, and against all photos but those of their encounter"
             )
-    if setup.retriever.neighbours == APPROXIMATE:
-        n = len(setup.project.catalogue.labels)
-        few = f"; exact ones of {n} photos take minutes at most: leave it out" if n <= FEW_PHOTOS else ""
-        warnings.append(f"neighbours are approximate: no bound holds for photos that the index passes over{few}")
+    warnings += neighbour_warnings(setup)
     if mix.new_share is None:
         raw = float((evaluation_set.query_set.gallery_photos == 0).mean())
         warnings.append(

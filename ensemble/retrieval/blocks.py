@@ -6,9 +6,11 @@ files that the driver has: stores, and what it has whitened beside them.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +34,8 @@ from postproc.neighbours.lists import NeighbourLists, search_lists
 # and the product of two train photos, one for both in one pass, is taken in both their blocks.
 BLOCKS = 32
 LEAST = 1024
+# seconds after which nobody is at work on a pass that no block has come of
+LEFT_AFTER = 86400.0
 _BY_SOURCE = "by_source"
 
 
@@ -149,8 +153,12 @@ class Blocks:
         return _lists(joined, options["known"])
 
     def drop(self) -> None:
-        """Evidence is made of them."""
+        """Evidence is made of them; what drivers that were killed have left goes, too."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        for other in self.folder.parent.glob("*"):
+            with contextlib.suppress(OSError):
+                if time.time() - other.stat().st_mtime > LEFT_AFTER:
+                    shutil.rmtree(other, ignore_errors=True)
 
 
 def block_of(

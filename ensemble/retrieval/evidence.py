@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from cv.catalogue import Catalogue
-from ensemble.project.cache import cached, entries
+from ensemble.engine.contract import Engine
+from ensemble.project.cache import FEW, cached, entries
 from ensemble.project.progress import Progress, step
 from ensemble.registry.pair_sources import pair_contents
 from ensemble.retrieval.neighbours import Lists, fused_search, nearest, nearest_same_species
-from ensemble.retrieval.one_pass import OnePass
+from ensemble.retrieval.one_pass import OnePass, shared
 from ensemble.retrieval.task import RetrievalTask
 from postproc import Evidence, Neighbours, Space, build_evidence, join_evidence, vote_species
 from postproc.evidence.channels import channel_table
@@ -135,13 +136,29 @@ def joined(tasks: Sequence[RetrievalTask], parts: Sequence[TaskEvidence]) -> Evi
         f"joined-{_entry(tasks[0])}",
         [part.made_from for part in parts],
         lambda: join_evidence([part.evidence for part in parts], [task.rows for task in tasks]).arrays(),
+        # workers that tune without a fold may have chosen another whitening; what others have mapped stays
+        keep=FEW,
     )
     return Evidence.from_arrays(parts[0].evidence.sources, arrays)
 
 
-def completed(tasks: Sequence[RetrievalTask], progress: Progress | None, evidence: Evidence) -> Evidence:
+def gathered(
+    tasks: Sequence[RetrievalTask], progress: Progress | None, engine: Engine, kind: str = PRUNED
+) -> list[TaskEvidence]:
+    """Evidence of several tasks in their order, lists of those that share their spaces from one pass."""
+    parts = list[TaskEvidence]()
+    for together in shared(tasks):
+        one_pass = OnePass(together, progress, engine)
+        parts += [task_evidence(task, one_pass, progress, kind) for task in together]
+        one_pass.drop()
+    return parts
+
+
+def completed(
+    tasks: Sequence[RetrievalTask], progress: Progress | None, engine: Engine, evidence: Evidence
+) -> Evidence:
     """The tasks' evidence with further photos; these alone are put together, as `joined` does."""
-    parts = [task_evidence(task, OnePass([task], progress), progress, COMPLETE) for task in tasks]
+    parts = gathered(tasks, progress, engine, COMPLETE)
     if len(tasks) == 1:
         return parts[0].evidence
 
@@ -149,10 +166,8 @@ def completed(tasks: Sequence[RetrievalTask], progress: Progress | None, evidenc
         found = [part.evidence for part in parts]
         return further_of(found, [task.rows for task in tasks])
 
-    made_from = [part.made_from for part in parts]
-    return with_further(
-        evidence, cached(tasks[0].project.cache, f"joined-further-{_entry(tasks[0])}", made_from, further)
-    )
+    made_from, name = [part.made_from for part in parts], f"joined-further-{_entry(tasks[0])}"
+    return with_further(evidence, cached(tasks[0].project.cache, name, made_from, further, keep=FEW))
 
 
 def _entry(task: RetrievalTask) -> str:

@@ -20,6 +20,7 @@ from ensemble.project.progress import Progress, step
 from ensemble.retrieval.blocks import Blocks
 from ensemble.retrieval.task import RetrievalTask
 from postproc import NOBODY, Neighbours, Space
+from postproc.neighbours.approximate import EXACT
 from postproc.neighbours.lists import NeighbourLists, search_lists
 from postproc.neighbours.space import without_selves
 
@@ -114,7 +115,8 @@ class OnePass:
             "gallery_class": of_photo if with_classes else None,
         }
         blocks = Blocks(tasks=self.tasks, engine=self.engine, rows=rows, species=species)
-        if self.engine.cpus is not None and len(blocks.places) > 1:
+        # an index is made once: in blocks each would make its own
+        if self.engine.cpus is not None and len(blocks.places) > 1 and task.neighbours == EXACT:
             self._blocks = blocks
             found = blocks.search({name: spaces[name] for name in task.views}, options, self.progress)
         else:

@@ -22,8 +22,7 @@ from ensemble.project.pseudo_rounds import GalleryAdditions
 from ensemble.registry.left_out import groups_of
 from ensemble.registry.models import Model
 from ensemble.registry.predicted_species import with_predicted_species
-from ensemble.retrieval.evidence import completed, joined, task_evidence
-from ensemble.retrieval.one_pass import OnePass, shared
+from ensemble.retrieval.evidence import completed, gathered, joined
 from ensemble.retrieval.query_set import LabelledQuerySet, QuerySet
 from ensemble.retrieval.task import RetrievalTask
 from postproc import NEW, given_species, species_mismatch
@@ -173,22 +172,18 @@ class Retriever:
 
     def _query_set(self, tasks: list[RetrievalTask], images: list[str]) -> QuerySet:
         catalogue = self.project.catalogue
-        gathered = []
-        for together in shared(tasks):
-            one_pass = OnePass(together, self.progress, self.engine)
-            gathered += [task_evidence(task, one_pass, self.progress) for task in together]
-            one_pass.drop()
+        parts = gathered(tasks, self.progress, self.engine)
         shares = np.empty((len(images), len(catalogue.species)), dtype=np.float32)
-        for task, found in zip(tasks, gathered, strict=True):
+        for task, found in zip(tasks, parts, strict=True):
             shares[task.rows] = found.shares
         likely = shares.argmax(axis=1).astype(np.int32)
         return QuerySet(
             images=images,
-            evidence=joined(tasks, gathered),
+            evidence=joined(tasks, parts),
             species=Species(species_mismatch(shares), catalogue.species_of_individual, likely),
             species_names=catalogue.species,
             tasks=tasks,
-            completing=partial(completed, tasks, self.progress),
+            completing=partial(completed, tasks, self.progress, self.engine),
         )
 
 

@@ -103,7 +103,7 @@ def study_name(setup: Setup) -> str:
 
 
 def scores_so_far(setup: Setup) -> list[float]:
-    """Score of every finished trial of a study, in the order in which they began; the journal is only read.
+    """Score of every finished trial of a study, in the order in which they ended; the journal is only read.
 
     Empty where there is no journal, where it can't be read, or has no such study.
     """

@@ -6,16 +6,15 @@ again, and none is done twice.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import optuna
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, make_url
 
@@ -28,8 +27,6 @@ FORM = "postgresql://USER@HOST/DATABASE"
 PATIENCE, MOST_WAIT = 300.0, 10.0
 # processes that begin at once make the tables at once; all but one are told to try again
 TABLES_MADE = 5
-# a trial takes seconds; one that has been running for so long was killed
-STALE = 600
 _SCHEMES = ("postgresql", "postgres")
 _REFUSED = (exc.OperationalError, exc.InterfaceError)
 # Optuna asks once more in the transaction that has gone with its connection
@@ -37,9 +34,7 @@ _GONE = (*_REFUSED, exc.PendingRollbackError)
 _OPERATIONS = (
     "create_new_study", "set_study_user_attr", "set_study_system_attr", "get_study_id_from_name",
     "get_study_name_from_id", "get_study_directions", "get_study_user_attrs", "get_study_system_attrs",
-    "get_all_studies", "_set_trial_param", "get_trial_id_from_study_id_trial_number", "_get_best_trial_id",
-    "set_trial_user_attr", "set_trial_system_attr", "get_trial", "_get_trials", "record_heartbeat",
-    "_get_stale_trial_ids",
+    "get_all_studies", "get_trial_id_from_study_id_trial_number", "_get_best_trial_id", "get_trial", "_get_trials",
 )  # fmt: skip
 
 Value = TypeVar("Value")
@@ -80,17 +75,6 @@ class ServerStorage(RDBStorage):
                 time.sleep(0.2 * tried)
             except RuntimeError as error:
                 raise FinblendError(f"{self.place}: {' '.join(str(error).split())}") from None
-        self.heartbeat_interval = self.grace_period = STALE
-
-    def get_heartbeat_interval(self) -> None:
-        """None: trials are asked and told one by one, and what beats for them is `fail_killed`'s alone."""
-
-    def fail_killed(self, study_id: int) -> None:
-        """Tell trials whose process was killed that they have failed."""
-        for trial_id in self._get_stale_trial_ids(study_id):
-            # another process may do the same
-            with contextlib.suppress(UpdateFinishedTrialError):
-                self.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         """A finished trial is written once, even where the server went before it could say that it had been."""
@@ -105,27 +89,7 @@ class ServerStorage(RDBStorage):
                         return trial
             return super(ServerStorage, self)._create_new_trial(study_id, template_trial)
 
-        created = self._patiently(create)
-        if created.state == TrialState.RUNNING:
-            # by which it is told from one whose process was killed
-            self.record_heartbeat(created._trial_id)
-        return created
-
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Any = None) -> bool:
-        """Tell a trial's end; that it has it already is no error where the server went after writing it."""
-        tried = 0
-
-        def tell() -> bool:
-            nonlocal tried
-            tried += 1
-            try:
-                return super(ServerStorage, self).set_trial_state_values(trial_id, state, values)
-            except UpdateFinishedTrialError:
-                if tried == 1:
-                    raise
-                return True
-
-        return self._patiently(tell)
+        return self._patiently(create)
 
     def _patiently(self, operation: Callable[[], Value]) -> Value:
         wait, since = 0.25, time.monotonic()
@@ -199,7 +163,7 @@ def _reason(error: exc.DBAPIError, url: URL) -> str:
 
 
 def open_server_study(url: str, name: str, attributes: dict[str, Any]) -> optuna.Study:
-    """Open a study on a server, or begin it; trials of processes that were killed are told to have failed.
+    """Open a study on a server, or begin it.
 
     Parameters
     ----------
@@ -214,5 +178,4 @@ def open_server_study(url: str, name: str, attributes: dict[str, Any]) -> optuna
     for key, value in attributes.items():
         if key not in study.user_attrs:
             study.set_user_attr(key, value)
-    storage.fail_killed(storage.get_study_id_from_name(name))
     return study

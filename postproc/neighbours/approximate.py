@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from cv.errors import FinblendError
+from cv.extras import load_extra
 from postproc.neighbours.engine import Asked, answer
 from postproc.neighbours.exact import lengths
 from postproc.neighbours.inverted_file import PROBES, InvertedFile
@@ -31,9 +32,11 @@ _QUERIES = 2048
 
 
 def check_neighbours(value: object) -> None:
-    """Refuse what is none of `NEIGHBOURS`."""
+    """Refuse what is none of `NEIGHBOURS`, and approximate ones where faiss is not installed."""
     if value not in NEIGHBOURS:
         raise FinblendError(f"neighbours must be one of {', '.join(NEIGHBOURS)}, but got neighbours={value!r}")
+    if value == APPROXIMATE:
+        load_extra("faiss", "marks")
 
 
 def approximate_answer(

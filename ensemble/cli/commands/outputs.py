@@ -68,6 +68,7 @@ def submit(
 
     with progress_bars() as progress:
         result = write(folder, output, use=use, new_first=new_first, progress=progress)
+    warn(result.warnings)
     if new_first is not None:
         warn(["--new-first: the score that 'finblend tune' predicted does not hold for these answers"])
     if json:

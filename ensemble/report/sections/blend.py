@@ -7,6 +7,7 @@ import numpy as np
 from cv.errors import FinblendError
 from ensemble.blend.blend import Blend
 from ensemble.identification.scored_blend import ScoredBlend
+from ensemble.protocol.approximation import Approximation, widened
 from ensemble.protocol.bootstrap import Bootstrap, interval_of
 from ensemble.protocol.scores import Summary, summary
 from ensemble.report.charts.charts import Bars
@@ -71,7 +72,8 @@ def _kept(blend: Blend) -> list[Piece]:
 
 def _figures(state: State, blend: Blend, scored: ScoredBlend, scores: Summary) -> list[tuple[str, str]]:
     evaluation_set = scored.setup.evaluation_set
-    low, high = Bootstrap(evaluation_set).interval(scored.precision)
+    approximation = Approximation.kept_in(blend)
+    low, high = widened(Bootstrap(evaluation_set).interval(scored.precision), approximation)
     name = "MAP@5, second stage cross-fitted" if blend.second_stage else "MAP@5 in-sample"
     pairs = [(name, f"{scores.map5:.4f}"), ("its 95 % interval", interval([low, high]))]
     nested = blend.measured.get("nested")
@@ -83,6 +85,8 @@ def _figures(state: State, blend: Blend, scored: ScoredBlend, scores: Summary) -
         ]
     else:
         pairs.append(("MAP@5 nested", "not measured"))
+    if approximation:
+        pairs.append(("what approximate neighbours could move, in these intervals", f"{approximation.at_most:.4f}"))
     larger = blend.measured.get("larger_gallery")
     if larger:
         change = f"{larger['change']:+.4f} (standard error {larger['error']:.4f})"
@@ -112,7 +116,7 @@ def _scores(state: State, blend: Blend, scored: ScoredBlend) -> Bars:
     stacked = np.stack([precision for _, precision in in_sample])
     draws = Bootstrap(evaluation_set).draws(stacked)
     rows = [
-        (name, float(evaluation_set.weights @ precision), interval_of(drawn))
+        (name, float(evaluation_set.weights @ precision), widened(interval_of(drawn), Approximation.kept_in(blend)))
         for (name, precision), drawn in zip(in_sample, draws.T, strict=True)
     ]
     reached = rows[-1][1]

@@ -13,7 +13,7 @@ import pytest
 import ensemble
 from ensemble import Blend, Project
 from ensemble.cli import main
-from ensemble.protocol.approximation import DRAWN, upper_limit, widened
+from ensemble.protocol.approximation import DRAWN, Approximation, upper_limit, widened
 from postproc.neighbours import approximate
 from postproc.neighbours.inverted_file import InvertedFile
 
@@ -84,6 +84,10 @@ def test_what_was_tuned_approximately_is_told_so_and_stays_so(
     assert "neighbours are approximate" in capsys.readouterr().err
     assert main(["evaluate", str(project)]) == 0
     assert f"approximate neighbours: of {DRAWN} photos drawn by weight" in capsys.readouterr().out.replace("\n", " ")
+    assert main(["submit", str(project), "--output", str(tmp_path / "s.csv")]) == 0
+    assert "neighbours are approximate" in capsys.readouterr().err
+    assert main(["report", str(project), "--output", str(tmp_path / "r.html")]) == 0
+    assert "what approximate neighbours could move, in these intervals" in (tmp_path / "r.html").read_text()
 
 
 def test_a_bad_index_is_found_out(
@@ -105,6 +109,16 @@ def test_a_bad_index_is_found_out(
     assert high - low > 2 * cost["at_most"] or high == 1 or low == 0
 
 
+def test_blends_that_differ_in_how_neighbours_are_found_are_compared_with_a_word_on_it(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(capsys, "tune", project, "--trials", 1, "--nested-trials", 0, "--new-share", "0.15")
+    kept = (project / "blend.json").rename(tmp_path / "exact.json")
+    told(capsys, "tune", project, *TUNE, "--neighbours", "approximate")
+    _, shown = told(capsys, "compare", project, "--blend", kept)
+    assert "what an index passes over is part of the difference" in " ".join(shown.split())
+
+
 def test_a_wrong_word_is_told_in_one_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", str(project), "--neighbours", "hnsw"]) == 1
     assert (
@@ -123,3 +137,9 @@ def test_the_limit_is_above_the_share_in_nearly_all_draws(share: float) -> None:
 
 def test_intervals_are_as_they_were_without_an_approximation() -> None:
     assert widened((0.25, 0.5), None) == [0.25, 0.5]
+
+
+def test_intervals_are_wider_on_both_sides_and_end_at_0_and_1() -> None:
+    found = Approximation(drawn=DRAWN, changed=0, at_most=0.25, recall=1.0, recall_first=1.0)
+    assert widened((0.5, 0.625), found) == [0.25, 0.875]
+    assert widened((0.125, 0.875), found) == [0.0, 1.0]

@@ -213,6 +213,17 @@ def test_a_replaced_model_is_searched_anew_and_the_others_are_not(
     assert equal(over_again(grow, ask), after)
 
 
+def test_further_photos_are_those_of_the_models_there_are(grow: Path, small: Small) -> None:
+    before = ask_out_of_fold(grow).evidence_for(2).arrays()
+    add(grow, small, "b", 7, noise=1.5, width=WIDTHS["b"], replace=True)
+    after = ask_out_of_fold(grow).evidence_for(2).arrays()
+    fresh = over_again(grow, ask_out_of_fold).evidence_for(2).arrays()
+    assert len(fresh["further_photo"]) > 0
+    for name, array in fresh.items():
+        np.testing.assert_array_equal(after[name], array, err_msg=name)
+    assert not np.array_equal(before["further_similarity"], after["further_similarity"])
+
+
 def test_another_whitening_is_searched_anew(grow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask_test(grow)
     with monkeypatch.context() as patch:
@@ -257,6 +268,21 @@ def test_the_oldest_entries_of_a_name_go_first(tmp_path: Path) -> None:
     assert [ask(n) for n in (1, 2, 1, 3, 2, 1)] == [[1], [2], [1], [3], [2], [1]]
     # 3 came third and pushed out 1, which then had to be made again
     assert made == [1, 2, 3, 1]
+
+
+def test_what_another_process_has_put_there_and_may_have_mapped_stays(tmp_path: Path) -> None:
+    there = list[int]()
+
+    def number() -> dict[str, np.ndarray]:
+        return {"numbers": np.arange(5)}
+
+    def slower() -> dict[str, np.ndarray]:
+        cached(tmp_path, "same", [1], number)
+        there.extend(path.stat().st_ino for path in tmp_path.iterdir())
+        return number()
+
+    assert cached(tmp_path, "same", [1], slower)["numbers"].tolist() == [0, 1, 2, 3, 4]
+    assert [path.stat().st_ino for path in tmp_path.iterdir()] == there
 
 
 def test_two_processes_that_compute_the_same_at_once_both_get_it(tmp_path: Path) -> None:

@@ -120,26 +120,13 @@ def lost_answer(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     monkeypatch.setattr(optuna.storages.RDBStorage, method, stand_in)
 
 
-@pytest.mark.parametrize("method", ["_create_new_trial", "set_trial_state_values"])
 def test_what_was_written_before_its_answer_was_lost_is_written_once(
-    server: Database, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    study = open_server_study(server.url, f"lost {method}", {})
-    lost_answer(monkeypatch, method)
-    if method == "_create_new_trial":
-        study.add_trial(optuna.trial.create_trial(value=0.5))
-    else:
-        study.tell(study.ask(), 0.5)
-    assert [trial.value for trial in study.get_trials(states=[COMPLETE])] == [0.5]
-
-
-def test_a_trial_whose_process_was_killed_is_told_to_have_failed(
     server: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_server_study(server.url, "killed", {}).ask()
-    server.run("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'")
-    study = open_server_study(server.url, "killed", {})
-    assert [trial.state.name for trial in study.trials] == ["FAIL"]
+    study = open_server_study(server.url, "lost", {})
+    lost_answer(monkeypatch, "_create_new_trial")
+    study.add_trial(optuna.trial.create_trial(value=0.5))
+    assert [trial.value for trial in study.get_trials(states=[COMPLETE])] == [0.5]
 
 
 def test_a_server_that_stays_away_is_one_line_and_not_waited_for_twice(
