@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
 from numba.core import event
 
 COMPILING = "compiling loops for this processor, up to half a minute each; "
@@ -43,6 +44,17 @@ class _Announcer(event.Listener):
 
 _ANNOUNCER = _Announcer()
 event.register("numba:compile", _ANNOUNCER)  # type: ignore[no-untyped-call]
+
+
+def as_read(array: np.ndarray) -> np.ndarray:
+    """A view of an array that may not be written to.
+
+    Loops are compiled once for arrays that may be and once more for those that may not, as memory-mapped ones: what a
+    loop only reads comes in one form.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 @functools.cache

@@ -15,7 +15,7 @@ import numpy as np
 from cv.files import folder_written_beside
 
 # raise when a computation changes, so that older results are not taken for its own
-ALGORITHM = 4
+ALGORITHM = 5
 KEY_LENGTH = 24
 # entries that stay of what is small and belongs to one blend: comparing two of them must not drop either
 FEW = 4

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cv.errors import FinblendError
+from postproc.compiled import as_read
 from postproc.evidence.channels import channel_table
 from postproc.evidence.evidence import Evidence, FusedSearch
 from postproc.evidence.evidence_kernels import copy_near, copy_sorted
@@ -81,7 +82,9 @@ def build_evidence(
         for search in searches:
             if view is not None:
                 near = search[source][view]
-                copy_near(near.index, near.similarity, place, query_start, place[photo], similarity[:, c])
+                copy_near(
+                    as_read(near.index), as_read(near.similarity), place, query_start, place[photo], similarity[:, c]
+                )
         left = np.flatnonzero(np.isnan(similarity[:, c]))
         values = [pair_similarities(spaces[source], v, query_rows, query[left], photo[left]) for v in source_views]
         similarity[left, c] = np.mean(values, axis=0) if view is None else values[0]
@@ -160,7 +163,7 @@ def _copy_fused(
     """Copy what the search by all sources has computed of each: with a single view, columns are sources."""
     for near, by_source in ((fused.nearest, fused.by_source), (fused.same_species, fused.same_species_by_source)):
         for c, of_source in enumerate([] if by_source is None else by_source):
-            copy_near(near.index, of_source, place, query_start, pair_place, similarity[:, c])
+            copy_near(as_read(near.index), as_read(of_source), place, query_start, pair_place, similarity[:, c])
 
 
 def _copy_known(

@@ -21,8 +21,10 @@ _QUERIES, _PHOTOS = 64, 2048
 # photos and numbers of the tile that is timed
 _TILE, _WIDTH = 1024, 1024
 _ROUNDS = 3
-# of the queries' buffers, what may be used on the sample: whoever has no room is searched again, at a high price
-_ROOM = 0.5
+# the k-th best of the gallery is hardly in a sample: how many lie close below is asked of the sample's of this rank
+_RANK = 8
+# of the queries, what may have no room in their buffers, filled so far: they are searched again, at a high price
+_WITHOUT_ROOM, _FILLED = 0.05, 0.875
 _MEASURED: dict[type[Products], float] = {}
 
 
@@ -44,19 +46,21 @@ def fastest(
     columns, wanted, query_rows, gallery_rows, is_symmetric
         As of `Pass`.
     """
-    if len(backends) == 1:
+    if len(backends) == 1 or not len(query_rows) or not len(gallery_rows):
         return backends[0]
     m, width = len(gallery_rows), sum(column.width * column.n_views for column in columns)
     seconds = []
     for products in backends:
         in_question = _in_question(products, columns, wanted, query_rows, gallery_rows)
         if products is not backends[0] and any(
-            left > _ROOM * want.capacity(m) for left, want in zip(in_question, wanted, strict=True)
+            float((kept > _FILLED * want.capacity(m)).mean()) > _WITHOUT_ROOM
+            for (_, kept), want in zip(in_question, wanted, strict=True)
         ):
             continue
         numbers = sum(
-            left * sum(c.width * c.n_views for c, weight in zip(columns, want.weights, strict=True) if weight)
-            for left, want in zip(in_question, wanted, strict=True)
+            float(left.mean())
+            * sum(c.width * c.n_views for c, weight in zip(columns, want.weights, strict=True) if weight)
+            for (left, _), want in zip(in_question, wanted, strict=True)
         )
         multiplied = m * width / (2 if is_symmetric else 1)
         seconds.append((multiplied * _per_product(products) + numbers * _per_exact_product(), products))
@@ -69,8 +73,11 @@ def _in_question(
     wanted: Sequence[Wanted],
     query_rows: np.ndarray,
     gallery_rows: np.ndarray,
-) -> list[float]:
-    """By list, how many photos of the gallery a query has to be compared with exactly, in the mean of the sample."""
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """By list and query of a sample: photos that have to be compared exactly, and photos that its buffer has to hold.
+
+    Those of the own class are counted as if they were of the whole gallery, which errs on the many.
+    """
     places = [
         np.unique(np.linspace(0, n - 1, most).astype(np.int64))
         for n, most in ((len(query_rows), _QUERIES), (len(gallery_rows), _PHOTOS))
@@ -80,10 +87,13 @@ def _in_question(
     for want in wanted:
         value = sum(float(weight) * table for weight, (table, _) in zip(want.weights, screened, strict=True))
         window = sum(float(weight) * each for weight, (_, each) in zip(want.weights, screened, strict=True))
-        k = max(1, round((want.k or want.k_class) * len(places[1]) / len(gallery_rows)))
-        kth = np.partition(value, -k, axis=1)[:, -k]
+        k = want.k + want.k_class
+        rank = min(len(places[1]), max(_RANK, round(k * len(places[1]) / len(gallery_rows))))
+        kth = np.partition(value, -rank, axis=1)[:, -rank]
         window = window + products.rounding * np.abs(kth)
-        left.append(float((value >= (kth - window)[:, None]).mean() * len(gallery_rows)))
+        # a photo is compared where it may be above the k-th, one window down; it is held two windows down
+        found = [k / rank * (value >= (kth - windows * window)[:, None]).sum(axis=1) for windows in (1, 2)]
+        left.append((found[0], found[1]))
     return left
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from postproc.compiled import as_read
 from postproc.neighbours.exact_kernels import (
     add_cosine_table,
     add_cosines,
@@ -115,7 +116,9 @@ def exact_pairs(
     for v in range(len(space.gallery[0])):
         total = np.zeros(len(pair_query))
         for query, gallery, q_norm, g_norm in zip(space.query, space.gallery, query_norm, gallery_norm, strict=True):
-            add_cosines(query[view], gallery[v], rows, q_norm, g_norm[v], pair_query, pair_gallery, total)
+            add_cosines(
+                as_read(query[view]), as_read(gallery[v]), rows, q_norm, g_norm[v], pair_query, pair_gallery, total
+            )
         best = total if v == 0 else np.maximum(best, total, out=best)
     best /= len(space.gallery)
     out = np.empty(len(order), dtype=np.float32)

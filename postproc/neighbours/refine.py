@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from postproc.compiled import as_read
 from postproc.neighbours.exact import sorted_by_photo
 from postproc.neighbours.exact_kernels import add_cosines
 from postproc.neighbours.refine_kernels import flatten, keep_best, mark_rest
@@ -161,7 +162,7 @@ def _similarities(
         for v in range(column.n_views):
             alone = np.zeros(len(query))
             for p in range(len(space.gallery)):
-                arrays = space.query[p][column.view], space.gallery[p][v]
+                arrays = as_read(space.query[p][column.view]), as_read(space.gallery[p][v])
                 norm = column.query_norm[p], column.gallery_norm[p][v]
                 part = np.zeros(len(query))
                 add_cosines(*arrays, rows, *norm, query, photo, part)

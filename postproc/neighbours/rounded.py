@@ -38,6 +38,7 @@ from typing import Any
 
 import numpy as np
 
+from postproc.compiled import as_read
 from postproc.neighbours.screen_base import Factors, Products
 from postproc.neighbours.screen_kernels import largest_numbers, round_to_steps, round_units
 
@@ -132,6 +133,7 @@ def round_photos(
     out : (n, padded) int8, int16 or int32 array
         Zeros behind the width. In int8 whole numbers are put, of a step that is the row's largest number's 127th part.
     """
+    rows = rows.astype(np.int64, copy=False)
     size2, off2, along = (np.zeros(len(rows)) for _ in range(3))
     scales = [1.0 / (norm * np.sqrt(len(arrays))) for norm in norms]
     step = _steps(arrays, scales, rows, centre) if out.dtype == np.int8 else None
@@ -139,9 +141,9 @@ def round_photos(
     for array, scale, middle in zip(arrays, scales, centre, strict=True):
         at = out[:, left : left + len(middle)]
         if step is None:
-            round_units(array, rows, scale, middle, dropped_bits, at, size2, off2, along)
+            round_units(as_read(array), rows, scale, middle, dropped_bits, at, size2, off2, along)
         else:
-            round_to_steps(array, rows, scale, middle, step, at, size2, off2, along)
+            round_to_steps(as_read(array), rows, scale, middle, step, at, size2, off2, along)
         left += len(middle)
     constant = along - sum(float(middle.astype(np.float64) @ middle.astype(np.float64)) for middle in centre)
     first, second = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)

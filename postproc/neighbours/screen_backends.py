@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from typing import Any
 
 from llvmlite import binding  # type: ignore[import-untyped]
@@ -69,7 +70,7 @@ def choose(backend: str, multiplications: float) -> list[Products]:
         if backend == "auto":
             return [Float32()]
         raise _needs_torch(f"backend {backend!r}", error) from None
-    is_fast, is_exact = (_has(flags) for flags in (_FAST_FLAGS, _EXACT_FLAGS))
+    is_fast, is_exact = _has(_FAST_FLAGS), _has(_EXACT_FLAGS) and _is_exact(torch)
     if backend == "bfloat16":
         return [BFloat16(torch)]
     if backend == "int8":
@@ -77,12 +78,22 @@ def choose(backend: str, multiplications: float) -> list[Products]:
             raise FinblendError("backend 'int8' needs a processor with VNNI or AMX: use 'bfloat16' or 'float32'")
         return [Int8(torch)]
     found: list[Products] = [BFloat16(torch) if is_fast else Float32()]
-    return found + [Int8(torch)] * (is_exact and multiplications >= _WORTH_MEASURING and hasattr(torch, "_int_mm"))
+    return found + [Int8(torch)] * (is_exact and multiplications >= _WORTH_MEASURING)
 
 
 def _has(flags: tuple[str, ...]) -> bool:
     features = binding.get_host_cpu_features()
     return any(features.get(flag, False) for flag in flags)
+
+
+@cache
+def _is_exact(torch: Any) -> bool:
+    """Whether sums of the largest products are right: a library may have been told to do without the instructions."""
+    if not hasattr(torch, "_int_mm"):
+        return False
+    largest = torch.full((32, 256), 127, dtype=torch.int8)
+    left = torch.cat([largest, -largest])
+    return bool((torch._int_mm(left, left.T) == left.int() @ left.int().T).all())
 
 
 def _gpu() -> OnDevice:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cv.errors import FinblendError
 from cv.limits import LONGEST, SHORTEST
+from postproc.compiled import as_read
 from postproc.neighbours.exact_kernels import row_norms
 
 Views: TypeAlias = tuple[np.ndarray, ...]
@@ -110,7 +111,7 @@ def norms(array: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         If a row has no direction, or is so short or long that float32 products could under- or overflow.
     """
     rows = np.arange(len(array)) if rows is None else rows
-    out = np.asarray(row_norms(array, rows))
+    out = np.asarray(row_norms(as_read(array), rows.astype(np.int64, copy=False)))
     bad = np.flatnonzero(~((out > SHORTEST) & (out < LONGEST)))
     if len(bad):
         row, norm = rows[bad[0]], out[bad[0]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cv.errors import FinblendError
+from postproc.compiled import as_read
 from postproc.evidence.evidence import MAX_TOP_PHOTOS, Evidence
 from postproc.neighbours.search import NOBODY
 from postproc.ranking.rank_kernels import rank_groups
@@ -142,22 +143,27 @@ class Ranker:
         if species_penalty > 0 and not self.has_species:
             raise FinblendError("a species penalty needs the mismatch per species and the species of each individual")
         ranking = self._out
+        is_complete, *further = _further(evidence, top_photos)
+        start, photo, similarity = map(as_read, further)
         rank_groups(
             self.rows,
             self._plain if recipe is None else np.asarray(recipe, dtype=np.int32),
             _column_weights(evidence, weights),
-            evidence.group_start,
-            evidence.individual,
-            evidence.gallery_photos,
-            evidence.photo_start,
-            evidence.photo,
-            evidence.similarity,
+            as_read(evidence.group_start),
+            as_read(evidence.individual),
+            as_read(evidence.gallery_photos),
+            as_read(evidence.photo_start),
+            as_read(evidence.photo),
+            as_read(evidence.similarity),
             evidence.by_column,
-            *_further(evidence, top_photos),
+            is_complete,
+            start,
+            photo,
+            similarity,
             evidence.further_most,
-            evidence.unseen_upper_bound,
+            as_read(evidence.unseen_upper_bound),
             # without species anybody may be behind any photo, so what was found within one bounds nobody
-            within if self.has_species and within is not None else evidence.unseen_upper_bound,
+            as_read(within if self.has_species and within is not None else evidence.unseen_upper_bound),
             _lead(evidence, weights),
             self._gap,
             top_photos,

@@ -123,11 +123,43 @@ def test_less_work_is_worth_rounding_than_importing_torch(monkeypatch: pytest.Mo
     assert "torch" not in sys.modules
 
 
+@pytest.mark.parametrize("others", [0, 3, 30])
+def test_measuring_does_with_few_photos_to_meet(monkeypatch: pytest.MonkeyPatch, others: int) -> None:
+    """All queries are of one group, and fewer photos than are wanted are of another."""
+    torch = pytest.importorskip("torch")
+    array = np.random.default_rng(0).standard_normal((600, 24)).astype(np.float32)
+    group = np.repeat([0, 1], [600 - others, others])
+    options = {"query_rows": np.flatnonzero(group == 0), "query_group": group, "gallery_group": group}
+    expected = top_k(Space(((array,),), ((array,),)), 20, backend="float32", **options)
+    monkeypatch.setattr("postproc.neighbours.engine.choose", lambda *_: [Float32(), BFloat16(torch)])
+    assert same(top_k(Space(((array,),), ((array,),)), 20, **options), expected)
+
+
+@pytest.mark.parametrize("sums", ["right", "saturated", None])
+def test_int8_is_left_alone_where_its_sums_overflow(monkeypatch: pytest.MonkeyPatch, sums: str | None) -> None:
+    torch = pytest.importorskip("torch")
+    flags(monkeypatch, avxvnni=True)
+    screen_backends._is_exact.cache_clear()
+
+    def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        exact = left.int() @ right.int()
+        return exact if sums == "right" else exact.clamp(-32768, 32767)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "_int_mm", product)
+        if sums is None:
+            patch.delattr(torch, "_int_mm")
+        assert kinds("auto", 1e14) == ([Float32, Int8] if sums == "right" else [Float32])
+    screen_backends._is_exact.cache_clear()
+
+
 @pytest.mark.parametrize("flag", ["avx512vnni", "avxvnni", "amx_int8"])
 def test_int8_is_thought_of_where_its_sums_are_exact_and_measuring_pays(
     monkeypatch: pytest.MonkeyPatch, flag: str
 ) -> None:
     pytest.importorskip("torch")
+    # the flags are pretended: what this very processor makes of the sums is asked elsewhere
+    monkeypatch.setattr(screen_backends, "_is_exact", lambda _: True)
     flags(monkeypatch, **{flag: True})
     assert kinds("auto", 1e14) == [Float32, Int8]
     assert kinds("auto", 1e10) == [Float32]
@@ -151,14 +183,16 @@ def test_the_back_end_is_the_one_that_is_measured_to_be_fastest(
     column = Column(two, 0, *norms_of(two, 0, np.arange(90)))
     some = [column], [Wanted(np.ones(1), 20, 0)], np.arange(90), np.arange(5000, dtype=np.int32)
     backends = [BFloat16(torch), Int8(torch)]
-    left = [choice._in_question(products, *some) for products in backends]
-    assert left[0][0] < left[1][0]
+    left = [choice._in_question(products, *some)[0] for products in backends]
+    assert left[0][0].mean() < left[1][0].mean()
+    assert all((compared <= kept).all() for compared, kept in left)
+    compared = [float(photos.mean()) for photos, _ in left]
     # 5000 photos of 256 numbers are multiplied, and the photos left are computed
-    seconds = [5000 * 256 * rate + photos * 256 * exact for rate, (photos,) in zip((2e-12, 1e-12), left, strict=True)]
+    seconds = [5000 * 256 * rate + photos * 256 * exact for rate, photos in zip((2e-12, 1e-12), compared, strict=True)]
     assert (seconds[1] < seconds[0]) == (expected is Int8)
     assert type(choice.fastest(backends, *some, is_symmetric=False)) is expected
     # no room in the buffers: never, however fast
-    monkeypatch.setattr(choice, "_ROOM", 0.0)
+    monkeypatch.setattr(choice, "_FILLED", 0.0)
     assert type(choice.fastest(backends, *some, is_symmetric=False)) is BFloat16
 
 

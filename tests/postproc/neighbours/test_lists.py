@@ -6,29 +6,35 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from knn_reference import nearest, photos, same, similarity
+from knn_reference import nearest, needs, photos, same, similarity
 
 from cv import FinblendError
 from postproc import Space
 from postproc.neighbours import engine, screen_base
 from postproc.neighbours.lists import search_lists
 from postproc.neighbours.screen_base import Factors, Products
-from postproc.neighbours.screen_cpu import BFloat16, Float32
+from postproc.neighbours.screen_cpu import BFloat16, Float32, Int8
 from postproc.neighbours.screen_gpu import OnDevice
 
 
-def products(name: str) -> Products:
+def products(name: str) -> list[Products]:
+    """One, or two among which measuring decides."""
     if name == "float32":
-        return Float32()
+        return [Float32()]
     torch = pytest.importorskip("torch")
-    return BFloat16(torch) if name == "bfloat16" else OnDevice(torch, "cpu")
+    if name == "int8":
+        needs("int8")
+        return [Int8(torch)]
+    if name == "device":
+        return [OnDevice(torch, "cpu")]
+    return [BFloat16(torch)] if name == "bfloat16" else [Float32(), BFloat16(torch)]
 
 
 def together(spaces: list[Space]) -> Space:
     return Space(tuple(p for s in spaces for p in s.query), tuple(p for s in spaces for p in s.gallery))
 
 
-@pytest.mark.parametrize("name", ["float32", "bfloat16", "device"])
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "int8", "device", "measured"])
 @settings(max_examples=20)
 @given(data=st.data(), n=st.integers(1, 60), k=st.integers(1, 9), k_fused=st.integers(0, 9))
 def test_lists_are_the_literal_ones(name: str, data: st.DataObject, n: int, k: int, k_fused: int) -> None:
@@ -50,10 +56,12 @@ def test_lists_are_the_literal_ones(name: str, data: st.DataObject, n: int, k: i
     classes = rng.integers(0, 3, m), rng.integers(0, 3, n)
     with pytest.MonkeyPatch.context() as patch:
         chosen = products(name)
-        patch.setattr(chosen, "tile", data.draw(st.sampled_from([1, 4, 64])), raising=False)
+        tile = data.draw(st.sampled_from([1, 4, 64]))
+        for each in chosen:
+            patch.setattr(each, "tile", tile, raising=False)
         spare = data.draw(st.sampled_from([4, 30]))
         patch.setattr(screen_base, "SPARE", (spare, spare))
-        patch.setattr(engine, "choose", lambda *_: [chosen])
+        patch.setattr(engine, "choose", lambda *_: chosen)
         found = search_lists(
             [(space, 0) for space in spaces],
             k,
@@ -84,11 +92,11 @@ def test_lists_are_the_literal_ones(name: str, data: st.DataObject, n: int, k: i
                 assert (similarity(space)[rows][at] == values[s][known]).all()
 
 
-@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "int8"])
 def test_views_count_by_the_best_of_the_gallerys(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A source of one view beside one of two, asked in either."""
     rng, chosen = np.random.default_rng(0), products(name)
-    monkeypatch.setattr(engine, "choose", lambda *_: [chosen])
+    monkeypatch.setattr(engine, "choose", lambda *_: chosen)
     queries, gallery = ([photos(rng, "any", n, 6) for _ in range(3)] for n in (20, 70))
     one, two = Space((tuple(queries[:1]),), (tuple(gallery[:1]),)), Space((tuple(queries[1:]),), (tuple(gallery[1:]),))
     found = search_lists([(one, 0), (two, 0), (two, 1)], 3)
