@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from llvmlite import binding  # type: ignore[import-untyped]
+
+# what a processor multiplies fastest in
+_PRODUCTS = {"amx-bf16": "AMX", "avx512bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -51,11 +55,13 @@ def anonymous_memory() -> Iterator[dict[str, float]]:
 
 
 def machine() -> str:
-    """Processor, threads, Python."""
+    """Processor, its fastest products, threads, Python."""
     model = platform.machine()
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 model = line.split(":", 1)[1].strip()
                 break
-    return f"{model}, {numba.get_num_threads()} threads, Python {platform.python_version()}"
+    features = binding.get_host_cpu_features()
+    fast = next((told for flag, told in _PRODUCTS.items() if features.get(flag)), "no AVX2")
+    return f"{model} with {fast}, {numba.get_num_threads()} threads, Python {platform.python_version()}"

@@ -11,8 +11,8 @@ photos) with 256 numbers a model, so that 4 models fit into memory and disk, and
     make bench ARGS="--only growth --growth-models 4 --growth-scales 0.1,0.3,1,3,10,0.1,0.3,1
                      --growth-width 256,256,256,256,256,0,0,0"
 
-Times are of this machine in this minute; the ratios are what counts. What is measured is added to
-benchmarks/results.json, and docs/benchmarks.md is written from that file.
+Times are of this machine in this minute; the ratios are what counts. What is measured is put into
+benchmarks/results.json in place of what this machine measured before, and docs/benchmarks.md is written from that file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +57,16 @@ def main() -> None:
     if set(only) - set(PARTS):
         parser.error(f"--only: must be among {', '.join(PARTS)}")
     options.scratch.mkdir(exist_ok=True)
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    results["machine"] = machine()
+    runs: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+    own = next((run for run in runs if run["machine"] == machine()), {"machine": machine()})
+    runs = [own, *(run for run in runs if run is not own)]
     if set(only) - {"growth"}:
         with tempfile.TemporaryDirectory(dir=options.scratch) as place:
             world = (
                 World(options.world) if options.world else draw_world(Path(place) / "w", options.scale, options.models)
             )
             name = str(options.world.name) if options.world else f"drawn, scale {options.scale}"
-            _measure(world, name, Path(place), options, only, results)
+            _measure(world, name, Path(place), options, only, runs)
     if "growth" in only:
         scales, models, widths = (
             [kind(text) for text in value.split(",")]
@@ -82,20 +84,21 @@ def main() -> None:
             print(row, flush=True)
             rows.append(row)
             # an interrupted grid keeps the sizes that are done
-            results["growth"] = {"machine": results["machine"], "rows": rows, "exponents": growth.exponents(rows)}
+            own["growth"] = {"rows": rows, "exponents": growth.exponents(rows)}
             growth.plot(rows, ROOT / "docs" / "benchmarks-growth.svg")
-            _save(results)
-    print(page(results))
+            _save(runs)
+    print(page(runs))
 
 
 def _measure(
-    world: World, name: str, place: Path, options: argparse.Namespace, only: list[str], results: dict[str, Any]
+    world: World, name: str, place: Path, options: argparse.Namespace, only: list[str], runs: list[dict[str, Any]]
 ) -> None:
+    results = runs[0]
     if "knn" in only:
         with np.load(next(iter(world.models.values()))[0], allow_pickle=False) as file:
             query, gallery = (file[f"{split}_embedding"].astype(np.float32) for split in ("test", "train"))
         results["knn"] = {"world": name, **knn.measure(query, gallery, 100, options.rounds, options.sample)}
-        _save(results)
+        _save(runs)
     if "whole" in only or "trial" in only:
         project = world.project(place / "P")
         if "whole" in only:
@@ -106,10 +109,10 @@ def _measure(
             measured["test"] = world.score(project / "submission.csv")
             key = "whole_per_fold" if world.per_fold else "whole"
             results[key] = {"world": name, "photos": len(_images(world)), "models": len(world.models), **measured}
-            _save(results)
+            _save(runs)
         if "trial" in only:
             results["trial"] = {"world": name, **trial.measure(project, 9, options.sample)}
-            _save(results)
+            _save(runs)
 
 
 def _images(world: World) -> np.ndarray:
@@ -117,9 +120,10 @@ def _images(world: World) -> np.ndarray:
         return np.asarray(file["train_image"])
 
 
-def _save(results: dict[str, Any]) -> None:
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    (ROOT / "docs" / "benchmarks.md").write_text(page(results))
+def _save(runs: list[dict[str, Any]]) -> None:
+    runs[0]["date"] = f"{date.today()}"
+    RESULTS.write_text(json.dumps(runs, indent=2) + "\n")
+    (ROOT / "docs" / "benchmarks.md").write_text(page(runs))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,16 @@ from typing import Any
 from benchmarks.speed.growth import STEPS, numbers_of
 
 
-def page(results: dict[str, Any]) -> str:
-    """The page; parts that were not measured are left out."""
+def page(runs: list[dict[str, Any]]) -> str:
+    """The page: a section a machine, the last that was measured on first."""
+    return (
+        "# Benchmarks\n\nWritten by `make bench`. Times differ from machine to machine and from minute to minute; "
+        "the ratios are measured in one run.\n" + "".join(map(_section, runs))
+    )
+
+
+def _section(results: dict[str, Any]) -> str:
+    """What was measured on a machine; parts that were not are left out."""
     rows: list[tuple[str, str, str, str]] = []
     notes: list[str] = []
     if "knn" in results:
@@ -85,10 +93,10 @@ def page(results: dict[str, Any]) -> str:
                 f"{r['enough']['trials']} all others gained less than {r['enough']['gain']}."
             )
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    text = f"""# Benchmarks
+    text = f"""
+## {results["machine"]}
 
-Written by `make bench`: {results["machine"]}.
-Times differ from machine to machine and from minute to minute; the ratios are measured in one run.
+Measured on {results["date"]}.
 
 | figure | finblend | peer | ratio |
 |---|---|---|---|
@@ -96,8 +104,7 @@ Times differ from machine to machine and from minute to minute; the ratios are m
 
 {chr(10).join(f"- {note}" for note in notes)}
 """
-    # grids of older versions had two steps only
-    return text + (_growth(results["growth"]) if "machine" in results.get("growth", {}) else "")
+    return text + (_growth(results["growth"]) if "growth" in results else "")
 
 
 def _growth(growth: dict[str, Any]) -> str:
@@ -116,13 +123,13 @@ def _growth(growth: dict[str, Any]) -> str:
     )
     header = " | ".join(f"{told}, s, GiB" for told in steps.values())
     return f"""
-## How it grows
+### How it grows
 
 Drawn worlds, each step in a process of its own: seconds, and GiB of anonymous memory at most. The dimension is that of
 each model's embeddings (the mean where they keep their own widths); where it was reduced, to make a large world fit,
 all times of evidence are those of fewer numbers. The last column is comparable over dimensions: 10^9 multiplications a
 second, counted as every pair of train photos once and every test photo with every train photo, in the numbers of all
-models. One trial is the quickest of five. Measured on {growth["machine"]}.
+models. One trial is the quickest of five.
 
 ![seconds and memory over photos](benchmarks-growth.svg)
 

@@ -10,11 +10,13 @@ import numpy as np
 
 from benchmarks.common.measuring import timed
 from benchmarks.speed.faiss_peer import faiss
+from cv.left_out import FOLD
 from cv.metrics import average_precisions
 from cv.mix import Mix
 from ensemble.blend.blend import Blend
 from ensemble.project.folder import Project
 from ensemble.protocol.setup import Setup, read_setup
+from ensemble.registry.left_out import groups_of
 from postproc import Ranking, decide
 
 # photos that the flat index answers with: enough for five individuals
@@ -39,8 +41,10 @@ def measure(folder: Path, rounds: int, sample: int) -> dict[str, Any]:
     chosen = rows if len(rows) <= sample else np.sort(rng.choice(rows, sample, replace=False))
     blend = Blend(draws[0], dict(setup.whitening), rule="A", threshold=outcome.decision.threshold)
     fixed_seconds, search_seconds, answers = _concatenated(project, setup, blend, fold, chosen)
-    folds, photos = len(project.catalogue.fold_ids), len(project.catalogue.labels)
-    peer = folds * fixed_seconds + search_seconds * photos / len(chosen)
+    photos = len(project.catalogue.labels)
+    # where the fold is left out, each fold's photos meet another gallery
+    galleries = len(project.catalogue.fold_ids) if setup.retriever.leave_out == FOLD else 1
+    peer = galleries * fixed_seconds + search_seconds * photos / len(chosen)
     position = {int(row): n for n, row in enumerate(evaluation_set.queries)}
     at = [position[int(row)] for row in chosen]
     precision = evaluation_set.score(blend, blend.decision).precision[at]
@@ -68,8 +72,9 @@ def _concatenated(
 ) -> tuple[float, float, tuple[np.ndarray, np.ndarray]]:
     """Seconds that do not and that do depend on the queries; precision of each, and the least lead in its list."""
     faiss.omp_set_num_threads(numba.get_num_threads())
-    labels, folds = project.catalogue.labels, project.catalogue.folds
-    gallery = np.flatnonzero(folds != fold)
+    labels, groups = project.catalogue.labels, groups_of(project, setup.retriever.leave_out)
+    by_fold = setup.retriever.leave_out == FOLD
+    gallery = np.flatnonzero(project.catalogue.folds != fold) if by_fold else np.arange(len(labels))
 
     def concatenate(rows: np.ndarray) -> np.ndarray:
         blocks = []
@@ -93,9 +98,11 @@ def _concatenated(
     people = np.full((len(chosen), 6), -1, dtype=np.int32)
     scores = np.full((len(chosen), 6), -np.inf, dtype=np.float32)
     for q in range(len(chosen)):
-        individuals, first = np.unique(labels[gallery[neighbours[q]]], return_index=True)
+        near = gallery[neighbours[q]]
+        met = groups[near] != groups[chosen[q]]
+        individuals, first = np.unique(labels[near[met]], return_index=True)
         best = np.argsort(first)[:6]
-        people[q, : len(best)], scores[q, : len(best)] = individuals[best], similarity[q, first[best]]
+        people[q, : len(best)], scores[q, : len(best)] = individuals[best], similarity[q, met][first[best]]
     truth = setup.evaluation_set.query_set.truth
     ranking = Ranking(people[:, :5], scores[:, :5], people[:, :5])
     precision = average_precisions(decide(ranking, blend.decision), truth[chosen])

@@ -74,8 +74,8 @@ def test_the_tables_of_the_benchmarks_are_those_of_the_results() -> None:
     sys.path.append(str(ROOT))
     from benchmarks.speed.page import page
 
-    results = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
-    assert (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8") == page(results)
+    runs = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    assert (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8") == page(runs)
 
 
 def anchors(page: Path) -> set[str]:
