@@ -76,7 +76,10 @@ def mix_weights(sample: Sample, population: Population, mix: Mix) -> np.ndarray:
             of_known = replace(population, test_species=wanted[:, 0])
         elif population.test_species is not None:
             strangers = strangers_by_species(sample, population, share, mix.gallery_exponent)
-            of_known = replace(population, test_species=np.maximum(population.test_species - strangers, 0.0))
+            left = np.maximum(population.test_species - strangers, 0.0)
+            # strangers may take all that test has of the catalogue's species
+            if left[population.species[population.photos > 0]].any():
+                of_known = replace(population, test_species=left)
         known, wanted_share = gallery_classes(sample, of_known, mix.gallery_exponent)
         classes[~new] = len(target) + known
         target = np.append(target, (1 - share) * wanted_share)

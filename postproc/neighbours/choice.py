@@ -12,8 +12,10 @@ from functools import cache
 
 import numpy as np
 
+from cv.errors import FinblendError
+from postproc.compiled import as_read
 from postproc.neighbours.exact_kernels import add_cosines
-from postproc.neighbours.rounded import Largest, Rounded, as_gallery, padded_width, round_photos
+from postproc.neighbours.rounded import WIDEST, Largest, Rounded, as_gallery, padded_width, round_photos
 from postproc.neighbours.screen import Column
 from postproc.neighbours.screen_base import Products, Wanted
 
@@ -46,6 +48,10 @@ def fastest(
     columns, wanted, query_rows, gallery_rows, is_symmetric
         As of `Pass`.
     """
+    if any(column.width > WIDEST for column in columns):
+        backends = [products for products in backends if products.kind is not np.int8]
+        if not backends:
+            raise FinblendError(f"backend 'int8' multiplies at most {WIDEST} numbers of a photo")
     if len(backends) == 1 or not len(query_rows) or not len(gallery_rows):
         return backends[0]
     m, width = len(gallery_rows), sum(column.width * column.n_views for column in columns)
@@ -148,7 +154,7 @@ def _per_product(products: Products) -> float:
 @cache
 def _per_exact_product() -> float:
     """Seconds of a multiplication of the exact similarity."""
-    array = np.random.default_rng(0).standard_normal((_TILE, _WIDTH), dtype=np.float32)
+    array = as_read(np.random.default_rng(0).standard_normal((_TILE, _WIDTH), dtype=np.float32))
     norm, rows = np.linalg.norm(array, axis=1).astype(np.float64), np.arange(_TILE)
     query, photo = np.repeat(rows.astype(np.int32), 16), np.tile(rows.astype(np.int32), 16)
     total = np.zeros(len(query))

@@ -92,6 +92,8 @@ class Asked:
 
 def answer(asked: Asked, wanted: Sequence[Wanted], progress: Callable[[int], None]) -> list[ExactLists]:
     """Each list, of the queries in the order of their rows."""
+    if len(wanted) == 1:
+        asked, wanted = _alone(asked, wanted[0])
     found = [ExactLists.empty(len(asked.rows), want) for want in wanted]
     n_gallery = asked.spaces[0][0].n_gallery
     if _needs_no_screen(asked, wanted):
@@ -105,10 +107,17 @@ def answer(asked: Asked, wanted: Sequence[Wanted], progress: Callable[[int], Non
     for want, out in zip(wanted, found, strict=True):
         for again in (Float32(),) if products.kind is not Float32.kind else ():
             if len(lost := np.flatnonzero(out.lost)):
-                _screen(asked, [want], [again], [out], lost, lambda _: None)
+                _screen(*_alone(asked, want), [again], [out], lost, lambda _: None)
         if len(lost := np.flatnonzero(out.lost)):
             _compute(asked, want, lost, out, twins=True)
     return found
+
+
+def _alone(asked: Asked, want: Wanted) -> tuple[Asked, list[Wanted]]:
+    """One list by itself: where it is by one column, the others are not multiplied."""
+    if want.n_several:
+        return asked, [want]
+    return replace(asked, spaces=asked.spaces[want.some]), [replace(want, weights=want.weights[want.some])]
 
 
 def _needs_no_screen(asked: Asked, wanted: Sequence[Wanted]) -> bool:

@@ -19,8 +19,8 @@ exact in float32. r = 4 where sums are cut off and aligned to the largest of a g
 and Pranesh 2021). Numbers below 2^-60 are rounded to zero, so that no product of two is subnormal.
 
 In whole numbers of 8 bits x' is a whole multiple of the photo's step, 127 of which reach its largest number. Products
-and sums are exact (of fewer than 2^31 / 127^2 = 133,000 numbers); both steps and constants come in afterwards, with
-four roundings.
+and sums are exact (of fewer than 2^31 / 127^2 = 133,000 numbers: `WIDEST`); both steps and constants come in
+afterwards, with five roundings at most.
 
 Products in bfloat16 are rounded once more, by 2^-8 of their size at most. For a weighted sum of several sources'
 products, `high` and `low` are what it is at most and at least before that. Let c be the k-th largest `low` so far: the
@@ -46,6 +46,8 @@ _UNIT = 2.0**-24
 # columns behind the vector: two that carry its own constant, and two that take the other's
 EXTRA = 4
 _TINY = 2.0**-60
+# numbers of a photo up to which sums of products of 8 bits are exact
+WIDEST = 2**17
 
 
 @dataclass
@@ -93,7 +95,9 @@ class Rounded:
         units = products.roundings_a_term * (self.width + EXTRA + 2) * _UNIT
         gamma = units / (1 - units)
         size = self.length + self.lost
-        summing = gamma * (size * (largest.length + largest.lost) + np.abs(self.constant) + largest.constant)
+        # the two numbers that carry a constant may together be larger than it, by as much as the first was rounded
+        constant = (1 + 2.0**-7) * (np.abs(self.constant) + largest.constant)
+        summing = gamma * (size * (largest.length + largest.lost) + constant)
         exact = 1.001 * _UNIT + (self.width + 64) * 2.0**-52
         vectors = self.lost * largest.length + size * largest.lost
         constants = self.constant_lost + largest.constant_lost

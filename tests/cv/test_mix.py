@@ -237,6 +237,13 @@ def test_who_has_no_photo_in_the_catalogue_is_not_there() -> None:
         np.testing.assert_allclose(mix_weights(photos, with_them, mix), mix_weights(photos, without, mix))
 
 
+def test_strangers_may_take_all_that_test_has_of_the_catalogue_s_species() -> None:
+    """Two in three test photos are of the catalogue's only species, and more than that are strangers."""
+    sample = Sample(np.array([2, 2, 0, 0]), np.zeros(4, dtype=np.int64), np.ones(4))
+    population = Population(np.array([2, 2]), np.zeros(2, dtype=np.int64), np.array([0.7, 0.3]))
+    np.testing.assert_allclose(mix_weights(sample, population, Mix(0.8, 1.0)), [0.1, 0.1, 0.4, 0.4])
+
+
 def test_known_photos_are_of_test_s_species_less_its_strangers() -> None:
     """All strangers are of the second species, whose individuals have one photo each: half of its photos, not all."""
     gallery = np.array([2] * 40 + [1] * 40 + [0] * 40, dtype=np.int64)
