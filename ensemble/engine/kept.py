@@ -24,7 +24,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             with written_beside(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
             return
-        except FileNotFoundError:
+        except (FileNotFoundError, FinblendError):
             # another driver that is done with the same parts has removed their folder
             if is_last:
                 raise

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from backbones.pair_store import Pairs
+from cv.files import written_beside
 from ensemble.engine.kept import read_arrays, write_arrays
 from ensemble.marks.verified import VerifiedPairs
 
@@ -29,6 +34,30 @@ def test_a_damaged_part_is_none_or_what_it_was(tmp_path: Path) -> None:
     path.write_bytes(whole)
     assert read_arrays(path, ("query", "gone")) is None
     assert read_arrays(tmp_path / "gone.npz", names) is None
+
+
+@pytest.mark.parametrize("when", ["before", "while it is written"])
+def test_a_folder_that_another_driver_removes_is_made_again_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    tries = list[Path]()
+
+    @contextlib.contextmanager
+    def removed(path: Path) -> Iterator[Path]:
+        tries.append(path)
+        if len(tries) == 1 and when == "before":
+            path.parent.rmdir()
+        with written_beside(path) as temporary:
+            yield temporary
+            if len(tries) == 1:
+                shutil.rmtree(path.parent)
+
+    monkeypatch.setattr("ensemble.engine.kept.written_beside", removed)
+    write_arrays(tmp_path / "parts" / "0.npz", {"numbers": np.arange(3)})
+    assert len(tries) == 2
+    found = read_arrays(tmp_path / "parts" / "0.npz", ["numbers"])
+    assert found is not None
+    assert found["numbers"].tolist() == [0, 1, 2]
 
 
 def test_joined_pairs_are_sorted_with_their_points() -> None:

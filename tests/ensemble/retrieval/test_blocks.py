@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,21 @@ def test_blocks_are_there_until_evidence_is(world: Path, monkeypatch: pytest.Mon
     sizes = searched(monkeypatch)
     assert facts(asked_there(world, WORKERS)) == whole
     assert sizes == []
+
+
+def test_what_drivers_that_were_killed_have_left_goes_after_a_day(world: Path) -> None:
+    lists = world / "cache" / "lists"
+    for name in ("old", "new"):
+        (lists / name).mkdir(parents=True)
+    os.utime(lists / "old", (1e9, 1e9))
+    asked_there(world, WORKERS)
+    assert [path.name for path in lists.iterdir()] == ["new"]
+
+
+def test_an_index_is_made_once_so_approximate_lists_have_no_blocks(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(ensemble.retrieval.blocks.Blocks, "search", lambda *_: pytest.fail("in blocks"))
+    retriever = dataclasses.replace(retriever_with(world), engine=WORKERS, neighbours="approximate")
+    assert len(retriever.out_of_fold().images) > 2 * LEAST
